@@ -1,0 +1,145 @@
+"""Name what goes wrong, by who should act: the author, the operator, or the caller.
+
+Takes facts; gives exceptions that carry them as attributes and tell them in a text. Knows nothing else.
+
+The author acts on `DefinitionError`, `FlowError`, `NonDeterminismError`; the operator on `BackendError`
+(`retryable` says whether the same call may work later) and `PayloadError`. A failed step is not an error of
+Traction's: it is data in the history, and reaches a flow as `StepFailed`, and a caller as `ExecutionFailed`.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class TractionError(Exception):
+    """The base of every error that Traction raises."""
+
+
+# What the author of a definition should mend.
+
+
+class DefinitionError(TractionError):
+    """A definition is wrong: what, where, and how to mend it."""
+
+
+class FlowError(TractionError):
+    """A flow did something that no flow may do; its decision task fails, its execution stays open."""
+
+
+class NonDeterminismError(FlowError):
+    """Code and history disagree: the flow asks for something else than what it asked when the history was made.
+
+    `step` is the id at which they part, `event_id` the event of the history, `expected` what the history
+    shows, `actual` what the code asks now (either may be "nothing").
+    """
+
+    def __init__(self, workflow: str, *, step: str, event_id: int, expected: str, actual: str) -> None:
+        self.workflow, self.step, self.event_id = workflow, step, event_id
+        self.expected, self.actual = expected, actual
+        super().__init__(
+            f"{workflow} no longer matches its history at step {step}\n\n"
+            f"  history (event {event_id})".ljust(22) + f"  {expected}\n"
+            "  code asks now".ljust(22) + f"  {actual}\n\n"
+            "An execution must meet the code that it began with. Register the new flow under a new version, "
+            "or restore the old order of its steps."
+        )
+
+
+# What the operator should mend.
+
+
+class HistoryError(TractionError):
+    """A sequence of events that no execution can have: a gap, a broken link, an event after the close."""
+
+
+class PayloadError(TractionError):
+    """A payload does not decode as the type that the definition gives, or a value cannot be written."""
+
+
+class BackendError(TractionError):
+    """A service refused a call, or could not be reached."""
+
+    retryable: ClassVar[bool] = False
+    """Whether the same call may succeed later with nothing changed."""
+
+
+class UnknownSchemeError(BackendError):
+    """No installed backend answers to the scheme of a URL."""
+
+
+class ServiceFault(BackendError):
+    """A fault of SWF's; the class name is SWF's error code."""
+
+    @property
+    def code(self) -> str:
+        """SWF's name of the fault."""
+        return type(self).__name__
+
+
+class UnknownResourceFault(ServiceFault):
+    """The domain, type, execution or task is not known, or no longer open."""
+
+
+class OperationNotPermittedFault(ServiceFault):
+    """The caller may not do this (IAM)."""
+
+
+class LimitExceededFault(ServiceFault):
+    """A quota of the account is used up."""
+
+
+class DomainAlreadyExistsFault(ServiceFault):
+    """The domain exists, registered or deprecated."""
+
+
+class DomainDeprecatedFault(ServiceFault):
+    """The domain is deprecated."""
+
+
+class TypeAlreadyExistsFault(ServiceFault):
+    """The type exists, registered or deprecated."""
+
+
+class TypeDeprecatedFault(ServiceFault):
+    """The type is deprecated."""
+
+
+class TypeNotDeprecatedFault(ServiceFault):
+    """The type cannot be deleted before it is deprecated."""
+
+
+class WorkflowExecutionAlreadyStartedFault(ServiceFault):
+    """An execution with this workflow id is open."""
+
+
+class DefaultUndefinedFault(ServiceFault):
+    """Neither the request nor the registered type gives a required setting."""
+
+
+class TooManyTagsFault(ServiceFault):
+    """More tags than a resource may have."""
+
+
+class ValidationException(ServiceFault):
+    """The request is not well formed; nothing of it was applied."""
+
+
+class SerializationException(ServiceFault):
+    """The body of the request is not JSON of the right types."""
+
+
+class UnknownOperationException(ServiceFault):
+    """There is no such operation."""
+
+
+class ThrottlingException(ServiceFault):
+    """Too many calls; the same call may be made again after a while."""
+
+    retryable = True
+
+
+class InternalFailure(ServiceFault):
+    """The service failed; the call may or may not have had its effect."""
+
+    retryable = True
