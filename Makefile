@@ -35,7 +35,7 @@ lint: $(READY)  ## Check everything but the tests
 	@echo "ruff check"; $(BIN)/ruff check --quiet .
 	@echo "mypy"; $(BIN)/mypy --strict --no-error-summary $(TYPED)
 	@echo "pyright"; $(BIN)/pyright --warnings
-	@echo "lint-imports"; $(BIN)/lint-imports
+	@echo "lint-imports"; $(BIN)/lint-imports --no-logo
 
 .PHONY: check
 check: lint test  ## Check everything

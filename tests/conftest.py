@@ -1,0 +1,16 @@
+"""Say how hard Hypothesis looks: a little at the desk, the same every time in CI, for long at night."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import settings
+
+# No deadline anywhere: how long an example takes is the machine's affair, and no claim of ours.
+settings.register_profile("desk", deadline=None, max_examples=50)
+# In CI equal code gets an equal answer. What chance may find is found at the desk and at night.
+settings.register_profile("ci", deadline=None, max_examples=50, derandomize=True, database=None, print_blob=True)
+settings.register_profile("nightly", deadline=None, max_examples=2500, derandomize=False, print_blob=True)
+
+# `--hypothesis-profile` is read after this, and wins.
+settings.load_profile("ci" if os.environ.get("CI") else "desk")
