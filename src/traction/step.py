@@ -1,0 +1,449 @@
+"""Say what a flow may say: the algebra of steps.
+
+Takes values, functions and other steps; gives a tree of frozen nodes. Nothing runs when it is built: `decide` reads
+the tree, and a worker does the work. A step may be built once and read many times.
+
+There are four kinds of nodes. *Leaves* ask something of the service: activities, timers, children. *Sources* answer at
+once: `done`, `fail`, `now`, `uuid4`, `random`. *Continuations* wrap one step and say what follows it: `map`,
+`flat_map`, `recover`, `ensure`, `named`. *Groups* hold several: `&` and `|`. Everything else is made of these.
+
+Laws, checked in `traction.testing.laws` (equality means the same decisions with the same ids for every history):
+    done(x).flat_map(f) == f(x);  s.flat_map(done) == s
+    s.flat_map(f).flat_map(g) == s.flat_map(lambda x: f(x).flat_map(g))
+    s.map(f) == s.flat_map(lambda x: done(f(x)));  s.map(identity) == s
+    done(x) & done(y) == done((x, y));  a & b == (b & a).map(swap), up to the numbers of the branches
+    done(x) | s == done(x);  fail(e).recover(E, f) == f(e);  done(x).recover(E, f) == done(x)
+    s.ensure(done(None)) == s;  fail(e).flat_map(f) == fail(e)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Generator, Iterable
+from datetime import datetime, timedelta
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Generic,
+    ParamSpec,
+    TypeAlias,
+    TypeVar,
+    TypeVarTuple,
+    Unpack,
+    cast,
+    overload,
+)
+
+import msgspec
+
+from traction.options import ActivitySpec, Span, WorkflowSpec, to_timedelta
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+T = TypeVar("T")
+U = TypeVar("U")
+A = TypeVar("A")
+B = TypeVar("B")
+D = TypeVar("D")
+F = TypeVar("F")
+R_co = TypeVar("R_co", covariant=True)
+E = TypeVar("E", bound=Exception)
+P = ParamSpec("P")
+Ts = TypeVarTuple("Ts")
+
+
+class Step(Generic[R_co]):
+    """Something a flow says: a description of work that, when it is done, gives an `R`.
+
+    Inside an `async def` flow, `await step` goes on when the step is done and gives its result, or raises its failure.
+    """
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[Step[Any], Any, R_co]:
+        return cast(R_co, (yield self))
+
+    def map(self, f: Callable[[R_co], U]) -> Step[U]:
+        """Apply a pure function to the result.
+
+        Laws:
+            s.map(identity) == s;  s.map(f).map(g) == s.map(lambda x: g(f(x)))
+        """
+        return Map(self, f)
+
+    def flat_map(self, f: Callable[[R_co], Step[U]]) -> Step[U]:
+        """Go on with the step that `f` makes of the result.
+
+        Laws:
+            done(x).flat_map(f) == f(x);  s.flat_map(done) == s;  re-association changes no id
+        """
+        return FlatMap(self, f)
+
+    def recover(self, errors: type[E] | tuple[type[E], ...], f: Callable[[E], Step[U]]) -> Step[R_co | U]:
+        """Go on with the step that `f` makes of a failure of the given type; other failures pass.
+
+        Laws:
+            fail(e).recover(type(e), f) == f(e);  done(x).recover(E, f) == done(x)
+        """
+        return Recover(self, errors, f)
+
+    def ensure(self, finalizer: Step[object]) -> Step[R_co]:
+        """Do `finalizer` after this step, whether it succeeds, fails or is cancelled; then give this step's outcome.
+
+        A failure of the finalizer takes the place of the outcome.
+
+        Laws:
+            s.ensure(done(None)) == s;  fail(e).ensure(t) == t.flat_map(lambda _: fail(e))
+        """
+        return Ensure(self, finalizer)
+
+    def attempt(self) -> Step[Outcome[R_co]]:
+        """Give the outcome as a value, `Success` or `Failure`, so that a failure does not cancel siblings.
+
+        Laws:
+            done(x).attempt() == done(Success(x));  fail(e).attempt() == done(Failure(e))
+        """
+        succeeded: Step[Outcome[R_co]] = Map(self, Success)
+        return succeeded.recover(Exception, lambda error: done(Failure(error)))
+
+    def named(self, name: str) -> Step[R_co]:
+        """Give this step a place of its own: the ids within it begin with `name` and a dot.
+
+        With it, code before or beside the step may change without changing its ids.
+
+        Raises:
+            ValueError: the name is empty, a plain number, or contains `.` `~` `:` `/` `|` or control characters.
+        """
+        if fault := find_segment_fault(name):
+            raise ValueError(f"named({name!r}): {fault}")
+        return Named(self, name)
+
+    def __and__(self, other: Step[U]) -> Both[R_co, U]:
+        """Do both concurrently and give both results; the first failure cancels the other and fails.
+
+        `a & b & c` is one group of three. To nest a group on the left, write `all_of(a & b, c)`.
+
+        History:
+            Asks what both ask, left first, in one decision task.
+        """
+        if not isinstance(other, Step):
+            return NotImplemented
+        return Both((self, other))
+
+    def __or__(self, other: Step[U]) -> Step[R_co | U]:
+        """Do both concurrently, go on with whichever closes first, and cancel the other.
+
+        A failure closes as well as a success does. Ties go to the order of the history.
+
+        History:
+            Asks what both ask; then RequestCancelActivityTask or CancelTimer for the loser.
+
+        Laws:
+            done(x) | s == done(x)
+        """
+        if not isinstance(other, Step):
+            return NotImplemented
+        return First((self, other))
+
+
+class Success(msgspec.Struct, Generic[R_co], frozen=True):
+    """The outcome of a step that gave a value."""
+
+    value: R_co
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """The outcome of a step that failed."""
+
+    error: Exception
+
+
+Outcome: TypeAlias = Success[R_co] | Failure
+"""What became of a step: match on `Success(value)` and `Failure(error)`."""
+
+
+class Cancelled(BaseException):
+    """Thrown into a flow at the step that it awaits, when that step is no longer wanted.
+
+    Not an `Exception`, so that `except Exception` lets it pass. Code in `finally` may await further steps.
+    """
+
+
+# The nodes. `decide` dispatches on their exact types; the types below are that closed set, with the two leaves that
+# definitions are made of.
+
+
+class ActivityStep(Step[R_co]):
+    """The leaf that an activity's call is: `traction.definition.Activity` makes its subclasses."""
+
+    __slots__ = ()
+    spec: ClassVar[ActivitySpec]
+
+
+class WorkflowStep(Step[R_co]):
+    """The leaf that a child execution is, and what a decider runs: `traction.definition.Workflow` makes its subclasses."""
+
+    __slots__ = ()
+    spec: ClassVar[WorkflowSpec]
+
+    def flow(self) -> Step[R_co] | Coroutine[Any, Any, R_co]:
+        """Say the flow: as a step, or as an `async def` that awaits steps."""
+        raise NotImplementedError(f"{type(self).__name__} says no flow")
+
+
+class Done(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
+    """A value."""
+
+    value: R_co
+
+
+class Fail(Step[Any], msgspec.Struct, frozen=True):
+    """A failure."""
+
+    error: Exception
+
+
+class Map(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
+    """`source`, then a function of its result."""
+
+    source: Step[Any]
+    f: Callable[[Any], R_co]
+
+
+class FlatMap(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
+    """`source`, then the step that a function makes of its result."""
+
+    source: Step[Any]
+    f: Callable[[Any], Step[R_co]]
+
+
+class Recover(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
+    """`source`; if it fails so, then the step that a function makes of the failure."""
+
+    source: Step[Any]
+    errors: Any
+    f: Callable[[Any], Step[Any]]
+
+
+class Ensure(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
+    """`source`, then `finalizer` whatever became of it."""
+
+    source: Step[R_co]
+    finalizer: Step[object]
+
+
+class Named(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
+    """`source`, in a place called `name`."""
+
+    source: Step[R_co]
+    name: str
+
+
+class All(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
+    """Steps done concurrently, at most `limit` at a time: a list of their results."""
+
+    steps: tuple[Step[Any], ...]
+    limit: int | None = None
+
+
+class Both(Step[tuple[Unpack[Ts]]], msgspec.Struct, Generic[Unpack[Ts]], frozen=True):
+    """Steps done concurrently: a tuple of their results, each of its own type."""
+
+    steps: tuple[Step[Any], ...]
+
+    # `a & b & c` is one group of three, so a pair takes a third on its right: an override only to the type checkers,
+    # which see a pair as a step of a tuple too.
+    def __and__(  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, other: Step[U]
+    ) -> Both[Unpack[Ts], U]:
+        if not isinstance(other, Step):
+            return NotImplemented
+        return Both((*self.steps, other))
+
+
+class First(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
+    """Steps done concurrently until one closes: its result."""
+
+    steps: tuple[Step[R_co], ...]
+
+    def __or__(self, other: Step[U]) -> Step[R_co | U]:
+        if not isinstance(other, Step):
+            return NotImplemented
+        return First((*self.steps, other))
+
+
+class Sleep(Step[None], msgspec.Struct, frozen=True):
+    """A durable timer."""
+
+    span: timedelta
+
+
+class Now(Step[datetime], msgspec.Struct, frozen=True):
+    """The time of the decision task under which the flow runs."""
+
+
+class Draw(Step[int], msgspec.Struct, frozen=True):
+    """128 bits of chance, a function of the run and of the place in the flow alone."""
+
+
+class Helper(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
+    """A call of a function under `@step`."""
+
+    f: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+
+# How steps are said.
+
+
+def done(value: T) -> Step[T]:
+    """Give a value: the unit of `flat_map`."""
+    return Done(value)
+
+
+def fail(error: Exception) -> Step[Any]:
+    """Fail with an error: the zero of `flat_map`."""
+    return Fail(error)
+
+
+@overload
+def all_of(steps: Iterable[Step[T]], /) -> Step[list[T]]: ...
+@overload
+def all_of(a: Step[A], b: Step[B], /) -> Both[A, B]: ...
+@overload
+def all_of(a: Step[A], b: Step[B], c: Step[D], /) -> Both[A, B, D]: ...
+@overload
+def all_of(a: Step[A], b: Step[B], c: Step[D], d: Step[F], /) -> Both[A, B, D, F]: ...
+@overload
+def all_of(*steps: Step[T]) -> Step[tuple[T, ...]]: ...
+def all_of(*steps: Any) -> Any:
+    """Do all concurrently and give all results, in the order of the arguments; the first failure cancels the rest.
+
+    One iterable of steps gives a list; several steps give a tuple.
+    """
+    if len(steps) == 1 and not isinstance(steps[0], Step):
+        return All(_check_steps("all_of", steps[0]))
+    return Both(_check_steps("all_of", steps))
+
+
+@overload
+def first_of(steps: Iterable[Step[T]], /) -> Step[T]: ...
+@overload
+def first_of(a: Step[A], b: Step[B], /) -> Step[A | B]: ...
+@overload
+def first_of(a: Step[A], b: Step[B], c: Step[D], /) -> Step[A | B | D]: ...
+@overload
+def first_of(a: Step[A], b: Step[B], c: Step[D], d: Step[F], /) -> Step[A | B | D | F]: ...
+@overload
+def first_of(*steps: Step[T]) -> Step[T]: ...
+def first_of(*steps: Any) -> Any:
+    """Do all concurrently, go on with whichever closes first, and cancel the rest. See `Step.__or__`.
+
+    Raises:
+        ValueError: there are no steps, so none could be first.
+    """
+    if len(steps) == 1 and not isinstance(steps[0], Step):
+        steps = tuple(steps[0])
+    if not steps:
+        raise ValueError("first_of() needs at least one step: of none, none is first")
+    return First(_check_steps("first_of", steps))
+
+
+def each(f: Callable[[T], Step[U]], items: Iterable[T], *, limit: int | None = None) -> Step[list[U]]:
+    """Do `f(item)` for every item, at most `limit` at a time, and give the results in the order of the items.
+
+    `f` is called when its item's turn comes. The first failure cancels the rest.
+
+    Laws:
+        each(done, xs) == done(list(xs));  each(f, xs) == all_of([f(x) for x in xs])
+    """
+    if limit is not None and limit < 1:
+        raise ValueError(f"each(limit={limit}): at least one at a time, or None for no limit")
+    return All(tuple(FlatMap(Done(item), f) for item in items), limit)
+
+
+def sleep(span: Span) -> Step[None]:
+    """Wait by a durable timer. SWF's timers count whole seconds: a part of a second is rounded up."""
+    return Sleep(to_timedelta(span))
+
+
+def sleep_until(time: datetime) -> Step[None]:
+    """Wait until an instant by a durable timer, or not at all if it has passed.
+
+    Raises:
+        ValueError: the datetime is naive.
+    """
+    if time.tzinfo is None:
+        raise ValueError(f"sleep_until({time!r}): an instant has a time zone; say datetime(..., tzinfo=timezone.utc)")
+
+    def wait(now: datetime) -> Step[None]:
+        return sleep(time - now) if time > now else done(None)
+
+    return now().flat_map(wait)
+
+
+def now() -> Step[datetime]:
+    """Give the time of the decision task under which the flow runs: the same on every replay, and in UTC."""
+    return Now()
+
+
+def uuid4() -> Step[UUID]:
+    """Give a random UUID that is the same on every replay: a function of the run and of the place in the flow."""
+
+    def to_uuid(bits: int) -> UUID:
+        from uuid import UUID
+
+        # Version 4, variant 1 (RFC 9562): the other 122 bits are chance.
+        return UUID(int=bits & ~(0xF << 76) & ~(0x3 << 62) | 0x4 << 76 | 0x2 << 62)
+
+    return Draw().map(to_uuid)
+
+
+def random() -> Step[float]:
+    """Give a random number in [0, 1) that is the same on every replay: a function of the run and the place."""
+    return Draw().map(lambda bits: (bits >> 75) / (1 << 53))
+
+
+@overload
+def step(f: Callable[P, Coroutine[Any, Any, T]], /) -> Callable[P, Step[T]]: ...
+@overload
+def step(f: Callable[P, Step[T]], /) -> Callable[P, Step[T]]: ...
+def step(f: Callable[..., Any], /) -> Callable[..., Step[Any]]:
+    """Make a helper flow of an `async def` that awaits steps: its calls are steps, to be awaited or combined.
+
+    Example:
+        >>> @step
+        ... async def twice(s: Step[int]) -> tuple[int, int]:
+        ...     return (await s, await s)
+    """
+
+    def call(*args: Any, **kwargs: Any) -> Step[Any]:
+        return Helper(f, args, kwargs)
+
+    for name in ("__module__", "__name__", "__qualname__", "__doc__", "__annotations__"):
+        setattr(call, name, getattr(f, name, None))
+    call.__wrapped__ = f  # type: ignore[attr-defined]
+    return call
+
+
+def find_segment_fault(name: str) -> str | None:
+    """Say why a name cannot be a segment of an id, or `None`."""
+    if not name or name.strip() != name:
+        return "it is empty, or begins or ends with white space"
+    if name.isdigit():
+        return "a plain number is the place of a branch"
+    if forbidden := [c for c in name if c in ".~:/|" or c < " " or "\x7f" <= c <= "\x9f"]:
+        return f"it contains {forbidden[0]!r}"
+    if len(name) > 64:
+        return f"it has {len(name)} characters, and at most 64 are allowed"
+    return None
+
+
+def _check_steps(where: str, steps: Iterable[Any]) -> tuple[Step[Any], ...]:
+    checked = tuple(steps)
+    for index, one in enumerate(checked):
+        if not isinstance(one, Step):
+            raise TypeError(f"{where}: item {index} is {one!r:.100}, and not a step")
+    return checked
