@@ -31,11 +31,14 @@ test: $(READY)  ## Run the tests
 
 .PHONY: lint
 lint: $(READY)  ## Check everything but the tests
-	@echo "ruff format"; $(BIN)/ruff format --quiet --check . || { echo "Some files are not formatted: make format"; exit 1; }
-	@echo "ruff check"; $(BIN)/ruff check --quiet .
-	@echo "mypy"; $(BIN)/mypy --strict --no-error-summary $(TYPED)
-	@echo "pyright"; $(BIN)/pyright --warnings
-	@echo "lint-imports"; $(BIN)/lint-imports --no-logo
+	@failed=; \
+	try() { echo "$$*"; "$(BIN)/$$@" || failed+=" $$1"; }; \
+	try ruff format --quiet --check .; \
+	try ruff check --quiet .; \
+	try mypy --strict --no-error-summary $(TYPED); \
+	try pyright --warnings; \
+	try lint-imports --no-logo; \
+	if [ -n "$$failed" ]; then echo "Failed:$$failed" >&2; exit 1; fi
 
 .PHONY: check
 check: lint test  ## Check everything
