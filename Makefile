@@ -36,7 +36,7 @@ lint: $(READY)  ## Check everything but the tests
 	try ruff format --quiet --check .; \
 	try ruff check --quiet .; \
 	try mypy --strict --no-error-summary $(TYPED); \
-	try pyright --warnings; \
+	try pyright --warnings --project pyproject.toml; \
 	try lint-imports --no-logo; \
 	if [ -n "$$failed" ]; then echo "Failed:$$failed" >&2; exit 1; fi
 
