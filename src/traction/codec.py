@@ -18,12 +18,55 @@ PAYLOAD_CHARS_MAX = 32_768
 """The most characters that an input, a result, a detail or a control may have (SWF)."""
 
 
+REASON_CHARS_MAX = 256
+"""The most characters that the reason of a failure may have (SWF)."""
+
+
 class FailureDetails(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is kept of an exception: its type's name, its text, its traceback."""
 
     type: str
     message: str
     traceback: str = ""
+
+
+def describe_failure(error: BaseException) -> tuple[str, str]:
+    """Say an exception in SWF's two strings: `reason`, its type; `details`, a `FailureDetails` as JSON.
+
+    Both are cut to SWF's limits; of a long traceback the middle goes, since its ends tell where it began and what it was.
+    """
+    import traceback
+
+    kind = type(error)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    trace = "".join(traceback.format_exception(error))
+    message, kept = str(error), len(trace)
+    while True:
+        details = msgspec.json.encode(FailureDetails(name, message, cut_middle(trace, kept))).decode()
+        if len(details) <= PAYLOAD_CHARS_MAX:
+            return name[:REASON_CHARS_MAX], details
+        kept //= 2
+        message = cut_middle(message, PAYLOAD_CHARS_MAX // 8)
+
+
+def read_failure(reason: str | None, details: str | None) -> FailureDetails:
+    """Read what a worker said of a failure, Traction's or another's.
+
+    Laws:
+        `read_failure(*describe_failure(e))` has the type, the message and the traceback of `e`, cut or whole.
+    """
+    try:
+        return msgspec.json.decode(details or "", type=FailureDetails)
+    except msgspec.DecodeError:
+        return FailureDetails(reason or "unknown", details or "")
+
+
+def cut_middle(text: str, chars_max: int) -> str:
+    """Keep both ends of a text that is too long."""
+    if len(text) <= chars_max:
+        return text
+    head = chars_max // 3
+    return f"{text[:head]}\n... {len(text) - chars_max:,} characters left out ...\n{text[len(text) - (chars_max - head) :]}"
 
 
 class Codec:

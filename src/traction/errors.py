@@ -37,10 +37,11 @@ class NonDeterminismError(FlowError):
     def __init__(self, workflow: str, *, step: str, event_id: int, expected: str, actual: str) -> None:
         self.workflow, self.step, self.event_id = workflow, step, event_id
         self.expected, self.actual = expected, actual
+        sides = {f"history (event {event_id})": expected, "code asks now": actual}
+        width = max(map(len, sides))
+        table = "\n".join(f"  {side.ljust(width)}  {said}" for side, said in sides.items())
         super().__init__(
-            f"{workflow} no longer matches its history at step {step}\n\n"
-            f"  history (event {event_id})".ljust(22) + f"  {expected}\n"
-            "  code asks now".ljust(22) + f"  {actual}\n\n"
+            f"{workflow} no longer matches its history at step {step}\n\n{table}\n\n"
             "An execution must meet the code that it began with. Register the new flow under a new version, "
             "or restore the old order of its steps."
         )
@@ -143,3 +144,111 @@ class InternalFailure(ServiceFault):
     """The service failed; the call may or may not have had its effect."""
 
     retryable = True
+
+
+# What reaches a flow: the failure of a step is data of the history.
+
+
+class StepFailed(Exception):  # noqa: N818 - an outcome, not a mistake of Traction's
+    """A step failed; `step` is its id."""
+
+    def __init__(self, step: str, message: str) -> None:
+        self.step = step
+        super().__init__(f"{step} {message}")
+
+
+class ActivityFailed(StepFailed):
+    """A worker reported a failure: `type`, `message` and `traceback` of the exception.
+
+    `reason` and `details` are what SWF carried, for workers that are not Traction's.
+    """
+
+    def __init__(
+        self, step: str, *, type: str, message: str, traceback: str = "", reason: str = "", details: str = ""
+    ) -> None:
+        self.type, self.message, self.traceback = type, message, traceback
+        self.reason, self.details = reason, details
+        super().__init__(step, f"failed: {type}: {message}" if message else f"failed: {type}")
+
+
+class ActivityTimedOut(StepFailed):
+    """A clock of the task ran out: `timeout_type` in SWF's words, `details` of the last heartbeat."""
+
+    def __init__(self, step: str, *, timeout_type: str, details: str | None = None) -> None:
+        self.timeout_type, self.details = timeout_type, details
+        super().__init__(step, f"timed out ({timeout_type})")
+
+
+class ActivityCanceled(StepFailed):
+    """A worker answered the task as cancelled, though the flow had not asked for that."""
+
+    def __init__(self, step: str, *, details: str | None = None) -> None:
+        self.details = details
+        super().__init__(step, "was cancelled by its worker")
+
+
+class ChildFailed(StepFailed):
+    """A child execution closed without a result: `status` in SWF's words, with what SWF tells of it."""
+
+    def __init__(
+        self,
+        step: str,
+        *,
+        status: str,
+        type: str = "",
+        message: str = "",
+        traceback: str = "",
+        details: str | None = None,
+    ) -> None:
+        self.status, self.type, self.message, self.traceback, self.details = status, type, message, traceback, details
+        super().__init__(step, f"closed as {status}" + (f": {type}: {message}" if type else ""))
+
+
+class DecisionFailed(StepFailed):
+    """SWF refused what the step asks; `cause` in SWF's words."""
+
+    def __init__(self, step: str, *, decision: str, cause: str) -> None:
+        self.decision, self.cause = decision, cause
+        super().__init__(step, f"could not be asked: {decision} was refused with {cause}")
+
+
+# What reaches a caller: how an execution closed, if not with a result.
+
+
+class ExecutionFailed(TractionError):
+    """An execution closed without a result; `execution` is its workflow id."""
+
+    def __init__(self, execution: str, message: str) -> None:
+        self.execution = execution
+        super().__init__(f"{execution} {message}")
+
+
+class WorkflowFailed(ExecutionFailed):
+    """The flow failed: `type`, `message` and `traceback` of the exception that left it."""
+
+    def __init__(self, execution: str, *, type: str, message: str, traceback: str = "") -> None:
+        self.type, self.message, self.traceback = type, message, traceback
+        super().__init__(execution, f"failed: {type}: {message}" if message else f"failed: {type}")
+
+
+class WorkflowTimedOut(ExecutionFailed):
+    """The execution was open for longer than its `execution_start_to_close`."""
+
+    def __init__(self, execution: str) -> None:
+        super().__init__(execution, "timed out")
+
+
+class WorkflowCanceled(ExecutionFailed):
+    """The flow was asked to cancel, and did."""
+
+    def __init__(self, execution: str, *, details: str | None = None) -> None:
+        self.details = details
+        super().__init__(execution, "was cancelled")
+
+
+class WorkflowTerminated(ExecutionFailed):
+    """The execution was terminated; `reason` as given, `cause` in SWF's words."""
+
+    def __init__(self, execution: str, *, cause: str | None, reason: str | None = None) -> None:
+        self.cause, self.reason = cause, reason
+        super().__init__(execution, f"was terminated ({cause or 'no cause given'})" + (f": {reason}" if reason else ""))

@@ -16,7 +16,13 @@ class ShapeMeta(msgspec.StructMeta):
     """Give each shape the same options, so that a class body is its fields alone."""
 
     def __new__(mcls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> ShapeMeta:
-        common: dict[str, Any] = {"frozen": True, "kw_only": True, "omit_defaults": True, "gc": False, "rename": "camel"}
+        common: dict[str, Any] = {
+            "frozen": True,
+            "kw_only": True,
+            "omit_defaults": True,
+            "gc": False,
+            "rename": "camel",
+        }
         return super().__new__(mcls, name, bases, namespace, **(common | options))
 
 

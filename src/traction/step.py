@@ -191,6 +191,10 @@ class WorkflowStep(Step[R_co]):
         """Say the flow: as a step, or as an `async def` that awaits steps."""
         raise NotImplementedError(f"{type(self).__name__} says no flow")
 
+    def workflow_id(self) -> str:
+        """Name the execution that this call starts."""
+        raise NotImplementedError(f"{type(self).__name__} has no workflow id")
+
 
 class Done(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
     """A value."""

@@ -1,0 +1,438 @@
+"""Read a flow: run it until it can go no further, and say what it waits for.
+
+Takes a flow; gives, by two callbacks, the leaves that it asks for and those that it no longer wants; takes their
+outcomes back. Knows steps alone: no event, no decision, no clock.
+
+Theory of operation. A *fiber* is one strand of a flow: the root, or a branch of a group. It keeps an explicit stack of
+*frames*, what is still to be done with the value that comes: a continuation node, or a suspended coroutine. So depth costs
+memory, never recursion. Fibers that can go on stand on one stack, and the last one put there goes first: branches
+start in the order in which they are written, depth first.
+
+A *leaf* waits for the service, a *join* waits for the branches of a group. When a branch fails, or a race is won, the others
+are cancelled: their leaves are withdrawn and `Cancelled` is thrown where they wait; what they then do in `finally` or
+`ensure` is done to its end, and the group closes when its last branch has.
+
+Identity. The id of a leaf is a function of its place alone: the prefix of its scope, the label of what it runs, and how many
+of that label came before it in that scope. Only branches of groups and `named` open a scope, so continuations cost
+no number and re-association changes no id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from hashlib import sha256
+from types import CoroutineType, GeneratorType
+from typing import Any, Literal, TypeAlias
+
+from traction.errors import DefinitionError, FlowError, PayloadError
+from traction.step import (
+    ActivityStep,
+    All,
+    Both,
+    Cancelled,
+    Done,
+    Draw,
+    Ensure,
+    Fail,
+    First,
+    FlatMap,
+    Helper,
+    Map,
+    Named,
+    Now,
+    Recover,
+    Sleep,
+    Step,
+    WorkflowStep,
+)
+
+PREFIX_CHARS_MAX = 128
+"""A longer prefix of ids is replaced by its hash, so that ids fit SWF's 256 characters however deep groups nest."""
+
+ID_CHARS_MAX = 224
+"""A longer id is cut and hashed; what remains up to SWF's 256 characters is for the suffixes of retries."""
+
+# What a fiber is given when it goes on.
+STEP: Literal[0] = 0
+VALUE: Literal[1] = 1
+ERROR: Literal[2] = 2
+
+Given: TypeAlias = tuple[int, Any]
+
+
+class Scope:
+    """A place in the flow: a prefix of ids, and a count of each label within it."""
+
+    __slots__ = ("_counts", "prefix")
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix if len(prefix) <= PREFIX_CHARS_MAX else f"~{_digest(prefix)}."
+        self._counts: dict[str, int] = {}
+
+    def count(self, label: str) -> int:
+        """Say how many of this label there are now, this one included."""
+        n = self._counts[label] = self._counts.get(label, 0) + 1
+        return n
+
+    def make_id(self, label: str) -> str:
+        """Make the id of the next leaf of this label."""
+        id = f"{self.prefix}{label}-{self.count(label)}"
+        return id if len(id) <= ID_CHARS_MAX else f"{id[: ID_CHARS_MAX - 34]}~{_digest(id)}"
+
+    def enter(self, segment: str) -> Scope:
+        """Open a named scope; a name used again is told apart by its count."""
+        n = self.count(f".{segment}")
+        return Scope(f"{self.prefix}{segment}." if n == 1 else f"{self.prefix}{segment}~{n}.")
+
+
+class Leaf:
+    """A step that waits for the service. `fiber` is `None` once nobody waits for it; the other slots are the decider's."""
+
+    __slots__ = ("ask", "attempt", "cancel", "fiber", "id", "node", "opened_event_id", "refusals", "run_id")
+
+    def __init__(self, id: str, node: Any, fiber: Fiber | None) -> None:
+        self.id, self.node, self.fiber = id, node, fiber
+        self.ask: Any = None
+        self.cancel: Any = None
+        self.attempt = 1
+        self.refusals = 0
+        self.opened_event_id = 0
+        self.run_id: str | None = None
+
+
+class Fiber:
+    """One strand of a flow: its frames, its scope, and the branch of which group it is."""
+
+    __slots__ = ("alive", "frames", "index", "join", "scope", "waits")
+
+    def __init__(self, scope: Scope, join: Join | None, index: int) -> None:
+        self.frames: list[Any] = []
+        self.scope = scope
+        self.join = join
+        self.index = index
+        self.waits: Leaf | Join | None = None
+        self.alive = True
+
+
+class Join:
+    """A group that waits for its branches."""
+
+    __slots__ = ("fiber", "next", "node", "outcome", "prefix", "results", "running")
+
+    def __init__(self, fiber: Fiber, node: Any) -> None:
+        self.fiber = fiber
+        self.node = node
+        self.prefix = f"{fiber.scope.prefix}{fiber.scope.count('')}."
+        self.results: list[Any] = [None] * len(node.steps)
+        self.running: dict[int, Fiber] = {}
+        self.next = 0
+        self.outcome: Given | None = None
+
+
+class Restore:
+    """A frame: go back to the scope around a named step."""
+
+    __slots__ = ("scope",)
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+
+
+class Finally:
+    """A frame: what became of a step whose finalizer runs."""
+
+    __slots__ = ("outcome",)
+
+    def __init__(self, outcome: Given) -> None:
+        self.outcome = outcome
+
+
+class Interpreter:
+    """Runs one flow. `now` is set by the decider; `outcome` is `(VALUE, x)` or `(ERROR, e)` when the flow has closed."""
+
+    __slots__ = ("_ask", "_ready", "_root", "_seed", "_withdraw", "now", "outcome")
+
+    def __init__(self, seed: str, now: datetime, ask: Callable[[Leaf], None], withdraw: Callable[[Leaf], None]) -> None:
+        self._seed = seed
+        self._ask = ask
+        self._withdraw = withdraw
+        self._ready: list[tuple[Fiber, int, Any]] = []
+        self._root = Fiber(Scope(""), None, 0)
+        self.now = now
+        self.outcome: Given | None = None
+
+    def start(self, flow: Callable[[], Any]) -> None:
+        """Run the flow that `flow()` says until it can go no further."""
+        self._ready.append((self._root, STEP, Helper(flow, (), {})))
+        self._run()
+
+    def resume(self, leaf: Leaf, mode: int, given: Any) -> None:
+        """Give the waiting fiber of a leaf a value or an error, and run until nothing can go on."""
+        fiber = leaf.fiber
+        assert fiber is not None
+        leaf.fiber = fiber.waits = None
+        self._ready.append((fiber, mode, given))
+        self._run()
+
+    def cancel(self) -> None:
+        """Throw `Cancelled` into the flow where it waits, and run until nothing can go on."""
+        if self.outcome is None:
+            self._cancel([self._root])
+            self._run()
+
+    def close(self) -> None:
+        """Let go of a flow that will not be run further, without running what its `finally` blocks would await."""
+        fibers = [self._root]
+        while fibers:
+            fiber = fibers.pop()
+            if isinstance(fiber.waits, Join):
+                fibers.extend(fiber.waits.running.values())
+            for frame in reversed(fiber.frames):
+                if type(frame) is CoroutineType:
+                    _close_coroutine(frame)
+            fiber.frames.clear()
+
+    # The loop.
+
+    def _run(self) -> None:
+        ready = self._ready
+        while ready:
+            fiber, mode, given = ready.pop()
+            if fiber.alive:
+                self._go(fiber, mode, given)
+
+    def _go(self, fiber: Fiber, mode: int, given: Any) -> None:
+        """Run one fiber until it waits or ends."""
+        frames = fiber.frames
+        while True:
+            if mode == STEP:
+                kind = type(given)
+                if kind in _WRAPPERS:
+                    frames.append(given)
+                    given = given.source
+                elif kind is Done:
+                    mode, given = VALUE, given.value
+                elif isinstance(given, (ActivityStep, Sleep, WorkflowStep)):
+                    label = "sleep" if isinstance(given, Sleep) else given.spec.label
+                    fiber.waits = leaf = Leaf(fiber.scope.make_id(label), given, fiber)
+                    self._ask(leaf)
+                    return
+                elif kind is All or kind is Both or kind is First:
+                    if given.steps:
+                        self._open(fiber, given)
+                        return
+                    mode, given = VALUE, [] if kind is All else ()
+                elif kind is Ensure:
+                    frames.append(given)
+                    given = given.source
+                else:
+                    mode, given = self._say(fiber, kind, given)
+                continue
+            if not frames:
+                self._end(fiber, mode, given)
+                return
+            frame = frames.pop()
+            kind = type(frame)
+            if kind is CoroutineType:
+                frames.append(frame)
+                try:
+                    given = frame.send(given) if mode == VALUE else frame.throw(given)
+                except StopIteration as stop:
+                    frames.pop()
+                    mode, given = VALUE, stop.value
+                    if isinstance(given, Step):
+                        raise _explain_result(frame, given) from None
+                    continue
+                except BaseException as error:
+                    frames.pop()
+                    mode, given = ERROR, _judge(error)
+                    continue
+                if not isinstance(given, Step) or type(frame.cr_await) is not GeneratorType:
+                    raise _explain_await(frame, given)
+                mode = STEP
+            elif kind is Restore:
+                fiber.scope = frame.scope
+            elif kind is Ensure:
+                frames.append(Finally((mode, given)))
+                mode, given = STEP, frame.finalizer
+            elif kind is Finally:
+                if mode == VALUE:
+                    mode, given = frame.outcome
+            elif mode == VALUE:
+                if kind is not Recover:
+                    try:
+                        given = frame.f(given)
+                    except BaseException as error:
+                        mode, given = ERROR, _judge(error)
+                    else:
+                        if kind is FlatMap:
+                            mode = STEP
+            elif kind is Recover and isinstance(given, frame.errors):
+                try:
+                    mode, given = STEP, frame.f(given)
+                except BaseException as error:
+                    mode, given = ERROR, _judge(error)
+
+    def _say(self, fiber: Fiber, kind: type, node: Any) -> Given:
+        """Read the nodes that answer at once."""
+        if kind is Fail:
+            return ERROR, node.error
+        if kind is Now:
+            return VALUE, self.now
+        if kind is Named:
+            fiber.frames.append(Restore(fiber.scope))
+            fiber.scope = fiber.scope.enter(node.name)
+            return STEP, node.source
+        if kind is Draw:
+            place = f"{self._seed}\0{fiber.scope.prefix}\0{fiber.scope.count('?')}"
+            return VALUE, int.from_bytes(sha256(place.encode()).digest()[:16], "big")
+        if kind is Helper:
+            try:
+                said = node.f(*node.args, **node.kwargs)
+            except BaseException as error:
+                return ERROR, _judge(error)
+            if type(said) is CoroutineType:
+                fiber.frames.append(said)
+                return VALUE, None
+            if isinstance(said, Step):
+                return STEP, said
+            name = getattr(node.f, "__qualname__", repr(node.f))
+            raise FlowError(f"{name} gives {said!r:.100}; a flow is an async def, or a function that returns a step")
+        raise FlowError(
+            f"{node!r:.100} is not a step; a function given to flat_map or recover returns one, such as done(x)"
+        )
+
+    # Groups.
+
+    def _open(self, fiber: Fiber, node: Any) -> None:
+        fiber.waits = join = Join(fiber, node)
+        limit = node.limit if type(node) is All and node.limit is not None else len(node.steps)
+        self._start_branches(join, min(limit, len(node.steps)))
+
+    def _start_branches(self, join: Join, count: int) -> None:
+        """Start the next `count` branches of a group: put them on the stack so that the first goes first."""
+        steps, ready = join.node.steps, self._ready
+        begin = join.next
+        join.next += count
+        for index in range(begin, begin + count):
+            join.running[index] = Fiber(Scope(f"{join.prefix}{index}."), join, index)
+        for index in range(begin + count - 1, begin - 1, -1):
+            ready.append((join.running[index], STEP, steps[index]))
+
+    def _end(self, fiber: Fiber, mode: int, given: Any) -> None:
+        """A fiber has come to its end: tell its group, or the decider."""
+        fiber.alive = False
+        join = fiber.join
+        if join is None:
+            self.outcome = (mode, given)
+            return
+        del join.running[fiber.index]
+        if join.outcome is not None:
+            if not join.running:
+                self._close_join(join)
+        elif mode == ERROR or type(join.node) is First:
+            self._settle(join, (mode, given))
+        else:
+            join.results[fiber.index] = given
+            if join.next < len(join.node.steps):
+                self._start_branches(join, 1)
+            elif not join.running:
+                join.outcome = (VALUE, join.results if type(join.node) is All else tuple(join.results))
+                self._close_join(join)
+
+    def _settle(self, join: Join, outcome: Given) -> None:
+        """The outcome of a group is known: cancel the branches that are left, and close it after the last."""
+        join.outcome = outcome
+        self._cancel(_drop_unstarted(join))
+        if not join.running:
+            self._close_join(join)
+
+    def _close_join(self, join: Join) -> None:
+        fiber = join.fiber
+        fiber.waits = None
+        assert join.outcome is not None
+        self._ready.append((fiber, *join.outcome))
+
+    def _cancel(self, fibers: list[Fiber]) -> None:
+        """Throw `Cancelled` into fibers where they wait; what they do about that, they do to its end."""
+        thrown: list[tuple[Fiber, int, Any]] = []
+        stack = fibers[::-1]
+        while stack:
+            fiber = stack.pop()
+            waits = fiber.waits
+            if (held := next((frame for frame in fiber.frames if type(frame) is Finally), None)) is not None:
+                # A finalizer runs to its end, and the cancellation takes the place of the outcome that it holds back.
+                held.outcome = (ERROR, Cancelled())
+                continue
+            if isinstance(waits, Join):
+                settled, waits.outcome = waits.outcome, (ERROR, Cancelled())
+                if settled is not None:
+                    continue
+                branches = _drop_unstarted(waits)
+                stack.extend(reversed(branches))
+                if branches:
+                    continue
+            elif waits is not None:
+                waits.fiber = None
+                self._withdraw(waits)
+            fiber.waits = None
+            thrown.append((fiber, ERROR, Cancelled()))
+        # Backwards, so that the first is on top of the stack.
+        self._ready.extend(reversed(thrown))
+
+
+def _drop_unstarted(join: Join) -> list[Fiber]:
+    """End the branches of a group that never began; give those that wait."""
+    for fiber in [fiber for fiber in join.running.values() if fiber.waits is None]:
+        fiber.alive = False
+        del join.running[fiber.index]
+    return list(join.running.values())
+
+
+_WRAPPERS = frozenset({Map, FlatMap, Recover})
+
+
+def _judge(error: BaseException) -> BaseException:
+    """Let pass what is the flow's own failure; raise what its author or an operator must mend."""
+    if isinstance(error, (FlowError, DefinitionError, PayloadError)) or not isinstance(error, (Exception, Cancelled)):
+        raise error
+    return error
+
+
+def _explain_await(coroutine: Any, given: Any) -> FlowError:
+    frame = coroutine.cr_frame
+    what = given if not isinstance(given, Step) else coroutine.cr_await
+    culprit = f"the coroutine {what.__qualname__}(...)" if isinstance(what, CoroutineType) else repr(what)[:100]
+    if what is None or not isinstance(given, Step):
+        inner = coroutine.cr_await
+        if inner is not None and hasattr(inner, "__qualname__"):
+            culprit = f"{inner.__qualname__}(...), which is no step"
+    return FlowError(
+        f"{coroutine.__qualname__} awaits {culprit} ({frame.f_code.co_filename}, line {frame.f_lineno}). A flow awaits steps "
+        "only: put @step over a helper flow, and do waiting and work of any other kind in an activity"
+    )
+
+
+def _explain_result(coroutine: Any, given: Any) -> FlowError:
+    code = coroutine.cr_code
+    return FlowError(
+        f"{coroutine.__qualname__} ({code.co_filename}, line {code.co_firstlineno}) returns a step, {given!r:.100}, which "
+        "nobody awaits. Write: return await ..."
+    )
+
+
+def _close_coroutine(coroutine: Any) -> None:
+    # Each await in a finally block stops the close once; a flow with more of them than this is left to the interpreter.
+    for _ in range(100):
+        try:
+            coroutine.close()
+            return
+        except RuntimeError:  # it awaited a step instead of ending
+            continue
+        except BaseException:  # its finally block raised: nobody is left to be told
+            return
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode()).hexdigest()[:32]
