@@ -1,0 +1,1 @@
+"""Simulate Amazon SWF: in process, in full, and as strictly as SWF itself."""

@@ -1,0 +1,185 @@
+"""Say of one member of a request whether it is well formed, and if not, in SWF's words why.
+
+Takes a value and its path; gives a verdict, and complaints. A rule's `ok` is the fast path: one call, true or
+false. `complain` is only asked when some rule of a request said no, and says so for each member that is
+wrong. Never changes a value.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from functools import lru_cache
+from operator import attrgetter
+from typing import Any
+
+import msgspec
+
+NAME_PATTERN = r"(?!arn$)(?!\s)[^:/|\u0000-\u001f\u007f-\u009f]+(?<!\s)"
+"""The rule of names: no white space at the ends, none of `:/|` nor control characters, not exactly `arn`."""
+
+ORDINAL_PATTERN = r"[0-9]+"
+DURATION_PATTERN = r"[0-9]+|NONE"
+INTEGER_PATTERN = r"-?[0-9]+"
+
+
+def tell(value: object, path: str, constraint: str) -> str:
+    """Word one complaint as SWF does."""
+    if value is None:
+        shown = "null"
+    elif isinstance(value, tuple | list):
+        shown = f"'[{', '.join('null' if item is None else str(item) for item in value)}]'"
+    else:
+        shown = f"'{value}'"
+    return f"Value {shown} at '{path}' failed to satisfy constraint: Member must {constraint}"
+
+
+class Rule:
+    """What a value must be."""
+
+    __slots__ = ("ok",)
+
+    ok: Callable[[Any], object]
+    """Whether a value that is there obeys the rule; anything true is yes."""
+
+    def complain(self, value: Any, path: str) -> Iterator[str]:
+        """Say what is wrong with a value."""
+        raise NotImplementedError
+
+
+class Text(Rule):
+    """A string of some length, and of some form."""
+
+    __slots__ = ("_chars_max", "_chars_min", "_pattern", "_range")
+
+    def __init__(
+        self,
+        chars_max: int,
+        *,
+        chars_min: int = 0,
+        pattern: str | None = None,
+        values: tuple[int, int] | None = None,
+        cached: bool = False,
+    ) -> None:
+        self._chars_min, self._chars_max = chars_min, chars_max
+        self._pattern = None if pattern is None else re.compile(pattern)
+        self._range = None if values is None else Number(*values)
+        if pattern is None and not chars_min:
+            self.ok = lambda text: len(text) <= chars_max
+        elif pattern is None:
+            self.ok = lambda text: chars_min <= len(text) <= chars_max
+        elif values is None and pattern == NAME_PATTERN:
+            # One C call instead of two, for ids are new each time.
+            self.ok = re.compile(f"(?=.{{{chars_min},{chars_max}}}\\Z)" + pattern).fullmatch
+        else:
+            self.ok = self._is_ok
+        if cached:
+            self.ok = lru_cache(maxsize=4096)(self.ok)
+
+    def _is_ok(self, text: str) -> bool:
+        return not any(self.complain(text, ""))
+
+    def complain(self, value: str, path: str) -> Iterator[str]:
+        if len(value) < self._chars_min:
+            yield tell(value, path, f"have length greater than or equal to {self._chars_min}")
+        elif len(value) > self._chars_max:
+            yield tell(value, path, f"have length less than or equal to {self._chars_max}")
+        elif self._pattern is not None and not self._pattern.fullmatch(value):
+            yield tell(value, path, f"satisfy regular expression pattern: {self._pattern.pattern}")
+        elif self._range is not None and value != "NONE":
+            yield from self._range.complain(int(value), path)
+
+
+class Number(Rule):
+    """An integer of some range."""
+
+    __slots__ = ("_max", "_min")
+
+    def __init__(self, values_min: int, values_max: int) -> None:
+        self._min, self._max = values_min, values_max
+        self.ok = lambda number: values_min <= number <= values_max
+
+    def complain(self, value: int, path: str) -> Iterator[str]:
+        if value < self._min:
+            yield tell(value, path, f"have value greater than or equal to {self._min}")
+        elif value > self._max:
+            yield tell(value, path, f"have value less than or equal to {self._max}")
+
+
+class Choice(Rule):
+    """One of a few words."""
+
+    __slots__ = ("_words",)
+
+    def __init__(self, *words: str) -> None:
+        self._words = words
+        self.ok = frozenset(words).__contains__
+
+    def complain(self, value: str, path: str) -> Iterator[str]:
+        if not self.ok(value):
+            yield tell(value, path, f"satisfy enum value set: [{', '.join(self._words)}]")
+
+
+class Moment(Rule):
+    """An instant: any, as long as it is one."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        self.ok = lambda value: isinstance(value, datetime) and value.tzinfo is not None
+
+    def complain(self, value: object, path: str) -> Iterator[str]:
+        raise TypeError(f"{path} is no aware datetime")
+
+
+class Each(Rule):
+    """A list of so many items, each of which obeys a rule. An item may be null: SWF once took `[null]` as tags,
+    and so it stands in old recordings."""
+
+    __slots__ = ("_item", "_items_max")
+
+    def __init__(self, item: Rule, items_max: int) -> None:
+        self._item, self._items_max = item, items_max
+        self.ok = lambda items: len(items) <= items_max and all(value is None or item.ok(value) for value in items)
+
+    def complain(self, value: tuple[Any, ...], path: str) -> Iterator[str]:
+        if len(value) > self._items_max:
+            yield tell(value, path, f"have length less than or equal to {self._items_max}")
+        for position, item in enumerate(value, 1):
+            if item is not None:
+                yield from self._item.complain(item, f"{path}.{position}.member")
+
+
+class Members(Rule):
+    """A struct, each member of which obeys a rule."""
+
+    __slots__ = ("_names", "_optional", "_rules", "_values", "_verdicts")
+
+    def __init__(self, struct: type[msgspec.Struct], rules: Mapping[str, Rule]) -> None:
+        fields = {field.name: field for field in msgspec.structs.fields(struct)}
+        assert rules.keys() <= fields.keys(), (struct, rules.keys() - fields.keys())
+        self._names = tuple(fields[name].encode_name for name in rules)
+        self._rules = tuple(rules.values())
+        self._optional = tuple(not fields[name].required for name in rules)
+        self._verdicts = tuple(zip((rule.ok for rule in self._rules), self._optional, strict=True))
+        one = len(rules) == 1
+        get = attrgetter(*rules) if rules else tuple
+        self._values: Callable[[Any], tuple[Any, ...]] = (lambda value: (get(value),)) if one else get
+        self.ok = self._is_ok
+
+    def _is_ok(self, struct: object) -> bool:
+        for value, (ok, optional) in zip(self._values(struct), self._verdicts, strict=True):
+            if not (optional if value is None else ok(value)):
+                return False
+        return True
+
+    def complain(self, value: object, path: str) -> Iterator[str]:
+        for name, rule, optional, member in zip(
+            self._names, self._rules, self._optional, self._values(value), strict=True
+        ):
+            inner = f"{path}.{name}" if path else name
+            if member is not None:
+                yield from rule.complain(member, inner)
+            elif not optional:
+                yield tell(None, inner, "not be null")

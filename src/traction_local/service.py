@@ -1,0 +1,178 @@
+"""Answer the 39 operations of Amazon SWF, as a pure state machine.
+
+Takes a request and a time; gives the answer, or raises SWF's fault. Never waits, rolls dice, or looks at a
+clock: the same calls give the same answers, byte for byte, in any process.
+
+The state follows from the calls alone. `call` first brings the state up to its time, so whether and how often
+`advance` ran in between makes no difference: a journal of what changed the state is a list of (time, request),
+where the time is `clock`, the service's own, which never goes backwards. A poll is answered at once, with a task
+or empty; who wants to wait asks again when `take_ready` names the list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, TypeVar
+
+from traction import operations as o
+from traction.errors import OperationNotPermittedFault, ThrottlingException, UnknownOperationException
+from traction.limits import Limits
+from traction_local import activities, external, histories, registry, starting, visibility
+from traction_local.knobs import Knobs, LambdaCall, LambdaOutcome
+from traction_local.region import Region
+from traction_local.tasklists import Ready
+
+T = TypeVar("T")
+
+_LIMITS = Limits()
+_KNOBS = Knobs()
+
+
+class Service:
+    """One region of one account, simulated."""
+
+    def __init__(
+        self,
+        *,
+        seed: str = "",
+        limits: Limits = _LIMITS,
+        knobs: Knobs = _KNOBS,
+        lambdas: Callable[[LambdaCall], LambdaOutcome] | None = None,
+    ) -> None:
+        """Begin with nothing registered.
+
+        Args:
+            seed: What the ids are made from.
+            limits: The quotas.
+            knobs: What SWF leaves open.
+            lambdas: What Lambda functions answer. Without it there are none. It must be a function of its argument.
+        """
+        self._region = Region(seed, limits, knobs, lambdas)
+
+    @property
+    def revision(self) -> int:
+        """How many calls changed the state. All of them do if rates are enforced."""
+        return self._region.revision
+
+    @property
+    def clock(self) -> datetime:
+        """The time as the service knows it: the latest it was told, in whole milliseconds."""
+        return self._region.clock
+
+    def call(self, request: o.Request[T], now: datetime) -> T:
+        """Answer a request, after all that is due by then has happened.
+
+        Raises:
+            ServiceFault: SWF's fault; the request changed nothing.
+        """
+        region = self._region
+        now = region.advance(now)
+        kind = type(request)
+        operation = OPERATIONS.get(kind)
+        if operation is None:
+            raise UnknownOperationException(kind.__name__)
+        if region.buckets.active:
+            region.revision += 1
+            _take_rate(region, request, now)
+        if region.knobs.denied and kind.__name__ in region.knobs.denied:
+            raise OperationNotPermittedFault(f"User is not authorized to perform: swf:{kind.__name__}")
+        region.validator.check(request)
+        answer: T = operation(region, request, now)
+        if kind in CHANGING:
+            region.revision += 1
+        return answer
+
+    def advance(self, now: datetime) -> None:
+        """Let happen what is due at or before `now`, each at its own time, in order."""
+        self._region.advance(now)
+
+    def next_alarm(self) -> datetime | None:
+        """When there is next something for `advance` to do."""
+        return self._region.alarms.find_next()
+
+    def take_ready(self) -> list[Ready]:
+        """Which queues got a task to hand out since last asked: one entry per task."""
+        ready = self._region.ready
+        taken = ready.copy()
+        ready.clear()
+        return taken
+
+
+def _take_rate(region: Region, request: Any, now: datetime) -> None:
+    """Refuse the request if its operation, or its operation on that execution, is asked for too often."""
+    name = type(request).__name__
+    if not region.buckets.take("call", name, now):
+        raise ThrottlingException("Rate exceeded")
+    whose = (
+        getattr(request, "execution", None) or getattr(request, "workflow_id", "") or getattr(request, "task_token", "")
+    )
+    if not region.buckets.take("run", name, now, str(whose)):
+        raise ThrottlingException("Rate exceeded")
+
+
+OPERATIONS: dict[type, Callable[[Region, Any, datetime], Any]] = {
+    o.CountClosedWorkflowExecutions: visibility.count_closed_workflow_executions,
+    o.CountOpenWorkflowExecutions: visibility.count_open_workflow_executions,
+    o.CountPendingActivityTasks: visibility.count_pending_activity_tasks,
+    o.CountPendingDecisionTasks: visibility.count_pending_decision_tasks,
+    o.DeleteActivityType: registry.delete_activity_type,
+    o.DeleteWorkflowType: registry.delete_workflow_type,
+    o.DeprecateActivityType: registry.deprecate_activity_type,
+    o.DeprecateDomain: registry.deprecate_domain,
+    o.DeprecateWorkflowType: registry.deprecate_workflow_type,
+    o.DescribeActivityType: registry.describe_activity_type,
+    o.DescribeDomain: registry.describe_domain,
+    o.DescribeWorkflowExecution: visibility.describe_workflow_execution,
+    o.DescribeWorkflowType: registry.describe_workflow_type,
+    o.GetWorkflowExecutionHistory: histories.get_workflow_execution_history,
+    o.ListActivityTypes: registry.list_activity_types,
+    o.ListClosedWorkflowExecutions: visibility.list_closed_workflow_executions,
+    o.ListDomains: registry.list_domains,
+    o.ListOpenWorkflowExecutions: visibility.list_open_workflow_executions,
+    o.ListTagsForResource: registry.list_tags_for_resource,
+    o.ListWorkflowTypes: registry.list_workflow_types,
+    o.PollForActivityTask: activities.poll_for_activity_task,
+    o.PollForDecisionTask: histories.poll_for_decision_task,
+    o.RecordActivityTaskHeartbeat: activities.record_activity_task_heartbeat,
+    o.RegisterActivityType: registry.register_activity_type,
+    o.RegisterDomain: registry.register_domain,
+    o.RegisterWorkflowType: registry.register_workflow_type,
+    o.RequestCancelWorkflowExecution: external.request_cancel_workflow_execution,
+    o.RespondActivityTaskCanceled: activities.respond_activity_task_canceled,
+    o.RespondActivityTaskCompleted: activities.respond_activity_task_completed,
+    o.RespondActivityTaskFailed: activities.respond_activity_task_failed,
+    o.RespondDecisionTaskCompleted: histories.respond_decision_task_completed,
+    o.SignalWorkflowExecution: external.signal_workflow_execution,
+    o.StartWorkflowExecution: starting.start_workflow_execution,
+    o.TagResource: registry.tag_resource,
+    o.TerminateWorkflowExecution: external.terminate_workflow_execution,
+    o.UndeprecateActivityType: registry.undeprecate_activity_type,
+    o.UndeprecateDomain: registry.undeprecate_domain,
+    o.UndeprecateWorkflowType: registry.undeprecate_workflow_type,
+    o.UntagResource: registry.untag_resource,
+}
+"""How each operation is answered."""
+
+READING = (
+    o.CountClosedWorkflowExecutions,
+    o.CountOpenWorkflowExecutions,
+    o.CountPendingActivityTasks,
+    o.CountPendingDecisionTasks,
+    o.DescribeActivityType,
+    o.DescribeDomain,
+    o.DescribeWorkflowExecution,
+    o.DescribeWorkflowType,
+    o.GetWorkflowExecutionHistory,
+    o.ListActivityTypes,
+    o.ListClosedWorkflowExecutions,
+    o.ListDomains,
+    o.ListOpenWorkflowExecutions,
+    o.ListTagsForResource,
+    o.ListWorkflowTypes,
+)
+POLLS = (o.PollForActivityTask, o.PollForDecisionTask)
+"""They change the state if they hand out a task, and count that themselves."""
+
+CHANGING = frozenset(OPERATIONS) - frozenset(READING) - frozenset(POLLS)
+"""The operations whose success is a change."""
