@@ -1,1 +1,50 @@
+"""Traction: distributed workflows as typed, composable values."""
 
+from traction.definition import Activity, Workflow, activity, workflow
+from traction.options import Retry, days, hours, minutes, seconds
+from traction.step import (
+    Cancelled,
+    Failure,
+    Outcome,
+    Step,
+    Success,
+    all_of,
+    done,
+    each,
+    fail,
+    first_of,
+    now,
+    random,
+    sleep,
+    sleep_until,
+    step,
+    uuid4,
+)
+
+__all__ = [
+    "Activity",
+    "Cancelled",
+    "Failure",
+    "Outcome",
+    "Retry",
+    "Step",
+    "Success",
+    "Workflow",
+    "activity",
+    "all_of",
+    "days",
+    "done",
+    "each",
+    "fail",
+    "first_of",
+    "hours",
+    "minutes",
+    "now",
+    "random",
+    "seconds",
+    "sleep",
+    "sleep_until",
+    "step",
+    "uuid4",
+    "workflow",
+]

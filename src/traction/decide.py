@@ -121,6 +121,7 @@ class Decider:
         "_open",
         "_parked",
         "_started",
+        "_withdrawn",
         "_workflow",
         "decided_event_id",
         "history",
@@ -152,6 +153,7 @@ class Decider:
         self._decided = False
         self._answering = 0
         self._more = False
+        self._withdrawn = False
         # Timers that SWF refused because too many are open: asked again when one closes.
         self._parked: list[Ask] = []
         self._finished: Ask | None = None
@@ -240,8 +242,9 @@ class Decider:
         flow = self._flow
         if flow is not None and flow.outcome is not None and self._finished is None:
             self._finish(*flow.outcome)
-        if any(ask.withdrawn for ask in self._asks):
+        if self._withdrawn:
             self._asks = deque(ask for ask in self._asks if not ask.withdrawn)
+            self._withdrawn = False
         self._decided = True
         self.decided_event_id = started.event_id
 
@@ -249,6 +252,8 @@ class Decider:
 
     def _choose(self) -> list[d.Decision]:
         """Take as many asks from the head of the queue as one response may carry."""
+        if len(self._asks) == 1:
+            return [self._asks[0].decision]
         assert self._started is not None
         chosen: list[d.Decision] = []
         chars = 0
@@ -290,11 +295,10 @@ class Decider:
 
     def _withdraw_leaf(self, leaf: Leaf) -> None:
         """Nobody waits for a leaf any more: take its ask back, or ask to cancel what the history shows as open."""
-        ask: Ask = leaf.ask
         if not leaf.opened_event_id:
-            ask.withdrawn = True
+            self._withdraw(leaf.ask)
             return
-        decision = ask.decision
+        decision = leaf.ask.decision
         if isinstance(decision, d.ScheduleActivityTask):
             leaf.cancel = Ask(d.RequestCancelActivityTask(activity_id=decision.activity_id), None)
         elif isinstance(decision, d.StartTimer):
@@ -487,8 +491,12 @@ class Decider:
         if leaf.fiber is not None:
             return False
         if leaf.cancel is not None:
-            leaf.cancel.withdrawn = True
+            self._withdraw(leaf.cancel)
         return True
+
+    def _withdraw(self, ask: Ask) -> None:
+        """Take back an ask that the history does not show; one that it shows is past taking back."""
+        ask.withdrawn = self._withdrawn = True
 
     def _resume(self, leaf: Leaf, mode: int, given: Any) -> None:
         assert self._flow is not None
@@ -496,7 +504,7 @@ class Decider:
 
     def _unpark(self) -> None:
         """A timer has closed, so that there is room for those that were refused."""
-        self._asks.extend(self._parked)
+        self._asks.extend(ask for ask in self._parked if not ask.withdrawn)
         self._parked.clear()
 
 

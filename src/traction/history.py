@@ -12,7 +12,7 @@ Source: the links between SWF's events, Amazon SWF API reference, HistoryEvent.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from traction import events as e
@@ -112,10 +112,6 @@ EXECUTION_CLOSES = frozenset(
 )
 """The events that close an execution: nothing is ever appended after one (SWF)."""
 
-_DECISION_TASKS = frozenset(
-    {e.DecisionTaskScheduled, e.DecisionTaskStarted, e.DecisionTaskCompleted, e.DecisionTaskTimedOut}
-)
-
 
 class History:
     """The fold: what is known after the events so far.
@@ -136,7 +132,7 @@ class History:
         self.closed: e.Event | None = None
         """The event that closed the execution, if one did."""
         self._queued: int | None = None
-        self._running: tuple[int, int] | None = None
+        self._running: int | None = None
 
     def add(self, event: e.Event) -> Known | None:
         """Take the next event; give the step that it opens, starts or closes, if any.
@@ -144,76 +140,80 @@ class History:
         Raises:
             HistoryError: no execution can have this event here.
         """
-        kind = type(event)
         event_id = event.event_id
-        if (
-            event_id != self.last + 1
-            or self.closed is not None
-            or (event_id == 1) is not (kind is e.WorkflowExecutionStarted)
-        ):
+        first = type(event) is e.WorkflowExecutionStarted
+        if event_id != self.last + 1 or self.closed is not None or (event_id == 1) is not first:
             raise self._explain(event)
         self.last = event_id
-        if kind in _DECISION_TASKS:
-            self._turn(event)
-            return None
-        if (closes := CLOSES.get(kind)) is not None:
-            return self._close(event, *closes)
-        if (starts := STARTS.get(kind)) is not None:
-            known = self._find(event, *starts)
-            if known.started is not None:
-                raise HistoryError(
-                    f"event {event_id} {kind.__name__} starts {known.id}, which event {known.started.event_id} started"
-                )
-            known.started = event
-            return known
-        if (id_name := OPENS.get(kind)) is not None:
-            known = self.open[event_id] = Known(getattr(event, id_name), event)
-            return known
-        if kind in EXECUTION_CLOSES:
-            self.closed = event
-        return None
+        take = _TAKES.get(type(event))
+        return None if take is None else take(self, event)
 
-    def _close(self, event: e.Event, link: str, opener: type) -> Known | None:
+    def _open_step(self, event: e.Event) -> Known:
+        known = self.open[event.event_id] = Known(getattr(event, OPENS[type(event)]), event)
+        return known
+
+    def _start_step(self, event: e.Event) -> Known:
+        known = self._find(event, *STARTS[type(event)])
+        if known.started is not None:
+            raise HistoryError(
+                f"event {event.event_id} {type(event).__name__} starts {known.id}, "
+                f"which event {known.started.event_id} had started"
+            )
+        known.started = event
+        return known
+
+    def _close_step(self, event: e.Event) -> Known | None:
         # A child may be refused before anything was opened: the link is 0 then (SWF).
         if type(event) is e.StartChildWorkflowExecutionFailed and event.initiated_event_id == 0:
             return None
-        known = self._find(event, link, opener)
+        known = self._find(event, *CLOSES[type(event)])
         known.closed = event
         del self.open[known.opened.event_id]
         return known
 
-    def _find(self, event: Any, link: str, opener: type) -> Known:
+    def _find(self, event: e.Event, link: str, opener: type) -> Known:
         linked = getattr(event, link)
         known = self.open.get(linked)
         if known is None or type(known.opened) is not opener:
             raise HistoryError(
-                f"event {event.event_id} {type(event).__name__} says {link} {linked}, and event {linked} is no open {opener.__name__}"
+                f"event {event.event_id} {type(event).__name__} says {link} {linked}, "
+                f"and event {linked} is no open {opener.__name__}"
             )
         return known
 
-    def _turn(self, event: Any) -> None:
-        """Keep the state of the decision task: at most one queued, at most one started (SWF)."""
-        kind = type(event)
-        if kind is e.DecisionTaskScheduled and self._queued is None:
-            self._queued = event.event_id
-        elif kind is e.DecisionTaskStarted and self._running is None and event.scheduled_event_id == self._queued:
-            self._running, self._queued = (event.scheduled_event_id, event.event_id), None
-        elif (
-            kind is e.DecisionTaskTimedOut
-            and event.timeout_type == "SCHEDULE_TO_START"
-            and event.scheduled_event_id == self._queued
-        ):
+    def _close_execution(self, event: e.Event) -> None:
+        self.closed = event
+
+    # The state of the decision task: at most one queued, at most one started (SWF).
+
+    def _queue_decision(self, event: e.DecisionTaskScheduled) -> None:
+        if self._queued is not None:
+            raise self._misfit(event)
+        self._queued = event.event_id
+
+    def _start_decision(self, event: e.DecisionTaskStarted) -> None:
+        if self._running is not None or event.scheduled_event_id != self._queued:
+            raise self._misfit(event)
+        self._running, self._queued = event.event_id, None
+
+    def _complete_decision(self, event: e.DecisionTaskCompleted) -> None:
+        if event.started_event_id != self._running:
+            raise self._misfit(event)
+        self._running = None
+
+    def _time_out_decision(self, event: e.DecisionTaskTimedOut) -> None:
+        if event.timeout_type == "SCHEDULE_TO_START" and event.scheduled_event_id == self._queued:
             self._queued = None
-        elif (
-            kind is not e.DecisionTaskScheduled
-            and kind is not e.DecisionTaskStarted
-            and self._running == (event.scheduled_event_id, event.started_event_id)
-        ):
+        elif event.started_event_id == self._running:
             self._running = None
         else:
-            raise HistoryError(
-                f"event {event.event_id} {kind.__name__} does not fit: queued is {self._queued}, started is {self._running}"
-            )
+            raise self._misfit(event)
+
+    def _misfit(self, event: e.Event) -> HistoryError:
+        return HistoryError(
+            f"event {event.event_id} {type(event).__name__} does not fit: the decision task queued is that of event "
+            f"{self._queued}, the one started that of event {self._running}"
+        )
 
     def _explain(self, event: e.Event) -> HistoryError:
         what = f"event {event.event_id} {type(event).__name__}"
@@ -228,6 +228,18 @@ class History:
         if event.event_id == 1:
             return HistoryError(f"{what} is no WorkflowExecutionStarted, with which every history begins")
         return HistoryError(f"{what} begins an execution that has begun")
+
+
+_TAKES: dict[type, Callable[[History, Any], Known | None]] = {
+    **dict.fromkeys(OPENS, History._open_step),
+    **dict.fromkeys(STARTS, History._start_step),
+    **dict.fromkeys(CLOSES, History._close_step),
+    **dict.fromkeys(EXECUTION_CLOSES, History._close_execution),
+    e.DecisionTaskScheduled: History._queue_decision,
+    e.DecisionTaskStarted: History._start_decision,
+    e.DecisionTaskCompleted: History._complete_decision,
+    e.DecisionTaskTimedOut: History._time_out_decision,
+}
 
 
 def fold(events: Iterable[e.Event]) -> list[Known]:
