@@ -29,7 +29,6 @@ from typing import (
     TypeAlias,
     TypeVar,
     TypeVarTuple,
-    Unpack,
     cast,
     overload,
 )
@@ -182,7 +181,7 @@ class ActivityStep(Step[R_co]):
 
 
 class WorkflowStep(Step[R_co]):
-    """The leaf that a child execution is, and what a decider runs: `traction.definition.Workflow` makes its subclasses."""
+    """The leaf that a child execution is, and what a decider runs: `traction.definition.Workflow` makes them."""
 
     __slots__ = ()
     spec: ClassVar[WorkflowSpec]
@@ -251,7 +250,7 @@ class All(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
     limit: int | None = None
 
 
-class Both(Step[tuple[Unpack[Ts]]], msgspec.Struct, Generic[Unpack[Ts]], frozen=True):
+class Both(Step[tuple[*Ts]], msgspec.Struct, Generic[*Ts], frozen=True):
     """Steps done concurrently: a tuple of their results, each of its own type."""
 
     steps: tuple[Step[Any], ...]
@@ -260,7 +259,7 @@ class Both(Step[tuple[Unpack[Ts]]], msgspec.Struct, Generic[Unpack[Ts]], frozen=
     # which see a pair as a step of a tuple too.
     def __and__(  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
         self, other: Step[U]
-    ) -> Both[Unpack[Ts], U]:
+    ) -> Both[*Ts, U]:
         if not isinstance(other, Step):
             return NotImplemented
         return Both((*self.steps, other))
