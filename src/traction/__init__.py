@@ -1,5 +1,7 @@
 """Traction: distributed workflows as typed, composable values."""
 
+from typing import TYPE_CHECKING, Any
+
 from traction.definition import Activity, Workflow, activity, workflow
 from traction.options import Retry, days, hours, minutes, seconds
 from traction.step import (
@@ -20,27 +22,37 @@ from traction.step import (
     step,
     uuid4,
 )
+from traction.tasks import current_task, heartbeat
+
+if TYPE_CHECKING:
+    from traction.client import Handle, WorkerSystem
+    from traction.embedded import run
 
 __all__ = [
     "Activity",
     "Cancelled",
     "Failure",
+    "Handle",
     "Outcome",
     "Retry",
     "Step",
     "Success",
+    "WorkerSystem",
     "Workflow",
     "activity",
     "all_of",
+    "current_task",
     "days",
     "done",
     "each",
     "fail",
     "first_of",
+    "heartbeat",
     "hours",
     "minutes",
     "now",
     "random",
+    "run",
     "seconds",
     "sleep",
     "sleep_until",
@@ -48,3 +60,15 @@ __all__ = [
     "uuid4",
     "workflow",
 ]
+
+# What runs work is imported when it is first used: definitions alone need neither threads nor plugins.
+_LATE = {"Handle": "client", "WorkerSystem": "client", "run": "embedded"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATE:
+        raise AttributeError(f"module 'traction' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = globals()[name] = getattr(import_module(f"traction.{_LATE[name]}"), name)
+    return value

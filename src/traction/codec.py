@@ -22,6 +22,10 @@ REASON_CHARS_MAX = 256
 """The most characters that the reason of a failure may have (SWF)."""
 
 
+UNREADABLE = "traction.Unreadable"
+"""The reason of a failure that is the worker's and not the work's: it could not read what it was given."""
+
+
 class FailureDetails(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is kept of an exception: its type's name, its text, its traceback."""
 
@@ -33,7 +37,7 @@ class FailureDetails(msgspec.Struct, frozen=True, omit_defaults=True):
 def describe_failure(error: BaseException) -> tuple[str, str]:
     """Say an exception in SWF's two strings: `reason`, its type; `details`, a `FailureDetails` as JSON.
 
-    Both are cut to SWF's limits; of a long traceback the middle goes, since its ends tell where it began and what it was.
+    Both are cut to SWF's limits; of a long traceback the middle goes, since its ends tell most.
     """
     import traceback
 
@@ -66,7 +70,8 @@ def cut_middle(text: str, chars_max: int) -> str:
     if len(text) <= chars_max:
         return text
     head = chars_max // 3
-    return f"{text[:head]}\n... {len(text) - chars_max:,} characters left out ...\n{text[len(text) - (chars_max - head) :]}"
+    tail = text[len(text) - (chars_max - head) :]
+    return f"{text[:head]}\n... {len(text) - chars_max:,} characters left out ...\n{tail}"
 
 
 class Codec:

@@ -33,7 +33,7 @@ from typing import Any, Final
 
 from traction import decisions as d
 from traction import events as e
-from traction.codec import JSON, Codec, describe_failure, read_failure
+from traction.codec import JSON, UNREADABLE, Codec, describe_failure, read_failure
 from traction.errors import (
     ActivityCanceled,
     ActivityFailed,
@@ -62,6 +62,9 @@ MORE: Final = "~more-"
 
 TRANSIENT_DELAY_MAX: Final = timedelta(minutes=1)
 """The longest pause before a decision is asked again that SWF refused for a limit or a rate."""
+
+UNREADABLE_DELAY_MAX: Final = timedelta(hours=1)
+"""The longest pause before an activity is scheduled again whose worker could not read its input."""
 
 
 class Ask:
@@ -125,6 +128,7 @@ class Decider:
         "_workflow",
         "decided_event_id",
         "history",
+        "met",
     )
 
     def __init__(
@@ -137,6 +141,8 @@ class Decider:
         self.history = History()
         self.decided_event_id = 0
         """The DecisionTaskStarted for which it last decided, 0 if none: the next task's `previousStartedEventId`."""
+        self.met: set[type] = set()
+        """The classes of steps that the flow has asked for."""
         self._workflow = workflow
         self._execution = execution or WorkflowExecution("", "")
         self._codec = codec
@@ -270,6 +276,7 @@ class Decider:
         """Ask for what a leaf is."""
         node = leaf.node
         decision: d.Decision
+        self.met.add(type(node))
         if isinstance(node, ActivityStep):
             spec = node.spec
             id = leaf.id if leaf.attempt == 1 else f"{leaf.id}~{leaf.attempt}"
@@ -292,6 +299,12 @@ class Decider:
         """Ask for a timer after which a leaf is asked for again."""
         leaf.ask = Ask(d.StartTimer(timer_id=id, start_to_fire_timeout=to_duration(pause)), leaf)
         self._asks.append(leaf.ask)
+
+    def _ask_later(self, leaf: Leaf, longest: timedelta) -> None:
+        """Ask for a leaf again after a pause that doubles."""
+        leaf.refusals += 1
+        pause = min(timedelta(seconds=1 << min(leaf.refusals - 1, 20)), longest)
+        self._ask_pause(leaf, f"{leaf.id}~wait-{leaf.refusals}", pause)
 
     def _withdraw_leaf(self, leaf: Leaf) -> None:
         """Nobody waits for a leaf any more: take its ask back, or ask to cancel what the history shows as open."""
@@ -398,6 +411,10 @@ class Decider:
             return
         error: StepFailed
         if isinstance(event, e.ActivityTaskFailed):
+            if event.reason == UNREADABLE:
+                # The worker could not read the input. The work was not begun: wait for a worker that can.
+                self._ask_later(leaf, UNREADABLE_DELAY_MAX)
+                return
             said = read_failure(event.reason, event.details)
             error = ActivityFailed(
                 leaf.id,
@@ -478,9 +495,7 @@ class Decider:
         elif event.cause == "TIMER_CREATION_RATE_EXCEEDED":
             self._asks.append(leaf.ask)
         elif event.cause in _TRANSIENT:
-            leaf.refusals += 1
-            pause = min(timedelta(seconds=1 << min(leaf.refusals - 1, 10)), TRANSIENT_DELAY_MAX)
-            self._ask_pause(leaf, f"{leaf.id}~wait-{leaf.refusals}", pause)
+            self._ask_later(leaf, TRANSIENT_DELAY_MAX)
         else:
             decision = _ANSWERS[type(event)][0].__name__
             self._resume(leaf, ERROR, DecisionFailed(leaf.id, decision=decision, cause=event.cause))

@@ -149,7 +149,7 @@ class InternalFailure(ServiceFault):
 # What reaches a flow: the failure of a step is data of the history.
 
 
-class StepFailed(Exception):  # noqa: N818 - an outcome, not a mistake of Traction's
+class StepFailed(Exception):
     """A step failed; `step` is its id."""
 
     def __init__(self, step: str, message: str) -> None:

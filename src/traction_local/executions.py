@@ -327,6 +327,7 @@ class Execution(Alarm):
         self._open_counts = self.count_open()
         self.close_status, self.closed_at = status, now
         region = self.region
+        region.closed.append(self.run_id)
         for task in (*self.activities.values(), *filter(None, (self.queued, self.running))):
             task.withdraw()
             region.alarms.clear(task)

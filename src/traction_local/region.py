@@ -41,6 +41,7 @@ class Region:
         "buckets",
         "by_stem",
         "clock",
+        "closed",
         "domains",
         "invoke",
         "knobs",
@@ -65,6 +66,7 @@ class Region:
         self.domains: dict[str, Domain] = {}
         self.by_stem: dict[str, Execution] = {}
         self.ready: list[Ready] = []
+        self.closed: list[str] = []
         self.revision = 0
         self._runs = 0
 

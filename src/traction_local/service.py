@@ -98,6 +98,13 @@ class Service:
         ready.clear()
         return taken
 
+    def take_closed(self) -> list[str]:
+        """Which runs closed since last asked, by run id."""
+        closed = self._region.closed
+        taken = closed.copy()
+        closed.clear()
+        return taken
+
 
 def _take_rate(region: Region, request: Any, now: datetime) -> None:
     """Refuse the request if its operation, or its operation on that execution, is asked for too often."""

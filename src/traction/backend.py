@@ -1,0 +1,112 @@
+"""State what every service answers: the contract between Traction and a backend.
+
+A backend takes requests, SWF's own (`traction.operations`), and gives their answers; it keeps histories and task
+lists, and stamps time. `traction_swf` sends requests to Amazon SWF, `traction_local` answers them itself;
+`traction.testing.conformance` is the exam that every backend sits.
+
+What a caller may rely on, whatever the backend. After a `ServiceFault` the request had no effect. After a
+`BackendError` with `retryable` and no fault (a lost connection, `InternalFailure`) it may or may not have had its
+effect, and then:
+
+    Register*, Describe*, Get*, List*, Count*   call again; an *AlreadyExistsFault then means that the first call worked
+    StartWorkflowExecution                      call again; WorkflowExecutionAlreadyStartedFault then means that it runs
+    SignalWorkflowExecution                     a second call signals twice: let the receiver tell signals apart
+    RequestCancel..., Terminate...              call again; UnknownResourceFault then means that it is no longer open
+    Respond*                                    call again; UnknownResourceFault then means: answered already, or too
+    late RecordActivityTaskHeartbeat                 call again
+    PollFor*                                    call again; a task given to the lost call comes back when it times out
+
+Source: Amazon SWF API reference; SWF has no client request tokens, so this is what its own state makes safe.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from traction import events as e
+from traction.history import EXECUTION_CLOSES
+from traction.limits import Limits
+from traction.names import WorkflowExecution
+from traction.operations import GetWorkflowExecutionHistory, Request
+
+T = TypeVar("T")
+
+POLL_WAIT_MAX = timedelta(seconds=60)
+"""How long a poll is held before it is answered empty (SWF)."""
+
+
+class Backend(ABC):
+    """A service that keeps histories and task lists, in one domain. Its methods may be called from any thread."""
+
+    url: str
+    """What it was opened by."""
+
+    domain: str
+    """The domain that its requests name."""
+
+    limits: Limits
+    """Its quotas."""
+
+    @abstractmethod
+    def call(self, request: Request[T], wait: timedelta | None = None) -> T:
+        """Make a request and give its answer.
+
+        Args:
+            request: one of the 39 operations.
+            wait: for a poll, how long to wait for a task at the most; `POLL_WAIT_MAX` if `None`. A service that
+            fixes the
+                wait itself, as SWF does, may wait longer. Once a task is assigned it is in the answer: it is never
+                dropped.
+
+        Raises:
+            ServiceFault: SWF's fault, by its own name; the request had no effect.
+            BackendError: the service could not be reached; see `retryable` and the table above.
+        """
+
+    @abstractmethod
+    def now(self) -> datetime:
+        """Tell the time as the service stamps it: aware, in UTC, in whole milliseconds."""
+
+    @abstractmethod
+    def wait_until_closed(self, execution: WorkflowExecution, wait: timedelta) -> bool:
+        """Wait until a run has closed, or for so long; say whether it has.
+
+        Raises:
+            UnknownResourceFault: there is no such run.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of connections, threads and files; polls in flight are answered empty. Twice is once."""
+
+    # Made of the above.
+
+    def find_closing_event(self, execution: WorkflowExecution) -> e.Event | None:
+        """Give the event that closed a run, or `None` while it is open. Reads one event.
+
+        Raises:
+            UnknownResourceFault: there is no such run.
+        """
+        request = GetWorkflowExecutionHistory(
+            domain=self.domain, execution=execution, maximum_page_size=1, reverse_order=True
+        )
+        newest = self.call(request).events[0]
+        return newest if type(newest) in EXECUTION_CLOSES else None
+
+    def get_history(self, execution: WorkflowExecution) -> list[e.Event]:
+        """Give all events of a run, from the first, page by page.
+
+        Raises:
+            UnknownResourceFault: there is no such run.
+        """
+        events: list[e.Event] = []
+        token: str | None = None
+        while True:
+            page = self.call(
+                GetWorkflowExecutionHistory(domain=self.domain, execution=execution, next_page_token=token)
+            )
+            events += page.events
+            if (token := page.next_page_token) is None:
+                return events

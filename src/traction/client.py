@@ -1,0 +1,460 @@
+"""Start work, wait for it, and spawn the workers that do it.
+
+Takes definitions and a backend's URL; gives handles of executions, and keeps worker threads. Decides nothing itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar, overload
+
+import pluggy
+
+from traction import events as e
+from traction import operations as o
+from traction.backend import POLL_WAIT_MAX, Backend
+from traction.codec import JSON, Codec, read_failure
+from traction.definition import Activity, Workflow, check_definition
+from traction.errors import (
+    DefinitionError,
+    DomainAlreadyExistsFault,
+    ExecutionFailed,
+    TypeAlreadyExistsFault,
+    UnknownResourceFault,
+    WorkflowCanceled,
+    WorkflowExecutionAlreadyStartedFault,
+    WorkflowFailed,
+    WorkflowTerminated,
+    WorkflowTimedOut,
+)
+from traction.names import WorkflowExecution
+from traction.options import Span, to_timedelta
+from traction.plugins import open_backend
+from traction.worker import (
+    ActivityWorker,
+    DeciderCache,
+    StuckDecision,
+    Worker,
+    WorkflowWorker,
+    check_dependency,
+    check_twins,
+    run_worker,
+)
+
+R = TypeVar("R")
+C = TypeVar("C")
+
+log = logging.getLogger("traction.client")
+
+START_TRIES_MAX = 3
+"""How often a start is tried that found an execution open which was closed when looked at."""
+
+
+class Handle(Generic[R]):
+    """One execution, whose flow gives an `R`: wait for it, look at it, ask it to stop.
+
+    It follows the execution through `continue_as_new`: its result is that of the last run.
+    """
+
+    def __init__(self, backend: Backend, execution: WorkflowExecution, result: Any, *, codec: Codec = JSON) -> None:
+        self._backend = backend
+        self.execution = execution
+        self._result = result
+        self._codec = codec
+
+    @property
+    def workflow_id(self) -> str:
+        """The id under which it was started."""
+        return self.execution.workflow_id
+
+    @property
+    def run_id(self) -> str:
+        """The id that the service gave to the run."""
+        return self.execution.run_id
+
+    def result(self, timeout: Span | None = None) -> R:
+        """Wait until the execution has closed, and give its result.
+
+        Args:
+            timeout: how long to wait at the most, in seconds or as a `timedelta`; without it, for ever.
+
+        Raises:
+            TimeoutError: it is still open after `timeout`. It goes on; ask again.
+            WorkflowFailed, WorkflowTimedOut, WorkflowCanceled, WorkflowTerminated: it closed so.
+            PayloadError: its result does not decode as the definition says.
+        """
+        deadline = None if timeout is None else time.monotonic() + to_timedelta(timeout).total_seconds()
+        while True:
+            left = POLL_WAIT_MAX
+            if deadline is not None:
+                left = min(left, timedelta(seconds=max(deadline - time.monotonic(), 0)))
+            if self._backend.wait_until_closed(self.execution, left):
+                closing = self._backend.find_closing_event(self.execution)
+                if not isinstance(closing, e.WorkflowExecutionContinuedAsNew):
+                    return self._read_result(closing)
+                self.execution = WorkflowExecution(self.workflow_id, closing.new_execution_run_id)
+            elif deadline is not None and time.monotonic() >= deadline:
+                raise TimeoutError(f"{self.workflow_id} is still open after {timeout}")
+
+    def _read_result(self, closing: e.Event | None) -> R:
+        name = self.workflow_id
+        match closing:
+            case e.WorkflowExecutionCompleted():
+                value: R = self._codec.decode(closing.result, self._result, f"the result of {name}")
+                return value
+            case e.WorkflowExecutionFailed():
+                said = read_failure(closing.reason, closing.details)
+                raise WorkflowFailed(name, type=said.type, message=said.message, traceback=said.traceback)
+            case e.WorkflowExecutionTimedOut():
+                raise WorkflowTimedOut(name)
+            case e.WorkflowExecutionCanceled():
+                raise WorkflowCanceled(name, details=closing.details)
+            case e.WorkflowExecutionTerminated():
+                raise WorkflowTerminated(name, cause=closing.cause, reason=closing.reason)
+            case _:
+                raise ExecutionFailed(name, f"closed with {type(closing).__name__}")
+
+    def cancel(self) -> None:
+        """Ask the execution to cancel: `Cancelled` is thrown into its flow, which may clean up.
+
+        Raises:
+            UnknownResourceFault: it is not open any more.
+        """
+        backend, execution = self._backend, self.execution
+        backend.call(
+            o.RequestCancelWorkflowExecution(
+                domain=backend.domain, workflow_id=execution.workflow_id, run_id=execution.run_id
+            )
+        )
+
+    def terminate(self, reason: str | None = None) -> None:
+        """Close the execution at once; its flow is told nothing, its children according to their policy.
+
+        Raises:
+            UnknownResourceFault: it is not open any more.
+        """
+        backend, execution = self._backend, self.execution
+        backend.call(
+            o.TerminateWorkflowExecution(
+                domain=backend.domain, workflow_id=execution.workflow_id, run_id=execution.run_id, reason=reason
+            )
+        )
+
+    def history(self) -> list[e.Event]:
+        """Give all events so far.
+
+        Raises:
+            UnknownResourceFault: the run is not known, or no longer kept.
+        """
+        return self._backend.get_history(self.execution)
+
+    def describe(self) -> o.WorkflowExecutionDetail:
+        """Give what the service tells of the run besides its events.
+
+        Raises:
+            UnknownResourceFault: the run is not known, or no longer kept.
+        """
+        return self._backend.call(o.DescribeWorkflowExecution(domain=self._backend.domain, execution=self.execution))
+
+    def status(self) -> str:
+        """Say `OPEN`, or how it closed: `COMPLETED`, `FAILED`, `CANCELED`, `TERMINATED`, `CONTINUED_AS_NEW`,
+        `TIMED_OUT`.
+
+        Raises:
+            UnknownResourceFault: the run is not known, or no longer kept.
+        """
+        info = self.describe().execution_info
+        return info.close_status or info.execution_status
+
+    def __repr__(self) -> str:
+        return f"<Handle of {self.workflow_id}, run {self.run_id}>"
+
+
+class WorkerSystem:
+    """Runs workflows and spawns workers, on the backend that a URL names.
+
+    Close it, or use it in a `with` statement: then its workers finish what they have in hand, and stop.
+
+    Example:
+        with WorkerSystem("local:") as ws:
+            ws.start_workflow_worker(IndexProjectData, instances=2)
+            ws.start_activity_worker(CollectChanges, db, instances=4)
+            print(ws.run(IndexProjectData(7)).result())
+    """
+
+    def __init__(
+        self,
+        url: str = "local:",
+        *,
+        codec: Codec = JSON,
+        identity: str | None = None,
+        plugins: pluggy.PluginManager | None = None,
+        backend: Backend | None = None,
+    ) -> None:
+        self.backend = open_backend(url, plugins) if backend is None else backend
+        self.identity = identity or f"{socket.gethostname()}:{os.getpid()}"
+        self._codec = codec
+        self._stop = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._cache = DeciderCache()
+        self._hosted: dict[Any, Any] = {}
+        self._registered: set[Any] = set()
+        self._lock = threading.Lock()
+
+    # Work.
+
+    def run(self, workflow: Workflow[R], *, workflow_id: str | None = None) -> Handle[R]:
+        """Start a workflow, or find the execution of the same id that is open.
+
+        Args:
+            workflow: a call of a workflow, with its input.
+            workflow_id: the id to start it under, instead of what `workflow.workflow_id()` says.
+
+        Raises:
+            DefinitionError: something is wrong with the definition.
+            PayloadError: the input does not decode as the definition says.
+            WorkflowExecutionAlreadyStartedFault: an execution of another type is open under this id.
+            BackendError: the service refused, or could not be reached.
+        """
+        backend, spec = self.backend, workflow.spec
+        self._register(type(workflow))
+        payload = self._codec.encode(workflow)
+        # A wrong type is seen here, where the call is written, and not by a worker tomorrow.
+        self._codec.decode(payload, type(workflow), f"the input of {spec.type.name} {spec.type.version}")
+        id = workflow.workflow_id() if workflow_id is None else workflow_id
+        start = o.StartWorkflowExecution(
+            domain=backend.domain,
+            workflow_id=id,
+            workflow_type=spec.type,
+            task_list=spec.task_list,
+            input=payload,
+            tag_list=spec.tags or None,
+        )
+        for _ in range(START_TRIES_MAX):
+            try:
+                run_id = backend.call(start).run_id
+            except WorkflowExecutionAlreadyStartedFault:
+                if (found := self._find_open(workflow, id)) is not None:
+                    return found
+                continue
+            assert run_id is not None
+            return Handle(backend, WorkflowExecution(id, run_id), spec.result, codec=self._codec)
+        raise WorkflowExecutionAlreadyStartedFault(
+            f"an execution {id!r} was open, and not found, {START_TRIES_MAX} times"
+        )
+
+    def _find_open(self, workflow: Workflow[R], id: str) -> Handle[R] | None:
+        backend, type = self.backend, workflow.spec.type
+        request = o.ListOpenWorkflowExecutions(
+            domain=backend.domain,
+            start_time_filter=o.ExecutionTimeFilter(oldest_date=backend.now() - timedelta(days=366)),
+            execution_filter=o.WorkflowExecutionFilter(workflow_id=id),
+        )
+        for info in backend.call(request).execution_infos:
+            if info.workflow_type.name != type.name:
+                raise WorkflowExecutionAlreadyStartedFault(
+                    f"an execution {id!r} of {info.workflow_type.name} {info.workflow_type.version} is open, so "
+                    f"{type.name} {type.version} cannot be started under the same id"
+                )
+            return Handle(backend, info.execution, workflow.spec.result, codec=self._codec)
+        return None
+
+    @overload
+    def find(self, execution: WorkflowExecution, workflow: Callable[..., Workflow[R]]) -> Handle[R]: ...
+    @overload
+    def find(self, execution: WorkflowExecution) -> Handle[Any]: ...
+    def find(self, execution: WorkflowExecution, workflow: Any = None) -> Handle[Any]:
+        """Give the handle of a run that was started elsewhere; its result is read as the workflow says."""
+        return Handle(self.backend, execution, Any if workflow is None else workflow.spec.result, codec=self._codec)
+
+    # Workers.
+
+    def start_workflow_worker(
+        self,
+        *workflows: Callable[..., Workflow[Any]],
+        instances: int = 1,
+        task_list: str | None = None,
+        met: Callable[[type], None] | None = None,
+        report: Callable[[StuckDecision], None] | None = None,
+    ) -> None:
+        """Start threads that decide for these workflows, as many for each task list as `instances` says.
+
+        Args:
+            workflows: the definitions.
+            instances: how many threads.
+            task_list: poll this list instead of the definitions' own.
+            met: called with each definition that a flow asks for the first time, before the service is asked.
+            report: called with every decision task that cannot be decided.
+
+        Raises:
+            DefinitionError: something is wrong with a definition, or two have one name and version.
+        """
+        lists: dict[str, list[Any]] = {}
+        for workflow in workflows:
+            self._host(workflow)
+            lists.setdefault(task_list or workflow.spec.task_list.name, []).append(workflow)  # type: ignore[attr-defined]
+        for name, hosted in lists.items():
+            worker = WorkflowWorker(
+                self.backend,
+                hosted,
+                task_list=name,
+                identity=self.identity,
+                codec=self._codec,
+                cache=self._cache,
+                met=met,
+                report=report,
+            )
+            for _ in range(instances):
+                self._spawn(f"decide {name}", worker)
+
+    @overload
+    def start_activity_worker(
+        self, activity: Callable[..., Activity[None, Any]], *, instances: int = 1, task_list: str | None = None
+    ) -> None: ...
+    @overload
+    def start_activity_worker(
+        self,
+        activity: Callable[..., Activity[C, Any]],
+        dependency: C,
+        *,
+        instances: int = 1,
+        task_list: str | None = None,
+    ) -> None: ...
+    def start_activity_worker(
+        self, activity: Any, dependency: Any = None, *, instances: int = 1, task_list: str | None = None
+    ) -> None:
+        """Start threads that do the tasks of an activity.
+
+        Args:
+            activity: the definition.
+            dependency: what it needs; the threads share it.
+            instances: how many threads.
+            task_list: poll this list instead of the definition's own.
+
+        Raises:
+            DefinitionError: something is wrong with the definition, its dependency is missing, or another definition
+            of its
+                name and version has a worker here.
+        """
+        check_dependency(activity, dependency)
+        self._host(activity)
+        for _ in range(instances):
+            worker = ActivityWorker(
+                self.backend, activity, dependency, task_list=task_list, identity=self.identity, codec=self._codec
+            )
+            self._spawn(f"work {activity.spec.task_list.name}", worker)
+
+    def _host(self, definition: Any) -> None:
+        spec = getattr(definition, "spec", None)
+        if spec is None:
+            raise DefinitionError(
+                f"{definition!r:.100} is no definition: a worker is started for an Activity or a Workflow class"
+            )
+        with self._lock:
+            check_twins(self._hosted.setdefault(spec.type, definition), definition)
+        self._register(definition)
+
+    def _spawn(self, name: str, worker: Worker) -> None:
+        thread = threading.Thread(
+            target=run_worker, args=(worker, self._stop), kwargs={"jitter": random.random}, name=name, daemon=True
+        )
+        with self._lock:
+            self._threads.append(thread)
+        thread.start()
+
+    def _register(self, definition: Any) -> None:
+        """Register a type once; one that is there already is as good."""
+        with self._lock:
+            if definition in self._registered:
+                return
+        check_definition(definition)
+        register_type(self.backend, definition)
+        with self._lock:
+            self._registered.add(definition)
+
+    # The end.
+
+    def close(self, grace: Span = 60) -> None:
+        """Stop the workers and let go of the backend.
+
+        A worker finishes the task that it has; a poll in flight is answered first, since a task handed to a dropped
+        connection would be lost until it times out. `grace` is how long to wait for that.
+        """
+        self._stop.set()
+        self.backend.close()
+        deadline = time.monotonic() + to_timedelta(grace).total_seconds()
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join(max(deadline - time.monotonic(), 0))
+        if late := [thread.name for thread in self._threads if thread.is_alive()]:
+            log.warning("still working after %s: %s", grace, ", ".join(late))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def register_type(backend: Backend, definition: Any) -> None:
+    """Register the type of a definition with its defaults, and its domain if need be.
+
+    Raises:
+        BackendError: the service refused, or could not be reached.
+    """
+    try:
+        _register_once(backend, definition)
+    except UnknownResourceFault:
+        with suppress(DomainAlreadyExistsFault):
+            backend.call(
+                o.RegisterDomain(name=backend.domain, workflow_execution_retention_period_in_days=RETENTION_DAYS)
+            )
+        _register_once(backend, definition)
+
+
+RETENTION_DAYS = "30"
+"""How long a domain that was registered here keeps closed executions."""
+
+
+def _register_once(backend: Backend, definition: Any) -> None:
+    spec = definition.spec
+    request: o.Request[None]
+    if issubclass(definition, Activity):
+        request = o.RegisterActivityType(
+            domain=backend.domain,
+            name=spec.type.name,
+            version=spec.type.version,
+            description=spec.description,
+            default_task_list=spec.task_list,
+            default_task_priority=spec.priority,
+            default_task_schedule_to_start_timeout=spec.schedule_to_start,
+            default_task_start_to_close_timeout=spec.start_to_close,
+            default_task_schedule_to_close_timeout=spec.schedule_to_close,
+            default_task_heartbeat_timeout=spec.heartbeat,
+        )
+    else:
+        request = o.RegisterWorkflowType(
+            domain=backend.domain,
+            name=spec.type.name,
+            version=spec.type.version,
+            description=spec.description,
+            default_task_list=spec.task_list,
+            default_task_priority=spec.priority,
+            default_execution_start_to_close_timeout=spec.execution_start_to_close,
+            default_task_start_to_close_timeout=spec.task_start_to_close,
+            default_child_policy=spec.child_policy,
+            default_lambda_role=spec.lambda_role,
+        )
+    with suppress(TypeAlreadyExistsFault):
+        backend.call(request)

@@ -1,0 +1,105 @@
+"""Run a workflow the shortest way: a backend, workers for all that it needs, its result.
+
+Takes a call of a workflow; gives its result. Workers for the activities and children that the flow asks for are started
+when it first asks: importing their definitions is all that they need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from traction.client import Handle, WorkerSystem
+from traction.definition import Activity, Workflow
+from traction.errors import DefinitionError
+from traction.options import Span, to_timedelta
+from traction.worker import StuckDecision
+
+R = TypeVar("R")
+
+INSTANCES = 8
+"""How many threads work on each activity."""
+
+LOOK = timedelta(seconds=0.1)
+"""How soon a mistake is noticed that keeps a flow from going on."""
+
+
+def run(
+    workflow: Workflow[R],
+    *,
+    provide: Mapping[Callable[..., Activity[Any, Any]], Any] | None = None,
+    url: str = "local:",
+    timeout: Span | None = None,
+    instances: int = INSTANCES,
+    started: Callable[[Handle[R]], None] | None = None,
+) -> R:
+    """Run a workflow to its end, and give its result.
+
+    Args:
+        workflow: a call of a workflow, with its input.
+        provide: what activities need, by activity.
+        url: the backend; in memory unless given. On one that lasts, an execution that is open under the same id is
+            taken up where it was.
+        timeout: how long to wait at the most.
+        instances: how many tasks of one activity are done at a time.
+        started: called with the handle once the execution has started.
+
+    Example:
+        >>> from traction import activity, workflow
+        >>> @activity
+        ... def greet(name: str) -> str:
+        ...     return f"Hello, {name}!"
+        >>> @workflow
+        ... async def hello(name: str) -> str:
+        ...     return await greet(name)
+        >>> run(hello("world"))
+        'Hello, world!'
+
+    Raises:
+        DefinitionError, FlowError, PayloadError: the flow cannot go on until its author mends it. On a backend that
+            lasts, the execution stays open and goes on from there.
+        ExecutionFailed: it closed without a result; the subclass says how.
+        TimeoutError: it is still open after `timeout`.
+    """
+    dependencies = dict(provide or {})
+    with WorkerSystem(url) as system:
+        stuck: list[StuckDecision] = []
+
+        def host(definition: Any) -> None:
+            if issubclass(definition, Activity):
+                dependency = dependencies.get(definition)
+                if definition.spec.needs is not None and definition not in dependencies:
+                    raise _miss(definition)
+                system.start_activity_worker(definition, dependency, instances=instances)
+            elif issubclass(definition, Workflow):
+                system.start_workflow_worker(definition, met=host, report=stuck.append)
+
+        host(type(workflow))
+        handle = system.run(workflow)
+        if started is not None:
+            started(handle)
+        return _wait(handle, stuck, timeout)
+
+
+def _wait(handle: Handle[R], stuck: list[StuckDecision], timeout: Span | None) -> R:
+    left = None if timeout is None else to_timedelta(timeout)
+    while True:
+        look = LOOK if left is None else min(LOOK, left)
+        try:
+            return handle.result(look)
+        except TimeoutError:
+            if stuck:
+                raise stuck[0].error from None
+            if left is not None:
+                left -= look
+                if not left:
+                    raise TimeoutError(f"{handle.workflow_id} is still open after {timeout}") from None
+
+
+def _miss(definition: Any) -> DefinitionError:
+    name, needs = definition.__qualname__, definition.spec.needs
+    return DefinitionError(
+        f"{name} needs {getattr(needs, '__qualname__', needs)}, and nobody provides it. "
+        f"Write run(..., provide={{{name}: dependency}})"
+    )

@@ -1,0 +1,49 @@
+"""Say where Traction can be extended: the hooks that a plugin may implement.
+
+A plugin is a module or object that an entry point of the group `traction` names. Its functions carry the mark
+`hookimpl`.
+
+Example:
+    # pyproject.toml of a package
+    [project.entry-points.traction]
+    redis = "traction_redis.plugin"
+
+    # traction_redis/plugin.py
+    from traction.hookspecs import hookimpl
+
+    @hookimpl
+    def traction_backend(url):
+        return RedisBackend(url) if url.startswith("redis:") else None
+
+    @hookimpl
+    def traction_schemes():
+        return ["redis:"]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pluggy
+
+from traction.backend import Backend
+
+PROJECT = "traction"
+"""The name of the entry-point group, and of the marks."""
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec(firstresult=True)
+def traction_backend(url: str) -> Backend | None:
+    """Open the backend that a URL names, or give `None` if its scheme is another's.
+
+    Raises:
+        BackendError: the scheme is this plugin's, and the URL is wrong or the service cannot be reached.
+    """
+
+
+@hookspec
+def traction_schemes() -> Sequence[str]:  # type: ignore[empty-body]
+    """Name the schemes whose URLs this plugin opens, each with its colon."""

@@ -1,0 +1,67 @@
+"""Let an activity know its own task: say that it is alive, and learn that it should stop.
+
+Takes calls from inside an activity's `run`; gives them to the worker that runs it. Knows no backend.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from contextvars import ContextVar
+
+from traction.errors import TractionError
+from traction.names import ActivityType, WorkflowExecution
+
+
+class RunningTask(ABC):
+    """The activity task that is being worked on."""
+
+    execution: WorkflowExecution
+    """Whose task it is."""
+
+    activity_type: ActivityType
+    """What is being run."""
+
+    activity_id: str
+    """The id of the step, with the suffix of its attempt if it is not the first."""
+
+    @abstractmethod
+    def heartbeat(self, details: object = None) -> None:
+        """Say that the task is alive, with details (at most 2,048 characters as JSON) that a time-out will carry.
+
+        Raises:
+            Cancelled: the flow no longer wants the result, or the execution has closed. Clean up, and let it pass.
+        """
+
+
+_current: ContextVar[RunningTask] = ContextVar("traction.running_task")
+
+
+def current_task() -> RunningTask:
+    """Give the task that is being worked on.
+
+    Raises:
+        TractionError: no activity runs here.
+    """
+    task = _current.get(None)
+    if task is None:
+        raise TractionError(
+            "no activity runs here: heartbeat() and current_task() are for the inside of an activity's run"
+        )
+    return task
+
+
+def heartbeat(details: object = None) -> None:
+    """Say that the current activity task is alive; call it more often than its `heartbeat` timeout.
+
+    Example:
+        @activity(heartbeat=30)
+        def copy(pages: int) -> None:
+            for page in range(pages):
+                copy_page(page)
+                heartbeat(page)
+
+    Raises:
+        Cancelled: the flow no longer wants the result, or the execution has closed. Clean up, and let it pass.
+        TractionError: no activity runs here.
+    """
+    current_task().heartbeat(details)

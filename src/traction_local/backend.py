@@ -1,0 +1,183 @@
+"""Answer to the contract in real time, in this process: the embedded backend.
+
+Takes requests from any thread; gives the service's answers. Holds the lock, the polls that wait, and the thread that
+calls the service when an alarm is due. Decides nothing: `service` does.
+
+Theory of operation. One lock covers the service. A poll that finds nothing leaves a *waiter*, its request and a lock
+of its own, and sleeps on that. Whoever brings the task, a responder or the alarm thread, makes the waiter's poll for
+it while it still holds the service's lock, puts the answer into the waiter, and wakes it: one task wakes one thread,
+once. A waiter whose time is up takes itself off the list, and if a task was assigned in between, that is its answer:
+so none is lost.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from traction import operations as o
+from traction.backend import POLL_WAIT_MAX, Backend
+from traction.errors import UnknownResourceFault
+from traction.limits import Limits
+from traction.names import WorkflowExecution
+from traction_local.clock import system_now
+from traction_local.service import Service
+from traction_local.tasklists import Ready
+
+T = TypeVar("T")
+
+DOMAIN = "traction"
+"""The domain that an embedded backend has from the start."""
+
+_KINDS: dict[type, Any] = {o.PollForDecisionTask: "decision", o.PollForActivityTask: "activity"}
+
+
+class _Waiter:
+    """A poll that waits: its request, the answer once there is one, and the lock that its thread sleeps on."""
+
+    __slots__ = ("answer", "request", "woken")
+
+    def __init__(self, request: Any) -> None:
+        self.request = request
+        self.answer: Any = None
+        self.woken = threading.Lock()
+        self.woken.acquire()
+
+
+class LocalBackend(Backend):
+    """The simulator of SWF as a backend in this process, in real time."""
+
+    def __init__(
+        self,
+        service: Service,
+        *,
+        url: str = "local:",
+        domain: str = DOMAIN,
+        limits: Limits | None = None,
+        clock: Callable[[], datetime] = system_now,
+    ) -> None:
+        self.url = url
+        self.domain = domain
+        self.limits = limits or Limits()
+        self._service = service
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._waiters: dict[Ready, deque[_Waiter]] = {}
+        self._watchers: dict[str, list[threading.Event]] = {}
+        self._alarm = threading.Condition(self._lock)
+        self._alarm_thread: threading.Thread | None = None
+        self._wakes_at: datetime | None = None
+        self._closed = False
+
+    def call(self, request: o.Request[T], wait: timedelta | None = None) -> T:
+        """Make a request and give its answer; see `Backend.call`."""
+        with self._lock:
+            now = self._clock()
+            try:
+                answer: Any = self._service.call(request, now)
+            finally:
+                self._settle(now)
+            kind = _KINDS.get(type(request))
+            if kind is None or answer.task_token or self._closed:
+                return answer  # type: ignore[no-any-return]
+            seconds = (POLL_WAIT_MAX if wait is None else wait).total_seconds()
+            if seconds <= 0:
+                return answer  # type: ignore[no-any-return]
+            poll: Any = request
+            key = Ready(kind, poll.domain, poll.task_list.name)
+            waiter = _Waiter(request)
+            queue = self._waiters.setdefault(key, deque())
+            queue.append(waiter)
+        if not waiter.woken.acquire(timeout=seconds):
+            with self._lock:
+                if waiter.answer is None:
+                    queue.remove(waiter)
+        return answer if waiter.answer is None else waiter.answer  # type: ignore[no-any-return]
+
+    def now(self) -> datetime:
+        """Tell the time."""
+        return self._clock()
+
+    def wait_until_closed(self, execution: WorkflowExecution, wait: timedelta) -> bool:
+        """Wait until a run has closed, or for so long; say whether it has."""
+        closed = threading.Event()
+        with self._lock:
+            if self._is_closed(execution):
+                return True
+            self._watchers.setdefault(execution.run_id, []).append(closed)
+        if closed.wait(wait.total_seconds()):
+            return True
+        with self._lock:
+            if (watchers := self._watchers.get(execution.run_id)) is not None:
+                watchers.remove(closed)
+                if not watchers:
+                    del self._watchers[execution.run_id]
+        return closed.is_set()
+
+    def close(self) -> None:
+        """Answer the polls that wait, empty, and stop the alarm thread."""
+        with self._lock:
+            self._closed = True
+            for queue in self._waiters.values():
+                while queue:
+                    queue.popleft().woken.release()
+            self._alarm.notify_all()
+            thread = self._alarm_thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
+
+    # All of the below is done while the lock is held.
+
+    def _is_closed(self, execution: WorkflowExecution) -> bool:
+        request = o.DescribeWorkflowExecution(domain=self.domain, execution=execution)
+        return self._service.call(request, self._clock()).execution_info.execution_status == "CLOSED"
+
+    def _settle(self, now: datetime) -> None:
+        """Let happen what follows at once: effects that are due, tasks for those who wait, news of closes."""
+        service = self._service
+        while True:
+            alarm = service.next_alarm()
+            if alarm is not None and alarm <= now:
+                service.advance(now)
+            ready = service.take_ready()
+            for key in ready:
+                self._wake(key, now)
+            if not ready and (alarm is None or alarm > now):
+                break
+        for run_id in service.take_closed():
+            for watcher in self._watchers.pop(run_id, ()):
+                watcher.set()
+        if alarm is not None and (self._wakes_at is None or alarm < self._wakes_at) and not self._closed:
+            self._wakes_at = alarm
+            if self._alarm_thread is None:
+                self._alarm_thread = threading.Thread(target=self._ring, name="traction alarms", daemon=True)
+                self._alarm_thread.start()
+            else:
+                self._alarm.notify()
+
+    def _wake(self, key: Ready, now: datetime) -> None:
+        """Give a task to the poll that waits longest, if one does."""
+        queue = self._waiters.get(key)
+        if not queue:
+            return
+        try:
+            answer: Any = self._service.call(queue[0].request, now)
+        except UnknownResourceFault:  # the domain is gone: the poll is answered empty in its time
+            return
+        if answer.task_token:
+            waiter = queue.popleft()
+            waiter.answer = answer
+            waiter.woken.release()
+
+    def _ring(self) -> None:
+        """Call the service whenever an alarm is due."""
+        with self._lock:
+            while not self._closed:
+                now = self._clock()
+                self._wakes_at = None
+                self._settle(now)
+                wakes_at = self._wakes_at
+                self._alarm.wait(None if wakes_at is None else max((wakes_at - now).total_seconds(), 0.0))
