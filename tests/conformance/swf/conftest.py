@@ -114,9 +114,7 @@ class Swf:
         return task
 
     def signal(self, execution: WorkflowExecution, name: str = "poke", **given: Any) -> None:
-        self.call(
-            SignalWorkflowExecution(domain="d", workflow_id=execution.workflow_id, signal_name=name, **given)
-        )
+        self.call(SignalWorkflowExecution(domain="d", workflow_id=execution.workflow_id, signal_name=name, **given))
 
     def describe(self, execution: WorkflowExecution) -> WorkflowExecutionDetail:
         return self.call(DescribeWorkflowExecution(domain="d", execution=execution))
@@ -126,9 +124,7 @@ class Swf:
         events: list[Event] = []
         token: str | None = None
         while True:
-            page = self.call(
-                GetWorkflowExecutionHistory(domain="d", execution=execution, next_page_token=token)
-            )
+            page = self.call(GetWorkflowExecutionHistory(domain="d", execution=execution, next_page_token=token))
             events.extend(page.events)
             token = page.next_page_token
             if token is None:
