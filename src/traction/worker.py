@@ -14,6 +14,8 @@ from datetime import timedelta
 from types import CoroutineType
 from typing import Any, Protocol
 
+import msgspec
+
 from traction import operations as o
 from traction.backend import Backend
 from traction.codec import JSON, UNREADABLE, Codec, describe_failure
@@ -213,12 +215,8 @@ class WorkflowWorker:
     def _read_pages(self, task: o.DecisionTask) -> tuple[Event, ...]:
         events = task.events
         while task.next_page_token is not None:
-            more = o.PollForDecisionTask(
-                domain=self._poll.domain,
-                task_list=self._poll.task_list,
-                next_page_token=task.next_page_token,
-                start_at_previous_started_event=True,
-            )
+            # Page tokens are bound to the query: all else stays as it was (SWF).
+            more = msgspec.structs.replace(self._poll, next_page_token=task.next_page_token)
             task = self._backend.call(more)
             events += task.events
         return events

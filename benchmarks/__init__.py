@@ -1,0 +1,1 @@
+"""What Traction may cost: measures with budgets, run by `make bench`."""
