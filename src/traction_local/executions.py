@@ -324,7 +324,8 @@ class Execution(Alarm):
         The child policy is that of the run that closes, unless the call that closes it brings another.
         """
         self.append(event)
-        self._open_counts = self.count_open()
+        # Frozen, but that no decision task is counted that will never be handed out (recorded answers).
+        self._open_counts = msgspec.structs.replace(self.count_open(), decisions=0)
         self.close_status, self.closed_at = status, now
         region = self.region
         region.closed.append(self.run_id)

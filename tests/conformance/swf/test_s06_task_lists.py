@@ -224,8 +224,8 @@ def test_s6_4_it_may_be_paged_in_either_order(swf: Swf) -> None:
     execution = swf.start()
     swf.decide(MARK, MARK)
     swf.signal(execution)
-    ids = []
-    token = None
+    ids: list[list[int]] = []
+    token: str | None = None
     while token or not ids:
         page = swf.poll(
             start_at_previous_started_event=True, reverse_order=True, maximum_page_size=4, next_page_token=token

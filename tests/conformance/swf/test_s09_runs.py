@@ -41,11 +41,8 @@ def family(swf: Swf, *ids: str, policy: Any = "TERMINATE", lifetime: str = "60",
 
 
 def child(swf: Swf) -> WorkflowExecution:
-    found = swf.call(
-        ListOpenWorkflowExecutions(
-            domain="d", start_time_filter=ExecutionTimeFilter(oldest_date=swf.now - timedelta(1))
-        )
-    ).execution_infos
+    lately = ExecutionTimeFilter(oldest_date=swf.now - timedelta(days=1))
+    found = swf.call(ListOpenWorkflowExecutions(domain="d", start_time_filter=lately)).execution_infos
     return next(info.execution for info in found if info.execution.workflow_id == "c")
 
 
@@ -131,7 +128,7 @@ def test_s9_1_an_abandoned_child_runs_on_and_reports_to_nobody(swf: Swf) -> None
 def test_s9_2_the_policy_of_the_run_that_closes_is_applied_however_it_closes(swf: Swf, policy: str, close: str) -> None:
     family(swf, policy=policy, child_policy="TERMINATE" if policy == "REQUEST_CANCEL" else "ABANDON")
     execution = child(swf)
-    decisions = {
+    decisions: dict[str, Decision] = {
         "complete": CompleteWorkflowExecution(),
         "fail": FailWorkflowExecution(),
         "cancel": CancelWorkflowExecution(),
