@@ -1,0 +1,489 @@
+"""Show a history as people read it: the tree of steps, each with its bar of time.
+
+Takes the events of one run; gives rows, and text. Never looks at a clock: a run that is open lasts until its last
+event, or until the instant that the reader says.
+
+The tree is read back from the ids. `1.0.IndexStories-1` is the first `IndexStories` of branch 0 of group 1, and what
+comes before a dot that is no number is a scope of `.named`. What follows a tilde at the end is how the step went:
+`X-1~2` is the second attempt of `X-1`, `X-1~retry-1` and `X-1~wait-1` are pauses between attempts. The labels of a row
+and of those above it, one after the other, are its id again.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+from traction import events as e
+from traction.codec import read_failure
+from traction.history import EXECUTION_CLOSES, SUCCESSES, History, Known
+
+State: TypeAlias = Literal["Open", "Done", "Failed", "Cancelled", "TimedOut"]
+"""What is known of a step."""
+
+Kind: TypeAlias = Literal[
+    "activity", "timer", "child", "lambda", "send", "cancel", "signal", "marker", "group", "branch", "scope"
+]
+"""What a row is: a step, or (the last three) a place that holds steps."""
+
+NOTE_CHARS_MAX = 200
+"""Where a note is cut; `render` cuts it further, to the width that there is."""
+
+ZERO = timedelta(0)
+
+
+class Part(msgspec.Struct, frozen=True):
+    """One stretch of a step: an attempt, or a pause between two; times are since the start of the run."""
+
+    kind: Literal["attempt", "pause"]
+    state: State
+    scheduled: timedelta
+    started: timedelta | None
+    closed: timedelta | None
+
+
+class Row(msgspec.Struct, frozen=True):
+    """A step, or a group, branch or scope of steps; times are since the start of the run.
+
+    A place that holds steps is `Open` while one of them is, else as bad as the worst of them; what was cancelled
+    beside something that was done counts as done.
+    """
+
+    id: str
+    label: str
+    kind: Kind
+    state: State
+    scheduled: timedelta
+    started: timedelta | None
+    closed: timedelta | None
+    note: str = ""
+    attempts: int = 0
+    parts: tuple[Part, ...] = ()
+    rows: tuple[Row, ...] = ()
+
+    @property
+    def duration(self) -> timedelta | None:
+        """How long it took, waiting included; `None` while it is open."""
+        return None if self.closed is None else self.closed - self.scheduled
+
+
+class Timeline(msgspec.Struct, frozen=True):
+    """One run: `status` is `OPEN` or how it closed, in SWF's words."""
+
+    workflow: str
+    status: str
+    began: datetime
+    lasted: timedelta
+    note: str
+    rows: tuple[Row, ...]
+
+
+# From events to rows.
+
+_KINDS: dict[type, Kind] = {
+    e.ActivityTaskScheduled: "activity",
+    e.ScheduleActivityTaskFailed: "activity",
+    e.TimerStarted: "timer",
+    e.StartTimerFailed: "timer",
+    e.StartChildWorkflowExecutionInitiated: "child",
+    e.StartChildWorkflowExecutionFailed: "child",
+    e.LambdaFunctionScheduled: "lambda",
+    e.ScheduleLambdaFunctionFailed: "lambda",
+    e.SignalExternalWorkflowExecutionInitiated: "send",
+    e.RequestCancelExternalWorkflowExecutionInitiated: "cancel",
+    e.WorkflowExecutionSignaled: "signal",
+    e.WorkflowExecutionCancelRequested: "cancel",
+    e.MarkerRecorded: "marker",
+}
+
+_REFUSALS: dict[type, str] = {
+    e.ScheduleActivityTaskFailed: "activity_id",
+    e.StartTimerFailed: "timer_id",
+    e.StartChildWorkflowExecutionFailed: "workflow_id",
+    e.ScheduleLambdaFunctionFailed: "id",
+}
+_MOMENTS = (e.WorkflowExecutionSignaled, e.WorkflowExecutionCancelRequested, e.MarkerRecorded)
+
+_CANCELLED = (e.ActivityTaskCanceled, e.TimerCanceled, e.ChildWorkflowExecutionCanceled)
+_TIMED_OUT = (e.ActivityTaskTimedOut, e.ChildWorkflowExecutionTimedOut, e.LambdaFunctionTimedOut)
+
+_SUFFIX = re.compile(r"~(?:\d{1,9}|(retry|wait)-\d{1,9})$")
+_MACHINERY = "~more-"
+"""How the ids begin of timers that a decider starts for itself."""
+
+
+class _Node:
+    """A row in the making: what is known of each attempt and pause, or the places and steps within."""
+
+    def __init__(self, id: str, label: str, kind: Kind) -> None:
+        self.id, self.label, self.kind = id, label, kind
+        self.within: dict[str, _Node] = {}
+        self.known: list[tuple[str, Known]] = []
+
+
+def read_timeline(events: Iterable[e.Event], *, until: datetime | None = None) -> Timeline:
+    """Make the rows of a run.
+
+    Args:
+        events: the history from event 1, whole or as far as it goes.
+        until: how long a run lasts that is open; until its last event unless given.
+
+    Raises:
+        HistoryError: no execution can have these events.
+        ValueError: there are no events.
+    """
+    history, root, asked = History(), _Node("", "", "scope"), set[str]()
+    first: e.WorkflowExecutionStarted | None = None
+    last: e.Event | None = None
+    for event in events:
+        known = history.add(event)
+        first, last = first or event, event  # type: ignore[assignment]  # the fold has seen that event 1 is a start
+        if known is not None and known.opened is event:
+            _place(root, known)
+        elif type(event) in _REFUSALS and known is None:
+            _place(root, _refuse(event, _REFUSALS[type(event)]))
+        elif isinstance(event, _MOMENTS):
+            moment = Known(getattr(event, "signal_name", None) or getattr(event, "marker_name", "cancel"), event)
+            moment.closed = event
+            key = f"{event.event_id}"
+            root.within[key] = node = _Node(moment.id, moment.id, _KINDS[type(event)])
+            node.known.append(("", moment))
+        elif isinstance(event, e.ActivityTaskCancelRequested):
+            asked.add(event.activity_id)
+    if first is None or last is None:
+        raise ValueError("there are no events, and so no run to show")
+    end = (
+        last.event_timestamp if history.closed is not None else max(until or last.event_timestamp, last.event_timestamp)
+    )
+    closing, note = history.closed, ""
+    if isinstance(closing, e.WorkflowExecutionTerminated):
+        note = _shorten(closing.reason or closing.cause or "")
+    elif closing is not None:
+        note = _tell(closing)
+    type_ = first.workflow_type
+    return Timeline(
+        workflow=f"{type_.name} {type_.version}",
+        status="OPEN" if closing is None else _STATUS[type(closing)],
+        began=first.event_timestamp,
+        lasted=end - first.event_timestamp,
+        note=note,
+        rows=tuple(_make_rows(root, first.event_timestamp, history.closed is not None, asked)),
+    )
+
+
+_STATUS: dict[type, str] = {
+    kind: re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__.removeprefix("WorkflowExecution")).upper()
+    for kind in EXECUTION_CLOSES
+}
+"""SWF's close statuses, which are the names of the closing events."""
+
+
+def _refuse(event: Any, id_name: str) -> Known:
+    known = Known(getattr(event, id_name), event)
+    known.closed = event
+    return known
+
+
+def _place(root: _Node, known: Known) -> None:
+    """Put what is known of a step into the tree, at the place that its id names."""
+    opened: Any = known.opened
+    kind = _KINDS[type(opened)]
+    id = known.id
+    if kind in ("child", "send", "cancel"):
+        # The id is another execution's; the step's own is in `control`, if Traction asked for it.
+        id = opened.control or ""
+    if id.startswith(_MACHINERY):
+        return
+    segments = id.split(".")
+    if not all(segments):
+        segments = [known.id]
+    node, prefix = root, ""
+    for segment in segments[:-1]:
+        prefix += f"{segment}."
+        place: Kind = "scope" if not segment.isdigit() else "branch" if node.kind == "group" else "group"
+        node = node.within.setdefault(f"{segment}.", _Node(prefix, f"{segment}.", place))
+    step, how = segments[-1], ""
+    if found := _SUFFIX.search(step):
+        step, how = step[: found.start()], found[1] or ""
+    leaf = node.within.setdefault(step, _Node(prefix + step, step, kind))
+    if not how:
+        leaf.kind = kind
+    leaf.known.append((how, known))
+
+
+def _make_rows(parent: _Node, began: datetime, over: bool, asked: set[str]) -> Iterator[Row]:
+    for node in parent.within.values():
+        if not node.known:
+            rows = tuple(_make_rows(node, began, over, asked))
+            # A branch or scope that holds one thing alone is told on that thing's line.
+            if len(rows) == 1 and node.kind != "group":
+                yield msgspec.structs.replace(rows[0], label=node.label + rows[0].label)
+                continue
+            yield _sum_up(node, rows)
+        else:
+            yield _make_row(node, began, over, asked)
+
+
+def _make_row(node: _Node, began: datetime, over: bool, asked: set[str]) -> Row:
+    parts = tuple(
+        Part(
+            kind="pause" if how else "attempt",
+            state=_find_state(known),
+            scheduled=known.opened.event_timestamp - began,
+            started=None if known.started is None else known.started.event_timestamp - began,
+            closed=None if known.closed is None else known.closed.event_timestamp - began,
+        )
+        for how, known in node.known
+    )
+    last, (how, known) = parts[-1], node.known[-1]
+    # After a pause that has passed comes another attempt.
+    waits = how != "" and last.state == "Done"
+    attempts = sum(part.kind == "attempt" for part in parts)
+    notes = [f"attempt {attempts}"] if attempts > 1 else []
+    if node.kind == "child":
+        notes.insert(0, known.id)
+    if waits or last.state == "Open":
+        if how:
+            before = next((_tell(known.closed) for how, known in reversed(node.known) if not how and known.closed), "")
+            notes += ["to be tried again", before]
+        elif known.id in asked:
+            notes.append("asked to cancel")
+        if over:
+            notes.append("left open when the run closed")
+    elif known.closed is not None:
+        notes.append(_tell(known.closed))
+    return Row(
+        id=node.id,
+        label=node.label,
+        kind=node.kind,
+        state="Open" if waits else last.state,
+        scheduled=parts[0].scheduled,
+        started=next((part.started for part in parts if part.started is not None), None),
+        closed=None if waits else last.closed,
+        note=_shorten("; ".join(filter(None, notes))),
+        attempts=attempts,
+        parts=parts,
+    )
+
+
+def _sum_up(node: _Node, rows: tuple[Row, ...]) -> Row:
+    states = {row.state for row in rows}
+    state: State = "Done"
+    for worse in _WORSE:
+        if worse in states:
+            state = worse
+            break
+    closes = [row.closed for row in rows]
+    return Row(
+        id=node.id,
+        label=node.label,
+        kind=node.kind,
+        state=state,
+        scheduled=min(row.scheduled for row in rows),
+        started=min((row.started for row in rows if row.started is not None), default=None),
+        closed=None if None in closes else max(filter(None, closes), default=ZERO),
+        note=f"{len(rows)} {'branch' if len(rows) == 1 else 'branches'}" if node.kind == "group" else "",
+        rows=rows,
+    )
+
+
+_WORSE: tuple[State, ...] = ("Open", "Failed", "TimedOut", "Done", "Cancelled")
+
+
+def _find_state(known: Known) -> State:
+    closed = known.closed
+    if closed is None:
+        return "Open"
+    if type(closed) in SUCCESSES or isinstance(closed, _MOMENTS):
+        return "Done"
+    if isinstance(closed, _CANCELLED):
+        return "Cancelled"
+    return "TimedOut" if isinstance(closed, _TIMED_OUT) else "Failed"
+
+
+def _tell(closing: Any) -> str:
+    """Say in one line how something closed."""
+    if (cause := getattr(closing, "cause", None)) is not None:
+        return f"refused: {cause}"
+    if (timeout := getattr(closing, "timeout_type", None)) is not None:
+        return _shorten(f"{timeout}")
+    if hasattr(closing, "reason"):
+        said = read_failure(closing.reason, closing.details)
+        return _shorten(f"{said.type.rpartition('.')[2]}: {said.message}" if said.message else said.type)
+    if hasattr(closing, "result"):
+        return "" if closing.result in (None, "null") else _shorten(closing.result)
+    if (said := getattr(closing, "input", None)) is not None:
+        return _shorten(said)
+    return _shorten(getattr(closing, "details", None) or "")
+
+
+def _shorten(text: str, width: int = NOTE_CHARS_MAX) -> str:
+    """Put a text on one line, without control characters, no wider than so many columns."""
+    return _cut(" ".join("".join(c if c.isprintable() else " " for c in text[: 4 * width]).split()), width)
+
+
+def _cut(line: str, width: int) -> str:
+    """Cut a line to so many columns."""
+    if _measure(line) <= width:
+        return line
+    kept, columns = "", 0
+    for c in line:
+        columns += _measure(c)
+        if columns >= width:
+            break
+        kept += c
+    return f"{kept}…"
+
+
+# From rows to text.
+
+MARKS: dict[State, str] = {"Open": "…", "Done": "✓", "Failed": "✗", "Cancelled": "–", "TimedOut": "!"}
+"""How a line begins."""
+
+_ASCII = str.maketrans("…✓✗–├└│─█░·", "~+x-|`|-#.,")
+
+
+class Line(msgspec.Struct, frozen=True):
+    """One line of text, and the state that it tells; `None` for a place that holds steps, and for the head."""
+
+    text: str
+    state: State | None = None
+
+
+def render(timeline: Timeline, *, width: int = 100, branches_max: int | None = None, ascii: bool = False) -> str:
+    """Write a timeline as plain text; equal arguments give equal text.
+
+    Args:
+        timeline: what to write.
+        width: the most columns of a line, 40 at the least.
+        branches_max: a group of more branches tells those that are not done and some of the others.
+        ascii: for terminals that know no other characters.
+    """
+    lines = lay_out(timeline, width=width, branches_max=branches_max, ascii=ascii)
+    return "".join(f"{line.text}\n" for line in lines)
+
+
+def lay_out(
+    timeline: Timeline, *, width: int = 100, branches_max: int | None = None, ascii: bool = False
+) -> list[Line]:
+    """Write a timeline line by line; see `render`."""
+    width = max(width, 40)
+    tree = list(_walk(timeline.rows, None, branches_max))
+    labels = max((_measure(label) for label, _ in tree), default=0)
+    spans = {id(row): _tell_span(row) for _, row in tree if row}
+    span_width = max(map(len, spans.values()), default=0)
+    notes = max((_measure(row.note) for _, row in tree if row), default=0)
+    label_width = min(labels, width * 2 // 5)
+    # Mark, label, bar, span and note stand two columns apart, the mark one.
+    free = width - 2 - label_width - 2 - 2 - span_width - 2
+    bar_width = max(min(free - min(notes, free // 2), 40), 6)
+    note_width = max(free - bar_width, 0)
+    head = f"{timeline.workflow}  {timeline.status}  {format_span(timeline.lasted)}"
+    if timeline.note:
+        head = f"{head}  {timeline.note}"
+    lines = [Line(_cut(head, width))]
+    for label, row in tree:
+        if row is None:
+            lines.append(Line(f"  {_cut(label, width - 2)}"))
+            continue
+        mark = " " if row.rows else MARKS[row.state]
+        bar = _draw(row, timeline.lasted, bar_width)
+        text = f"{mark} {_pad(label, label_width)}  {bar}  {spans[id(row)]:>{span_width}}"
+        if row.note and note_width > 3:
+            text += f"  {_shorten(row.note, note_width)}"
+        lines.append(Line(text.rstrip(), None if row.rows else row.state))
+    if ascii:
+        lines = [Line(line.text.translate(_ASCII).encode("ascii", "replace").decode(), line.state) for line in lines]
+    return lines
+
+
+def _walk(rows: tuple[Row, ...], indent: str | None, branches_max: int | None) -> Iterator[tuple[str, Row | None]]:
+    """Give each row with its label drawn into the tree, and `None` for the place of rows that are left out."""
+    shown: list[Row | str] = list(rows)
+    if branches_max is not None and len(rows) > branches_max and indent is not None:
+        plain = [row for row in rows if row.state == "Done"]
+        left_out = {id(row) for row in plain[max(branches_max - (len(rows) - len(plain)), 1) :]}
+        shown = [row for row in rows if id(row) not in left_out]
+        if left_out:
+            shown.append(f"… {len(left_out):,} more, done")
+    for row in shown:
+        last = row is shown[-1]
+        stem = "" if indent is None else f"{indent}{'└─ ' if last else '├─ '}"
+        if isinstance(row, str):
+            yield stem + row, None
+            continue
+        yield stem + row.label, row
+        under = "" if indent is None else f"{indent}{'   ' if last else '│  '}"
+        yield from _walk(row.rows, under, branches_max)
+
+
+def _draw(row: Row, lasted: timedelta, columns: int) -> str:
+    """Draw the stretches of a row: waiting, working, pausing."""
+    bar = [" "] * columns
+    stretches: list[tuple[timedelta, timedelta, str]] = []
+    if row.rows:
+        stretches.append((row.scheduled, row.closed if row.closed is not None else lasted, "─"))
+    for part in row.parts:
+        end = part.closed if part.closed is not None else lasted
+        if part.kind == "pause":
+            stretches.append((part.scheduled, end, "·"))
+        elif row.kind in ("activity", "child", "lambda"):
+            begin = part.started if part.started is not None else end
+            stretches.append((part.scheduled, begin, "░"))
+            if part.started is not None or part.scheduled == end:
+                stretches.append((begin, end, "█"))
+        else:
+            stretches.append((part.scheduled, end, "─"))
+    whole = max(lasted, timedelta(microseconds=1))
+    # Where two share a column, the work is seen.
+    for begin, end, ink in sorted(stretches, key=lambda stretch: "─·░█".index(stretch[2])):
+        left = min(begin * columns // whole, columns - 1)
+        # What took no time worth a column has one all the same, unless it only waited.
+        right = max(-(-end * columns // whole), left + (ink != "░"))
+        bar[left:right] = ink * (min(right, columns) - left)
+    return "".join(bar[:columns])
+
+
+def _tell_span(row: Row) -> str:
+    if row.duration is None:
+        return "open"
+    # A signal and a marker are moments.
+    return format_span(row.duration) if row.kind not in ("signal", "marker") else ""
+
+
+def format_span(span: timedelta) -> str:
+    """Say a span in at most nine characters.
+
+    Example:
+        >>> [format_span(timedelta(seconds=s)) for s in (0.012, 3.456, 75, 3_900, 180_000)]
+        ['12 ms', '3.46 s', '1 m 15 s', '1 h 05 m', '2 d 02 h']
+    """
+    ms = span // timedelta(milliseconds=1)
+    if ms < 1_000:
+        return f"{ms} ms"
+    if ms < 59_995:
+        return f"{ms / 1_000:.2f} s"
+    seconds = ms // 1_000
+    if seconds >= 100 * 86_400:
+        return f"{seconds // 86_400:,} d"
+    for big, small, big_name, small_name in ((86_400, 3_600, "d", "h"), (3_600, 60, "h", "m")):
+        if seconds >= big:
+            return f"{seconds // big:,} {big_name} {seconds % big // small:02} {small_name}"
+    return f"{seconds // 60} m {seconds % 60:02} s"
+
+
+def _measure(text: str) -> int:
+    """Count the columns that a text takes in a terminal."""
+    if text.isascii():
+        return len(text)
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def _pad(text: str, width: int) -> str:
+    text = _cut(text, width)
+    return text + " " * (width - _measure(text))
