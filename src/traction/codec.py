@@ -8,6 +8,7 @@ fields that it has gained take their defaults; anything else that differs is a `
 from __future__ import annotations
 
 import builtins
+from math import isfinite
 from typing import Any
 
 import msgspec
@@ -43,14 +44,19 @@ def describe_failure(error: BaseException) -> tuple[str, str]:
 
     kind = type(error)
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-    trace = "".join(traceback.format_exception(error))
-    message, kept = str(error), len(trace)
+    try:
+        message = str(error)
+    except Exception:  # an error that cannot say itself is an error all the same
+        message = "<its str() failed>"
+    name, message, trace = map(_mend_text, (name, message, "".join(traceback.format_exception(error))))
+    name = cut_middle(name, REASON_CHARS_MAX)
+    kept = PAYLOAD_CHARS_MAX
     while True:
-        details = msgspec.json.encode(FailureDetails(name, message, cut_middle(trace, kept))).decode()
+        shown = FailureDetails(name, cut_middle(message, max(kept, _MESSAGE_CHARS_MIN)), cut_middle(trace, kept))
+        details = msgspec.json.encode(shown).decode()
         if len(details) <= PAYLOAD_CHARS_MAX:
-            return name[:REASON_CHARS_MAX], details
+            return name, details
         kept //= 2
-        message = cut_middle(message, PAYLOAD_CHARS_MAX // 8)
 
 
 def read_failure(reason: str | None, details: str | None) -> FailureDetails:
@@ -66,12 +72,30 @@ def read_failure(reason: str | None, details: str | None) -> FailureDetails:
 
 
 def cut_middle(text: str, chars_max: int) -> str:
-    """Keep both ends of a text that is too long."""
+    """Keep both ends of a text that is too long, and say how much is left out where there is room to say it.
+
+    Example:
+        >>> cut_middle("a" * 50 + "b" * 50, 40)
+        'aa\\n... 93 characters left out ...\\nbbbbb'
+    """
     if len(text) <= chars_max:
         return text
-    head = chars_max // 3
-    tail = text[len(text) - (chars_max - head) :]
-    return f"{text[:head]}\n... {len(text) - chars_max:,} characters left out ...\n{tail}"
+    # The longest that the remark can be, so that what is kept does not depend on the number in it.
+    room = max(chars_max - len(_REMARK.format(len(text))), 0)
+    remark = _REMARK.format(len(text) - room)[: chars_max - room]
+    head = room // 3
+    return f"{text[:head]}{remark}{text[len(text) - (room - head) :]}"
+
+
+_REMARK = "\n... {:,} characters left out ...\n"
+
+_MESSAGE_CHARS_MIN = 4_096
+"""What is kept of an exception's text, however long its traceback. Escaped, it is six times as long, and fits."""
+
+
+def _mend_text(text: str) -> str:
+    """Write out the halves of characters, which UTF-8 does not have."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 class Codec:
@@ -95,8 +119,13 @@ class Codec:
         """
         try:
             payload = self._encoder.encode(value).decode()
-        except (TypeError, ValueError, msgspec.MsgspecError) as error:
+        except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
             raise PayloadError(f"{value!r:.200} cannot be written as JSON: {error}") from error
+        if "null" in payload and (culprit := _find_unwritable(msgspec.to_builtins(value))) is not None:
+            raise PayloadError(
+                f"{value!r:.200} cannot be written as JSON: JSON has no {culprit!r}, which would be read "
+                "as null; use None, or a string"
+            )
         if len(payload) > PAYLOAD_CHARS_MAX:
             raise PayloadError(
                 f"{type(value).__name__} takes {len(payload):,} characters as JSON, and SWF carries at most "
@@ -120,15 +149,50 @@ class Codec:
             decoder = msgspec.json.Decoder(type)
         try:
             return decoder.decode(payload if payload is not None else "null")
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             raise PayloadError(
-                f"{what} does not decode as {name_type(type)}: {error}; it reads {payload!r:.200}"
+                f"{what} does not decode as {name_type(type)}: {error}. It reads {payload!r:.200}. A type may lose "
+                "fields, and gain fields with defaults; any other change needs a new version of the definition"
             ) from error
+
+
+def write_canonically(value: object) -> bytes:
+    """Write a value so that equal values give equal texts in every process. To make names of, not to read back."""
+    return msgspec.json.encode(_order(value))
+
+
+def _order(value: Any) -> Any:
+    if isinstance(value, msgspec.Struct):
+        return {name: _order(getattr(value, name)) for name in value.__struct_fields__}
+    if isinstance(value, dict):
+        return sorted((write_canonically(key), write_canonically(each)) for key, each in value.items())
+    if isinstance(value, set | frozenset):
+        return sorted(map(write_canonically, value))
+    if isinstance(value, list | tuple):
+        return [_order(each) for each in value]
+    return value
 
 
 def name_type(type: Any) -> str:
     """Name a type as its reader would write it."""
+    if type is builtins.type(None):
+        return "None"
     return type.__qualname__ if isinstance(type, builtins.type) and not hasattr(type, "__args__") else str(type)
+
+
+def _find_unwritable(value: Any) -> float | None:
+    """Find a float that JSON does not have, in what `msgspec.to_builtins` gives."""
+    stack = [value]
+    while stack:
+        one = stack.pop()
+        if isinstance(one, float) and not isfinite(one):
+            return one
+        if isinstance(one, dict):
+            stack.extend(one)
+            stack.extend(one.values())
+        elif isinstance(one, list | tuple):
+            stack.extend(one)
+    return None
 
 
 JSON = Codec()

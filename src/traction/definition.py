@@ -13,18 +13,43 @@ import types
 import typing
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
-from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, TypedDict, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, Unpack, overload
 
 import msgspec
 
-from traction.codec import JSON
+from traction.codec import write_canonically
 from traction.errors import DefinitionError
-from traction.names import VERSION_CHARS_MAX, ActivityType, TaskList, WorkflowType, find_fault
-from traction.options import NO_TIMEOUT, ActivitySpec, Retry, Span, WorkflowSpec, to_duration
-from traction.signatures import check_method, check_writable, find_arguments, read_function
+from traction.names import NAME_CHARS_MAX, VERSION_CHARS_MAX, ActivityType, TaskList, WorkflowType
+from traction.options import (
+    DESCRIPTION_CHARS_MAX,
+    NO_TIMEOUT,
+    ROLE_CHARS_MAX,
+    ActivityOptions,
+    ActivitySpec,
+    Retry,
+    WorkflowOptions,
+    WorkflowSpec,
+    check_options,
+    read_name,
+    read_priority,
+    read_span,
+    read_tags,
+    read_text,
+)
+from traction.signatures import (
+    Signature,
+    check_fields,
+    check_flow,
+    check_run,
+    check_writable,
+    find_arguments,
+    is_about_later,
+    is_open,
+    read_arguments,
+    read_function,
+)
 from traction.step import ActivityStep, Step, WorkflowStep
-from traction.values import ChildPolicy, Duration
+from traction.values import ChildPolicy
 
 C = TypeVar("C")
 R = TypeVar("R")
@@ -35,54 +60,12 @@ EXECUTION_SECONDS_MAX = 31_536_000
 """The longest that an execution may be open: one year, in seconds (SWF)."""
 
 
-class ActivityOptions(TypedDict, total=False):
-    """The class keywords of an activity. Spans are `timedelta`s or numbers of seconds; `None` is no limit."""
-
-    name: str
-    """The name of its type; the name of the class unless given."""
-    version: str
-    """The version of its type; `"1"` unless given."""
-    task_list: str
-    """Where its tasks wait; a list of its own, `name-version`, unless given."""
-    schedule_to_start: Span | None
-    """How long a task may wait for a worker. No limit unless given."""
-    start_to_close: Span | None
-    """How long a worker may take for one attempt; 300 s unless given. A dead worker is noticed after this."""
-    schedule_to_close: Span | None
-    """How long a task may take in all, waiting included. No limit unless given."""
-    heartbeat: Span | None
-    """How long a worker may go without a heartbeat. No limit unless given."""
-    retry: Retry | None
-    """How often to try again, and after how long. Once and never, unless given."""
-    priority: int
-    """Higher first within a task list; 0 unless given."""
-    description: str
-    """What people read in SWF's console; the first line of the docstring unless given."""
-
-
-class WorkflowOptions(TypedDict, total=False):
-    """The class keywords of a workflow. Spans are `timedelta`s or numbers of seconds."""
-
-    name: str
-    """The name of its type; the name of the class unless given."""
-    version: str
-    """The version of its type; `"1"` unless given."""
-    task_list: str
-    """Where its decision tasks wait; a list of its own, `name-version`, unless given."""
-    execution_start_to_close: Span
-    """How long an execution may be open; one year, SWF's longest, unless given."""
-    task_start_to_close: Span | None
-    """How long a worker may take to decide; 30 s unless given. A dead worker is noticed after this."""
-    child_policy: ChildPolicy
-    """What becomes of open children when an execution closes; `TERMINATE` unless given."""
-    tags: tuple[str, ...]
-    """At most five strings to find executions by."""
-    priority: int
-    """Higher first within a task list; 0 unless given."""
-    lambda_role: str
-    """The IAM role under which its Lambda tasks run."""
-    description: str
-    """What people read in SWF's console; the first line of the docstring unless given."""
+def _make_struct(metaclass: Any, name: str, bases: Any, namespace: dict[str, Any], kw_only: bool) -> Any:
+    try:
+        return msgspec.StructMeta.__new__(metaclass, name, bases, namespace, frozen=True, kw_only=kw_only)
+    except TypeError as error:
+        where = f"{namespace.get('__module__')}.{namespace.get('__qualname__', name)}"
+        raise DefinitionError(f"{where}: {error}") from error
 
 
 if TYPE_CHECKING:
@@ -92,7 +75,14 @@ if TYPE_CHECKING:
         """The metaclass of activities, as type checkers see it: fields make the constructor."""
 
         def __new__(
-            mcls, cls_name: str, bases: Any, namespace: Any, /, **options: Unpack[ActivityOptions]
+            mcls,
+            cls_name: str,
+            bases: Any,
+            namespace: Any,
+            /,
+            *,
+            kw_only: bool = False,
+            **options: Unpack[ActivityOptions],
         ) -> ActivityMeta: ...
 
     @typing.dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
@@ -100,7 +90,14 @@ if TYPE_CHECKING:
         """The metaclass of workflows, as type checkers see it: fields make the constructor."""
 
         def __new__(
-            mcls, cls_name: str, bases: Any, namespace: Any, /, **options: Unpack[WorkflowOptions]
+            mcls,
+            cls_name: str,
+            bases: Any,
+            namespace: Any,
+            /,
+            *,
+            kw_only: bool = False,
+            **options: Unpack[WorkflowOptions],
         ) -> WorkflowMeta: ...
 
 else:
@@ -108,15 +105,15 @@ else:
     class ActivityMeta(msgspec.StructMeta):
         """Make a frozen struct of an activity's class, and its spec of the class keywords."""
 
-        def __new__(mcls, cls_name, bases, namespace, /, **options):
-            cls = super().__new__(mcls, cls_name, bases, namespace, frozen=True)
+        def __new__(mcls, cls_name, bases, namespace, /, *, kw_only=False, **options):
+            cls = _make_struct(mcls, cls_name, bases, namespace, kw_only)
             return cls if ActivityStep in bases else _define(cls, Activity, _activity_spec, options)
 
     class WorkflowMeta(msgspec.StructMeta):
         """Make a frozen struct of a workflow's class, and its spec of the class keywords."""
 
-        def __new__(mcls, cls_name, bases, namespace, /, **options):
-            cls = super().__new__(mcls, cls_name, bases, namespace, frozen=True)
+        def __new__(mcls, cls_name, bases, namespace, /, *, kw_only=False, **options):
+            cls = _make_struct(mcls, cls_name, bases, namespace, kw_only)
             return cls if WorkflowStep in bases else _define(cls, Workflow, _workflow_spec, options)
 
 
@@ -142,7 +139,12 @@ class Activity(ActivityStep[R_co], msgspec.Struct, Generic[C, R_co], metaclass=A
 
     if TYPE_CHECKING:
 
-        def __init_subclass__(cls, **options: Unpack[ActivityOptions]) -> None: ...
+        def __init_subclass__(cls, *, kw_only: bool = False, **options: Unpack[ActivityOptions]) -> None: ...
+
+    else:
+
+        def __class_getitem__(cls, arguments):
+            return _parametrize(cls, arguments, "Activity[C, R]", "Activity[None, int] if it needs nothing")
 
 
 class Workflow(WorkflowStep[R_co], msgspec.Struct, Generic[R_co], metaclass=WorkflowMeta):
@@ -157,7 +159,12 @@ class Workflow(WorkflowStep[R_co], msgspec.Struct, Generic[R_co], metaclass=Work
 
     if TYPE_CHECKING:
 
-        def __init_subclass__(cls, **options: Unpack[WorkflowOptions]) -> None: ...
+        def __init_subclass__(cls, *, kw_only: bool = False, **options: Unpack[WorkflowOptions]) -> None: ...
+
+    else:
+
+        def __class_getitem__(cls, arguments):
+            return _parametrize(cls, arguments, "Workflow[R]", "Workflow[tuple[int, str]] if it gives two things")
 
     def workflow_id(self) -> str:
         """Name the execution that this call starts; override it to name by what matters.
@@ -165,7 +172,9 @@ class Workflow(WorkflowStep[R_co], msgspec.Struct, Generic[R_co], metaclass=Work
         The default is made of the workflow's name and its input, so that starting the same work twice finds the
         execution that is already open. It is the same in every process and under every version.
         """
-        return f"{self.spec.label[:200]}-{sha256(JSON.encode(self).encode()).hexdigest()[:16]}"
+        from hashlib import sha256
+
+        return f"{self.spec.label[:200]}-{sha256(write_canonically(self)).hexdigest()[:16]}"
 
 
 class _PlainActivity(Protocol):
@@ -214,12 +223,13 @@ def activity(f: Any = None, /, *, needs: Any = None, **options: Any) -> Any:
     """
 
     def define(f: Callable[..., Any]) -> Any:
-        fields, result = read_function(f, skip=0 if needs is None else 1)
+        signature = read_function(f, needs, flow=False)
+        names = tuple(signature.fields)
 
         def run(self: Any, *dependency: Any) -> Any:
-            return f(*dependency, **{name: getattr(self, name) for name in fields})
+            return f(*dependency, **{name: getattr(self, name) for name in names})
 
-        return _make_class(f, typing.cast(Any, Activity)[needs, result], fields, {"run": run}, options)
+        return _make_class(f, typing.cast(Any, Activity)[needs, signature.result], signature, {"run": run}, options)
 
     return define if f is None else define(f)
 
@@ -240,12 +250,13 @@ def workflow(f: Any = None, /, **options: Any) -> Any:
     """
 
     def define(f: Callable[..., Any]) -> Any:
-        fields, result = read_function(f, skip=0)
+        signature = read_function(f, None, flow=True)
+        names = tuple(signature.fields)
 
         def flow(self: Any) -> Any:
-            return f(**{name: getattr(self, name) for name in fields})
+            return f(**{name: getattr(self, name) for name in names})
 
-        return _make_class(f, typing.cast(Any, Workflow)[result], fields, {"flow": flow}, options)
+        return _make_class(f, typing.cast(Any, Workflow)[signature.result], signature, {"flow": flow}, options)
 
     return define if f is None else define(f)
 
@@ -256,23 +267,46 @@ def check_definition(definition: Any) -> None:
     Workers and clients call this for every definition that they are given.
 
     Raises:
-        DefinitionError: an annotation does not resolve, or names a type that cannot be written as JSON.
+        DefinitionError: this is no definition, an annotation does not resolve, or a type cannot be written as JSON.
     """
-    where = f"{definition.__module__}.{definition.__qualname__}"
-    try:
-        hints = typing.get_type_hints(definition)
-    except NameError as error:
-        raise DefinitionError(f"{where}: {error}; import it where the definition is made") from error
-    for name in definition.__struct_fields__:
-        check_writable(where, f"field {name!r}", hints[name])
+    is_made = isinstance(definition, ActivityMeta | WorkflowMeta) and definition not in (Activity, Workflow)
+    if not is_made:
+        what = f"a call of {type(definition).__name__}" if isinstance(definition, Step) else f"{definition!r:.100}"
+        raise DefinitionError(f"{what} is no definition; give the class, a subclass of Activity[...] or Workflow[...]")
+    where, definition = _say_where(definition), typing.cast(Any, definition)
     check_writable(where, "the result", definition.spec.result)
+    check_fields(definition, where)
 
 
 # How classes become definitions.
 
 
+class _Open:
+    """Stands for the `spec` of a class that leaves its types open, and so is a base for others alone."""
+
+    def __get__(self, instance: Any, owner: Any) -> Any:
+        parameters = ", ".join(["int"] * len(owner.__parameters__)) or "..."
+        raise DefinitionError(
+            f"{_say_where(owner)}: it leaves types open, so it is a base and no definition; make a subclass of "
+            f"{owner.__name__}[{parameters}]"
+        )
+
+
+def _say_where(made: Any) -> str:
+    return f"{made.__module__}.{made.__qualname__}"
+
+
+def _parametrize(cls: Any, arguments: Any, form: str, example: str) -> Any:
+    try:
+        return typing.cast(Any, Generic).__class_getitem__.__func__(cls, arguments)
+    except TypeError as error:
+        if "__orig_bases__" in cls.__dict__ and cls in (Activity, Workflow):
+            raise DefinitionError(f"{form} takes other type arguments: {error}. Write {example}") from error
+        raise
+
+
 def _define(cls: Any, root: type, make_spec: Callable[..., Any], options: dict[str, Any]) -> Any:
-    where = f"{cls.__module__}.{cls.__qualname__}"
+    where = _say_where(cls)
     arguments = find_arguments(cls, root)
     if arguments is None:
         raise DefinitionError(
@@ -280,80 +314,93 @@ def _define(cls: Any, root: type, make_spec: Callable[..., Any], options: dict[s
             f"Write class {cls.__name__}({root.__name__}[{'Connection, int' if root is Activity else 'int'}])"
         )
     for field in cls.__struct_fields__:
-        if hasattr(Step, field) or field in ("spec", "run", "flow", "workflow_id"):
-            raise DefinitionError(f"{where}: a field cannot be called {field!r}: every step has a method of that name")
-    cls.spec = make_spec(cls, where, arguments, options)
+        if hasattr(Step, field) or field in _TAKEN:
+            raise DefinitionError(
+                f"{where}: a field cannot be called {field!r}, because every call has a {field!r} of its own "
+                f"(Traction); call it {field}_"
+            )
+    cls.__traction_options__ = options = _inherit_options(cls) | options
+    if any(map(is_open, arguments)):
+        if not cls.__parameters__:
+            raise DefinitionError(
+                f"{where}: its base leaves types open, so that nobody knows what a call gives; name them in brackets "
+                f"after the base, such as {cls.__bases__[0].__name__}[int]"
+            )
+        cls.spec = _Open()
+        return cls
+    cls.spec = make_spec(cls, where, read_arguments(cls, where, arguments), options)
     try:
         check_definition(cls)
     except DefinitionError as error:
         # What is not defined yet may be defined further down; a worker or client checks again.
-        if not isinstance(error.__cause__, NameError):
+        if not is_about_later(error):
             raise
     return cls
 
 
+_TAKEN = frozenset({"spec", "run", "flow", "workflow_id"})
+
+
+def _inherit_options(cls: Any) -> dict[str, Any]:
+    """Find the class keywords of the nearest base that has any, but for those that name one type alone."""
+    for base in cls.__mro__[1:]:
+        if (options := base.__dict__.get("__traction_options__")) is not None:
+            return {key: value for key, value in options.items() if key not in ("name", "version", "description")}
+    return {}
+
+
 def _activity_spec(cls: Any, where: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> ActivitySpec:
-    _check_options(where, options, ActivityOptions)
+    check_options(where, options, ActivityOptions)
     needs, result = arguments
     needs = None if needs is type(None) else needs
-    check_method(cls, where, "run", result, needs)
+    check_run(cls, where, needs, result)
     name, version, task_list = _read_type(cls, where, options)
-
-    def span(key: str, default: Span | None) -> Duration:
-        return _read_span(where, key, options.get(key, default))
-
     retry = options.get("retry")
     if retry is not None and not isinstance(retry, Retry):
-        raise DefinitionError(f"{where}: retry={retry!r} is not a Retry(...)")
+        raise DefinitionError(f"{where}: retry={retry!r} is no Retry; write retry=Retry(attempts=5)")
     return ActivitySpec(
         type=ActivityType(name, version),
         label=make_label(name),
         task_list=task_list,
-        schedule_to_start=span("schedule_to_start", None),
-        start_to_close=span("start_to_close", timedelta(minutes=5)),
-        schedule_to_close=span("schedule_to_close", None),
-        heartbeat=span("heartbeat", None),
+        schedule_to_start=read_span(where, options, "schedule_to_start", None),
+        start_to_close=read_span(where, options, "start_to_close", timedelta(minutes=5)),
+        schedule_to_close=read_span(where, options, "schedule_to_close", None),
+        heartbeat=read_span(where, options, "heartbeat", None),
         retry=retry,
-        priority=_read_priority(where, options),
-        description=_read_description(cls, options),
+        priority=read_priority(where, options),
+        description=_read_description(cls, where, options),
         needs=needs,
         result=result,
     )
 
 
 def _workflow_spec(cls: Any, where: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> WorkflowSpec:
-    _check_options(where, options, WorkflowOptions)
+    check_options(where, options, WorkflowOptions)
     (result,) = arguments
-    check_method(cls, where, "flow", result, None)
+    check_flow(cls, where, result)
     name, version, task_list = _read_type(cls, where, options)
-    execution = _read_span(
-        where, "execution_start_to_close", options.get("execution_start_to_close", timedelta(days=365))
-    )
+    execution = read_span(where, options, "execution_start_to_close", timedelta(days=365))
     if execution == NO_TIMEOUT or int(execution) > EXECUTION_SECONDS_MAX:
         raise DefinitionError(
-            f"{where}: execution_start_to_close is at most one year, {EXECUTION_SECONDS_MAX:,} s (SWF)"
+            f"{where}: execution_start_to_close={options['execution_start_to_close']!r}: an execution is open for at "
+            f"most one year, {EXECUTION_SECONDS_MAX:,} s (SWF); for longer work, continue as a new run"
         )
     policy = options.get("child_policy", "TERMINATE")
     if policy not in typing.get_args(ChildPolicy):
         raise DefinitionError(
-            f"{where}: child_policy={policy!r} is not one of {', '.join(typing.get_args(ChildPolicy))}"
+            f"{where}: child_policy={policy!r} is not one of SWF's: {', '.join(typing.get_args(ChildPolicy))}"
         )
-    tags = tuple(options.get("tags", ()))
-    if len(tags) > 5 or not all(isinstance(tag, str) and len(tag) <= 256 for tag in tags):
-        raise DefinitionError(f"{where}: tags={tags!r}: at most 5 strings of at most 256 characters (SWF)")
     return WorkflowSpec(
         type=WorkflowType(name, version),
         label=make_label(name),
         task_list=task_list,
         execution_start_to_close=execution,
-        task_start_to_close=_read_span(
-            where, "task_start_to_close", options.get("task_start_to_close", timedelta(seconds=30))
-        ),
+        task_start_to_close=read_span(where, options, "task_start_to_close", timedelta(seconds=30)),
         child_policy=policy,
-        priority=_read_priority(where, options),
-        tags=tags,
-        lambda_role=options.get("lambda_role"),
-        description=_read_description(cls, options),
+        priority=read_priority(where, options),
+        tags=read_tags(where, options),
+        lambda_role=read_text(where, options, "lambda_role", ROLE_CHARS_MAX),
+        description=_read_description(cls, where, options),
         result=result,
     )
 
@@ -363,67 +410,40 @@ def make_label(name: str) -> str:
     return name.replace(".", "_").replace("~", "_")
 
 
-def _check_options(where: str, options: dict[str, Any], known: Any) -> None:
-    for key in options:
-        if key not in known.__annotations__:
-            near = ", ".join(known.__annotations__)
-            raise DefinitionError(f"{where}: there is no option {key!r}; the options are {near}")
-
-
 def _read_type(cls: Any, where: str, options: dict[str, Any]) -> tuple[str, str, TaskList]:
-    name = options.get("name", cls.__name__)
-    version = options.get("version", "1")
-    task_list = options.get("task_list", f"{name[:190]}-{version}" if isinstance(name, str) else "")
-    for key, value, chars_max in (
-        ("name", name, 256),
-        ("version", version, VERSION_CHARS_MAX),
-        ("task_list", task_list, 256),
-    ):
-        if not isinstance(value, str):
-            raise DefinitionError(f"{where}: {key}={value!r} is a string in SWF; write {key}={str(value)!r}")
-        if fault := find_fault(value, chars_max):
-            raise DefinitionError(f"{where}: {key}={value!r} is no name that SWF takes: {fault}")
-    return name, version, TaskList(task_list)
+    name = read_name(where, "name", options.get("name", cls.__name__), NAME_CHARS_MAX)
+    version = read_name(where, "version", options.get("version", "1"), VERSION_CHARS_MAX)
+    task_list = options.get("task_list", f"{name[:190]}-{version}")
+    return name, version, TaskList(read_name(where, "task_list", task_list, NAME_CHARS_MAX))
 
 
-def _read_span(where: str, key: str, span: Span | None) -> Duration:
-    if span is None:
-        return NO_TIMEOUT
-    try:
-        return to_duration(span)
-    except (TypeError, ValueError) as error:
-        raise DefinitionError(f"{where}: {key}={span!r}: {error}") from error
-
-
-def _read_priority(where: str, options: dict[str, Any]) -> str | None:
-    priority = options.get("priority")
-    if priority is None:
-        return None
-    if not isinstance(priority, int) or isinstance(priority, bool) or not -(2**31) <= priority < 2**31:
-        raise DefinitionError(f"{where}: priority={priority!r} is not an integer of 32 bits (SWF)")
-    return str(priority)
-
-
-def _read_description(cls: Any, options: dict[str, Any]) -> str | None:
-    text = options.get("description") or (cls.__dict__.get("__doc__") or "").strip().partition("\n")[0]
-    return str(text)[:1024] or None
+def _read_description(cls: Any, where: str, options: dict[str, Any]) -> str | None:
+    text = read_text(where, options, "description", DESCRIPTION_CHARS_MAX)
+    if text is None:
+        text = (cls.__dict__.get("__doc__") or "").strip().partition("\n")[0][:DESCRIPTION_CHARS_MAX]
+    return text or None
 
 
 # How functions become classes.
 
 
-def _make_class(f: Any, base: Any, fields: dict[str, Any], methods: dict[str, Any], options: dict[str, Any]) -> Any:
-    defaults = f.__defaults__ or ()
-    positional = f.__code__.co_varnames[: f.__code__.co_argcount]
-    given = dict(zip(positional[len(positional) - len(defaults) :], defaults, strict=True)) | (f.__kwdefaults__ or {})
+def _make_class(f: Any, base: Any, signature: Signature, methods: dict[str, Any], options: dict[str, Any]) -> Any:
+    if "kw_only" in options:
+        raise DefinitionError(f"{_say_where(f)}: write a * before the parameters that are given by name only")
 
-    def fill(namespace: dict[str, Any]) -> None:
-        namespace |= {name: value for name, value in given.items() if name in fields}
-        namespace |= methods
-        namespace |= {"__module__": f.__module__, "__qualname__": f.__qualname__, "__doc__": f.__doc__}
-        namespace["__annotations__"] = fields
+    def fill(names: list[str], **more: Any) -> Callable[[dict[str, Any]], None]:
+        body = {name: signature.defaults[name] for name in names if name in signature.defaults}
+        body |= {"__module__": f.__module__, "__qualname__": f.__qualname__, "__doc__": f.__doc__}
+        body |= {"__annotations__": {name: signature.fields[name] for name in names}}
+        return lambda namespace: namespace.update(body | more)
 
-    try:
-        return types.new_class(f.__name__, (base,), options, fill)
-    except TypeError as error:
-        raise DefinitionError(f"{f.__module__}.{f.__qualname__}: {error}") from error
+    positional = [name for name in signature.fields if name not in signature.keywords]
+    keywords = [name for name in signature.fields if name in signature.keywords]
+    if positional and keywords:
+        # msgspec gives all fields of one class by place, or all by name: those given by place go into a base.
+        namespace: dict[str, Any] = {"__orig_bases__": (base,)}
+        fill(positional)(namespace)
+        (root,) = types.resolve_bases((base,))
+        base = _make_struct(type(root), f.__name__, (root,), namespace, kw_only=False)
+    own = keywords or positional
+    return types.new_class(f.__name__, (base,), {"kw_only": bool(keywords)} | options, fill(own, **methods))

@@ -6,12 +6,12 @@ Takes numbers, `timedelta`s and policies; gives frozen values and SWF's strings 
 from __future__ import annotations
 
 from datetime import timedelta
-from math import ceil, isfinite
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypedDict
 
 import msgspec
 
-from traction.names import ActivityType, TaskList, WorkflowType
+from traction.errors import DefinitionError
+from traction.names import ActivityType, TaskList, WorkflowType, find_fault
 from traction.values import ChildPolicy, Duration
 
 Span: TypeAlias = timedelta | int | float
@@ -23,7 +23,17 @@ NO_TIMEOUT = "NONE"
 SPAN_SECONDS_MAX = 99_999_999
 """The longest span that SWF can be told, in seconds: its durations have at most 8 digits."""
 
-C = TypeVar("C")
+TAGS_MAX = 5
+"""The most tags that an execution may have (SWF)."""
+
+TAG_CHARS_MAX = 256
+"""The most characters that a tag may have (SWF)."""
+
+DESCRIPTION_CHARS_MAX = 1_024
+"""The most characters that a description may have (SWF)."""
+
+ROLE_CHARS_MAX = 1_600
+"""The most characters that a role may have (SWF)."""
 
 
 def seconds(n: float) -> timedelta:
@@ -50,22 +60,20 @@ def to_timedelta(span: Span) -> timedelta:
     """Read a span, and refuse one that is negative or that SWF cannot be told.
 
     Raises:
-        ValueError: it is negative, not finite, or longer than 99,999,999 seconds.
+        ValueError: it is negative, not a number, or longer than 99,999,999 seconds.
         TypeError: it is no span at all.
     """
     if isinstance(span, timedelta):
-        delta = span
+        number = span.total_seconds()
     elif isinstance(span, int | float) and not isinstance(span, bool):
-        if not isfinite(span):
-            raise ValueError(f"a span of time must be finite, not {span!r}")
-        delta = timedelta(seconds=span)
+        number = span
     else:
-        raise TypeError(f"a span of time is a timedelta or a number of seconds, not {span!r}")
-    if delta < timedelta(0):
-        raise ValueError(f"a span of time cannot be negative: {span!r}")
-    if delta.total_seconds() > SPAN_SECONDS_MAX:
-        raise ValueError(f"a span of time is at most {SPAN_SECONDS_MAX} seconds (SWF): {span!r}")
-    return delta
+        raise TypeError(f"{span!r} is no span of time; give a timedelta, such as minutes(5), or a number of seconds")
+    if not number >= 0:
+        raise ValueError(f"{span!r} is less than no time; a span is zero seconds or more")
+    if number > SPAN_SECONDS_MAX:
+        raise ValueError(f"{span!r:.100} is too long; a span has at most {SPAN_SECONDS_MAX:,} seconds (SWF)")
+    return span if isinstance(span, timedelta) else timedelta(seconds=span)
 
 
 def to_duration(span: Span) -> Duration:
@@ -75,7 +83,7 @@ def to_duration(span: Span) -> Duration:
         >>> to_duration(minutes(1.5)), to_duration(0.2)
         ('90', '1')
     """
-    return str(ceil(to_timedelta(span).total_seconds()))
+    return str(-(-to_timedelta(span) // timedelta(seconds=1)))
 
 
 class Retry(msgspec.Struct, frozen=True):
@@ -91,10 +99,15 @@ class Retry(msgspec.Struct, frozen=True):
     max_delay: Span = timedelta(hours=1)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.attempts, int) or isinstance(self.attempts, bool):
+            raise TypeError(f"Retry(attempts={self.attempts!r}): a number of attempts is an int")
         if self.attempts < 1:
             raise ValueError(f"Retry(attempts={self.attempts}): there is at least one attempt, the first")
-        to_timedelta(self.backoff)
-        to_timedelta(self.max_delay)
+        for name, span in (("backoff", self.backoff), ("max_delay", self.max_delay)):
+            try:
+                to_timedelta(span)
+            except (TypeError, ValueError) as error:
+                raise type(error)(f"Retry({name}={span!r}): {error}") from None
 
     def find_delay(self, attempt: int) -> timedelta | None:
         """Say how long to wait after attempt number `attempt` (from 1) has failed, or `None` to give up.
@@ -105,9 +118,65 @@ class Retry(msgspec.Struct, frozen=True):
         """
         if attempt >= self.attempts:
             return None
-        longest = to_timedelta(self.max_delay)
-        # 2 ** 40 pauses of a millisecond are 34 years: past that the cap has long decided.
-        return min(to_timedelta(self.backoff) * (1 << min(attempt - 1, 40)), longest)
+        # In whole microseconds, which cannot overflow. 2 ** 47 of them are longer than any span: there the cap decides.
+        doubled = to_timedelta(self.backoff) // timedelta.resolution << min(attempt - 1, 47)
+        return min(doubled, to_timedelta(self.max_delay) // timedelta.resolution) * timedelta.resolution
+
+
+class ActivityOptions(TypedDict, total=False):
+    """The class keywords of an activity. Spans are `timedelta`s or numbers of seconds; `None` is no limit.
+
+    Those of a base class hold for its subclasses too, but for name, version and description.
+    """
+
+    name: str
+    """The name of its type; the name of the class unless given."""
+    version: str
+    """The version of its type; `"1"` unless given."""
+    task_list: str
+    """Where its tasks wait; a list of its own, `name-version`, unless given."""
+    schedule_to_start: Span | None
+    """How long a task may wait for a worker. No limit unless given."""
+    start_to_close: Span | None
+    """How long a worker may take for one attempt; 300 s unless given. A dead worker is noticed after this."""
+    schedule_to_close: Span | None
+    """How long a task may take in all, waiting included. No limit unless given."""
+    heartbeat: Span | None
+    """How long a worker may go without a heartbeat. No limit unless given."""
+    retry: Retry | None
+    """How often to try again, and after how long. Once and never, unless given."""
+    priority: int
+    """Higher first within a task list; 0 unless given."""
+    description: str
+    """What people read in SWF's console; the first line of the docstring unless given."""
+
+
+class WorkflowOptions(TypedDict, total=False):
+    """The class keywords of a workflow. Spans are `timedelta`s or numbers of seconds.
+
+    Those of a base class hold for its subclasses too, but for name, version and description.
+    """
+
+    name: str
+    """The name of its type; the name of the class unless given."""
+    version: str
+    """The version of its type; `"1"` unless given."""
+    task_list: str
+    """Where its decision tasks wait; a list of its own, `name-version`, unless given."""
+    execution_start_to_close: Span
+    """How long an execution may be open; one year, SWF's longest, unless given."""
+    task_start_to_close: Span | None
+    """How long a worker may take to decide; 30 s unless given. A dead worker is noticed after this."""
+    child_policy: ChildPolicy
+    """What becomes of open children when an execution closes; `TERMINATE` unless given."""
+    tags: tuple[str, ...]
+    """At most five strings to find executions by."""
+    priority: int
+    """Higher first within a task list; 0 unless given."""
+    lambda_role: str
+    """The IAM role under which its Lambda tasks run."""
+    description: str
+    """What people read in SWF's console; the first line of the docstring unless given."""
 
 
 class ActivitySpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,3 +210,74 @@ class WorkflowSpec(msgspec.Struct, frozen=True, kw_only=True):
     lambda_role: str | None = None
     description: str | None = None
     result: Any
+
+
+# How options are read.
+
+
+def check_options(where: str, options: dict[str, Any], known: Any) -> None:
+    """Check that every class keyword is one."""
+    for key in options:
+        if key not in known.__annotations__:
+            raise DefinitionError(
+                f"{where}: there is no option {key!r}; the options are {', '.join(sorted(known.__annotations__))}"
+            )
+
+
+def read_name(where: str, key: str, value: Any, chars_max: int) -> str:
+    """Check a name against SWF's rules."""
+    if not isinstance(value, str):
+        example = f"; write {key}={str(value)!r}" if isinstance(value, int | float) else ""
+        raise DefinitionError(f"{where}: {key}={value!r} is not a string, as SWF's names are{example}")
+    if fault := find_fault(value, chars_max):
+        raise DefinitionError(
+            f"{where}: {key}={value!r:.100} is no name that SWF takes: {fault}. A name has 1 to {chars_max} "
+            "characters, none of : / | and no control characters, no white space at its ends, and is not 'arn'"
+        )
+    return value
+
+
+def read_span(where: str, options: dict[str, Any], key: str, default: Span | None) -> Duration:
+    """Write a timeout as SWF does."""
+    span = options.get(key, default)
+    if span is None:
+        return NO_TIMEOUT
+    try:
+        return to_duration(span)
+    except (TypeError, ValueError) as error:
+        raise DefinitionError(f"{where}: {key}: {error}") from error
+
+
+def read_priority(where: str, options: dict[str, Any]) -> str | None:
+    """Write a priority as SWF does."""
+    priority = options.get("priority")
+    if priority is None:
+        return None
+    if not isinstance(priority, int) or isinstance(priority, bool) or not -(2**31) <= priority < 2**31:
+        raise DefinitionError(
+            f"{where}: priority={priority!r} is not an integer from {-(2**31):,} to {2**31 - 1:,} (SWF)"
+        )
+    return str(priority)
+
+
+def read_tags(where: str, options: dict[str, Any]) -> tuple[str, ...]:
+    """Check tags against SWF's limits."""
+    tags = options.get("tags", ())
+    if (
+        not isinstance(tags, tuple | list)
+        or len(tags) > TAGS_MAX
+        or not all(isinstance(tag, str) and len(tag) <= TAG_CHARS_MAX for tag in tags)
+    ):
+        raise DefinitionError(
+            f"{where}: tags={tags!r:.200} is not a tuple of at most {TAGS_MAX} strings, each of at most "
+            f"{TAG_CHARS_MAX} characters (SWF)"
+        )
+    return tuple(tags)
+
+
+def read_text(where: str, options: dict[str, Any], key: str, chars_max: int) -> str | None:
+    """Check a text against its limit."""
+    text = options.get(key)
+    if text is not None and not (isinstance(text, str) and len(text) <= chars_max):
+        raise DefinitionError(f"{where}: {key}={text!r:.100} is not a string of at most {chars_max:,} characters (SWF)")
+    return text

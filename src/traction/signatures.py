@@ -6,123 +6,391 @@ nothing that it reads, and makes no class.
 
 from __future__ import annotations
 
+import sys
 import types
 import typing
+from collections.abc import Awaitable
 from typing import Any, TypeVar
 
 import msgspec
 
 from traction.codec import name_type
 from traction.errors import DefinitionError
-from traction.step import Step, WorkflowStep
+from traction.step import Both, Step, WorkflowStep
+
+# Flags of code objects, as `inspect` calls them: VARARGS, VARKEYWORDS, GENERATOR | ASYNC_GENERATOR, COROUTINE.
+_VARARGS = 0x04
+_VARKEYWORDS = 0x08
+_GENERATOR = 0x20 | 0x200
+_COROUTINE = 0x80
+
+_LATER = (NameError, AttributeError)
+"""What an annotation raises that names what is not there yet."""
 
 
-def find_arguments(cls: Any, root: type) -> tuple[Any, ...] | None:
-    """Find the type arguments that a class gives `root`, or `None` if it leaves them open."""
-    for base in cls.__mro__:
-        for origin in base.__dict__.get("__orig_bases__", ()):
-            if typing.get_origin(origin) is root:
-                arguments = typing.get_args(origin)
-                return None if any(isinstance(a, TypeVar) for a in arguments) else arguments
+class Signature(msgspec.Struct, frozen=True):
+    """What a function says: its fields by name, which of them are given by name only, their defaults, its result."""
+
+    fields: dict[str, Any]
+    keywords: frozenset[str]
+    defaults: dict[str, Any]
+    result: Any
+
+
+# Classes.
+
+
+def find_arguments(cls: Any, root: Any) -> tuple[Any, ...] | None:
+    """Find the type arguments that a class gives `root`, through generic bases too; `None` if it gives none."""
+    for base in cls.__dict__.get("__orig_bases__", cls.__bases__):
+        origin = typing.get_origin(base) or base
+        if not isinstance(origin, type) or not issubclass(origin, root):
+            continue
+        given = typing.get_args(base)
+        if origin is root:
+            return given or None
+        found = find_arguments(origin, root)
+        if found is not None and given:
+            replaced = dict(zip(origin.__parameters__, given, strict=True))  # type: ignore[attr-defined]
+            return tuple(_replace(argument, replaced) for argument in found)
+        return found
     return None
 
 
-def check_method(cls: Any, where: str, name: str, result: Any, needs: Any) -> None:
-    """Check that `run` or `flow` is there, takes what it will be given, and gives what the class says."""
-    method = getattr(cls, name, None)
-    inherited = name == "flow" and method is WorkflowStep.flow
-    if method is None or inherited or not isinstance(method, types.FunctionType):
-        what = "def run(self, ...)" if name == "run" else "async def flow(self)"
-        raise DefinitionError(f"{where}: there is no method {name!r}; write {what} -> {name_type(result)}")
-    code = method.__code__
-    if code.co_flags & 0x0C:  # *args or **kwargs: takes whatever it is given
-        return
-    takes = code.co_varnames[1 : code.co_argcount]
-    expected = 0 if needs is None else 1
-    optional = len(method.__defaults__ or ())
-    if not len(takes) - optional <= expected <= len(takes) or code.co_kwonlyargcount > len(method.__kwdefaults__ or {}):
-        signature = f"{name}(self)" if needs is None else f"{name}(self, dependency: {name_type(needs)})"
-        because = "needs nothing" if needs is None else f"needs {name_type(needs)}"
-        if name == "flow":
-            because = "takes its input from its fields"
-        raise DefinitionError(
-            f"{where}: {name} takes ({', '.join(('self', *takes))}), but the class {because}; write {signature}"
-        )
+def is_open(annotation: Any) -> bool:
+    """Whether a type still has variables."""
+    return isinstance(annotation, TypeVar) or bool(
+        not isinstance(annotation, type) and getattr(annotation, "__parameters__", ())
+    )
+
+
+def read_arguments(cls: Any, where: str, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Resolve type arguments that are written as strings."""
+    names = vars(sys.modules[cls.__module__]) if cls.__module__ in sys.modules else {}
+    said = types.SimpleNamespace(__annotations__={str(n): argument for n, argument in enumerate(arguments)})
     try:
-        hints = typing.get_type_hints(method)
-    except NameError:  # names what comes later: type checkers see it, we do not
-        return
-    said = hints.get("return", result)
-    if name == "run" and said not in (result, type(None) if result is None else result):
+        return tuple(typing.get_type_hints(said, names, include_extras=True).values())
+    except Exception as error:
         raise DefinitionError(
-            f"{where}: run gives {name_type(said)}, but the class says {name_type(result)}; make them agree"
+            f"{where}: a type argument of the class does not resolve: {error}. Types of the needs and the result are "
+            "read when the class is made: define or import them above it"
+        ) from error
+
+
+def check_run(cls: Any, where: str, needs: Any, result: Any) -> None:
+    """Check that `run` is there, takes what it will be given, and gives what the class says."""
+    if not callable(needs) and typing.get_origin(needs) is None and needs is not None:
+        raise DefinitionError(
+            f"{where}: it needs {needs!r:.100}, and that is no type. Name the type here; a worker provides the value"
         )
-    if name == "run" and takes and needs is not None and hints.get(takes[0], needs) != needs:
+    write = "run(self)" if needs is None else f"run(self, dependency: {name_type(needs)})"
+    method = _find_method(cls, where, "run", f"def {write} -> {name_type(result)}")
+    because = "needs nothing" if needs is None else f"needs {name_type(needs)}"
+    takes = _check_arity(method, where, 0 if needs is None else 1, f"the class {because}; write def {write}")
+    hints = _find_hints(method, where)
+    if hints is None:
+        return
+    if "return" in hints and not _agree(hints["return"], result):
+        raise DefinitionError(
+            f"{where}: run gives {name_type(hints['return'])}, but the class says {name_type(result)}; make them agree"
+        )
+    if needs is not None and takes and takes[0] in hints and not _accepts(hints[takes[0]], needs):
         raise DefinitionError(
             f"{where}: run takes {takes[0]}: {name_type(hints[takes[0]])}, but the class needs {name_type(needs)}; "
             "make them agree"
         )
 
 
+def check_flow(cls: Any, where: str, result: Any) -> None:
+    """Check that `flow` is there, takes nothing, and gives what the class says."""
+    method = _find_method(cls, where, "flow", f"async def flow(self) -> {name_type(result)}")
+    _check_arity(method, where, 0, "a workflow takes its input from its fields; write flow(self)")
+    hints = _find_hints(method, where)
+    if hints is None or "return" not in hints:
+        return
+    said = hints["return"]
+    if not method.__code__.co_flags & _COROUTINE:
+        said = _find_awaited(said)
+        if said is None:
+            raise DefinitionError(
+                f"{where}: flow gives {name_type(hints['return'])}, which is no step. Write async def flow(self) "
+                f"and await steps, or return a Step[{name_type(result)}]"
+            )
+    if not _agree(said, result):
+        raise DefinitionError(
+            f"{where}: flow gives {name_type(said)}, but the class says {name_type(result)}; make them agree"
+        )
+
+
+def _find_method(cls: Any, where: str, name: str, write: str) -> types.FunctionType:
+    method = getattr(cls, name, None)
+    if method is None or method is WorkflowStep.flow:
+        raise DefinitionError(f"{where}: there is no method {name!r}; write {write}")
+    if not isinstance(method, types.FunctionType):
+        raise DefinitionError(f"{where}: {name} is {method!r:.100}, and not a plain method; write {write}")
+    return method
+
+
+def _check_arity(method: types.FunctionType, where: str, expected: int, because: str) -> tuple[str, ...]:
+    """Check that a method takes `self` and so many arguments more; give the names of what it takes after `self`."""
+    code = method.__code__
+    name = method.__name__
+    if code.co_flags & _GENERATOR:
+        raise DefinitionError(f"{where}: {name} has a yield, and would give a generator; collect a list and return it")
+    if code.co_flags & _VARARGS:
+        return ()
+    names = code.co_varnames[: code.co_argcount]
+    keywords = set(code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount])
+    required = keywords - set(method.__kwdefaults__ or {})
+    optional = len(method.__defaults__ or ())
+    if not len(names) - optional <= expected + 1 <= len(names) or required:
+        takes = ", ".join((*names, *(f"*, {keyword}" for keyword in sorted(required))))
+        raise DefinitionError(f"{where}: {name} takes ({takes}), but {because}")
+    return names[1:]
+
+
+def _find_hints(method: Any, where: str) -> dict[str, Any] | None:
+    """Read a method's annotations, or give `None` if they name what comes later: type checkers see it, we do not."""
+    if method.__code__.co_flags & _VARARGS:  # a decorator's function, which takes whatever it is given
+        return None
+    try:
+        return typing.get_type_hints(method)
+    except _LATER:
+        return None
+    except Exception as error:
+        raise DefinitionError(f"{where}: an annotation of {method.__name__} is not a type: {error}") from error
+
+
+def _agree(said: Any, wanted: Any) -> bool:
+    """Whether a result of one type may be read as another: a payload is read by exactly what the class says."""
+    if said in (Any, typing.Never, typing.NoReturn) or wanted is Any or is_open(said):
+        return True
+    return bool(said == _strip(wanted))
+
+
+def _accepts(parameter: Any, needs: Any) -> bool:
+    """Whether a parameter of one type takes a dependency of another, as far as that can be seen."""
+    needs = _strip(needs)
+    if parameter in (Any, needs) or is_open(parameter) or needs is Any:
+        return True
+    if members := typing.get_args(parameter) if typing.get_origin(parameter) in (typing.Union, types.UnionType) else ():
+        return any(_accepts(member, needs) for member in members)
+    parameter, needs = (typing.get_origin(each) or each for each in (parameter, needs))
+    if not isinstance(parameter, type) or not isinstance(needs, type):
+        return False
+    try:
+        return parameter is not needs and issubclass(needs, parameter)
+    except TypeError:  # a protocol, which only type checkers can compare
+        return True
+
+
+def _find_awaited(said: Any) -> Any:
+    """Find what the step (or coroutine) of this type gives: `Any` if it cannot be seen, `None` if it is no step."""
+    origin = typing.get_origin(said) or said
+    arguments = typing.get_args(said)
+    if not isinstance(origin, type):
+        return Any
+    if issubclass(origin, Both):
+        return types.GenericAlias(tuple, arguments) if arguments else Any
+    if hasattr(origin, "spec"):
+        return _strip(origin.spec.result)
+    if issubclass(origin, Step) or issubclass(origin, Awaitable):
+        return arguments[-1] if arguments else Any
+    return None
+
+
+def _strip(annotation: Any) -> Any:
+    """Take `Annotated` off a type."""
+    return typing.get_type_hints(types.SimpleNamespace(__annotations__={"it": annotation}))["it"]
+
+
+def _replace(annotation: Any, replaced: dict[Any, Any]) -> Any:
+    if isinstance(annotation, TypeVar):
+        return replaced.get(annotation, annotation)
+    if is_open(annotation):
+        return annotation[tuple(replaced.get(parameter, parameter) for parameter in annotation.__parameters__)]
+    return annotation
+
+
+# Functions.
+
+
+def read_function(f: Any, needs: Any, *, flow: bool) -> Signature:
+    """Read a function's parameters, after the dependency if it needs one, and its result."""
+    if not isinstance(f, types.FunctionType):
+        example = "@workflow(version='2')" if flow else "@activity(needs=Connection)"
+        raise DefinitionError(f"a definition is made of a function, not of {f!r:.100}. Options have names: {example}")
+    where = f"{f.__module__}.{f.__qualname__}"
+    code = f.__code__
+    count = code.co_argcount + code.co_kwonlyargcount
+    if code.co_flags & (_VARARGS | _VARKEYWORDS):
+        star = "*" if code.co_flags & _VARARGS else "**"
+        raise DefinitionError(
+            f"{where}: {star}{code.co_varnames[count]} has no name of its own for each argument. A call's input is "
+            "written under the names of its parameters; take a list or a dict"
+        )
+    if code.co_posonlyargcount:
+        raise DefinitionError(
+            f"{where}: {code.co_varnames[0]!r} is given by position only. A call's input is written under the names of "
+            "its parameters; take out the /"
+        )
+    if code.co_flags & _GENERATOR:
+        raise DefinitionError(f"{where}: it has a yield, and would give a generator; collect a list and return it")
+    try:
+        hints = typing.get_type_hints(f, include_extras=True)
+    except Exception as error:
+        raise DefinitionError(
+            f"{where}: an annotation does not resolve: {error}. The types of a function are read when it is defined: "
+            "define or import them above it, at the level of the module"
+        ) from error
+    skip = 0 if needs is None else 1
+    if code.co_argcount < skip:
+        raise DefinitionError(
+            f"{where}: with needs={name_type(needs)} the first parameter is the dependency, and there is none"
+        )
+    names = code.co_varnames[:count]
+    if skip and names[0] in hints and not _accepts(_strip(hints[names[0]]), needs):
+        raise DefinitionError(
+            f"{where}: the first parameter is {names[0]}: {name_type(hints[names[0]])}, but needs={name_type(needs)}; "
+            "make them agree"
+        )
+    for name in names[skip:]:
+        if name not in hints:
+            raise DefinitionError(
+                f"{where}: parameter {name!r} has no type, and a call's input is written and read by type; write "
+                f"{name}: int"
+            )
+    if "return" not in hints:
+        raise DefinitionError(f"{where}: the result has no type; write -> None if there is none")
+    defaults = f.__defaults__ or ()
+    optional = names[code.co_argcount - len(defaults) : code.co_argcount]
+    given = dict(zip(optional, defaults, strict=True)) | (f.__kwdefaults__ or {})
+    return Signature(
+        fields={name: hints[name] for name in names[skip:]},
+        keywords=frozenset(names[code.co_argcount :]),
+        defaults={name: value for name, value in given.items() if name in names[skip:]},
+        result=_read_result(where, hints["return"], code.co_flags & _COROUTINE, flow=flow),
+    )
+
+
+def _read_result(where: str, said: Any, is_async: int, *, flow: bool) -> Any:
+    origin = typing.get_origin(said) or said
+    is_step = isinstance(origin, type) and issubclass(origin, Step)
+    if not flow or is_async:
+        if is_step:
+            mend = "write return await ..., and the type of what it gives" if flow else "make it a workflow"
+            raise DefinitionError(f"{where}: the result is {name_type(said)}, a step that nobody awaits; {mend}")
+        return said
+    result = _find_awaited(said) if is_step else None
+    if result is None or (result is Any and not typing.get_args(said)):
+        what = "a step, but not of what" if is_step else f"{name_type(said)}, which is no step"
+        raise DefinitionError(
+            f"{where}: the result is {what}. A workflow is an async def that awaits steps, or a function that returns "
+            "one: write -> Step[int]"
+        )
+    return result
+
+
+# Types.
+
+_MEND = (
+    "A call's input and result travel as JSON: make it of numbers, strings, lists, dicts, dataclasses or "
+    "msgspec.Structs, and let the worker provide what cannot travel, as the dependency"
+)
+
+
+def check_fields(cls: Any, where: str) -> None:
+    """Check that every field of a definition can be written and read.
+
+    Raises:
+        DefinitionError: one cannot, or (from a `NameError` or `AttributeError`) its annotation does not resolve.
+    """
+    try:
+        fields = msgspec.structs.fields(cls)
+    except _LATER as error:
+        raise DefinitionError(
+            f"{where}: the annotation of a field does not resolve: {error}. Workers read the input by it: define or "
+            f"import it in {cls.__module__}, at the level of the module and not under TYPE_CHECKING"
+        ) from error
+    except Exception as error:
+        raise DefinitionError(f"{where}: the annotation of a field is not a type: {error}") from error
+    for field in fields:
+        check_writable(where, f"field {field.name!r}", field.type)
+
+
+def is_about_later(error: DefinitionError) -> bool:
+    """Whether a definition names what may be defined further down."""
+    return isinstance(error.__cause__, _LATER)
+
+
 def check_writable(where: str, what: str, annotation: Any) -> None:
     """Check that msgspec can write and read a type with no help."""
+    if annotation is None or (isinstance(annotation, type) and annotation in _PLAIN):
+        return
     from msgspec import inspect
 
     try:
         info = inspect.type_info(annotation)
-    except (TypeError, NotImplementedError) as error:
+    except _LATER as error:
         raise DefinitionError(
-            f"{where}: {what} is {name_type(annotation)}, which cannot be written as JSON: {error}"
+            f"{where}: {what} is {name_type(annotation)}, and an annotation within it does not resolve: {error}"
         ) from error
-    if culprit := _find_custom(info, set()):
+    except Exception as error:
         raise DefinitionError(
-            f"{where}: {what} is {name_type(annotation)}, and {name_type(culprit)} cannot be written as JSON. Make it "
-            "a msgspec.Struct or a dataclass, or let the worker provide it as the dependency"
-        )
+            f"{where}: {what} is {name_type(annotation)}, which cannot be written as JSON: {error}. {_MEND}"
+        ) from error
+    if culprit := _find_culprit(info, "", set()):
+        raise DefinitionError(f"{where}: {what} is {name_type(annotation)}, and {culprit}. {_MEND}")
 
 
-def _find_custom(info: Any, seen: set[int]) -> Any:
-    """Find a type within a type that msgspec would leave to a hook, or `None`."""
+_PLAIN = frozenset({int, str, float, bool, bytes, type(None)})
+"""Types that need no look."""
+
+_KEYS = frozenset(
+    [
+        "Any",
+        "Str",
+        "Int",
+        "Float",
+        "Bytes",
+        "DateTime",
+        "Date",
+        "Time",
+        "TimeDelta",
+        "Decimal",
+        "UUID",
+        "Enum",
+        "Literal",
+    ]
+)
+"""Types that msgspec can write as the key of a JSON object; of any other it says so when it writes one."""
+
+
+def _find_culprit(info: Any, trail: str, seen: set[int]) -> str | None:
+    """Say which type within a type msgspec cannot write or read, or `None`."""
     from msgspec import inspect
 
-    if isinstance(info, inspect.CustomType):
-        return info.cls
-    if not isinstance(info, msgspec.Struct) or id(info) in seen:
+    if isinstance(info, inspect.CustomType | inspect.ExtType):
+        culprit = info.cls if isinstance(info, inspect.CustomType) else msgspec.msgpack.Ext
+        return f"{trail or 'it'} is a {name_type(culprit)}" if trail else f"{name_type(culprit)} cannot be written"
+    if id(info) in seen:
         return None
     seen.add(id(info))
-    parts = [getattr(info, name) for name in info.__struct_fields__]
-    for part in parts:
+    if isinstance(info, inspect.DictType):
+        members = info.key_type.types if isinstance(info.key_type, inspect.UnionType) else (info.key_type,)
+        for member in members:
+            if type(member).__name__.removesuffix("Type") not in _KEYS:
+                return "the keys of a JSON object are strings or numbers"
+    owner = name_type(getattr(info, "cls", None))
+    for name in info.__struct_fields__:
+        part = getattr(info, name)
         for one in part if isinstance(part, tuple) else (part,):
-            if isinstance(one, msgspec.Struct) and (found := _find_custom(one, seen)) is not None:
+            if isinstance(one, inspect.Field):
+                found = _find_culprit(one.type, f"{owner}.{one.name}", seen)
+            elif isinstance(one, inspect.Type):
+                found = _find_culprit(one, trail, seen)
+            else:
+                continue
+            if found:
                 return found
     return None
-
-
-def read_function(f: Any, skip: int) -> tuple[dict[str, Any], Any]:
-    """Read a function's parameters after the first `skip`, and its result."""
-    where = f"{getattr(f, '__module__', '?')}.{getattr(f, '__qualname__', f)}"
-    if not isinstance(f, types.FunctionType):
-        raise DefinitionError(f"{where}: a definition is made of a function, not of {f!r:.100}")
-    code = f.__code__
-    if code.co_flags & 0x0C or code.co_posonlyargcount:
-        raise DefinitionError(
-            f"{where}: a definition's parameters have names; *args, **kwargs and / cannot be written down"
-        )
-    try:
-        hints = typing.get_type_hints(f)
-    except NameError as error:
-        raise DefinitionError(f"{where}: {error}; define it above, or import it") from error
-    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-    if len(names) < skip:
-        raise DefinitionError(f"{where}: with needs=..., the first parameter is the dependency, and there is none")
-    for name in names[skip:]:
-        if name not in hints:
-            raise DefinitionError(
-                f"{where}: parameter {name!r} has no type; a call's input is written and read by type"
-            )
-    if "return" not in hints:
-        raise DefinitionError(f"{where}: the result has no type; write -> None if there is none")
-    result = hints["return"]
-    if typing.get_origin(result) is Step or (isinstance(result, type) and issubclass(result, Step)):
-        (result,) = typing.get_args(result) or (Any,)
-    return {name: hints[name] for name in names[skip:]}, type(None) if result is None else result
