@@ -243,6 +243,7 @@ class ActivityWorker:
     Args:
         dependency: what the activity needs, given to each `run`; several workers may share it if it allows that.
         identity: what the history shows as who took the task.
+        body: what to do instead of the activity's `run`, given the call; then no dependency is needed.
     """
 
     def __init__(
@@ -254,8 +255,10 @@ class ActivityWorker:
         task_list: str | None = None,
         identity: str | None = None,
         codec: Codec = JSON,
+        body: Callable[[Any], Any] | None = None,
     ) -> None:
-        check_dependency(activity, dependency)
+        if body is None:
+            check_dependency(activity, dependency)
         self.activity: type[Activity[Any, Any]] = activity
         spec = self.activity.spec
         self._poll = o.PollForActivityTask(
@@ -266,6 +269,7 @@ class ActivityWorker:
         self._backend = backend
         self._dependency = dependency
         self._arguments = () if spec.needs is None else (dependency,)
+        self._body = body
         self._codec = codec
         self._run_async: Callable[[Any], Any] | None = None
 
@@ -278,19 +282,29 @@ class ActivityWorker:
         Raises:
             BackendError: the service could not be reached; the next turn may work.
         """
-        task = self._backend.call(self._poll, wait)
-        if not task.task_token:
+        task = self.poll_once(wait)
+        if task is None:
             return False
-        answer = self._do(task)
+        self.answer(task, self.do(task))
+        return True
+
+    # The parts of a turn, for those who let time pass between them.
+
+    def poll_once(self, wait: timedelta | None = None) -> o.ActivityTask | None:
+        """Poll, and wait for a task for so long at the most."""
+        task = self._backend.call(self._poll, wait)
+        return task if task.task_token else None
+
+    def answer(self, task: o.ActivityTask, answer: o.Request[None]) -> None:
+        """Say how a task ended; if it is no longer wanted, let it be."""
         try:
             self._backend.call(answer)
         except UnknownResourceFault as error:
             log.info(
                 "%s %s: the answer came too late: %s", task.workflow_execution.workflow_id, task.activity_id, error
             )
-        return True
 
-    def _do(self, task: o.ActivityTask) -> o.Request[None]:
+    def do(self, task: o.ActivityTask) -> o.Request[None]:
         """Run the activity and say how it ended."""
         spec = self.activity.spec
         token = task.task_token
@@ -307,7 +321,7 @@ class ActivityWorker:
         running = _Running(self._backend, task, self._codec)
         reset = _current.set(running)
         try:
-            result = call.run(*self._arguments)
+            result = call.run(*self._arguments) if self._body is None else self._body(call)
             if isinstance(result, CoroutineType):
                 result = self._await(result)
             return o.RespondActivityTaskCompleted(task_token=token, result=self._codec.encode(result))
