@@ -67,7 +67,7 @@ def read_failure(reason: str | None, details: str | None) -> FailureDetails:
     """
     try:
         return msgspec.json.decode(details or "", type=FailureDetails)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         return FailureDetails(reason or "unknown", details or "")
 
 
@@ -120,10 +120,10 @@ class Codec:
         try:
             payload = self._encoder.encode(value).decode()
         except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
-            raise PayloadError(f"{value!r:.200} cannot be written as JSON: {error}") from error
+            raise PayloadError(f"{_show(value)} cannot be written as JSON: {error}") from error
         if "null" in payload and (culprit := _find_unwritable(msgspec.to_builtins(value))) is not None:
             raise PayloadError(
-                f"{value!r:.200} cannot be written as JSON: JSON has no {culprit!r}, which would be read "
+                f"{_show(value)} cannot be written as JSON: JSON has no {culprit!r}, which would be read "
                 "as null; use None, or a string"
             )
         if len(payload) > PAYLOAD_CHARS_MAX:
@@ -178,6 +178,13 @@ def name_type(type: Any) -> str:
     if type is builtins.type(None):
         return "None"
     return type.__qualname__ if isinstance(type, builtins.type) and not hasattr(type, "__args__") else str(type)
+
+
+def _show(value: object) -> str:
+    try:
+        return f"{value!r:.200}"
+    except Exception:  # too deep, or of a class with a faulty repr
+        return f"a {name_type(type(value))}"
 
 
 def _find_unwritable(value: Any) -> float | None:

@@ -1,0 +1,138 @@
+"""Spans, retries, and the rounding by which nothing fires early."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from traction.options import (
+    SPAN_SECONDS_MAX,
+    Retry,
+    days,
+    hours,
+    minutes,
+    seconds,
+    to_duration,
+    to_timedelta,
+)
+
+longest = timedelta(seconds=SPAN_SECONDS_MAX)
+timedeltas = st.timedeltas(min_value=timedelta(0), max_value=longest)
+numbers = st.integers(0, SPAN_SECONDS_MAX) | st.floats(0, SPAN_SECONDS_MAX)
+spans = timedeltas | numbers
+
+
+@given(timedeltas)
+@example(timedelta(microseconds=1))
+@example(timedelta(seconds=99_999_998, microseconds=1))
+def test_a_duration_is_the_least_whole_number_of_seconds_that_is_no_shorter(span: timedelta) -> None:
+    written = timedelta(seconds=int(to_duration(span)))
+    assert span <= written < span + timedelta(seconds=1)
+
+
+@given(spans)
+def test_a_duration_has_at_most_the_8_digits_that_swf_reads(span: timedelta | float) -> None:
+    duration = to_duration(span)
+    assert duration.isdecimal()
+    assert len(duration) <= 8
+
+
+@given(st.integers(0, SPAN_SECONDS_MAX))
+def test_a_whole_number_of_seconds_is_written_as_it_is(number: int) -> None:
+    assert to_duration(number) == str(number)
+
+
+@given(numbers)
+def test_a_number_is_a_span_of_so_many_seconds(number: float) -> None:
+    assert to_timedelta(number) == timedelta(seconds=number)
+
+
+@given(timedeltas)
+def test_a_timedelta_is_taken_as_it_is(span: timedelta) -> None:
+    assert to_timedelta(span) is span
+
+
+def test_units_name_the_same_span() -> None:
+    assert days(1) == hours(24) == minutes(24 * 60) == seconds(24 * 60 * 60) == timedelta(days=1)
+
+
+@pytest.mark.parametrize("span", [-1, -1e-9, -0.5, timedelta(microseconds=-1), float("nan"), float("-inf")])
+def test_a_span_that_is_not_zero_or_more_is_refused(span: Any) -> None:
+    with pytest.raises(ValueError, match="less than no time"):
+        to_timedelta(span)
+
+
+@pytest.mark.parametrize(
+    "span",
+    [SPAN_SECONDS_MAX + 1, 1e15, 1e300, 10**400, float("inf"), longest + timedelta(microseconds=1), timedelta.max],
+)
+def test_a_span_that_is_longer_than_swf_can_be_told_is_refused(span: Any) -> None:
+    with pytest.raises(ValueError, match="too long"):
+        to_timedelta(span)
+
+
+@pytest.mark.parametrize("span", ["60", None, True, [1], object])
+def test_what_is_no_span_is_refused(span: Any) -> None:
+    with pytest.raises(TypeError, match="no span of time"):
+        to_timedelta(span)
+
+
+attempts = st.integers(1, 10_000)
+retries = st.builds(Retry, attempts=attempts, backoff=spans, max_delay=spans)
+
+
+@given(retries, attempts)
+@example(Retry(attempts=100, backoff=hours(1)), 99)
+@example(Retry(attempts=100, backoff=longest, max_delay=longest), 99)
+def test_a_pause_is_never_longer_than_the_longest(retry: Retry, attempt: int) -> None:
+    delay = retry.find_delay(attempt)
+    assert delay is None or timedelta(0) <= delay <= to_timedelta(retry.max_delay)
+
+
+@given(retries, attempts)
+def test_there_is_a_pause_exactly_while_there_are_attempts_left(retry: Retry, attempt: int) -> None:
+    assert (retry.find_delay(attempt) is None) == (attempt >= retry.attempts)
+
+
+@given(retries, st.integers(1, 100))
+def test_each_pause_is_twice_the_one_before_until_the_longest_is_reached(retry: Retry, attempt: int) -> None:
+    before, after = retry.find_delay(attempt), retry.find_delay(attempt + 1)
+    if before is not None and after is not None:
+        assert after == min(before * 2, to_timedelta(retry.max_delay))
+
+
+@given(spans, spans)
+def test_the_first_pause_is_the_backoff_or_the_longest(backoff: Any, max_delay: Any) -> None:
+    first = Retry(attempts=2, backoff=backoff, max_delay=max_delay).find_delay(1)
+    assert first == min(to_timedelta(backoff), to_timedelta(max_delay))
+
+
+def test_a_backoff_of_a_microsecond_grows_until_the_longest_span_of_all() -> None:
+    assert Retry(attempts=100, backoff=timedelta.resolution, max_delay=longest).find_delay(99) == longest
+
+
+@pytest.mark.parametrize("attempts", [0, -1])
+def test_a_retry_has_at_least_one_attempt(attempts: int) -> None:
+    with pytest.raises(ValueError, match="at least one attempt"):
+        Retry(attempts=attempts)
+
+
+@pytest.mark.parametrize("attempts", ["3", 2.5, True, None])
+def test_a_number_of_attempts_is_an_int(attempts: Any) -> None:
+    with pytest.raises(TypeError, match="attempts"):
+        Retry(attempts=attempts)
+
+
+@pytest.mark.parametrize("name", ["backoff", "max_delay"])
+def test_a_retry_names_the_span_that_is_wrong(name: str) -> None:
+    with pytest.raises(ValueError, match=f"Retry\\({name}=-1\\)"):
+        Retry(**{name: -1})  # type: ignore[arg-type]
+
+
+def test_retries_are_values() -> None:
+    assert Retry(attempts=5) == Retry(attempts=5)
+    assert hash(Retry(attempts=5)) == hash(Retry(attempts=5))
