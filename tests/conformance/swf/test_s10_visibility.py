@@ -78,7 +78,7 @@ def list_closed(swf: Swf, **given: Any) -> list[str]:
 
 @pytest.fixture
 def busy(swf: Swf) -> Swf:
-    """Runs a to f, started a second apart. Of those c, a, e closed, in this order, 10, 11, 12 s after the first start."""
+    """Runs a to f, started a second apart. Of those c, a and e closed, 10, 11 and 12 s after the first start."""
     swf.register_workflow_type(WorkflowType("trip", "2"))
     for name in "abcdef":
         swf.start(
