@@ -42,8 +42,8 @@ class NonDeterminismError(FlowError):
         table = "\n".join(f"  {side.ljust(width)}  {said}" for side, said in sides.items())
         super().__init__(
             f"{workflow} no longer matches its history at step {step}\n\n{table}\n\n"
-            "An execution must meet the code that it began with. Register the new flow under a new version, "
-            "or restore the old order of its steps."
+            "An execution must meet the code that it began with (Traction). Register the new flow under a new "
+            "version, or restore the old order of its steps."
         )
 
 

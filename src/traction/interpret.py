@@ -3,18 +3,18 @@
 Takes a flow; gives, by two callbacks, the leaves that it asks for and those that it no longer wants; takes their
 outcomes back. Knows steps alone: no event, no decision, no clock.
 
-Theory of operation. A *fiber* is one strand of a flow: the root, or a branch of a group. It keeps an explicit stack of
-*frames*, what is still to be done with the value that comes: a continuation node, or a suspended coroutine. So depth costs
-memory, never recursion. Fibers that can go on stand on one stack, and the last one put there goes first: branches
-start in the order in which they are written, depth first.
+Theory of operation. A *fiber* is one strand of a flow: the root, or a branch of a group. It keeps an explicit stack
+of *frames*, what is still to be done with the value that comes: a continuation node, or a suspended coroutine. So
+depth costs memory, never recursion. Fibers that can go on stand on one stack, and the last one put there goes first:
+branches start in the order in which they are written, depth first.
 
-A *leaf* waits for the service, a *join* waits for the branches of a group. When a branch fails, or a race is won, the others
-are cancelled: their leaves are withdrawn and `Cancelled` is thrown where they wait; what they then do in `finally` or
-`ensure` is done to its end, and the group closes when its last branch has.
+A *leaf* waits for the service, a *join* waits for the branches of a group. When a branch fails, or a race is won, the
+others are cancelled: their leaves are withdrawn and `Cancelled` is thrown where they wait; what they then do in
+`finally` or `ensure` is done to its end, and the group closes when its last branch has.
 
-Identity. The id of a leaf is a function of its place alone: the prefix of its scope, the label of what it runs, and how many
-of that label came before it in that scope. Only branches of groups and `named` open a scope, so continuations cost
-no number and re-association changes no id.
+Identity. The id of a leaf is a function of its place alone: the prefix of its scope, the label of what it runs, and
+how many of that label came before it in that scope. Only branches of groups and `named` open a scope, so
+continuations cost no number and re-association changes no id.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Scope:
 
 
 class Leaf:
-    """A step that waits for the service. `fiber` is `None` once nobody waits for it; the other slots are the decider's."""
+    """A step that waits for the service. `fiber` is `None` once nobody waits; the other slots are the decider's."""
 
     __slots__ = ("ask", "attempt", "cancel", "fiber", "id", "node", "opened_event_id", "refusals", "run_id")
 
@@ -149,7 +149,7 @@ class Finally:
 
 
 class Interpreter:
-    """Runs one flow. `now` is set by the decider; `outcome` is `(VALUE, x)` or `(ERROR, e)` when the flow has closed."""
+    """Runs one flow. `now` is set by the decider; `outcome` is `(VALUE, x)` or `(ERROR, e)` when it has closed."""
 
     __slots__ = ("_ask", "_ready", "_root", "_seed", "_withdraw", "now", "outcome")
 
@@ -298,9 +298,13 @@ class Interpreter:
             if isinstance(said, Step):
                 return STEP, said
             name = getattr(node.f, "__qualname__", repr(node.f))
-            raise FlowError(f"{name} gives {said!r:.100}; a flow is an async def, or a function that returns a step")
+            raise FlowError(
+                f"{name} gives {_name_thing(said)}, which is no step. A flow is an async def that awaits steps, or a "
+                "function that returns a step, such as done(x)"
+            )
         raise FlowError(
-            f"{node!r:.100} is not a step; a function given to flat_map or recover returns one, such as done(x)"
+            f"{_name_thing(node)} is no step, and stands where one is needed. Functions given to flat_map and recover "
+            "return steps: write done(x) for a plain value, and @step over an async def"
         )
 
     # Groups.
@@ -402,24 +406,27 @@ def _judge(error: BaseException) -> BaseException:
 
 def _explain_await(coroutine: Any, given: Any) -> FlowError:
     frame = coroutine.cr_frame
-    what = given if not isinstance(given, Step) else coroutine.cr_await
-    culprit = f"the coroutine {what.__qualname__}(...)" if isinstance(what, CoroutineType) else repr(what)[:100]
-    if what is None or not isinstance(given, Step):
-        inner = coroutine.cr_await
-        if inner is not None and hasattr(inner, "__qualname__"):
-            culprit = f"{inner.__qualname__}(...), which is no step"
+    inner = coroutine.cr_await
+    awaited = inner if isinstance(given, Step) or hasattr(inner, "__qualname__") else given
     return FlowError(
-        f"{coroutine.__qualname__} awaits {culprit} ({frame.f_code.co_filename}, line {frame.f_lineno}). A flow awaits steps "
-        "only: put @step over a helper flow, and do waiting and work of any other kind in an activity"
+        f"{coroutine.__qualname__} awaits {_name_thing(awaited)}, which is no step ({frame.f_code.co_filename}, "
+        f"line {frame.f_lineno}). A flow awaits steps only, because it is run again from its history (Traction). Put "
+        "@step over a helper flow; wait with traction.sleep; do any other work in an activity"
     )
 
 
 def _explain_result(coroutine: Any, given: Any) -> FlowError:
     code = coroutine.cr_code
     return FlowError(
-        f"{coroutine.__qualname__} ({code.co_filename}, line {code.co_firstlineno}) returns a step, {given!r:.100}, which "
-        "nobody awaits. Write: return await ..."
+        f"{coroutine.__qualname__} returns {given!r:.100}, a step that nobody awaits ({code.co_filename}, "
+        f"line {code.co_firstlineno}). The result of an async flow is a value (Traction); write return await ..."
     )
+
+
+def _name_thing(thing: Any) -> str:
+    """Name what is no step: a coroutine or generator by its function, anything else as it shows itself."""
+    name = getattr(thing, "__qualname__", None)
+    return f"{name}(...)" if isinstance(name, str) else f"{thing!r:.100}"
 
 
 def _close_coroutine(coroutine: Any) -> None:
