@@ -225,29 +225,14 @@ class WorkerSystem:
             WorkflowExecutionAlreadyStartedFault: an execution of another type is open under this id.
             BackendError: the service refused, or could not be reached.
         """
-        backend, spec = self.backend, workflow.spec
         self._register(type(workflow))
-        payload = self._codec.encode(workflow)
-        # A wrong type is seen here, where the call is written, and not by a worker tomorrow.
-        self._codec.decode(payload, type(workflow), f"the input of {spec.type.name} {spec.type.version}")
         id = workflow.workflow_id() if workflow_id is None else workflow_id
-        start = o.StartWorkflowExecution(
-            domain=backend.domain,
-            workflow_id=id,
-            workflow_type=spec.type,
-            task_list=spec.task_list,
-            input=payload,
-            tag_list=spec.tags or None,
-        )
         for _ in range(START_TRIES_MAX):
             try:
-                run_id = backend.call(start).run_id
+                return start_execution(self.backend, workflow, workflow_id=id, codec=self._codec)
             except WorkflowExecutionAlreadyStartedFault:
                 if (found := self._find_open(workflow, id)) is not None:
                     return found
-                continue
-            assert run_id is not None
-            return Handle(backend, WorkflowExecution(id, run_id), spec.result, codec=self._codec)
         raise WorkflowExecutionAlreadyStartedFault(
             f"an execution {id!r} was open, and not found, {START_TRIES_MAX} times"
         )
@@ -405,6 +390,35 @@ class WorkerSystem:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def start_execution(
+    backend: Backend, workflow: Workflow[R], *, workflow_id: str | None = None, codec: Codec = JSON
+) -> Handle[R]:
+    """Start an execution of a registered workflow.
+
+    Raises:
+        PayloadError: the input does not decode as the definition says.
+        WorkflowExecutionAlreadyStartedFault: an execution is open under this id.
+        BackendError: the service refused, or could not be reached.
+    """
+    spec = workflow.spec
+    payload = codec.encode(workflow)
+    # A wrong type is seen here, where the call is written, and not by a worker tomorrow.
+    codec.decode(payload, type(workflow), f"the input of {spec.type.name} {spec.type.version}")
+    id = workflow.workflow_id() if workflow_id is None else workflow_id
+    run = backend.call(
+        o.StartWorkflowExecution(
+            domain=backend.domain,
+            workflow_id=id,
+            workflow_type=spec.type,
+            task_list=spec.task_list,
+            input=payload,
+            tag_list=spec.tags or None,
+        )
+    )
+    assert run.run_id is not None
+    return Handle(backend, WorkflowExecution(id, run.run_id), spec.result, codec=codec)
 
 
 def register_type(backend: Backend, definition: Any) -> None:

@@ -99,8 +99,11 @@ def decide(
         HistoryError: no execution can have these events, or no decision task is started.
     """
     decider = Decider(workflow, execution=execution, codec=codec)
-    decider.feed(events)
-    return decider.decide()
+    try:
+        decider.feed(events)
+        return decider.decide()
+    finally:
+        decider.close()
 
 
 class Decider:
@@ -142,7 +145,7 @@ class Decider:
         self.decided_event_id = 0
         """The DecisionTaskStarted for which it last decided, 0 if none: the next task's `previousStartedEventId`."""
         self.met: set[type] = set()
-        """The classes of steps that the flow has asked for."""
+        """The definitions that the flow has asked for."""
         self._workflow = workflow
         self._execution = execution or WorkflowExecution("", "")
         self._codec = codec
@@ -276,8 +279,8 @@ class Decider:
         """Ask for what a leaf is."""
         node = leaf.node
         decision: d.Decision
-        self.met.add(type(node))
         if isinstance(node, ActivityStep):
+            self.met.add(type(node))
             spec = node.spec
             id = leaf.id if leaf.attempt == 1 else f"{leaf.id}~{leaf.attempt}"
             payload = self._codec.encode(node)
@@ -285,6 +288,7 @@ class Decider:
         elif isinstance(node, Sleep):
             decision = d.StartTimer(timer_id=leaf.id, start_to_fire_timeout=to_duration(node.span))
         else:
+            self.met.add(type(node))
             decision = d.StartChildWorkflowExecution(
                 workflow_type=node.spec.type,
                 workflow_id=node.workflow_id(),

@@ -106,7 +106,7 @@ def check_flow(cls: Any, where: str, result: Any) -> None:
     method = _find_method(cls, where, "flow", f"async def flow(self) -> {name_type(result)}")
     _check_arity(method, where, 0, "a workflow takes its input from its fields; write flow(self)")
     hints = _find_hints(method, where)
-    if hints is None or "return" not in hints:
+    if hints is None or hints.get("return", Any) is Any:
         return
     said = hints["return"]
     if not method.__code__.co_flags & _COROUTINE:
@@ -188,7 +188,8 @@ def _find_awaited(said: Any) -> Any:
     """Find what the step (or coroutine) of this type gives: `Any` if it cannot be seen, `None` if it is no step."""
     origin = typing.get_origin(said) or said
     arguments = typing.get_args(said)
-    if not isinstance(origin, type):
+    # Any is a class too, from Python 3.11 on.
+    if origin is Any or not isinstance(origin, type):
         return Any
     if issubclass(origin, Both):
         return types.GenericAlias(tuple, arguments) if arguments else Any

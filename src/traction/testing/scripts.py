@@ -1,0 +1,114 @@
+"""Say what an activity does in a test, instead of its own body.
+
+Takes values, exceptions, spans; gives scripts: what happens at the first attempt, the second, and so on. Knows no
+service.
+
+Example:
+    stub={
+        Charge: fails(2, then="receipt"),        # twice an error, then a result
+        Ship: takes(minutes(3), then="parcel"),  # a result, three minutes later
+        Notify: raises(SmtpError("down")),       # an error, always
+        Refund: lambda call: call.amount,        # a function of the call
+        Audit: None,                             # a value
+    }
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+
+from traction.codec import JSON, Codec, name_type
+from traction.errors import DefinitionError, PayloadError
+from traction.options import Span, to_timedelta
+
+
+class Act(msgspec.Struct, frozen=True):
+    """One attempt: how long it takes, and what comes of it, given the call; `None` for the activity's own body."""
+
+    play: Callable[[Any], Any] | None
+    span: timedelta = timedelta(0)
+
+
+class Script(msgspec.Struct, frozen=True):
+    """What happens at each attempt of an activity, counted over all its calls; the last act is repeated."""
+
+    acts: tuple[Act, ...]
+
+    def find_act(self, attempt: int) -> Act:
+        """Give the act of an attempt, counted from 1."""
+        return self.acts[min(attempt, len(self.acts)) - 1]
+
+
+class _Returns(msgspec.Struct, frozen=True):
+    value: Any
+
+    def __call__(self, call: Any) -> Any:
+        return self.value
+
+
+class _Raises(msgspec.Struct, frozen=True):
+    error: BaseException | type[BaseException]
+
+    def __call__(self, call: Any) -> Any:
+        raise self.error
+
+
+BODY = Script((Act(None),))
+"""The activity's own body."""
+
+
+def returns(value: Any) -> Script:
+    """Give a value, always."""
+    return Script((Act(_Returns(value)),))
+
+
+def raises(error: BaseException | type[BaseException]) -> Script:
+    """Raise an exception, always."""
+    return Script((Act(_Raises(error)),))
+
+
+def fails(times: int, then: Any = BODY, error: BaseException | type[BaseException] | None = None) -> Script:
+    """Raise an exception so many times, and then do what `then` says: a value, a function, another script."""
+    if times < 0:
+        raise ValueError(f"fails({times}): an activity fails no fewer times than 0")
+    acts = tuple(
+        Act(_Raises(error or RuntimeError(f"attempt {n} fails, as its script says"))) for n in range(1, times + 1)
+    )
+    return Script(acts + to_script(then).acts)
+
+
+def takes(span: Span, then: Any = BODY) -> Script:
+    """Let time pass before each attempt ends as `then` says: a value, a function, another script."""
+    added = to_timedelta(span)
+    return Script(tuple(Act(act.play, act.span + added) for act in to_script(then).acts))
+
+
+def to_script(stub: Any) -> Script:
+    """Read a stub: a script, a function of the call, or a value."""
+    if isinstance(stub, Script):
+        return stub
+    if callable(stub) and not isinstance(stub, type):
+        return Script((Act(stub),))
+    return returns(stub)
+
+
+def check_script(activity: Any, script: Script, codec: Codec = JSON) -> None:
+    """Check that the values in a script are what the activity gives.
+
+    Raises:
+        DefinitionError: one is of another type.
+    """
+    spec, name = activity.spec, activity.__qualname__
+    for act in script.acts:
+        if isinstance(act.play, _Returns):
+            try:
+                codec.decode(codec.encode(act.play.value), spec.result)
+            except PayloadError as error:
+                raise DefinitionError(
+                    f"the stub of {name} gives {act.play.value!r:.200}, and {name} gives "
+                    f"{name_type(spec.result)}: {error}"
+                ) from error
