@@ -1,0 +1,438 @@
+"""Play a legal history for a flow, with no service, no worker and no clock.
+
+Takes a workflow and a source of choices; gives the events that SWF would write and what was decided at each decision
+task. Pure: equal choices, equal play.
+
+A *choice* is `choose(n)`, a number below `n`, and 0 is always the plain one: the decider answers before anything else
+happens, the first task in line is next, work succeeds, nothing is refused. So a list of choices is a list of deviations
+from the plain run, and what shrinks the list shrinks the story.
+
+What SWF would do alone (refuse an id that is in use, a cancel that comes too late, a close with news queued) follows
+from the rules and costs no choice. What others may do at any time (let a decision task time out, refuse for a limit,
+lose a task, ask the execution to cancel) is *mischief*, of which a play has a fixed amount, so that every play of a
+finite flow ends.
+
+Source: Amazon SWF API reference, decisions and HistoryEvent; developer guide, "Developing deciders".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any, Final, TypeAlias
+
+from traction import decisions as d
+from traction import events as e
+from traction.codec import JSON, Codec, describe_failure
+from traction.decide import DECISIONS_MAX, Decider
+from traction.names import TaskList, WorkflowExecution
+from traction.step import Cancelled, WorkflowStep
+
+Choose: TypeAlias = Callable[[int], int]
+"""Gives a number below its argument; 0 is the plain choice."""
+
+Answer: TypeAlias = Callable[[Any, Choose], str | BaseException | None]
+"""What becomes of a task or a child, given the decision that asked for it: a payload is its result, an exception its
+failure, `Cancelled()` its cancellation, `None` that it timed out."""
+
+EXECUTION: Final = WorkflowExecution("played", "run-1")
+"""The execution whose history is played."""
+
+_TASK_LIST: Final = TaskList("played")
+_BEGIN: Final = datetime(2026, 1, 1, tzinfo=UTC)
+_TICK: Final = timedelta(milliseconds=1)
+_CLOSES: Final = (d.CompleteWorkflowExecution, d.FailWorkflowExecution, d.CancelWorkflowExecution)
+
+
+class BatchRejected(Exception):
+    """SWF would answer this list of decisions with a ValidationException, and apply nothing of it."""
+
+
+def choose_plainly(_: int) -> int:
+    """Choose the plain run."""
+    return 0
+
+
+def choose_from(choices: Iterable[int]) -> Choose:
+    """Choose what a list says, and the plain run after its end."""
+    left = iter(choices)
+    return lambda n: next(left, 0) % n
+
+
+def answer_steadily(asked: Any, _: Choose) -> str | BaseException | None:
+    """Give a number that depends on what was asked alone, so that no order of events can change it."""
+    name = (asked.activity_type if isinstance(asked, d.ScheduleActivityTask) else asked.workflow_type).name
+    return str(sum(map(ord, f"{name} {asked.input}")) % 7)
+
+
+def answer_freely(_: Any, choose: Choose) -> str | BaseException | None:
+    """Give one of three numbers, or fail, or time out, or be cancelled by the worker."""
+    chosen = choose(6)
+    return str(chosen) if chosen < 3 else (TaskFailed("chosen"), None, Cancelled())[chosen - 3]
+
+
+class TaskFailed(Exception):
+    """How tasks fail in plays."""
+
+
+class Play:
+    """A history, and what was decided on the way: the decisions by the event id of their DecisionTaskStarted."""
+
+    __slots__ = ("decisions", "events")
+
+    def __init__(self) -> None:
+        self.events: list[e.Event] = []
+        self.decisions: dict[int, list[d.Decision]] = {}
+
+    @property
+    def closed(self) -> e.Event | None:
+        """The event that closed the execution; `None` if the flow waits for what never comes."""
+        last = self.events[-1]
+        closes = (e.WorkflowExecutionCompleted, e.WorkflowExecutionFailed, e.WorkflowExecutionCanceled)
+        return last if isinstance(last, closes) else None
+
+
+def play(
+    workflow: type[WorkflowStep[Any]],
+    choose: Choose = choose_plainly,
+    *,
+    answer: Answer = answer_freely,
+    mischief: int = 0,
+    input: str = "{}",
+    incremental: bool = True,
+    codec: Codec = JSON,
+) -> Play:
+    """Play until the execution closes, or until nothing can happen any more.
+
+    Args:
+        workflow: the definition.
+        choose: the source of choices.
+        answer: what becomes of tasks and children.
+        mischief: how many times things may go wrong that are nobody's plan.
+        input: the payload of the execution.
+        incremental: feed one decider as the events come; else decide from the start each time.
+        codec: as for `decide`.
+
+    Raises:
+        BatchRejected: the decider asked for what SWF does not take.
+    """
+    make = partial(Decider, workflow, execution=EXECUTION, codec=codec)
+    return _Table(make, choose, answer, mischief, incremental).run(workflow, input)
+
+
+class _Open:
+    """A task, a timer, a child or a request to another execution that is open."""
+
+    __slots__ = ("asked", "cancel", "due", "started")
+
+    def __init__(self, asked: Any, due: datetime | None = None) -> None:
+        self.asked, self.due = asked, due
+        self.started = 0
+        self.cancel = 0
+
+
+class _Table:
+    """The table on which a play is played: the state that SWF keeps of an execution."""
+
+    def __init__(
+        self, make: Callable[[], Decider], choose: Choose, answer: Answer, mischief: int, incremental: bool
+    ) -> None:
+        self.play = Play()
+        self.make, self.choose, self.answer = make, choose, answer
+        self.mischief, self.incremental = mischief, incremental
+        self.decider: Decider | None = None
+        self.fed = 0
+        self.now = _BEGIN
+        self.queued = self.scheduled = self.running = 0
+        # By the id of the opening event; and by the decision's type and the id that the decider gave.
+        self.open: dict[int, _Open] = {}
+        self.named: dict[tuple[type, str], int] = {}
+
+    def run(self, workflow: type[WorkflowStep[Any]], input: str) -> Play:
+        self.write(
+            e.WorkflowExecutionStarted,
+            child_policy="TERMINATE",
+            task_list=_TASK_LIST,
+            workflow_type=workflow.spec.type,
+            input=input,
+        )
+        self.queue()
+        while self.play.closed is None and (moves := self.list_moves()):
+            move, *arguments = moves[self.pick(len(moves))]
+            self.now += _TICK
+            move(*arguments)
+        self.forget()
+        return self.play
+
+    def pick(self, n: int) -> int:
+        return self.choose(n) if n > 1 else 0
+
+    def meddle(self) -> bool:
+        """Say whether something goes wrong here."""
+        if not self.mischief or self.choose(4) != 1:
+            return False
+        self.mischief -= 1
+        return True
+
+    def write(self, kind: type[Any], **attributes: Any) -> int:
+        events = self.play.events
+        events.append(kind(event_id=len(events) + 1, event_timestamp=self.now, **attributes))
+        return len(events)
+
+    def tell(self, kind: type[Any], **attributes: Any) -> int:
+        """Write what the decider must hear of."""
+        event_id = self.write(kind, **attributes)
+        self.queue()
+        return event_id
+
+    def queue(self) -> None:
+        if not self.queued:
+            self.queued = self.write(e.DecisionTaskScheduled, task_list=_TASK_LIST)
+
+    # What may happen next. The first is the plain move.
+
+    def list_moves(self) -> list[tuple[Any, ...]]:
+        moves: list[tuple[Any, ...]] = []
+        if self.running:
+            moves.append((self.respond,))
+        elif self.queued:
+            moves.append((self.start,))
+        timers: list[tuple[Any, int]] = []
+        for event_id, thing in self.open.items():
+            if thing.due is not None:
+                timers.append((thing.due, event_id))
+            else:
+                moves.append((_MOVES[type(thing.asked)], self, event_id, thing))
+        if timers:
+            moves.append((self.fire, *min(timers)))
+        if moves and self.mischief:
+            moves.append((self.ask_to_cancel,))
+            if self.running:
+                moves.append((self.time_out_decision,))
+        return moves
+
+    def start(self) -> None:
+        self.scheduled, self.queued = self.queued, 0
+        self.running = self.write(e.DecisionTaskStarted, scheduled_event_id=self.scheduled)
+        if self.decider is None:
+            self.decider, self.fed = self.make(), 0
+        self.decider.feed(self.play.events[self.fed :])
+        self.fed = self.running
+        self.play.decisions[self.running] = self.decider.decide()
+        if not self.incremental:
+            self.forget()
+
+    def forget(self) -> None:
+        if self.decider is not None:
+            self.decider.close()
+            self.decider = None
+
+    def time_out_decision(self) -> None:
+        self.mischief -= 1
+        # What it decided is lost, and so is the decider that believes in it.
+        self.forget()
+        running, self.running = self.running, 0
+        self.tell(
+            e.DecisionTaskTimedOut,
+            timeout_type="START_TO_CLOSE",
+            scheduled_event_id=self.scheduled,
+            started_event_id=running,
+        )
+
+    def ask_to_cancel(self) -> None:
+        self.mischief -= 1
+        self.tell(e.WorkflowExecutionCancelRequested, external_initiated_event_id=0)
+
+    def fire(self, due: datetime, event_id: int) -> None:
+        self.now = max(self.now, due)
+        timer_id = self.close(event_id).asked.timer_id
+        self.tell(e.TimerFired, timer_id=timer_id, started_event_id=event_id)
+
+    def close(self, event_id: int) -> _Open:
+        thing = self.open.pop(event_id)
+        if self.named.get(_key(thing.asked)) == event_id:
+            del self.named[_key(thing.asked)]
+        return thing
+
+    def move_activity(self, event_id: int, task: _Open) -> None:
+        if not task.started and not task.cancel:
+            if self.meddle():
+                self.close(event_id)
+                self.tell(
+                    e.ActivityTaskTimedOut,
+                    timeout_type="SCHEDULE_TO_START",
+                    scheduled_event_id=event_id,
+                    started_event_id=0,
+                )
+            else:
+                task.started = self.write(e.ActivityTaskStarted, scheduled_event_id=event_id)
+            return
+        links = {"scheduled_event_id": event_id, "started_event_id": task.started}
+        # A task that has not started is cancelled by SWF; one that has, if its worker obeys.
+        cancels = task.cancel and (not task.started or self.choose(2) == 0)
+        outcome = Cancelled() if cancels else self.answer(task.asked, self.choose)
+        self.close(event_id)
+        if isinstance(outcome, str):
+            self.tell(e.ActivityTaskCompleted, result=outcome, **links)
+        elif outcome is None:
+            self.tell(e.ActivityTaskTimedOut, timeout_type="START_TO_CLOSE", **links)
+        elif isinstance(outcome, Cancelled):
+            self.tell(e.ActivityTaskCanceled, latest_cancel_requested_event_id=task.cancel, **links)
+        else:
+            reason, details = describe_failure(outcome)
+            self.tell(e.ActivityTaskFailed, reason=reason, details=details, **links)
+
+    def move_child(self, event_id: int, child: _Open) -> None:
+        asked = child.asked
+        of: dict[str, Any] = {"workflow_type": asked.workflow_type, "initiated_event_id": event_id}
+        run = WorkflowExecution(asked.workflow_id, f"run-{event_id}")
+        if not child.started:
+            if self.named.setdefault(_key(asked), event_id) != event_id or self.meddle():
+                self.close(event_id)
+                dtc = self.play.events[event_id - 1].decision_task_completed_event_id  # type: ignore[union-attr]
+                of |= {"workflow_id": asked.workflow_id, "control": asked.control}
+                of |= {"cause": "WORKFLOW_ALREADY_RUNNING", "decision_task_completed_event_id": dtc}
+                self.tell(e.StartChildWorkflowExecutionFailed, **of)
+            else:
+                child.started = self.tell(e.ChildWorkflowExecutionStarted, workflow_execution=run, **of)
+            return
+        of |= {"workflow_execution": run, "started_event_id": child.started}
+        outcome = Cancelled() if child.cancel and self.choose(2) == 0 else self.answer(asked, self.choose)
+        self.close(event_id)
+        if isinstance(outcome, str):
+            self.tell(e.ChildWorkflowExecutionCompleted, result=outcome, **of)
+        elif outcome is None:
+            self.tell(e.ChildWorkflowExecutionTimedOut, timeout_type="START_TO_CLOSE", **of)
+        elif isinstance(outcome, Cancelled):
+            self.tell(e.ChildWorkflowExecutionCanceled, **of)
+        else:
+            reason, details = describe_failure(outcome)
+            self.tell(e.ChildWorkflowExecutionFailed, reason=reason, details=details, **of)
+
+    def move_request(self, event_id: int, request: _Open) -> None:
+        asked = self.close(event_id).asked
+        child = self.open.get(self.named.get((d.StartChildWorkflowExecution, asked.workflow_id), 0))
+        if child is not None and child.started:
+            child.cancel = event_id
+            run = WorkflowExecution(asked.workflow_id, asked.run_id or "")
+            self.tell(e.ExternalWorkflowExecutionCancelRequested, workflow_execution=run, initiated_event_id=event_id)
+            return
+        dtc = self.play.events[event_id - 1].decision_task_completed_event_id  # type: ignore[union-attr]
+        self.tell(
+            e.RequestCancelExternalWorkflowExecutionFailed,
+            workflow_id=asked.workflow_id,
+            cause="UNKNOWN_EXTERNAL_WORKFLOW_EXECUTION",
+            initiated_event_id=event_id,
+            decision_task_completed_event_id=dtc,
+        )
+
+    # What SWF does with decisions, one after the other.
+
+    def respond(self) -> None:
+        decisions = self.play.decisions[self.running]
+        _check_batch(decisions)
+        running, self.running = self.running, 0
+        dtc = self.write(e.DecisionTaskCompleted, scheduled_event_id=self.scheduled, started_event_id=running)
+        refused = False
+        for decision in decisions:
+            cause = self.find_refusal(decision)
+            kind, attributes = _write_answer(decision, cause)
+            refused |= cause is not None
+            if isinstance(decision, d.CancelTimer) and cause is None:
+                attributes["started_event_id"] = self.named[d.StartTimer, decision.timer_id]
+                self.close(attributes["started_event_id"])
+            event_id = self.write(kind, decision_task_completed_event_id=dtc, **attributes)
+            if cause is not None:
+                continue
+            if isinstance(decision, d.RequestCancelActivityTask):
+                self.open[self.named[d.ScheduleActivityTask, decision.activity_id]].cancel = event_id
+            elif type(decision) in _MOVES or isinstance(decision, d.StartTimer):
+                due = None
+                if isinstance(decision, d.StartTimer):
+                    due = self.now + timedelta(seconds=int(decision.start_to_fire_timeout))
+                self.open[event_id] = _Open(decision, due)
+                self.named.setdefault(_key(decision), event_id)
+        if refused:
+            self.queue()
+
+    def find_refusal(self, decision: d.Decision) -> str | None:
+        """Say the cause for which SWF refuses a decision, or `None`."""
+        match decision:
+            case d.ScheduleActivityTask():
+                if _key(decision) in self.named:
+                    return "ACTIVITY_ID_ALREADY_IN_USE"
+                causes = (
+                    "OPEN_ACTIVITIES_LIMIT_EXCEEDED",
+                    "ACTIVITY_CREATION_RATE_EXCEEDED",
+                    "ACTIVITY_TYPE_DEPRECATED",
+                )
+                return causes[self.choose(3)] if self.meddle() else None
+            case d.RequestCancelActivityTask(activity_id=id):
+                return None if (d.ScheduleActivityTask, id) in self.named else "ACTIVITY_ID_UNKNOWN"
+            case d.StartTimer():
+                if _key(decision) in self.named:
+                    return "TIMER_ID_ALREADY_IN_USE"
+                if not self.meddle():
+                    return None
+                # The limit on open timers can be reached only by open timers.
+                full = any(kind is d.StartTimer for kind, _ in self.named)
+                return "OPEN_TIMERS_LIMIT_EXCEEDED" if full and self.choose(2) else "TIMER_CREATION_RATE_EXCEEDED"
+            case d.CancelTimer(timer_id=id):
+                return None if (d.StartTimer, id) in self.named else "TIMER_ID_UNKNOWN"
+            case d.StartChildWorkflowExecution():
+                return "OPEN_CHILDREN_LIMIT_EXCEEDED" if self.meddle() else None
+            case _:
+                return "UNHANDLED_DECISION" if isinstance(decision, _CLOSES) and self.queued else None
+
+
+_MOVES: Final[dict[type, Any]] = {
+    d.ScheduleActivityTask: _Table.move_activity,
+    d.StartChildWorkflowExecution: _Table.move_child,
+    d.RequestCancelExternalWorkflowExecution: _Table.move_request,
+}
+
+# What SWF writes when it does what a decision says, and when it refuses.
+_WRITES: Final[dict[type, tuple[type, type | None]]] = {
+    d.ScheduleActivityTask: (e.ActivityTaskScheduled, e.ScheduleActivityTaskFailed),
+    d.RequestCancelActivityTask: (e.ActivityTaskCancelRequested, e.RequestCancelActivityTaskFailed),
+    d.StartTimer: (e.TimerStarted, e.StartTimerFailed),
+    d.CancelTimer: (e.TimerCanceled, e.CancelTimerFailed),
+    d.StartChildWorkflowExecution: (e.StartChildWorkflowExecutionInitiated, e.StartChildWorkflowExecutionFailed),
+    d.RequestCancelExternalWorkflowExecution: (e.RequestCancelExternalWorkflowExecutionInitiated, None),
+    d.CompleteWorkflowExecution: (e.WorkflowExecutionCompleted, e.CompleteWorkflowExecutionFailed),
+    d.FailWorkflowExecution: (e.WorkflowExecutionFailed, e.FailWorkflowExecutionFailed),
+    d.CancelWorkflowExecution: (e.WorkflowExecutionCanceled, e.CancelWorkflowExecutionFailed),
+}
+
+
+def _write_answer(decision: Any, cause: str | None) -> tuple[type[Any], dict[str, Any]]:
+    """Give the event that answers a decision: it has of the decision what both have."""
+    done, refused = _WRITES[type(decision)]
+    kind: Any = done if cause is None else refused
+    attributes = {name: getattr(decision, name) for name in kind.__struct_fields__ if hasattr(decision, name)}
+    if kind is e.StartChildWorkflowExecutionFailed:
+        attributes["initiated_event_id"] = 0
+    if attributes.get("task_list", kind) is None:
+        attributes["task_list"] = _TASK_LIST
+    if attributes.get("child_policy", kind) is None:
+        attributes["child_policy"] = "TERMINATE"
+    return kind, attributes if cause is None else attributes | {"cause": cause}
+
+
+def _key(decision: Any) -> tuple[type, str]:
+    for name in ("activity_id", "timer_id", "workflow_id"):
+        if hasattr(decision, name):
+            return type(decision), getattr(decision, name)
+    raise AssertionError(f"{decision!r} opens nothing")
+
+
+def _check_batch(decisions: list[d.Decision]) -> None:
+    if len(decisions) > DECISIONS_MAX:
+        raise BatchRejected(f"{len(decisions)} decisions, and at most {DECISIONS_MAX} are taken")
+    if any(isinstance(decision, _CLOSES) for decision in decisions[:-1]):
+        raise BatchRejected(f"Close must be last decision in list: {decisions!r}")
+    if decisions and isinstance(decisions[-1], _CLOSES):
+        asks = [one for one in decisions if isinstance(one, d.ScheduleActivityTask | d.StartTimer)]
+        if asks:
+            raise BatchRejected(f"Specified decision is incompatible with close decision: {asks!r}")

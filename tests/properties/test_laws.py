@@ -1,0 +1,22 @@
+"""Every law of the step algebra, for generated parts, histories and places."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from traction.testing.laws import LAWS, Context, Law, check_law
+from traction.testing.player import Choose
+from traction.testing.strategies import choices, contexts, parts
+
+
+@pytest.mark.parametrize("law", LAWS, ids=str)
+def test_a_law_holds(law: Law) -> None:
+    @given(parts(law), choices(), contexts(), st.integers(0, 3))
+    def check(parts: tuple[Any, ...], choose: Choose, context: Context, mischief: int) -> None:
+        check_law(law, parts, choose, context=context, mischief=mischief)
+
+    check()
