@@ -239,6 +239,10 @@ class Execution(Alarm):
         """Whether it had started and not closed by then."""
         return self.started_at <= when and (self.closed_at is None or self.closed_at > when)
 
+    def had_closed(self, when: datetime) -> bool:
+        """Whether it had closed by then."""
+        return self.closed_at is not None and self.closed_at <= when
+
     def get_time(self, of_close: bool) -> datetime:
         """When it started, or when it closed."""
         if not of_close:

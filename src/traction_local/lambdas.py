@@ -19,7 +19,7 @@ from traction.events import (
 from traction_local.alarms import Alarm
 from traction_local.executions import Execution
 from traction_local.knobs import LambdaCall, LambdaOutcome
-from traction_local.region import parse_duration
+from traction_local.region import cut, parse_duration
 
 NO_ROLE = "No IAM role is attached to the current workflow execution."
 
@@ -76,7 +76,7 @@ class LambdaTask(Alarm):
             region.alarms.set(self, now + timeout)
         else:
             self._outcome = outcome
-            region.alarms.set(self, now + outcome.after)
+            region.alarms.set(self, now + cut(outcome.after))
 
     def fire(self, now: datetime) -> None:
         """End the task as the function did, or as timed out."""

@@ -32,6 +32,11 @@ def parse_duration(duration: str | None) -> timedelta | None:
     return None if duration is None or duration == "NONE" else timedelta(seconds=int(duration))
 
 
+def cut(span: timedelta) -> timedelta:
+    """Cut a span to whole milliseconds: SWF knows no finer time."""
+    return span - timedelta(microseconds=span.microseconds % 1000)
+
+
 class Region:
     """The state of one service: what in AWS is one region of one account."""
 
@@ -95,7 +100,7 @@ class Region:
 
     def follow(self, act: Callable[[datetime], None], now: datetime) -> None:
         """Let something happen after the batch that asked for it, never inside it; order is kept."""
-        self.alarms.set(Effect(act), now + self.knobs.effect_latency)
+        self.alarms.set(Effect(act), now + cut(self.knobs.effect_latency))
 
     def limit(self, alarm: Alarm, timeout: timedelta | None, now: datetime) -> None:
         """Let an alarm fire after a timeout, if there is one."""

@@ -156,7 +156,7 @@ class Members(Rule):
 
     __slots__ = ("_names", "_optional", "_rules", "_values", "_verdicts")
 
-    def __init__(self, struct: type[msgspec.Struct], rules: Mapping[str, Rule]) -> None:
+    def __init__(self, struct: type[msgspec.Struct], rules: Mapping[str, Rule], *, cached: bool = False) -> None:
         fields = {field.name: field for field in msgspec.structs.fields(struct)}
         assert rules.keys() <= fields.keys(), (struct, rules.keys() - fields.keys())
         self._names = tuple(fields[name].encode_name for name in rules)
@@ -166,7 +166,7 @@ class Members(Rule):
         one = len(rules) == 1
         get = attrgetter(*rules) if rules else tuple
         self._values: Callable[[Any], tuple[Any, ...]] = (lambda value: (get(value),)) if one else get
-        self.ok = self._is_ok
+        self.ok = lru_cache(maxsize=4096)(self._is_ok) if cached else self._is_ok
 
     def _is_ok(self, struct: object) -> bool:
         for value, (ok, optional) in zip(self._values(struct), self._verdicts, strict=True):

@@ -49,6 +49,7 @@ class Service:
             lambdas: What Lambda functions answer. Without it there are none. It must be a function of its argument.
         """
         self._region = Region(seed, limits, knobs, lambdas)
+        self._guarded = limits.throttling or bool(knobs.denied)
 
     @property
     def revision(self) -> int:
@@ -72,11 +73,8 @@ class Service:
         operation = OPERATIONS.get(kind)
         if operation is None:
             raise UnknownOperationException(kind.__name__)
-        if region.buckets.active:
-            region.revision += 1
-            _take_rate(region, request, now)
-        if region.knobs.denied and kind.__name__ in region.knobs.denied:
-            raise OperationNotPermittedFault(f"User is not authorized to perform: swf:{kind.__name__}")
+        if self._guarded:
+            _guard(region, request, now)
         region.validator.check(request)
         answer: T = operation(region, request, now)
         if kind in CHANGING:
@@ -106,16 +104,19 @@ class Service:
         return taken
 
 
-def _take_rate(region: Region, request: Any, now: datetime) -> None:
-    """Refuse the request if its operation, or its operation on that execution, is asked for too often."""
+def _guard(region: Region, request: Any, now: datetime) -> None:
+    """Refuse a request that is asked for too often, of all executions or of one, or that the caller may not make."""
     name = type(request).__name__
-    if not region.buckets.take("call", name, now):
-        raise ThrottlingException("Rate exceeded")
-    whose = (
-        getattr(request, "execution", None) or getattr(request, "workflow_id", "") or getattr(request, "task_token", "")
-    )
-    if not region.buckets.take("run", name, now, str(whose)):
-        raise ThrottlingException("Rate exceeded")
+    if region.buckets.active:
+        # Even a refused call took a token, so each one changes the state.
+        region.revision += 1
+        whose = getattr(request, "execution", None) or getattr(request, "workflow_id", None)
+        whose = whose or getattr(request, "task_token", "")
+        take = region.buckets.take
+        if not (take("call", name, now) and take("run", name, now, str(whose))):
+            raise ThrottlingException("Rate exceeded")
+    if name in region.knobs.denied:
+        raise OperationNotPermittedFault(f"User is not authorized to perform: swf:{name}")
 
 
 OPERATIONS: dict[type, Callable[[Region, Any, datetime], Any]] = {

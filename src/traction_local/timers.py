@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from traction.events import TimerFired
 from traction.values import Duration
 from traction_local.alarms import EFFECT, Alarm
+from traction_local.region import cut
 
 if TYPE_CHECKING:
     from traction_local.executions import Execution
@@ -34,7 +35,7 @@ class Timer(Alarm):
     def start(self, duration: Duration, now: datetime) -> None:
         """Let the timer fire after this time, and never inside the batch that starts it."""
         region = self.execution.region
-        region.alarms.set(self, now + max(timedelta(seconds=int(duration)), region.knobs.effect_latency))
+        region.alarms.set(self, now + max(timedelta(seconds=int(duration)), cut(region.knobs.effect_latency)))
 
     def fire(self, now: datetime) -> None:
         execution = self.execution

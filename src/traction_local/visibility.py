@@ -11,6 +11,8 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from datetime import datetime
+from itertools import islice
+from typing import NamedTuple
 
 from traction.errors import ValidationException
 from traction.operations import (
@@ -89,7 +91,7 @@ def count_open_workflow_executions(
 ) -> WorkflowExecutionCount:
     """Count open runs."""
     found = _find_open(region, region.get_domain(request.domain), request, now)
-    return WorkflowExecutionCount(count=len(found), truncated=False)
+    return WorkflowExecutionCount(count=found.total(), truncated=False)
 
 
 def count_closed_workflow_executions(
@@ -97,7 +99,7 @@ def count_closed_workflow_executions(
 ) -> WorkflowExecutionCount:
     """Count closed runs."""
     found = _find_closed(region, region.get_domain(request.domain), request, now)
-    return WorkflowExecutionCount(count=len(found), truncated=False)
+    return WorkflowExecutionCount(count=found.total(), truncated=False)
 
 
 def count_pending_activity_tasks(
@@ -116,26 +118,35 @@ def count_pending_decision_tasks(
     return PendingTaskCount(count=0 if queue is None else queue.waiting, truncated=False)
 
 
-def _find_open(region: Region, domain: Domain, request: OpenQuery, now: datetime) -> list[Execution]:
+class Window(NamedTuple):
+    """What a query may find: part of a timeline, and a filter. A page then costs what it skips and what it holds."""
+
+    executions: list[Execution]
+    start: int
+    stop: int
+    passes: Callable[[Execution], bool]
+
+    def total(self) -> int:
+        """How many pass."""
+        return sum(map(self.passes, self.executions[self.start : self.stop]))
+
+
+def _find_open(region: Region, domain: Domain, request: OpenQuery, now: datetime) -> Window:
     """The open runs that pass the filters, oldest first."""
-    passes = _make_filter(request)
+    chosen = _make_filter(request)
     seen = now - region.knobs.visibility_delay
     if request.execution_filter is not None:
-        candidates = domain.by_workflow_id.get(request.execution_filter.workflow_id, [])
+        executions = domain.by_workflow_id.get(request.execution_filter.workflow_id, [])
     elif seen == now:
-        candidates = list(domain.open.values())
+        executions = list(domain.open.values())
     else:
-        candidates = domain.started.get_all()
+        executions = domain.started.get_all()
     latest = min(request.start_time_filter.latest_date or now, seen)
-    start, stop = slice_by_time(candidates, request.start_time_filter.oldest_date, latest, by_close=False)
-    return [
-        execution
-        for execution in candidates[start:stop]
-        if not execution.forgotten and execution.was_open(seen) and passes(execution)
-    ]
+    start, stop = slice_by_time(executions, request.start_time_filter.oldest_date, latest, by_close=False)
+    return Window(executions, start, stop, lambda run: not run.forgotten and run.was_open(seen) and chosen(run))
 
 
-def _find_closed(region: Region, domain: Domain, request: ClosedQuery, now: datetime) -> list[Execution]:
+def _find_closed(region: Region, domain: Domain, request: ClosedQuery, now: datetime) -> Window:
     """The closed runs that pass the filters, oldest first."""
     if request.start_time_filter is not None and request.close_time_filter is not None:
         raise ValidationException("Cannot specify both a startTimeFilter and a closeTimeFilter")
@@ -143,21 +154,16 @@ def _find_closed(region: Region, domain: Domain, request: ClosedQuery, now: date
     if times is None:
         raise ValidationException("Must specify time filter")
     by_close = request.close_time_filter is not None
-    passes = _make_filter(request)
+    chosen = _make_filter(request)
     seen = now - region.knobs.visibility_delay
     if request.execution_filter is None:
-        candidates = (domain.closed if by_close else domain.started).get_all()
+        executions = (domain.closed if by_close else domain.started).get_all()
     else:
-        candidates = domain.by_workflow_id.get(request.execution_filter.workflow_id, [])
-        if by_close:
-            closed = (execution for execution in candidates if not execution.is_open)
-            candidates = sorted(closed, key=lambda execution: execution.close_number)
-    start, stop = slice_by_time(candidates, times.oldest_date, times.latest_date or now, by_close=by_close)
-    return [
-        execution
-        for execution in candidates[start:stop]
-        if not execution.forgotten and not execution.is_open and not execution.was_open(seen) and passes(execution)
-    ]
+        # Runs of one workflow id close in the order in which they started: only one is ever open.
+        runs = domain.by_workflow_id.get(request.execution_filter.workflow_id, [])
+        executions = [run for run in runs if not run.is_open]
+    start, stop = slice_by_time(executions, times.oldest_date, times.latest_date or now, by_close=by_close)
+    return Window(executions, start, stop, lambda run: not run.forgotten and run.had_closed(seen) and chosen(run))
 
 
 def _make_filter(request: OpenQuery | ClosedQuery) -> Callable[[Execution], bool]:
@@ -191,26 +197,27 @@ def _list(
     region: Region,
     request: ListOpenWorkflowExecutions | ListClosedWorkflowExecutions,
     now: datetime,
-    found: list[Execution],
+    window: Window,
     *,
     by_close: bool,
 ) -> WorkflowExecutionInfos:
-    """Take a page of what was found, oldest first: its newest end, or for reverse order its oldest."""
+    """Take a page from the newest end of a window, or in reverse order from its oldest."""
 
     def number(execution: Execution) -> int:
         return execution.close_number if by_close else execution.number
 
-    start, stop = 0, len(found)
+    executions, start, stop, passes = window
     if request.next_page_token is not None:
         (last,) = read_page_token(region, request, now, 1)
         if request.reverse_order:
-            start = bisect_right(found, last, key=number)
+            start = bisect_right(executions, last, start, stop, key=number)
         else:
-            stop = bisect_left(found, last, key=number)
+            stop = bisect_left(executions, last, start, stop, key=number)
+    places = range(start, stop) if request.reverse_order else reversed(range(start, stop))
+    found = (execution for place in places if passes(execution := executions[place]))
     size = get_page_size(region, request.maximum_page_size)
-    more = stop - start > size
-    ascending = request.reverse_order
-    page = found[start : min(start + size, stop)] if ascending else found[max(stop - size, start) : stop][::-1]
+    page = list(islice(found, size))
+    more = next(found, None) is not None
     still_open = isinstance(request, ListOpenWorkflowExecutions)
     return WorkflowExecutionInfos(
         execution_infos=tuple(_tell(execution, still_open) for execution in page),

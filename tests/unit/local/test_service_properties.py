@@ -312,8 +312,8 @@ def check_links(history: tuple[e.Event, ...]) -> None:
     }
     for event in history:
         name = type(event).__name__
-        wanted = {"decision_task_completed_event_id": (e.DecisionTaskCompleted,)}
-        wanted |= next((links for prefix, links in kinds.items() if name.startswith(prefix)), {})  # type: ignore[arg-type]
+        wanted: dict[str, tuple[type, ...]] = {"decision_task_completed_event_id": (e.DecisionTaskCompleted,)}
+        wanted |= next((links for prefix, links in kinds.items() if name.startswith(prefix)), {})
         for member, targets in wanted.items():
             link = getattr(event, member, None)
             if link:
@@ -471,11 +471,10 @@ def test_a_journal_of_what_changed_rebuilds_the_same_histories(moves: list[Move]
         assert again.call(query, world.now) == told
         for info in told.execution_infos:
             assert read(again, info.execution, world.now) == read(world.service, info.execution, world.now)
-    for kind, name in (("decision", "decide"), ("activity", "work")):
-        poll = (o.PollForDecisionTask if kind == "decision" else o.PollForActivityTask)(
-            domain="d", task_list=TaskList(name)
-        )
-        assert again.call(poll, world.now) == world.service.call(poll, world.now)  # type: ignore[comparison-overlap]
+    poll = o.PollForDecisionTask(domain="d", task_list=TaskList("decide"))
+    assert again.call(poll, world.now) == world.service.call(poll, world.now)
+    work = o.PollForActivityTask(domain="d", task_list=TaskList("work"))
+    assert again.call(work, world.now) == world.service.call(work, world.now)
 
 
 @given(moves, st.lists(st.booleans(), min_size=60, max_size=60))
