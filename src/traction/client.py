@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, overload
 
@@ -22,6 +23,7 @@ import pluggy
 from traction import events as e
 from traction import operations as o
 from traction.backend import POLL_WAIT_MAX, Backend
+from traction.checks import check_call, check_dependency, check_kind, check_twins
 from traction.codec import JSON, Codec, read_failure
 from traction.definition import Activity, Workflow, check_definition
 from traction.errors import (
@@ -36,7 +38,7 @@ from traction.errors import (
     WorkflowTerminated,
     WorkflowTimedOut,
 )
-from traction.names import WorkflowExecution
+from traction.names import WorkflowExecution, find_fault
 from traction.options import Span, to_timedelta
 from traction.plugins import open_backend
 from traction.worker import (
@@ -45,8 +47,6 @@ from traction.worker import (
     StuckDecision,
     Worker,
     WorkflowWorker,
-    check_dependency,
-    check_twins,
     run_worker,
 )
 
@@ -55,7 +55,7 @@ C = TypeVar("C")
 
 log = logging.getLogger("traction.client")
 
-START_TRIES_MAX = 3
+START_TRIES_MAX = 6
 """How often a start is tried that found an execution open which was closed when looked at."""
 
 
@@ -99,9 +99,8 @@ class Handle(Generic[R]):
                 left = min(left, timedelta(seconds=max(deadline - time.monotonic(), 0)))
             if self._backend.wait_until_closed(self.execution, left):
                 closing = self._backend.find_closing_event(self.execution)
-                if not isinstance(closing, e.WorkflowExecutionContinuedAsNew):
+                if not self._follow(closing):
                     return self._read_result(closing)
-                self.execution = WorkflowExecution(self.workflow_id, closing.new_execution_run_id)
             elif deadline is not None and time.monotonic() >= deadline:
                 raise TimeoutError(f"{self.workflow_id} is still open after {timeout}")
 
@@ -129,12 +128,7 @@ class Handle(Generic[R]):
         Raises:
             UnknownResourceFault: it is not open any more.
         """
-        backend, execution = self._backend, self.execution
-        backend.call(
-            o.RequestCancelWorkflowExecution(
-                domain=backend.domain, workflow_id=execution.workflow_id, run_id=execution.run_id
-            )
-        )
+        self._ask_open(o.RequestCancelWorkflowExecution)
 
     def terminate(self, reason: str | None = None) -> None:
         """Close the execution at once; its flow is told nothing, its children according to their policy.
@@ -142,12 +136,26 @@ class Handle(Generic[R]):
         Raises:
             UnknownResourceFault: it is not open any more.
         """
-        backend, execution = self._backend, self.execution
-        backend.call(
-            o.TerminateWorkflowExecution(
-                domain=backend.domain, workflow_id=execution.workflow_id, run_id=execution.run_id, reason=reason
-            )
-        )
+        self._ask_open(partial(o.TerminateWorkflowExecution, reason=reason))
+
+    def _ask_open(self, request: Callable[..., o.Request[None]]) -> None:
+        """Ask something of the run that is open: the last, if the execution was continued as new."""
+        while True:
+            try:
+                self._backend.call(
+                    request(domain=self._backend.domain, workflow_id=self.workflow_id, run_id=self.run_id)
+                )
+                return
+            except UnknownResourceFault:
+                if not self._follow(self._backend.find_closing_event(self.execution)):
+                    raise
+
+    def _follow(self, closing: e.Event | None) -> bool:
+        """Go on to the next run, if the execution was continued as new."""
+        if not isinstance(closing, e.WorkflowExecutionContinuedAsNew):
+            return False
+        self.execution = WorkflowExecution(self.workflow_id, closing.new_execution_run_id)
+        return True
 
     def history(self) -> list[e.Event]:
         """Give all events so far.
@@ -225,9 +233,14 @@ class WorkerSystem:
             WorkflowExecutionAlreadyStartedFault: an execution of another type is open under this id.
             BackendError: the service refused, or could not be reached.
         """
+        check_call(workflow)
         self._register(type(workflow))
         id = workflow.workflow_id() if workflow_id is None else workflow_id
-        for _ in range(START_TRIES_MAX):
+        if fault := find_fault(id):
+            raise DefinitionError(f"{type(workflow).__qualname__} cannot be started under the id {id!r}: {fault} (SWF)")
+        for tried in range(START_TRIES_MAX):
+            # Lists of open executions are some time behind (SWF).
+            self._stop.wait(0 if tried < 2 else 2.0 ** (tried - 3))
             try:
                 return start_execution(self.backend, workflow, workflow_id=id, codec=self._codec)
             except WorkflowExecutionAlreadyStartedFault:
@@ -283,7 +296,11 @@ class WorkerSystem:
         Raises:
             DefinitionError: something is wrong with a definition, or two have one name and version.
         """
+        if not workflows:
+            raise DefinitionError("start_workflow_worker() is given no workflow to decide for")
         lists: dict[str, list[Any]] = {}
+        for workflow in workflows:
+            check_kind(workflow, Workflow)
         for workflow in workflows:
             self._host(workflow)
             lists.setdefault(task_list or workflow.spec.task_list.name, []).append(workflow)  # type: ignore[attr-defined]
@@ -330,6 +347,7 @@ class WorkerSystem:
             of its
                 name and version has a worker here.
         """
+        check_kind(activity, Activity)
         check_dependency(activity, dependency)
         self._host(activity)
         for _ in range(instances):
@@ -339,13 +357,8 @@ class WorkerSystem:
             self._spawn(f"work {activity.spec.task_list.name}", worker)
 
     def _host(self, definition: Any) -> None:
-        spec = getattr(definition, "spec", None)
-        if spec is None:
-            raise DefinitionError(
-                f"{definition!r:.100} is no definition: a worker is started for an Activity or a Workflow class"
-            )
         with self._lock:
-            check_twins(self._hosted.setdefault(spec.type, definition), definition)
+            check_twins(self._hosted.setdefault(definition.spec.type, definition), definition)
         self._register(definition)
 
     def _spawn(self, name: str, worker: Worker) -> None:
@@ -353,8 +366,10 @@ class WorkerSystem:
             target=run_worker, args=(worker, self._stop), kwargs={"jitter": random.random}, name=name, daemon=True
         )
         with self._lock:
-            self._threads.append(thread)
-        thread.start()
+            # Not after the close, which would not see it.
+            if not self._stop.is_set():
+                thread.start()
+                self._threads.append(thread)
 
     def _register(self, definition: Any) -> None:
         """Register a type once; one that is there already is as good."""
@@ -374,13 +389,14 @@ class WorkerSystem:
         A worker finishes the task that it has; a poll in flight is answered first, since a task handed to a dropped
         connection would be lost until it times out. `grace` is how long to wait for that.
         """
-        self._stop.set()
+        with self._lock:
+            self._stop.set()
+            threads = [thread for thread in self._threads if thread is not threading.current_thread()]
         self.backend.close()
         deadline = time.monotonic() + to_timedelta(grace).total_seconds()
-        for thread in self._threads:
-            if thread is not threading.current_thread():
-                thread.join(max(deadline - time.monotonic(), 0))
-        if late := [thread.name for thread in self._threads if thread.is_alive()]:
+        for thread in threads:
+            thread.join(max(deadline - time.monotonic(), 0))
+        if late := [thread.name for thread in threads if thread.is_alive()]:
             log.warning("still working after %s: %s", grace, ", ".join(late))
 
     def __enter__(self) -> Self:

@@ -6,10 +6,13 @@ when it first asks: importing their definitions is all that they need.
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, TypeVar
 
+from traction.checks import check_call
 from traction.client import Handle, WorkerSystem
 from traction.definition import Activity, Workflow
 from traction.errors import DefinitionError
@@ -22,7 +25,13 @@ INSTANCES = 8
 """How many threads work on each activity."""
 
 LOOK = timedelta(seconds=0.1)
-"""How soon a mistake is noticed that keeps a flow from going on."""
+"""How soon a mistake is noticed that keeps a flow from going on: at first, and then ever later, up to `LOOK_MAX`."""
+
+LOOK_MAX = timedelta(seconds=2)
+"""How soon a mistake is noticed in the end. Each look may be a call of the service."""
+
+GRACE = timedelta(seconds=1)
+"""How long workers may go on with what they have in hand when nobody waits for it: what lost a race, for one."""
 
 
 def run(
@@ -62,39 +71,49 @@ def run(
         ExecutionFailed: it closed without a result; the subclass says how.
         TimeoutError: it is still open after `timeout`.
     """
+    check_call(workflow)
     dependencies = dict(provide or {})
-    with WorkerSystem(url) as system:
-        stuck: list[StuckDecision] = []
+    deadline = None if timeout is None else time.monotonic() + to_timedelta(timeout).total_seconds()
+    system = WorkerSystem(url)
+    stuck: list[StuckDecision] = []
+    hosted: set[Any] = set()
+    hosting = threading.Lock()
 
-        def host(definition: Any) -> None:
+    def host(definition: Any) -> None:
+        # Each workflow worker tells what its flows meet, so the same definition may be met often, and at once.
+        with hosting:
+            if definition in hosted:
+                return
             if issubclass(definition, Activity):
-                dependency = dependencies.get(definition)
                 if definition.spec.needs is not None and definition not in dependencies:
                     raise _miss(definition)
-                system.start_activity_worker(definition, dependency, instances=instances)
-            elif issubclass(definition, Workflow):
+                system.start_activity_worker(definition, dependencies.get(definition), instances=instances)
+            else:
                 system.start_workflow_worker(definition, met=host, report=stuck.append)
+            hosted.add(definition)
 
+    try:
         host(type(workflow))
         handle = system.run(workflow)
         if started is not None:
             started(handle)
-        return _wait(handle, stuck, timeout)
+        return _wait(handle, stuck, timeout, deadline)
+    finally:
+        system.close(GRACE)
 
 
-def _wait(handle: Handle[R], stuck: list[StuckDecision], timeout: Span | None) -> R:
-    left = None if timeout is None else to_timedelta(timeout)
+def _wait(handle: Handle[R], stuck: list[StuckDecision], timeout: Span | None, deadline: float | None) -> R:
+    look = LOOK
     while True:
-        look = LOOK if left is None else min(LOOK, left)
+        left = look if deadline is None else timedelta(seconds=max(deadline - time.monotonic(), 0))
         try:
-            return handle.result(look)
+            return handle.result(min(look, left))
         except TimeoutError:
             if stuck:
                 raise stuck[0].error from None
-            if left is not None:
-                left -= look
-                if not left:
-                    raise TimeoutError(f"{handle.workflow_id} is still open after {timeout}") from None
+            if deadline is not None and time.monotonic() >= deadline:
+                raise TimeoutError(f"{handle.workflow_id} is still open after {timeout}") from None
+        look = min(look * 2, LOOK_MAX)
 
 
 def _miss(definition: Any) -> DefinitionError:

@@ -8,43 +8,45 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import OrderedDict
+from collections import deque
 from collections.abc import Callable, Iterable
+from contextvars import copy_context
 from datetime import timedelta
 from types import CoroutineType
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
 from traction import operations as o
 from traction.backend import Backend
-from traction.codec import JSON, UNREADABLE, Codec, describe_failure
+from traction.checks import check_dependency, index_by_type
+from traction.codec import JSON, UNREADABLE, Codec, describe_failure, read_failure
 from traction.decide import Decider
+from traction.deciders import DeciderCache as DeciderCache
 from traction.decisions import (
     CancelWorkflowExecution,
     CompleteWorkflowExecution,
     ContinueAsNewWorkflowExecution,
-    Decision,
     FailWorkflowExecution,
 )
 from traction.definition import Activity, Workflow
 from traction.errors import (
     BackendError,
     DefinitionError,
+    FlowError,
     PayloadError,
     ServiceFault,
-    TractionError,
     UnknownResourceFault,
+    ValidationException,
 )
 from traction.events import Event
-from traction.names import ActivityType, TaskList, WorkflowExecution, WorkflowType
+from traction.names import TaskList, WorkflowExecution
 from traction.step import Cancelled
 from traction.tasks import RunningTask, _current
 
-log = logging.getLogger("traction.worker")
+T = TypeVar("T")
 
-EVENTS_CACHED_MAX = 200_000
-"""How many events the deciders in a cache may have read between them: some hundred megabytes."""
+log = logging.getLogger("traction.worker")
 
 BACKOFF_MAX = timedelta(seconds=30)
 """The longest pause between polls of a service that does not answer."""
@@ -62,6 +64,10 @@ class Worker(Protocol):
         """Poll, wait for a task for so long at the most, and do it; say whether there was one."""
         ...
 
+    def close(self) -> None:
+        """Let go of what turns keep between them."""
+        ...
+
 
 class StuckDecision(Exception):
     """A decision task could not be decided: `execution`, and `error` as its author or an operator must mend it.
@@ -75,45 +81,8 @@ class StuckDecision(Exception):
         super().__init__(f"{execution.workflow_id} (run {execution.run_id}) cannot go on: {error}")
 
 
-class DeciderCache:
-    """Deciders of live executions, those used least recently let go first. Safe to share between threads.
-
-    A decider is taken out while it is used, so no two threads have the same one.
-    """
-
-    def __init__(self, events_max: int = EVENTS_CACHED_MAX) -> None:
-        self._events_max = events_max
-        self._events = 0
-        self._deciders: OrderedDict[str, Decider] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def take(self, execution: WorkflowExecution) -> Decider | None:
-        """Take out the decider of an execution, if there is one."""
-        with self._lock:
-            decider = self._deciders.pop(execution.run_id, None)
-            if decider is not None:
-                self._events -= decider.history.last
-            return decider
-
-    def put(self, execution: WorkflowExecution, decider: Decider) -> None:
-        """Put back a decider whose decisions were accepted."""
-        with self._lock:
-            self._deciders[execution.run_id] = decider
-            self._events += decider.history.last
-            dropped = []
-            while self._events > self._events_max and len(self._deciders) > 1:
-                _, oldest = self._deciders.popitem(last=False)
-                self._events -= oldest.history.last
-                dropped.append(oldest)
-        for oldest in dropped:
-            oldest.close()
-
-    def __len__(self) -> int:
-        return len(self._deciders)
-
-
 class WorkflowWorker:
-    """Decides for the executions of some workflows that wait on one task list.
+    """Decides for the executions of some workflows that wait on one task list. Several threads may take its turns.
 
     Args:
         workflows: the definitions, each of its own name or version.
@@ -152,7 +121,9 @@ class WorkflowWorker:
         self._cache = DeciderCache() if cache is None else cache
         self._met = met
         self._seen: set[type] = set()
+        self._meeting = threading.Lock()
         self._report = report
+        self._unsent: deque[tuple[WorkflowExecution, o.RespondDecisionTaskCompleted]] = deque()
 
     def work_once(self, wait: timedelta | None = None) -> bool:
         """Poll, wait for a decision task for so long at the most, and decide; say whether there was one.
@@ -162,39 +133,55 @@ class WorkflowWorker:
         Raises:
             BackendError: the service could not be reached; the next turn may work.
         """
+        while (unsent := _pop(self._unsent)) is not None:
+            self._respond(*unsent)
         task = self._backend.call(self._poll, wait)
         if not task.task_token:
             return False
-        execution = task.workflow_execution
+        answer = self._decide(task)
+        if answer is not None:
+            self._respond(task.workflow_execution, answer)
+        return True
+
+    def close(self) -> None:
+        """Let go of what turns keep between them: nothing, but for the cache, which others may share."""
+
+    def _decide(self, task: o.DecisionTask) -> o.RespondDecisionTaskCompleted | None:
+        """Decide, or report why that is not possible."""
         decider: Decider | None = None
         try:
             decider = self._find_decider(task)
+            decider.feed(self._read_news(task, decider))
             decisions = decider.decide()
-            if self._met is not None:
-                for definition in sorted(decider.met - self._seen, key=repr):
-                    self._met(definition)
-                    self._seen.add(definition)
-            self._respond(task, decisions)
-        except TractionError as error:
+            self._meet(decider.met)
+        except BaseException as error:
             if decider is not None:
                 decider.close()
-            self._explain(execution, error)
-            return True
+            self._explain(task.workflow_execution, error)
+            return None
         if decisions and isinstance(decisions[-1], _CLOSES):
             decider.close()
         else:
-            self._cache.put(execution, decider)
-        return True
+            # Before the answer is sent, since the next task may come to another thread at once. If the answer is not
+            # accepted, the entry is stale, and is seen to be when it is taken.
+            self._cache.put(task.workflow_execution, decider)
+        return o.RespondDecisionTaskCompleted(task_token=task.task_token, decisions=tuple(decisions))
+
+    def _meet(self, met: set[type]) -> None:
+        if self._met is None or met <= self._seen:
+            return
+        with self._meeting:
+            for definition in sorted(met - self._seen, key=repr):
+                if issubclass(definition, (Activity, Workflow)):
+                    self._met(definition)
+                self._seen.add(definition)
 
     def _find_decider(self, task: o.DecisionTask) -> Decider:
-        """Give a decider that has read the task's history: the one in the cache and what is new, or a new one."""
+        """Give the decider of the execution: the one in the cache if it is where the task goes on, or a new one."""
         decider = self._cache.take(task.workflow_execution)
-        if decider is not None and decider.decided_event_id == task.previous_started_event_id:
-            events = self._read_pages(task)
-            seen = decider.history.last + 1 - events[0].event_id
-            decider.feed(events[seen:])
-            return decider
         if decider is not None:
+            if decider.decided_event_id == task.previous_started_event_id:
+                return decider
             decider.close()
         workflow = self.workflows.get(task.workflow_type)
         if workflow is None:
@@ -204,13 +191,14 @@ class WorkflowWorker:
                 f"{self._poll.task_list.name}, and the worker there has {hosted}. Start a worker that has it, "
                 "or give it a list of its own"
             )
-        decider = Decider(workflow, execution=task.workflow_execution, codec=self._codec)
-        if not task.previous_started_event_id:
-            decider.feed(self._read_pages(task))
-        else:
-            history = self._backend.get_history(task.workflow_execution)
-            decider.feed(history[: task.started_event_id])
-        return decider
+        return Decider(workflow, execution=task.workflow_execution, codec=self._codec)
+
+    def _read_news(self, task: o.DecisionTask, decider: Decider) -> Iterable[Event]:
+        """Read the events up to the task's start that a decider has not seen."""
+        if decider.decided_event_id == (task.previous_started_event_id or 0):
+            events = self._read_pages(task)
+            return events[decider.history.last + 1 - events[0].event_id :]
+        return self._backend.get_history(task.workflow_execution)[: task.started_event_id]
 
     def _read_pages(self, task: o.DecisionTask) -> tuple[Event, ...]:
         events = task.events
@@ -221,20 +209,31 @@ class WorkflowWorker:
             events += task.events
         return events
 
-    def _respond(self, task: o.DecisionTask, decisions: list[Decision]) -> None:
-        self._backend.call(o.RespondDecisionTaskCompleted(task_token=task.task_token, decisions=tuple(decisions)))
+    def _respond(self, execution: WorkflowExecution, answer: o.RespondDecisionTaskCompleted) -> None:
+        try:
+            self._backend.call(answer)
+        except BackendError as error:
+            if error.retryable:
+                self._unsent.append((execution, answer))
+            elif (stale := self._cache.take(execution)) is not None:
+                stale.close()
+            self._explain(execution, error)
 
-    def _explain(self, execution: WorkflowExecution, error: TractionError) -> None:
+    def _explain(self, execution: WorkflowExecution, error: BaseException) -> None:
+        """Report what keeps an execution from going on; raise what may pass by itself."""
         if isinstance(error, UnknownResourceFault):
             # The task timed out or the execution closed while we decided: what matters happens elsewhere.
             log.info("%s: the decision came too late: %s", execution.workflow_id, error)
             return
-        if isinstance(error, BackendError) and not isinstance(error, ServiceFault):
+        if isinstance(error, BackendError) and (error.retryable or not isinstance(error, ServiceFault)):
             raise error
-        stuck = StuckDecision(execution, error)
+        stuck = StuckDecision(execution, error if isinstance(error, Exception) else _judge_exit(error))
         log.error("%s", stuck, exc_info=error)
         if self._report is not None:
-            self._report(stuck)
+            try:
+                self._report(stuck)
+            except Exception:
+                log.exception("%s: the report failed as well", execution.workflow_id)
 
 
 class ActivityWorker:
@@ -271,7 +270,8 @@ class ActivityWorker:
         self._arguments = () if spec.needs is None else (dependency,)
         self._body = body
         self._codec = codec
-        self._run_async: Callable[[Any], Any] | None = None
+        self._runner: Any = None
+        self._unsent: deque[tuple[o.ActivityTask, o.Request[None]]] = deque()
 
     def work_once(self, wait: timedelta | None = None) -> bool:
         """Poll, wait for an activity task for so long at the most, and do it; say whether there was one.
@@ -280,7 +280,8 @@ class ActivityWorker:
         kind that deciders schedule again until a worker can read it.
 
         Raises:
-            BackendError: the service could not be reached; the next turn may work.
+            BackendError: the service could not be reached; the next turn may work. An answer that could not be sent is
+                sent by the next turn, before it polls.
         """
         task = self.poll_once(wait)
         if task is None:
@@ -288,10 +289,18 @@ class ActivityWorker:
         self.answer(task, self.do(task))
         return True
 
+    def close(self) -> None:
+        """Let go of the loop on which async activities ran."""
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            runner.close()
+
     # The parts of a turn, for those who let time pass between them.
 
     def poll_once(self, wait: timedelta | None = None) -> o.ActivityTask | None:
-        """Poll, and wait for a task for so long at the most."""
+        """Poll, and wait for a task for so long at the most; an answer that could not be sent goes first."""
+        while (unsent := _pop(self._unsent)) is not None:
+            self.answer(*unsent)
         task = self._backend.call(self._poll, wait)
         return task if task.task_token else None
 
@@ -300,47 +309,78 @@ class ActivityWorker:
         try:
             self._backend.call(answer)
         except UnknownResourceFault as error:
-            log.info(
-                "%s %s: the answer came too late: %s", task.workflow_execution.workflow_id, task.activity_id, error
-            )
+            log.info("%s: the answer came too late: %s", _name(task), error)
+        except ValidationException as error:
+            # The service counts characters in its own way, or has limits of its own.
+            if isinstance(answer, o.RespondActivityTaskFailed):
+                raise
+            self.answer(task, _fail(task, error))
+        except BackendError as error:
+            if error.retryable:
+                self._unsent.append((task, answer))
+            raise
 
     def do(self, task: o.ActivityTask) -> o.Request[None]:
         """Run the activity and say how it ended."""
-        spec = self.activity.spec
-        token = task.task_token
+        spec, token = self.activity.spec, task.task_token
         try:
-            if task.activity_type != spec.type:
-                got, has = task.activity_type, spec.type
-                raise PayloadError(
-                    f"the worker has {has.name} {has.version}, and the task is of {got.name} {got.version}"
-                )
-            call = self._codec.decode(task.input, self.activity, f"the input of {spec.type.name} {spec.type.version}")
-        except PayloadError as error:
-            log.error("%s %s: %s", task.workflow_execution.workflow_id, task.activity_id, error)
+            call = self._read(task)
+        except BaseException as error:
+            log.error("%s: its input cannot be read: %s", _name(task), error)
             return o.RespondActivityTaskFailed(task_token=token, reason=UNREADABLE, details=describe_failure(error)[1])
-        running = _Running(self._backend, task, self._codec)
-        reset = _current.set(running)
+        reset = _current.set(_Running(self._backend, task, self._codec))
         try:
             result = call.run(*self._arguments) if self._body is None else self._body(call)
             if isinstance(result, CoroutineType):
                 result = self._await(result)
-            return o.RespondActivityTaskCompleted(task_token=token, result=self._codec.encode(result))
+            payload = self._codec.encode(result)
+            # A result of another type than the definition says would leave the flow stuck: it is seen here.
+            self._codec.decode(payload, spec.result, f"the result of {spec.type.name} {spec.type.version}")
+            return o.RespondActivityTaskCompleted(task_token=token, result=payload)
         except Cancelled:
             return o.RespondActivityTaskCanceled(task_token=token)
         except BaseException as error:
-            log.warning("%s %s failed: %r", task.workflow_execution.workflow_id, task.activity_id, error)
-            reason, details = describe_failure(error)
-            return o.RespondActivityTaskFailed(task_token=token, reason=reason, details=details)
+            return _fail(task, error)
         finally:
             _current.reset(reset)
 
+    def _read(self, task: o.ActivityTask) -> Any:
+        got, has = task.activity_type, self.activity.spec.type
+        if got != has:
+            raise PayloadError(f"the worker has {has.name} {has.version}, and the task is of {got.name} {got.version}")
+        return self._codec.decode(task.input, self.activity, f"the input of {has.name} {has.version}")
+
     def _await(self, coroutine: Any) -> Any:
         """Run an async activity on a loop of this worker's own."""
-        if self._run_async is None:
+        if self._runner is None:
             import asyncio
 
-            self._run_async = asyncio.Runner().run
-        return self._run_async(coroutine)
+            self._runner = asyncio.Runner()
+        # In the context of this task: a runner's own is that of its first.
+        return self._runner.run(coroutine, context=copy_context())
+
+
+def _fail(task: o.ActivityTask, error: BaseException) -> o.RespondActivityTaskFailed:
+    reason, details = describe_failure(error)
+    log.warning("%s failed: %s: %s", _name(task), reason, read_failure(reason, details).message)
+    return o.RespondActivityTaskFailed(task_token=task.task_token, reason=reason, details=details)
+
+
+def _name(task: o.ActivityTask) -> str:
+    return f"{task.workflow_execution.workflow_id} {task.activity_id}"
+
+
+def _judge_exit(error: BaseException) -> FlowError:
+    return FlowError(
+        f"a flow raises {type(error).__name__}, which ends programs, not flows; raise an Exception to fail it"
+    )
+
+
+def _pop(queue: deque[T]) -> T | None:
+    try:
+        return queue.popleft()
+    except IndexError:
+        return None
 
 
 class _Running(RunningTask):
@@ -362,51 +402,14 @@ class _Running(RunningTask):
             status = self._backend.call(o.RecordActivityTaskHeartbeat(task_token=self._token, details=payload))
         except UnknownResourceFault:
             raise Cancelled from None
+        except BackendError as error:
+            if not error.retryable:
+                raise
+            # What becomes of one heartbeat is no failure of the work; the next may get through.
+            log.warning("%s %s: a heartbeat was lost: %s", self.execution.workflow_id, self.activity_id, error)
+            return
         if status.cancel_requested:
             raise Cancelled
-
-
-def index_by_type(workflows: Iterable[type[Workflow[Any]]]) -> dict[WorkflowType, type[Workflow[Any]]]:
-    """Index definitions by their types.
-
-    Raises:
-        DefinitionError: two have one name and version.
-    """
-    index: dict[WorkflowType, type[Workflow[Any]]] = {}
-    for workflow in workflows:
-        check_twins(index.setdefault(workflow.spec.type, workflow), workflow)
-    return index
-
-
-def check_twins(one: Any, other: Any) -> None:
-    """Refuse two definitions under one type.
-
-    Raises:
-        DefinitionError: they are not the same definition.
-    """
-    type: ActivityType | WorkflowType = one.spec.type
-    if one is not other:
-        raise DefinitionError(
-            f"{one.__module__}.{one.__qualname__} and {other.__module__}.{other.__qualname__} are both called "
-            f"{type.name} {type.version}, and a history could mean either. Give one another name or version"
-        )
-
-
-def check_dependency(activity: Any, dependency: Any) -> None:
-    """Refuse to start a worker without what its activity needs.
-
-    Raises:
-        DefinitionError: the dependency is missing, or there is one too many.
-    """
-    needs = activity.spec.needs
-    name = activity.__qualname__
-    if needs is not None and dependency is None:
-        raise DefinitionError(
-            f"{name} needs {getattr(needs, '__qualname__', needs)}, and its worker is given none. Write "
-            f"start_activity_worker({name}, dependency), or run(..., provide={{{name}: dependency}})"
-        )
-    if needs is None and dependency is not None:
-        raise DefinitionError(f"{name} needs nothing, and its worker is given {dependency!r:.100}")
 
 
 def run_worker(
@@ -417,13 +420,16 @@ def run_worker(
     After a turn that failed, pause: for a second, and twice as long each time up to half a minute, times `jitter()`.
     """
     failures = 0
-    while not stop.is_set():
-        try:
-            worker.work_once(wait)
-            failures = 0
-        except Exception as error:
-            pause = min(timedelta(seconds=2 ** min(failures, 10)), BACKOFF_MAX) * jitter()
-            failures += 1
-            known = isinstance(error, BackendError) and error.retryable
-            log.warning("a turn failed, the next is in %s: %s", pause, error, exc_info=None if known else error)
-            stop.wait(pause.total_seconds())
+    try:
+        while not stop.is_set():
+            try:
+                worker.work_once(wait)
+                failures = 0
+            except Exception as error:
+                pause = min(timedelta(seconds=2 ** min(failures, 10)), BACKOFF_MAX) * jitter()
+                failures += 1
+                known = isinstance(error, BackendError) and error.retryable
+                log.warning("a turn failed, the next is in %s: %s", pause, error, exc_info=None if known else error)
+                stop.wait(pause.total_seconds())
+    finally:
+        worker.close()

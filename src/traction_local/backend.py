@@ -15,12 +15,13 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from traction import operations as o
 from traction.backend import POLL_WAIT_MAX, Backend
-from traction.errors import UnknownResourceFault
+from traction.errors import LimitExceededFault, ServiceFault
 from traction.limits import Limits
 from traction.names import WorkflowExecution
 from traction_local.clock import system_now
@@ -32,17 +33,21 @@ T = TypeVar("T")
 DOMAIN = "traction"
 """The domain that an embedded backend has from the start."""
 
+LOOK = timedelta(seconds=30)
+"""How often the clock is looked at while an alarm is pending: clocks are set, and machines sleep."""
+
 _KINDS: dict[type, Any] = {o.PollForDecisionTask: "decision", o.PollForActivityTask: "activity"}
 
 
 class _Waiter:
-    """A poll that waits: its request, the answer once there is one, and the lock that its thread sleeps on."""
+    """A poll that waits: its request, the answer or fault once there is one, and the lock that its thread sleeps on."""
 
-    __slots__ = ("answer", "request", "woken")
+    __slots__ = ("answer", "fault", "request", "woken")
 
     def __init__(self, request: Any) -> None:
         self.request = request
         self.answer: Any = None
+        self.fault: ServiceFault | None = None
         self.woken = threading.Lock()
         self.woken.acquire()
 
@@ -88,13 +93,21 @@ class LocalBackend(Backend):
                 return answer  # type: ignore[no-any-return]
             poll: Any = request
             key = Ready(kind, poll.domain, poll.task_list.name)
-            waiter = _Waiter(request)
             queue = self._waiters.setdefault(key, deque())
+            if len(queue) >= self.limits.pollers_max:
+                raise LimitExceededFault("Limit on maximum concurrent poll requests per task list reached")
+            waiter = _Waiter(request)
             queue.append(waiter)
-        if not waiter.woken.acquire(timeout=seconds):
-            with self._lock:
-                if waiter.answer is None:
+        woken = False
+        try:
+            woken = waiter.woken.acquire(timeout=min(seconds, threading.TIMEOUT_MAX))
+        finally:
+            # Its time is up, or its thread is interrupted: no task may go to it any more.
+            if not woken:
+                with self._lock, suppress(ValueError):
                     queue.remove(waiter)
+        if waiter.fault is not None:
+            raise waiter.fault
         return answer if waiter.answer is None else waiter.answer  # type: ignore[no-any-return]
 
     def now(self) -> datetime:
@@ -105,16 +118,21 @@ class LocalBackend(Backend):
         """Wait until a run has closed, or for so long; say whether it has."""
         closed = threading.Event()
         with self._lock:
-            if self._is_closed(execution):
-                return True
+            now = self._clock()
+            try:
+                if self._is_closed(execution, now):
+                    return True
+            finally:
+                self._settle(now)
             self._watchers.setdefault(execution.run_id, []).append(closed)
-        if closed.wait(wait.total_seconds()):
-            return True
-        with self._lock:
-            if (watchers := self._watchers.get(execution.run_id)) is not None:
-                watchers.remove(closed)
-                if not watchers:
-                    del self._watchers[execution.run_id]
+        try:
+            closed.wait(min(max(wait.total_seconds(), 0.0), threading.TIMEOUT_MAX))
+        finally:
+            with self._lock:
+                if (watchers := self._watchers.get(execution.run_id)) is not None:
+                    watchers.remove(closed)
+                    if not watchers:
+                        del self._watchers[execution.run_id]
         return closed.is_set()
 
     def close(self) -> None:
@@ -131,9 +149,9 @@ class LocalBackend(Backend):
 
     # All of the below is done while the lock is held.
 
-    def _is_closed(self, execution: WorkflowExecution) -> bool:
+    def _is_closed(self, execution: WorkflowExecution, now: datetime) -> bool:
         request = o.DescribeWorkflowExecution(domain=self.domain, execution=execution)
-        return self._service.call(request, self._clock()).execution_info.execution_status == "CLOSED"
+        return self._service.call(request, now).execution_info.execution_status == "CLOSED"
 
     def _settle(self, now: datetime) -> None:
         """Let happen what follows at once: effects that are due, tasks for those who wait, news of closes."""
@@ -159,18 +177,22 @@ class LocalBackend(Backend):
                 self._alarm.notify()
 
     def _wake(self, key: Ready, now: datetime) -> None:
-        """Give a task to the poll that waits longest, if one does."""
+        """Give a task to the poll that waits longest, if one does; one that is refused is told, and the next asked."""
         queue = self._waiters.get(key)
-        if not queue:
-            return
-        try:
-            answer: Any = self._service.call(queue[0].request, now)
-        except UnknownResourceFault:  # the domain is gone: the poll is answered empty in its time
-            return
-        if answer.task_token:
-            waiter = queue.popleft()
-            waiter.answer = answer
+        while queue:
+            waiter = queue[0]
+            try:
+                answer: Any = self._service.call(waiter.request, now)
+            except ServiceFault as fault:
+                waiter.fault = fault
+            else:
+                if not answer.task_token:
+                    return
+                waiter.answer = answer
+            queue.popleft()
             waiter.woken.release()
+            if waiter.answer is not None:
+                return
 
     def _ring(self) -> None:
         """Call the service whenever an alarm is due."""
@@ -180,4 +202,4 @@ class LocalBackend(Backend):
                 self._wakes_at = None
                 self._settle(now)
                 wakes_at = self._wakes_at
-                self._alarm.wait(None if wakes_at is None else max((wakes_at - now).total_seconds(), 0.0))
+                self._alarm.wait(None if wakes_at is None else max(min(wakes_at - now, LOOK).total_seconds(), 0.0))
