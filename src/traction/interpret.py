@@ -277,7 +277,8 @@ class Interpreter:
     def _say(self, fiber: Fiber, kind: type, node: Any) -> Given:
         """Read the nodes that answer at once."""
         if kind is Fail:
-            return ERROR, node.error
+            # Throwing adds to a traceback. Each reading begins anew, so that equal histories give equal decisions.
+            return ERROR, node.error.with_traceback(node.traceback)
         if kind is Now:
             return VALUE, self.now
         if kind is Named:

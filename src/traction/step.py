@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Generator, Iterable
 from datetime import datetime, timedelta
+from types import TracebackType
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -202,9 +203,10 @@ class Done(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
 
 
 class Fail(Step[Any], msgspec.Struct, frozen=True):
-    """A failure."""
+    """A failure. The error is thrown with the traceback it had when it was said, however often the step is read."""
 
     error: Exception
+    traceback: TracebackType | None = None
 
 
 class Map(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
@@ -308,7 +310,7 @@ def done(value: T) -> Step[T]:
 
 def fail(error: Exception) -> Step[Any]:
     """Fail with an error: the zero of `flat_map`."""
-    return Fail(error)
+    return Fail(error, error.__traceback__)
 
 
 @overload
