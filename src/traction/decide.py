@@ -12,10 +12,10 @@ caused; then what arrived meanwhile; and so on. A decision task that timed out i
 would have seen, the next one sees. (Source: Amazon SWF developer guide, "Developing deciders"; the AWS Flow Framework
 reads histories in the same order.)
 
-*Asks.* What the flow asks stands in a queue until the history shows it. The head of the queue is sent with each decision
-task; what is withdrawn before it is sent never is. At DecisionTaskCompleted(d) the events that d caused are held
-against the queue, one by one: a difference is a `NonDeterminismError`. When there is more than one response may carry,
-the first part goes out with a timer of no length, whose firing brings the next decision task (SWF has no other
+*Asks.* What the flow asks stands in a queue until the history shows it. The head of the queue is sent with each
+decision task; what is withdrawn before it is sent never is. At DecisionTaskCompleted(d) the events that d caused are
+held against the queue, one by one: a difference is a `NonDeterminismError`. When there is more than one response may
+carry, the first part goes out with a timer of no length, whose firing brings the next decision task (SWF has no other
 way to force one).
 
 Laws (`traction.testing.laws`):
@@ -33,6 +33,17 @@ from typing import Any, Final
 
 from traction import decisions as d
 from traction import events as e
+from traction.answers import (
+    ANSWERS,
+    CHILD_STATUS,
+    CLOSE_REFUSALS,
+    REFUSALS,
+    TRANSIENT,
+    describe,
+    describe_id,
+    is_answer,
+)
+from traction.answers import is_answer_to as fits
 from traction.codec import JSON, UNREADABLE, Codec, describe_failure, read_failure
 from traction.errors import (
     ActivityCanceled,
@@ -43,6 +54,7 @@ from traction.errors import (
     FlowError,
     HistoryError,
     NonDeterminismError,
+    PayloadError,
     StepFailed,
 )
 from traction.history import History
@@ -55,7 +67,7 @@ DECISIONS_MAX: Final = 100
 """The most decisions in one response. SWF's own quota was 100 for years; what bounds a response today is its size."""
 
 DECISION_CHARS_MAX: Final = 500_000
-"""The most characters of payload in one response: half of the 1 MB that SWF takes as a request, to leave room for escapes."""
+"""The most characters of payload in one response: half of the 1 MB that SWF takes, to leave room for escapes."""
 
 MORE: Final = "~more-"
 """How the ids of the timers begin that bring the next decision task when there is more to send."""
@@ -115,6 +127,7 @@ class Decider:
 
     __slots__ = (
         "_answering",
+        "_answers",
         "_asks",
         "_codec",
         "_decided",
@@ -157,10 +170,12 @@ class Decider:
         # Events not applied yet: for the next turn, and those that came while a decider was deciding.
         self._news: list[tuple[e.Event, Leaf | None]] = []
         self._later: list[tuple[e.Event, Leaf | None]] = []
-        # The decision task that is started, whether its turn has been taken, and the completed one whose answers we read.
+        # The decision task that is started, whether its turn has been taken, and the completed one whose answers we
+        # read.
         self._started: e.DecisionTaskStarted | None = None
         self._decided = False
         self._answering = 0
+        self._answers: list[e.Event] = []
         self._more = False
         self._withdrawn = False
         # Timers that SWF refused because too many are open: asked again when one closes.
@@ -185,8 +200,10 @@ class Decider:
             if role is None:
                 continue
             if self._answering:
-                if role is _ANSWER and self._is_answer(event):
-                    self._read_answer(event)
+                if role is _ANSWER and is_answer(event, self._answering):
+                    self._answers.append(event)
+                    if self.history.closed is not None:
+                        self._end_answers()
                     continue
                 self._end_answers()
             if role is _NEWS or role is _ANSWER:
@@ -210,6 +227,15 @@ class Decider:
             self._take_turn(self._started)
         return self._choose()
 
+    def end(self) -> None:
+        """Say that no more events come for now: what was read of a completed decision task is all of it.
+
+        Raises:
+            NonDeterminismError, FlowError, PayloadError: as `feed`.
+        """
+        if self._answering:
+            self._end_answers()
+
     def close(self) -> None:
         """Let go of the flow; call it when the decider is thrown away before its execution has closed."""
         if self._flow is not None:
@@ -225,18 +251,14 @@ class Decider:
             return
         if self._decided:
             raise HistoryError(
-                f"what was decided at event {event.started_event_id} was lost: event {event.event_id} says that the decision "
-                "task timed out; decide again from the start of the history"
+                f"what was decided at event {event.started_event_id} was lost: event {event.event_id} says that the "
+                "decision task timed out; decide again from the start of the history"
             )
         self._news += self._later
         self._later.clear()
         self._started = None
 
     def _on_completed(self, event: e.DecisionTaskCompleted) -> None:
-        assert self._started is not None
-        if not self._decided:
-            self._take_turn(self._started)
-        self._started = None
         self._answering, self._more = event.event_id, False
 
     def _take_turn(self, started: e.DecisionTaskStarted) -> None:
@@ -342,27 +364,16 @@ class Decider:
 
     # Answers: what the history shows for what was asked.
 
-    def _is_answer(self, event: Any) -> bool:
-        # A child that is refused because its id is in use is refused later, as an event of its own (SWF).
-        later = type(event) is e.StartChildWorkflowExecutionFailed and event.initiated_event_id != 0
-        return event.decision_task_completed_event_id == self._answering and not later
-
     def _read_answer(self, event: Any) -> None:
         """Hold one event of the completed decision task against the head of the queue."""
         kind = type(event)
-        asked, id_name, type_name = _ANSWERS[kind]
-        if asked is d.StartTimer and event.timer_id.startswith(MORE):
+        if (kind is e.TimerStarted or kind is e.StartTimerFailed) and event.timer_id.startswith(MORE):
             self._more = True
             return
         ask = self._asks.popleft() if self._asks else None
-        if (
-            ask is None
-            or type(ask.decision) is not asked
-            or (id_name is not None and getattr(event, id_name) != getattr(ask.decision, id_name))
-            or (type_name is not None and getattr(event, type_name) != getattr(ask.decision, type_name))
-        ):
+        if ask is None or not fits(event, ask.decision):
             raise self._explain(event, ask)
-        if kind in _REFUSALS:
+        if kind in REFUSALS:
             self._news.append((event, ask.leaf))
         elif kind is e.TimerCanceled:
             self._open.pop(event.started_event_id, None)
@@ -372,22 +383,29 @@ class Decider:
             self._open[event.event_id] = leaf
 
     def _end_answers(self) -> None:
-        """The events of the completed decision task are read: nothing may be left that was not kept for the next."""
+        """The events of a completed decision task are read: take its turn, if another decider did, and compare."""
+        assert self._started is not None
+        if not self._decided:
+            self._take_turn(self._started)
+        for event in self._answers:
+            self._read_answer(event)
         if self._asks and not self._more:
             raise self._explain(None, self._asks[0])
+        self._started = None
         self._answering = 0
+        self._answers.clear()
         self._news += self._later
         self._later.clear()
 
     def _explain(self, event: e.Event | None, ask: Ask | None) -> NonDeterminismError:
         spec = self._workflow.spec
-        id_name = None if event is None else _ANSWERS[type(event)][1]
+        id_name = None if event is None else ANSWERS[type(event)][1]
         step = describe_id(ask.decision) if ask is not None else getattr(event, id_name) if id_name else "the end"
         return NonDeterminismError(
             f"{spec.type.name} {spec.type.version}",
             step=step,
-            event_id=self.history.last if event is not None else self._answering,
-            expected="nothing" if event is None else describe(event, _ANSWERS[type(event)][0].__name__),
+            event_id=event.event_id if event is not None else self._answering,
+            expected="nothing" if event is None else describe(event, ANSWERS[type(event)][0].__name__),
             actual="nothing" if ask is None else describe(ask.decision, type(ask.decision).__name__),
         )
 
@@ -408,10 +426,7 @@ class Decider:
             return
         spec = leaf.node.spec
         if type(event) is e.ActivityTaskCompleted:
-            value = self._codec.decode(
-                event.result, spec.result, f"the result of {spec.type.name} {spec.type.version} ({leaf.id})"
-            )
-            self._resume(leaf, VALUE, value)
+            self._resume(leaf, VALUE, self._read_result(leaf, event.result))
             return
         error: StepFailed
         if isinstance(event, e.ActivityTaskFailed):
@@ -461,11 +476,7 @@ class Decider:
         if leaf is None or self._forget(leaf):
             return
         if isinstance(event, e.ChildWorkflowExecutionCompleted):
-            spec = leaf.node.spec
-            value = self._codec.decode(
-                event.result, spec.result, f"the result of {spec.type.name} {spec.type.version} ({leaf.id})"
-            )
-            self._resume(leaf, VALUE, value)
+            self._resume(leaf, VALUE, self._read_result(leaf, event.result))
         elif isinstance(event, e.ChildWorkflowExecutionFailed):
             said = read_failure(event.reason, event.details)
             error = ChildFailed(
@@ -478,7 +489,7 @@ class Decider:
             )
             self._resume(leaf, ERROR, error)
         else:
-            error = ChildFailed(leaf.id, status=_CHILD_STATUS[type(event)], details=getattr(event, "details", None))
+            error = ChildFailed(leaf.id, status=CHILD_STATUS[type(event)], details=getattr(event, "details", None))
             self._resume(leaf, ERROR, error)
 
     def _apply_refusal(self, event: Any, leaf: Leaf | None, _: object) -> None:
@@ -488,9 +499,9 @@ class Decider:
             assert self._finished is not None
             self._asks.append(self._finished)
         elif leaf is None:
-            if type(event) in _CLOSE_REFUSALS:
+            if type(event) in CLOSE_REFUSALS:
                 raise FlowError(
-                    f"the execution cannot be closed: {type(event).__name__} with {event.cause} (event {event.event_id})"
+                    f"the execution cannot be closed: event {event.event_id} {type(event).__name__} with {event.cause}"
                 )
         elif self._forget(leaf):
             return
@@ -498,11 +509,19 @@ class Decider:
             self._parked.append(leaf.ask)
         elif event.cause == "TIMER_CREATION_RATE_EXCEEDED":
             self._asks.append(leaf.ask)
-        elif event.cause in _TRANSIENT:
+        elif event.cause in TRANSIENT:
             self._ask_later(leaf, TRANSIENT_DELAY_MAX)
         else:
-            decision = _ANSWERS[type(event)][0].__name__
+            decision = ANSWERS[type(event)][0].__name__
             self._resume(leaf, ERROR, DecisionFailed(leaf.id, decision=decision, cause=event.cause))
+
+    def _read_result(self, leaf: Leaf, payload: str | None) -> Any:
+        spec = leaf.node.spec
+        try:
+            return self._codec.decode(payload, spec.result)
+        except PayloadError:  # once more, in the reader's names
+            what = f"the result of {spec.type.name} {spec.type.version} ({leaf.id})"
+            return self._codec.decode(payload, spec.result, what)
 
     def _forget(self, leaf: Leaf) -> bool:
         """What a leaf had opened has closed; say whether nobody waits for it any more."""
@@ -527,85 +546,6 @@ class Decider:
         self._parked.clear()
 
 
-def describe(said: Any, decision: str) -> str:
-    """Say a decision, or the event that answers it, in one line."""
-    type = getattr(said, "activity_type", None) or getattr(said, "workflow_type", None)
-    what = f"{type.name} {type.version}" if type is not None else ""
-    return f"{decision}  {what or describe_id(said)}".rstrip()
-
-
-def describe_id(said: Any) -> str:
-    """Name the step that a decision, or the event that answers it, speaks of."""
-    for name in ("activity_id", "timer_id", "marker_name", "workflow_id", "id"):
-        if (id := getattr(said, name, None)) is not None:
-            return str(id)
-    return "the end"
-
-
-# Which event answers which decision: the decision's type, the attribute that names it in both, and its type's attribute.
-_ANSWERS: dict[type, tuple[type, str | None, str | None]] = {
-    e.ActivityTaskScheduled: (d.ScheduleActivityTask, "activity_id", "activity_type"),
-    e.ScheduleActivityTaskFailed: (d.ScheduleActivityTask, "activity_id", "activity_type"),
-    e.ActivityTaskCancelRequested: (d.RequestCancelActivityTask, "activity_id", None),
-    e.RequestCancelActivityTaskFailed: (d.RequestCancelActivityTask, "activity_id", None),
-    e.TimerStarted: (d.StartTimer, "timer_id", None),
-    e.StartTimerFailed: (d.StartTimer, "timer_id", None),
-    e.TimerCanceled: (d.CancelTimer, "timer_id", None),
-    e.CancelTimerFailed: (d.CancelTimer, "timer_id", None),
-    e.MarkerRecorded: (d.RecordMarker, "marker_name", None),
-    e.RecordMarkerFailed: (d.RecordMarker, "marker_name", None),
-    e.StartChildWorkflowExecutionInitiated: (d.StartChildWorkflowExecution, "workflow_id", "workflow_type"),
-    e.StartChildWorkflowExecutionFailed: (d.StartChildWorkflowExecution, "workflow_id", "workflow_type"),
-    e.SignalExternalWorkflowExecutionInitiated: (d.SignalExternalWorkflowExecution, "workflow_id", None),
-    e.RequestCancelExternalWorkflowExecutionInitiated: (d.RequestCancelExternalWorkflowExecution, "workflow_id", None),
-    e.LambdaFunctionScheduled: (d.ScheduleLambdaFunction, "id", None),
-    e.ScheduleLambdaFunctionFailed: (d.ScheduleLambdaFunction, "id", None),
-    e.WorkflowExecutionCompleted: (d.CompleteWorkflowExecution, None, None),
-    e.CompleteWorkflowExecutionFailed: (d.CompleteWorkflowExecution, None, None),
-    e.WorkflowExecutionFailed: (d.FailWorkflowExecution, None, None),
-    e.FailWorkflowExecutionFailed: (d.FailWorkflowExecution, None, None),
-    e.WorkflowExecutionCanceled: (d.CancelWorkflowExecution, None, None),
-    e.CancelWorkflowExecutionFailed: (d.CancelWorkflowExecution, None, None),
-    e.WorkflowExecutionContinuedAsNew: (d.ContinueAsNewWorkflowExecution, None, None),
-    e.ContinueAsNewWorkflowExecutionFailed: (d.ContinueAsNewWorkflowExecution, None, None),
-}
-
-_CLOSE_REFUSALS = frozenset(
-    {
-        e.CompleteWorkflowExecutionFailed,
-        e.FailWorkflowExecutionFailed,
-        e.CancelWorkflowExecutionFailed,
-        e.ContinueAsNewWorkflowExecutionFailed,
-    }
-)
-_REFUSALS = _CLOSE_REFUSALS | {
-    e.ScheduleActivityTaskFailed,
-    e.RequestCancelActivityTaskFailed,
-    e.StartTimerFailed,
-    e.CancelTimerFailed,
-    e.RecordMarkerFailed,
-    e.StartChildWorkflowExecutionFailed,
-    e.ScheduleLambdaFunctionFailed,
-}
-
-# How a child closed that did not complete or fail, in SWF's words for close statuses.
-_CHILD_STATUS: dict[type, str] = {
-    e.ChildWorkflowExecutionCanceled: "CANCELED",
-    e.ChildWorkflowExecutionTimedOut: "TIMED_OUT",
-    e.ChildWorkflowExecutionTerminated: "TERMINATED",
-}
-
-# Refusals that pass by themselves: the room or the rate comes back.
-_TRANSIENT = frozenset(
-    {
-        "OPEN_ACTIVITIES_LIMIT_EXCEEDED",
-        "ACTIVITY_CREATION_RATE_EXCEEDED",
-        "OPEN_CHILDREN_LIMIT_EXCEEDED",
-        "OPEN_WORKFLOWS_LIMIT_EXCEEDED",
-        "CHILD_CREATION_RATE_EXCEEDED",
-    }
-)
-
 _Apply = Callable[[Decider, Any, Any, Any], None]
 
 # What the flow is told. A refusal is news as well as an answer; events in no table say nothing to a flow.
@@ -623,7 +563,7 @@ _APPLY: dict[type, _Apply] = {
     e.ChildWorkflowExecutionTimedOut: Decider._apply_child,
     e.ChildWorkflowExecutionCanceled: Decider._apply_child,
     e.ChildWorkflowExecutionTerminated: Decider._apply_child,
-} | dict.fromkeys(_REFUSALS, Decider._apply_refusal)
+} | dict.fromkeys(REFUSALS, Decider._apply_refusal)
 
 _ANSWER: Final = object()
 _NEWS: Final = object()
@@ -632,7 +572,7 @@ _NEWS: Final = object()
 # All others are quiet: they tell nobody anything that an earlier or later event does not.
 _ROLES: dict[type, Any] = {
     **dict.fromkeys(_APPLY, _NEWS),
-    **dict.fromkeys(_ANSWERS, _ANSWER),
+    **dict.fromkeys(ANSWERS, _ANSWER),
     e.DecisionTaskStarted: Decider._on_started,
     e.DecisionTaskCompleted: Decider._on_completed,
     e.DecisionTaskTimedOut: Decider._on_timed_out,

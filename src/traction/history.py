@@ -140,13 +140,21 @@ class History:
         Raises:
             HistoryError: no execution can have this event here.
         """
+        kind = type(event)
         event_id = event.event_id
-        first = type(event) is e.WorkflowExecutionStarted
-        if event_id != self.last + 1 or self.closed is not None or (event_id == 1) is not first:
+        if (
+            event_id != self.last + 1
+            or self.closed is not None
+            or (event_id == 1 and kind is not e.WorkflowExecutionStarted)
+        ):
             raise self._explain(event)
         self.last = event_id
-        take = _TAKES.get(type(event))
+        take = _TAKES.get(kind)
         return None if take is None else take(self, event)
+
+    def _begin(self, event: e.WorkflowExecutionStarted) -> None:
+        if event.event_id != 1:
+            raise HistoryError(f"event {event.event_id} WorkflowExecutionStarted begins an execution that has begun")
 
     def _open_step(self, event: e.Event) -> Known:
         known = self.open[event.event_id] = Known(getattr(event, OPENS[type(event)]), event)
@@ -225,12 +233,11 @@ class History:
             return HistoryError(
                 f"{what} follows event {self.last}: event ids are dense, and {self.last + 1} is missing"
             )
-        if event.event_id == 1:
-            return HistoryError(f"{what} is no WorkflowExecutionStarted, with which every history begins")
-        return HistoryError(f"{what} begins an execution that has begun")
+        return HistoryError(f"{what} is no WorkflowExecutionStarted, with which every history begins")
 
 
 _TAKES: dict[type, Callable[[History, Any], Known | None]] = {
+    e.WorkflowExecutionStarted: History._begin,
     **dict.fromkeys(OPENS, History._open_step),
     **dict.fromkeys(STARTS, History._start_step),
     **dict.fromkeys(CLOSES, History._close_step),

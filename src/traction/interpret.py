@@ -172,8 +172,9 @@ class Interpreter:
         fiber = leaf.fiber
         assert fiber is not None
         leaf.fiber = fiber.waits = None
-        self._ready.append((fiber, mode, given))
-        self._run()
+        self._go(fiber, mode, given)
+        if self._ready:
+            self._run()
 
     def cancel(self) -> None:
         """Throw `Cancelled` into the flow where it waits, and run until nothing can go on."""
