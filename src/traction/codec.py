@@ -120,7 +120,10 @@ class Codec:
         try:
             payload = self._encoder.encode(value).decode()
         except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
-            raise PayloadError(f"{_show(value)} cannot be written as JSON: {error}") from error
+            raise PayloadError(
+                f"{_show(value)} cannot be written as JSON: {error}. Give numbers, strings, lists, dicts, "
+                "dataclasses or msgspec.Structs"
+            ) from error
         if "null" in payload and (culprit := _find_unwritable(msgspec.to_builtins(value))) is not None:
             raise PayloadError(
                 f"{_show(value)} cannot be written as JSON: JSON has no {culprit!r}, which would be read "
@@ -150,9 +153,14 @@ class Codec:
         try:
             return decoder.decode(payload if payload is not None else "null")
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+            mend = (
+                "A type may lose fields, and gain fields with defaults; any other change needs a new version of the "
+                "definition"
+                if isinstance(error, msgspec.ValidationError)
+                else "It is nothing that Traction wrote; look for another program that answers here"
+            )
             raise PayloadError(
-                f"{what} does not decode as {name_type(type)}: {error}. It reads {payload!r:.200}. A type may lose "
-                "fields, and gain fields with defaults; any other change needs a new version of the definition"
+                f"{what} does not decode as {name_type(type)}: {error}. It reads {payload!r:.200}. {mend}"
             ) from error
 
 

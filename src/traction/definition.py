@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol
 
 import msgspec
 
-from traction.codec import write_canonically
+from traction.codec import name_type, write_canonically
 from traction.errors import DefinitionError
 from traction.names import NAME_CHARS_MAX, VERSION_CHARS_MAX, ActivityType, TaskList, WorkflowType
 from traction.options import (
@@ -144,7 +144,8 @@ class Activity(ActivityStep[R_co], msgspec.Struct, Generic[C, R_co], metaclass=A
     else:
 
         def __class_getitem__(cls, arguments):
-            return _parametrize(cls, arguments, "Activity[C, R]", "Activity[None, int] if it needs nothing")
+            form, example = "Activity[what it needs, what it gives]", "Activity[None, int] if it needs nothing"
+            return _parametrize(cls, arguments, form, example)
 
 
 class Workflow(WorkflowStep[R_co], msgspec.Struct, Generic[R_co], metaclass=WorkflowMeta):
@@ -164,7 +165,9 @@ class Workflow(WorkflowStep[R_co], msgspec.Struct, Generic[R_co], metaclass=Work
     else:
 
         def __class_getitem__(cls, arguments):
-            return _parametrize(cls, arguments, "Workflow[R]", "Workflow[tuple[int, str]] if it gives two things")
+            return _parametrize(
+                cls, arguments, "Workflow[what it gives]", "Workflow[tuple[int, str]] if it gives two things"
+            )
 
     def workflow_id(self) -> str:
         """Name the execution that this call starts; override it to name by what matters.
@@ -300,9 +303,10 @@ def _parametrize(cls: Any, arguments: Any, form: str, example: str) -> Any:
     try:
         return typing.cast(Any, Generic).__class_getitem__.__func__(cls, arguments)
     except TypeError as error:
-        if "__orig_bases__" in cls.__dict__ and cls in (Activity, Workflow):
-            raise DefinitionError(f"{form} takes other type arguments: {error}. Write {example}") from error
-        raise
+        if cls not in (Activity, Workflow):
+            raise
+        given = f"[{', '.join(map(name_type, arguments if isinstance(arguments, tuple) else (arguments,)))}]"
+        raise DefinitionError(f"it is {form}, but what is given is {given}; write {example}") from error
 
 
 def _define(cls: Any, root: type, make_spec: Callable[..., Any], options: dict[str, Any]) -> Any:

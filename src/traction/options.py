@@ -278,6 +278,10 @@ def read_tags(where: str, options: dict[str, Any]) -> tuple[str, ...]:
 def read_text(where: str, options: dict[str, Any], key: str, chars_max: int) -> str | None:
     """Check a text against its limit."""
     text = options.get(key)
-    if text is not None and not (isinstance(text, str) and len(text) <= chars_max):
-        raise DefinitionError(f"{where}: {key}={text!r:.100} is not a string of at most {chars_max:,} characters (SWF)")
+    if text is not None and not isinstance(text, str):
+        raise DefinitionError(f'{where}: {key}={text!r:.100} is not a string; write {key}="..."')
+    if text is not None and len(text) > chars_max:
+        raise DefinitionError(
+            f"{where}: {key} has {len(text):,} characters, and at most {chars_max:,} are allowed (SWF)"
+        )
     return text

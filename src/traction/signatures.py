@@ -279,8 +279,12 @@ def _read_result(where: str, said: Any, is_async: int, *, flow: bool) -> Any:
     is_step = isinstance(origin, type) and issubclass(origin, Step)
     if not flow or is_async:
         if is_step:
-            mend = "write return await ..., and the type of what it gives" if flow else "make it a workflow"
-            raise DefinitionError(f"{where}: the result is {name_type(said)}, a step that nobody awaits; {mend}")
+            mend = (
+                "Write return await ..., and the type of what that gives"
+                if flow
+                else "An activity does its work itself; make what asks for steps a @workflow"
+            )
+            raise DefinitionError(f"{where}: the result is {name_type(said)}, a step that nobody awaits. {mend}")
         return said
     result = _find_awaited(said) if is_step else None
     if result is None or (result is Any and not typing.get_args(said)):

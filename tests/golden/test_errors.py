@@ -1,0 +1,627 @@
+"""What each mistake is told. `GOLDEN=write` writes the texts anew; read them as their reader would before you commit.
+
+Each case makes one mistake; `errors/<case>.txt` is what it raises.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from asyncio import Future, sleep
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Generic, TypeVar
+
+import msgspec
+import pytest
+
+import traction
+from traction import Activity, Retry, Step, Workflow, activity, all_of, done, each, fail, first_of, workflow
+from traction import errors as e
+from traction.codec import JSON
+from traction.definition import check_definition
+from traction.errors import NonDeterminismError
+from traction.interpret import Interpreter
+
+# Cases make mistakes that type checkers would see: they are written against this, which hides nothing from the reader.
+A: Any = Activity
+W: Any = Workflow
+T = TypeVar("T")
+
+GOLDEN = Path(__file__).parent / "errors"
+
+CASES: dict[str, Callable[[], Any]] = {}
+
+
+def case(make: Callable[[], Any]) -> Callable[[], Any]:
+    CASES[make.__name__] = make
+    return make
+
+
+class Connection: ...
+
+
+class Change(msgspec.Struct):
+    id: int
+    path: Path
+
+
+class Query(Activity[Connection, list[T]], Generic[T]):
+    key: T
+
+    def run(self, connection: Connection) -> list[T]:
+        return [self.key]
+
+
+@activity
+def fetch(number: int) -> int:
+    return number
+
+
+# Classes.
+
+
+@case
+def class_without_type_arguments() -> None:
+    class Fetch(A): ...
+
+
+@case
+def class_with_one_type_argument_of_two() -> None:
+    class Fetch(A[int]): ...
+
+
+@case
+def class_with_two_type_arguments_of_one() -> None:
+    class Book(W[int, str]): ...
+
+
+@case
+def class_with_a_string_that_names_nothing_yet() -> None:
+    class Fetch(A[None, "list[Page]"]):
+        def run(self) -> Any: ...
+
+
+@case
+def class_that_needs_a_value() -> None:
+    class Fetch(A[7, int]):
+        def run(self, connection: Connection) -> int: ...
+
+
+@case
+def class_of_an_open_base() -> None:
+    class Fetch(Query): ...  # type: ignore[type-arg]
+
+
+@case
+def base_used_as_a_definition() -> None:
+    check_definition(Query)
+
+
+@case
+def call_used_as_a_definition() -> None:
+    check_definition(fetch(7))
+
+
+@case
+def run_is_missing() -> None:
+    class Fetch(A[None, int]): ...
+
+
+@case
+def run_is_no_method() -> None:
+    class Fetch(A[None, int]):
+        run = 7
+
+
+@case
+def flow_is_missing() -> None:
+    class Book(W[int]): ...
+
+
+@case
+def run_takes_no_dependency() -> None:
+    class Fetch(A[Connection, int]):
+        def run(self) -> int: ...
+
+
+@case
+def run_takes_what_nobody_gives() -> None:
+    class Fetch(A[None, int]):
+        def run(self, number: int) -> int: ...
+
+
+@case
+def run_takes_another_dependency() -> None:
+    class Fetch(A[Connection, int]):
+        def run(self, connection: Change) -> int: ...
+
+
+@case
+def run_gives_another_type() -> None:
+    class Fetch(A[None, int]):
+        def run(self) -> str: ...
+
+
+@case
+def run_yields() -> None:
+    class Fetch(A[None, list[int]]):
+        def run(self) -> Iterator[int]:
+            yield 1
+
+
+@case
+def flow_takes_what_nobody_gives() -> None:
+    class Book(W[int]):
+        async def flow(self, number: int) -> int: ...
+
+
+@case
+def flow_gives_no_step() -> None:
+    class Book(W[int]):
+        def flow(self) -> int: ...
+
+
+@case
+def flow_gives_another_type() -> None:
+    class Book(W[int]):
+        async def flow(self) -> str: ...
+
+
+@case
+def field_that_cannot_be_written() -> None:
+    class Fetch(A[None, int]):
+        path: Path
+
+        def run(self) -> int: ...
+
+
+@case
+def field_within_which_something_cannot_be_written() -> None:
+    class Fetch(A[None, int]):
+        changes: dict[str, list[Change]]
+
+        def run(self) -> int: ...
+
+
+@case
+def field_whose_keys_cannot_be_written() -> None:
+    class Fetch(A[None, int]):
+        counts: dict[tuple[int, int], int]
+
+        def run(self) -> int: ...
+
+
+@case
+def field_of_a_union_that_cannot_be_told_apart() -> None:
+    class Fetch(A[None, int]):
+        changes: list[int] | set[int]
+
+        def run(self) -> int: ...
+
+
+@case
+def result_that_cannot_be_written() -> None:
+    class Fetch(A[None, Connection]):
+        def run(self) -> Connection: ...
+
+
+@case
+def field_of_the_name_of_a_method() -> None:
+    class Fetch(A[None, int]):
+        map: int
+
+        def run(self) -> int: ...
+
+
+@case
+def field_without_a_default_after_one_with() -> None:
+    class Fetch(A[None, int]):
+        number: int = 1
+        text: str
+
+        def run(self) -> int: ...
+
+
+@case
+def field_with_a_default_that_all_calls_would_share() -> None:
+    class Fetch(A[None, int]):
+        numbers: list[int] = [1]  # noqa: RUF012
+
+        def run(self) -> int: ...
+
+
+@case
+def field_that_names_nothing() -> None:
+    class Fetch(A[None, int]):
+        page: "Page"  # type: ignore[name-defined]  # noqa: F821, UP037
+
+        def run(self) -> int: ...
+
+    check_definition(Fetch)
+
+
+# Options.
+
+
+def make_activity(**options: Any) -> None:
+    class Fetch(A[None, int], **options):
+        def run(self) -> int: ...
+
+
+def make_workflow(**options: Any) -> None:
+    class Book(W[int], **options):
+        async def flow(self) -> int: ...
+
+
+@case
+def option_that_is_unknown() -> None:
+    make_activity(timeout=3)
+
+
+@case
+def name_with_a_slash() -> None:
+    make_activity(name="charge/card")
+
+
+@case
+def version_that_is_a_number() -> None:
+    make_workflow(version=2)
+
+
+@case
+def version_that_is_too_long() -> None:
+    make_workflow(version="1." * 40)
+
+
+@case
+def task_list_that_is_empty() -> None:
+    make_activity(task_list="")
+
+
+@case
+def span_that_is_negative() -> None:
+    make_activity(start_to_close=-1)
+
+
+@case
+def span_that_is_a_string() -> None:
+    make_activity(heartbeat="60")
+
+
+@case
+def span_that_is_too_long() -> None:
+    make_activity(schedule_to_close=1e12)
+
+
+@case
+def execution_without_an_end() -> None:
+    make_workflow(execution_start_to_close=None)
+
+
+@case
+def retry_that_is_a_number() -> None:
+    make_activity(retry=5)
+
+
+@case
+def priority_that_is_a_string() -> None:
+    make_activity(priority="high")
+
+
+@case
+def tags_that_are_a_string() -> None:
+    make_workflow(tags="billing")
+
+
+@case
+def child_policy_that_is_unknown() -> None:
+    make_workflow(child_policy="KILL")
+
+
+@case
+def lambda_role_that_is_no_string() -> None:
+    make_workflow(lambda_role=7)
+
+
+@case
+def description_that_is_too_long() -> None:
+    make_workflow(description="x" * 2_000)
+
+
+@case
+def retry_without_an_attempt() -> None:
+    Retry(attempts=0)
+
+
+@case
+def retry_with_attempts_of_another_type() -> None:
+    Retry(attempts="5")  # type: ignore[arg-type]
+
+
+@case
+def retry_with_a_negative_backoff() -> None:
+    Retry(backoff=-1)
+
+
+# Functions.
+
+
+@case
+def function_that_is_none() -> None:
+    activity("Fetch")  # type: ignore[call-overload]
+
+
+@case
+def function_with_a_parameter_without_a_type() -> None:
+    @activity
+    def fetch(number) -> int: ...  # type: ignore[no-untyped-def]
+
+
+@case
+def function_without_a_result() -> None:
+    @activity
+    def fetch(number: int): ...  # type: ignore[no-untyped-def]
+
+
+@case
+def function_with_stars() -> None:
+    @activity
+    def fetch(*numbers: int) -> int: ...
+
+
+@case
+def function_with_parameters_by_place_only() -> None:
+    @activity
+    def fetch(number: int, /) -> int: ...
+
+
+@case
+def function_that_names_nothing_yet() -> None:
+    @activity
+    def fetch(page: "Page") -> int: ...  # type: ignore[name-defined]  # noqa: F821, UP037
+
+
+@case
+def function_that_needs_and_takes_nothing() -> None:
+    @activity(needs=Connection)  # type: ignore[arg-type]
+    def fetch() -> int: ...
+
+
+@case
+def function_that_takes_another_dependency() -> None:
+    @activity(needs=Connection)  # type: ignore[arg-type]
+    def fetch(connection: Change, number: int) -> int: ...
+
+
+@case
+def activity_that_gives_a_step() -> None:
+    @activity
+    def fetch_twice() -> Step[int]: ...
+
+
+@case
+def async_workflow_that_gives_a_step() -> None:
+    @workflow
+    async def book() -> Step[int]: ...
+
+
+@case
+def workflow_that_gives_no_step() -> None:
+    @workflow  # type: ignore[arg-type]
+    def book() -> int: ...
+
+
+@case
+def workflow_that_gives_a_step_of_nothing_known() -> None:
+    @workflow
+    def book() -> Step: ...  # type: ignore[type-arg]
+
+
+# Steps.
+
+
+@case
+def all_of_something_else() -> None:
+    all_of([fetch(1), 2])  # type: ignore[list-item]
+
+
+@case
+def first_of_none() -> None:
+    first_of([])
+
+
+@case
+def each_at_most_none_at_a_time() -> None:
+    each(fetch, [1], limit=0)
+
+
+@case
+def named_like_a_branch() -> None:
+    fetch(1).named("2")
+
+
+@case
+def sleep_that_is_negative() -> None:
+    traction.sleep(-1)
+
+
+@case
+def sleep_until_a_naive_time() -> None:
+    traction.sleep_until(datetime(2030, 1, 1))  # noqa: DTZ001
+
+
+# Flows.
+
+
+def run_flow(flow: Callable[[], Any]) -> None:
+    Interpreter("seed", datetime(2030, 1, 1, tzinfo=UTC), lambda _: None, lambda _: None).start(flow)
+
+
+async def fetch_twice() -> int:
+    return await fetch(1) + await fetch(2)
+
+
+@case
+def flow_that_awaits_a_coroutine() -> None:
+    async def flow() -> int:
+        return await fetch_twice()
+
+    run_flow(flow)
+
+
+@case
+def flow_that_awaits_asyncio() -> None:
+    async def flow() -> None:
+        await sleep(0)
+
+    run_flow(flow)
+
+
+@case
+def flow_that_awaits_a_future() -> None:
+    future: Future[int] = Future(loop=SimpleNamespace(get_debug=lambda: False))  # type: ignore[arg-type]
+
+    async def flow() -> int:
+        return await future
+
+    run_flow(flow)
+
+
+@case
+def flow_that_returns_a_step() -> None:
+    async def flow() -> Step[int]:
+        return fetch(1)
+
+    run_flow(flow)
+
+
+@case
+def flow_that_gives_nothing() -> None:
+    def flow() -> None: ...
+
+    run_flow(flow)
+
+
+@case
+def flat_map_to_a_value() -> None:
+    run_flow(lambda: done(1).flat_map(lambda n: n + 1))  # type: ignore[arg-type,return-value]
+
+
+@case
+def recover_to_a_value() -> None:
+    run_flow(lambda: fail(ValueError()).recover(ValueError, lambda _: 0))  # type: ignore[arg-type,return-value]
+
+
+@case
+def history_of_other_code() -> None:
+    raise NonDeterminismError(
+        "BookTrip 3",
+        step="2.0.charge_card-1",
+        event_id=9,
+        expected="ScheduleActivityTask charge_card 2",
+        actual="ScheduleActivityTask reserve_hotel 1",
+    )
+
+
+# Payloads.
+
+
+@case
+def input_of_another_type() -> None:
+    JSON.decode('{"number":"7"}', fetch, "the input of fetch 1")
+
+
+@case
+def input_without_a_new_field() -> None:
+    JSON.decode("{}", fetch, "the input of fetch 1")
+
+
+@case
+def result_that_is_not_json() -> None:
+    JSON.decode("<html>", int, "the result of fetch-1")
+
+
+@case
+def result_that_is_absent() -> None:
+    JSON.decode(None, int, "the result of fetch-1")
+
+
+@case
+def payload_that_json_cannot_say() -> None:
+    JSON.encode({"path": Path("/etc/hosts")})
+
+
+@case
+def payload_with_a_number_that_json_does_not_have() -> None:
+    JSON.encode([1.0, float("nan")])
+
+
+@case
+def payload_that_is_too_long() -> None:
+    JSON.encode(["x" * 40_000])
+
+
+# What reaches flows and callers.
+
+
+def raise_it(error: BaseException) -> Callable[[], Any]:
+    def make() -> None:
+        raise error
+
+    return make
+
+
+CASES |= {
+    "step_failed_in_activity": raise_it(
+        e.ActivityFailed("2.0.charge_card-1", type="ValueError", message="card 17 has expired", traceback="...")
+    ),
+    "step_timed_out": raise_it(e.ActivityTimedOut("charge_card-1", timeout_type="START_TO_CLOSE")),
+    "step_canceled_by_its_worker": raise_it(e.ActivityCanceled("charge_card-1")),
+    "step_failed_in_child": raise_it(
+        e.ChildFailed("BookTrip-1", status="FAILED", type="ValueError", message="no room")
+    ),
+    "step_terminated_in_child": raise_it(e.ChildFailed("BookTrip-1", status="TERMINATED")),
+    "step_refused": raise_it(
+        e.DecisionFailed("charge_card-1", decision="ScheduleActivityTask", cause="ACTIVITY_TYPE_DOES_NOT_EXIST")
+    ),
+    "execution_failed": raise_it(e.WorkflowFailed("trip-8841", type="ValueError", message="no room")),
+    "execution_timed_out": raise_it(e.WorkflowTimedOut("trip-8841")),
+    "execution_canceled": raise_it(e.WorkflowCanceled("trip-8841")),
+    "execution_terminated": raise_it(
+        e.WorkflowTerminated("trip-8841", cause="OPERATOR_INITIATED", reason="wrong customer")
+    ),
+}
+
+
+def tell(make: Callable[[], Any]) -> str:
+    try:
+        make()
+    except Exception as error:
+        kind = type(error)
+        name = kind.__name__
+        return f"{name}: {error}\n"
+    return "nothing was raised\n"
+
+
+def normalize(text: str) -> str:
+    """Leave out what depends on the machine, and on where in this file a case stands."""
+    text = re.sub(r"[^\s(]*test_errors[.]py, line \d+", "app.py, line N", text)
+    text = text.replace(f"{__name__}.", "app.").replace(__name__, "app")
+    return re.sub(r"\w+[.]<locals>[.]", "", text).replace("PosixPath", "Path").replace("WindowsPath", "Path")
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
+def test_a_mistake_is_told_in_these_words(name: str) -> None:
+    told = normalize(tell(CASES[name]))
+    path = GOLDEN / f"{name}.txt"
+    if os.environ.get("GOLDEN") == "write":
+        path.write_text(told, encoding="utf-8")
+    assert told == path.read_text(encoding="utf-8")
+
+
+def test_every_golden_text_has_its_case() -> None:
+    assert {path.stem for path in GOLDEN.iterdir()} == set(CASES)
