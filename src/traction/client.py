@@ -304,6 +304,14 @@ class WorkerSystem:
         for workflow in workflows:
             self._host(workflow)
             lists.setdefault(task_list or workflow.spec.task_list.name, []).append(workflow)  # type: ignore[attr-defined]
+
+        def meet(definition: type) -> None:
+            # A task of a type that the service does not know is refused for good. So that workers may be started in any
+            # order, on any machine, the type is there before its first task is asked for.
+            self._register(definition)
+            if met is not None:
+                met(definition)
+
         for name, hosted in lists.items():
             worker = WorkflowWorker(
                 self.backend,
@@ -312,7 +320,7 @@ class WorkerSystem:
                 identity=self.identity,
                 codec=self._codec,
                 cache=self._cache,
-                met=met,
+                met=meet,
                 report=report,
             )
             for _ in range(instances):

@@ -148,7 +148,8 @@ def read_timeline(events: Iterable[e.Event], *, until: datetime | None = None) -
         elif type(event) in _REFUSALS and known is None:
             _place(root, _refuse(event, _REFUSALS[type(event)]))
         elif isinstance(event, _MOMENTS):
-            moment = Known(getattr(event, "signal_name", None) or getattr(event, "marker_name", "cancel"), event)
+            name = str(getattr(event, "signal_name", None) or getattr(event, "marker_name", "cancel"))
+            moment = Known(name, event)
             moment.closed = event
             key = f"{event.event_id}"
             root.within[key] = node = _Node(moment.id, moment.id, _KINDS[type(event)])
@@ -317,8 +318,8 @@ def _tell(closing: Any) -> str:
         return _shorten(f"{said.type.rpartition('.')[2]}: {said.message}" if said.message else said.type)
     if hasattr(closing, "result"):
         return "" if closing.result in (None, "null") else _shorten(closing.result)
-    if (said := getattr(closing, "input", None)) is not None:
-        return _shorten(said)
+    if (given := getattr(closing, "input", None)) is not None:
+        return _shorten(given)
     return _shorten(getattr(closing, "details", None) or "")
 
 

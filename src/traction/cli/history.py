@@ -1,0 +1,53 @@
+"""`traction history`: show the tree of steps of one execution with bars of time, or its events."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Annotated
+
+import msgspec
+import typer
+
+from traction import events as e
+from traction.cli import screen
+from traction.cli.executions import find_execution, opened
+from traction.cli.words import Id, Json, RunId, Url
+from traction.timeline import read_timeline
+
+
+def add_to(app: typer.Typer, _: Sequence[str]) -> None:
+    """Add the command."""
+    app.command("history")(show_history)
+
+
+def show_history(
+    context: typer.Context,
+    workflow_id: Id,
+    run_id: RunId = None,
+    events: Annotated[bool, typer.Option("--events", help="Show every event instead of the steps.")] = False,
+    url: Url = "local:",
+    json: Json = False,
+) -> None:
+    """Show the steps of one execution with bars of time, or its events."""
+    with opened(url, context) as backend:
+        history = backend.get_history(find_execution(backend, workflow_id, run_id))
+        now = backend.now()
+    if events and json:
+        screen.show_json(history)
+    elif events:
+        for line in _tell_events(history):
+            typer.echo(line)
+    elif json:
+        screen.show_json(read_timeline(history, until=now))
+    else:
+        screen.show_timeline(read_timeline(history, until=now), sys.stdout)
+
+
+def _tell_events(history: Sequence[e.Event]) -> Iterable[str]:
+    began = history[0].event_timestamp
+    for event in history:
+        facts = msgspec.to_builtins(event)
+        told = {name: fact for name, fact in facts.items() if name not in ("eventId", "eventType", "eventTimestamp")}
+        span = (event.event_timestamp - began).total_seconds()
+        yield f"{event.event_id:>5}  {span:>10.3f} s  {type(event).__name__:<36} {msgspec.json.encode(told).decode()}"

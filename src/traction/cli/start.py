@@ -1,0 +1,43 @@
+"""`traction start`: start a workflow, and leave the work to workers that run elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import pluggy
+import typer
+
+from traction.cli import calls, screen
+from traction.cli.words import Json, Target, Url
+from traction.client import WorkerSystem
+
+
+def add_to(app: typer.Typer, argv: Sequence[str]) -> None:
+    """Add the command, with options for the fields of the workflow that the arguments name."""
+    target = calls.find_target(argv, "start")
+    workflow = None if target is None else calls.load_workflow(target)
+    app.command("start")(calls.with_fields(start, workflow))
+
+
+def start(
+    context: typer.Context,
+    target: Target,
+    workflow_id: Annotated[str | None, typer.Option(help="The id to start it under.")] = None,
+    url: Url = "local:",
+    json: Json = False,
+    *,
+    said: dict[str, Any],
+) -> None:
+    """Start a workflow, or find its execution that is open: print its id, and do no work.
+
+    The fields of the workflow are options: see them with `traction start MODULE:WORKFLOW --help`.
+    """
+    call = calls.make_call(calls.load_workflow(target), said)
+    with WorkerSystem(url, plugins=context.find_object(pluggy.PluginManager)) as system:
+        handle = system.run(call, workflow_id=workflow_id)
+    if json:
+        screen.show_json(handle.execution)
+    else:
+        screen.tell(f"Started run {handle.run_id}. Workers go on with it: traction worker {target}")
+        screen.show_result(handle.workflow_id)

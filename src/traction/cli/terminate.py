@@ -1,0 +1,33 @@
+"""`traction terminate`: close an execution at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from traction import operations as o
+from traction.cli import screen
+from traction.cli.executions import opened
+from traction.cli.words import Id, RunId, Url
+
+
+def add_to(app: typer.Typer, _: Sequence[str]) -> None:
+    """Add the command."""
+    app.command("terminate")(terminate)
+
+
+def terminate(
+    context: typer.Context,
+    workflow_id: Id,
+    run_id: RunId = None,
+    reason: Annotated[str | None, typer.Option(help="Why; kept in the history.")] = None,
+    url: Url = "local:",
+) -> None:
+    """Close an open execution at once: its flow is told nothing, its children according to their policy."""
+    with opened(url, context) as backend:
+        backend.call(
+            o.TerminateWorkflowExecution(domain=backend.domain, workflow_id=workflow_id, run_id=run_id, reason=reason)
+        )
+    screen.tell(f"Terminated {workflow_id}")

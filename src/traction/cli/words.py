@@ -1,0 +1,23 @@
+"""Name the options and arguments that several commands share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+Url = Annotated[str, typer.Option("--url", envvar="TRACTION_URL", help="The backend, such as local: or swf://domain.")]
+Json = Annotated[bool, typer.Option("--json", help="Print for machines.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show what workers log.")]
+Provide = Annotated[
+    list[str] | None,
+    typer.Option(metavar="ACTIVITY=MODULE:FACTORY", help="What an activity needs; may be given more than once."),
+]
+Target = Annotated[
+    str, typer.Argument(metavar="MODULE:WORKFLOW", help="A workflow; its module is looked for here too.")
+]
+Id = Annotated[str, typer.Argument(metavar="WORKFLOW_ID", help="The id under which the execution was started.")]
+RunId = Annotated[
+    str | None,
+    typer.Option(help="Which run; the open one, or else the last, unless given."),
+]

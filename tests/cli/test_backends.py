@@ -1,0 +1,196 @@
+"""The commands that look at executions and work on them, on a backend that lasts from one command to the next."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pluggy
+import pytest
+
+from tests.cli.orders import Book, Keep, Write
+from traction import operations as o
+from traction.backend import POLL_WAIT_MAX, Backend
+from traction.cli import main
+from traction.client import WorkerSystem
+from traction.hookspecs import hookimpl
+from traction.names import WorkflowExecution
+from traction.plugins import load_plugins
+from traction_local.backend import LocalBackend
+from traction_local.plugin import open_local
+
+HERE = "tests.cli.orders"
+LOOK = timedelta(milliseconds=20)
+
+
+class View(Backend):
+    """A connection to a backend that others use too: closing it closes nothing but itself."""
+
+    def __init__(self, shared: LocalBackend) -> None:
+        self.url, self.domain, self.limits = "kept:", shared.domain, shared.limits
+        self._shared = shared
+        self._closed = threading.Event()
+
+    def call(self, request: o.Request[Any], wait: timedelta | None = None) -> Any:
+        deadline = time.monotonic() + (POLL_WAIT_MAX if wait is None else wait).total_seconds()
+        while True:
+            answer = self._shared.call(request, LOOK)
+            if getattr(answer, "task_token", True) or self._closed.is_set() or time.monotonic() >= deadline:
+                return answer
+
+    def now(self) -> Any:
+        return self._shared.now()
+
+    def wait_until_closed(self, execution: WorkflowExecution, wait: timedelta) -> bool:
+        return self._shared.wait_until_closed(execution, wait)
+
+    def close(self) -> None:
+        self._closed.set()
+
+
+class Kept:
+    """A plugin whose `kept:` is one backend for as long as the plugin lives."""
+
+    def __init__(self) -> None:
+        self.shared = open_local()
+
+    @hookimpl
+    def traction_backend(self, url: str) -> Backend | None:
+        return View(self.shared) if url == "kept:" else None
+
+    @hookimpl
+    def traction_schemes(self) -> list[str]:
+        return ["kept:"]
+
+
+@pytest.fixture
+def plugins() -> Iterator[pluggy.PluginManager]:
+    kept = Kept()
+    yield load_plugins(kept)
+    kept.shared.close()
+
+
+class Command:
+    """Runs commands on `kept:`, and gives what they print."""
+
+    def __init__(self, plugins: pluggy.PluginManager, capsys: pytest.CaptureFixture[str]) -> None:
+        self.plugins, self.capsys = plugins, capsys
+        self.err = ""
+
+    def __call__(self, *argv: str, code: int = 0) -> str:
+        with pytest.raises(SystemExit) as left:
+            main([*argv, "--url", "kept:"], self.plugins)
+        out, self.err = self.capsys.readouterr()
+        assert (left.value.code or 0) == code, self.err
+        return out
+
+
+@pytest.fixture
+def traction(plugins: pluggy.PluginManager, capsys: pytest.CaptureFixture[str]) -> Command:
+    return Command(plugins, capsys)
+
+
+def test_start_gives_the_id_and_does_no_work(traction: Command) -> None:
+    id = traction("start", f"{HERE}:buy", "--amount", "7").strip()
+    assert json.loads(traction("list", "--json"))[0]["execution"]["workflowId"] == id
+    assert "open activities   0" in traction("describe", id)
+
+
+def test_starting_the_same_work_twice_finds_the_execution_that_is_open(traction: Command) -> None:
+    argv = ["start", f"{HERE}:buy", "--amount", "7", "--json"]
+    assert json.loads(traction(*argv)) == json.loads(traction(*argv))
+
+
+def test_list_shows_one_line_for_each_execution(traction: Command) -> None:
+    traction("start", f"{HERE}:buy", "--amount", "1", "--workflow-id", "one")
+    traction("start", f"{HERE}:wait_long", "--workflow-id", "two")
+    lines = traction("list").splitlines()
+    assert sorted(line.split()[2:6] for line in lines) == [
+        ["OPEN", "buy", "1", "one"],
+        ["OPEN", "wait_long", "1", "two"],
+    ]
+    assert len(traction("list", "--count", "1").splitlines()) == 1
+    assert traction("list", "--closed") == ""
+    assert traction.err == "No closed executions in kept:\n"
+
+
+def test_terminate_closes_an_execution_and_keeps_the_reason(traction: Command) -> None:
+    traction("start", f"{HERE}:buy", "--amount", "1", "--workflow-id", "one")
+    traction("terminate", "one", "--reason", "a mistake")
+    assert traction("history", "one").startswith("buy 1  TERMINATED  ")
+    assert "a mistake" in traction("history", "one")
+    assert "status            TERMINATED" in traction("describe", "one")
+    traction("terminate", "one", code=1)
+
+
+def test_cancel_asks_an_execution_to_cancel(traction: Command) -> None:
+    traction("start", f"{HERE}:wait_long", "--workflow-id", "one")
+    traction("cancel", "one")
+    assert "cancel requested  yes" in traction("describe", "one")
+    assert "CANCEL_REQUESTED" in traction("list")
+
+
+def test_an_id_that_nobody_started_leaves_with_1(traction: Command) -> None:
+    for command in ("describe", "history", "cancel", "terminate"):
+        traction(command, "nobody", code=1)
+        assert "nobody" in traction.err
+
+
+def test_the_events_of_a_history_are_told_one_by_one(traction: Command) -> None:
+    traction("start", f"{HERE}:buy", "--amount", "1", "--workflow-id", "one")
+    told = traction("history", "one", "--events").splitlines()
+    assert [line.split()[3] for line in told] == ["WorkflowExecutionStarted", "DecisionTaskScheduled"]
+    events = json.loads(traction("history", "one", "--events", "--json"))
+    assert [event["eventId"] for event in events] == [1, 2]
+    assert json.loads(traction("history", "one", "--json"))["status"] == "OPEN"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_worker_works_until_a_signal_and_ends_well(
+    traction: Command, plugins: pluggy.PluginManager, number: signal.Signals
+) -> None:
+    traction("start", f"{HERE}:Keep", "--line", "a", "--workflow-id", "one")
+    with WorkerSystem("kept:", plugins=plugins) as system:
+        (info,) = system.backend.call(
+            o.ListOpenWorkflowExecutions(
+                domain=system.backend.domain,
+                start_time_filter=o.ExecutionTimeFilter(oldest_date=system.backend.now() - timedelta(days=1)),
+            )
+        ).execution_infos
+        results: list[object] = []
+
+        def stop_after_the_result() -> None:
+            try:
+                results.append(system.find(info.execution).result(30))
+            finally:
+                os.kill(os.getpid(), number)
+
+        watcher = threading.Thread(target=stop_after_the_result)
+        # The handlers are in place before the work begins, and the result comes from these workers alone.
+        watcher.start()
+        argv = ["worker", f"{HERE}:Keep", f"{HERE}:Write", "--provide", f"Write={HERE}:open_book"]
+        traction(*argv)
+        watcher.join()
+    assert results == ["ledger: a"]
+    assert "Stopping" in traction.err
+
+
+def test_a_flow_may_ask_for_an_activity_before_the_first_worker_that_has_it(plugins: pluggy.PluginManager) -> None:
+    with WorkerSystem("kept:", plugins=plugins) as deciding, WorkerSystem("kept:", plugins=plugins) as working:
+        handle = deciding.run(Keep("a"))
+        deciding.start_workflow_worker(Keep)
+        with pytest.raises(TimeoutError):
+            handle.result(0.1)
+        working.start_activity_worker(Write, Book("ledger"))
+        assert handle.result(30) == "ledger: a"
+
+
+def test_a_worker_without_what_its_activity_needs_leaves_with_2(traction: Command) -> None:
+    traction("worker", f"{HERE}:Write", code=2)
+    assert "Write needs Book" in traction.err

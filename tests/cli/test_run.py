@@ -1,0 +1,237 @@
+"""`traction run` makes a call of the words it is given, runs it, and says how it went."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from traction.cli import main, make_app
+
+HERE = "tests.cli.orders"
+ORDERS = Path(__file__).with_name("orders.py")
+
+
+def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
+    """Give the exit code, what is printed, and what is told on the way."""
+    with pytest.raises(SystemExit) as left:
+        main(argv)
+    out, err = capsys.readouterr()
+    return int(left.value.code or 0), out, err
+
+
+def order(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:
+    code, out, err = run(capsys, "run", f"{HERE}:Order", *words)
+    assert code == 0, err
+    said: dict[str, Any] = json.loads(out)
+    return said
+
+
+def test_fields_are_options_and_those_left_out_have_their_defaults(capsys: pytest.CaptureFixture[str]) -> None:
+    assert order(capsys, "--number", "7", "--gift") == {
+        "number": 7,
+        "gift": True,
+        "size": "small",
+        "due": None,
+        "address": {"city": "Bern", "zip": 0},
+        "notes": [],
+        "url": "",
+        "half_price": False,
+    }
+
+
+def test_words_are_read_as_the_types_of_their_fields(capsys: pytest.CaptureFixture[str]) -> None:
+    said = order(
+        capsys,
+        *("--number=7", "--no-gift", "--size", "large", "--due", "2030-01-02", "--half-price"),
+        *("--address", '{"city":"Ulm","zip":89073}', "--notes", '["a","b"]', "--input-url", "x:"),
+    )
+    assert (said["gift"], said["size"], said["due"], said["half_price"]) == (False, "large", "2030-01-02", True)
+    assert (said["address"], said["notes"], said["url"]) == ({"city": "Ulm", "zip": 89073}, ["a", "b"], "x:")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--gift"], "Missing option '--number'"),
+        (["--number", "7"], "Missing option '--gift'"),
+        (["--number", "seven", "--gift"], "--number: Expected `int`, got `str`"),
+        (["--number", "0", "--gift"], "--number: Expected `int` >= 1"),
+        (["--number", "7", "--gift", "--size", "huge"], "--size: Invalid enum value 'huge'"),
+        (["--number", "7", "--gift", "--notes", "a"], "--notes: it is read as JSON (list[str])"),
+        (["--number", "7", "--gift", "--notes", "[1]"], "--notes: Expected `str`, got `int`"),
+        (["--number", "7", "--gift", "--colour", "red"], "No such option"),
+    ],
+)
+def test_words_that_are_no_input_leave_with_2(capsys: pytest.CaptureFixture[str], words: list[str], says: str) -> None:
+    code, out, err = run(capsys, "run", f"{HERE}:Order", *words)
+    assert (code, out) == (2, "")
+    assert says in " ".join(err.split())
+
+
+def test_help_shows_the_fields_with_their_types_and_defaults() -> None:
+    argv = ["run", f"{HERE}:Order", "--help"]
+    shown = CliRunner().invoke(make_app(argv), argv, env={"COLUMNS": "200"}).output
+    text = " ".join(shown.split())
+    for said in (
+        "--number INTEGER Input of Order: int [required]",
+        "--gift / --no-gift Input of Order [required]",
+        "--size small|large Input of Order: Size [default: small]",
+        "--due DATE Input of Order: datetime.date | None [default: none]",
+        '--address JSON Input of Order: Address, as JSON [default: {"city":"Bern","zip":0}]',
+        "--notes JSON Input of Order: list[str], as JSON [default: []]",
+        '--input-url TEXT Input of Order: str [default: ""]',
+        "--half-price / --no-half-price Input of Order [default: no]",
+    ):
+        assert said in text
+
+
+def test_a_result_is_printed_alone_and_the_timeline_beside_it(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "run", f"{HERE}:buy", "--amount", "7")
+    assert (code, out) == (0, "paid 7\n")
+    assert "buy 1  COMPLETED" in err
+    assert "✓ pay-1" in err
+
+
+def test_a_workflow_that_fails_leaves_with_1_and_says_why(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "run", f"{HERE}:buy", "--amount", "700")
+    assert (code, out) == (1, "")
+    assert "✗ pay-1" in err
+    assert "pay-1 failed: ValueError: the card is declined" in err.splitlines()[-1]
+
+
+def test_a_workflow_that_takes_too_long_leaves_with_1(capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = run(capsys, "run", f"{HERE}:wait_long", "--timeout", "0.05")
+    assert code == 1
+    assert "is still open after" in err
+
+
+def test_json_tells_the_result_and_the_timeline(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "run", f"{HERE}:buy", "--amount", "7", "--json")
+    said = json.loads(out)
+    assert (code, err, said["result"], said["timeline"]["status"]) == (0, "", "paid 7", "COMPLETED")
+    assert said["timeline"]["rows"][0]["id"] == "pay-1"
+
+
+def test_json_tells_a_failure_too(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "run", f"{HERE}:buy", "--amount", "700", "--json")
+    said = json.loads(out)
+    assert (code, said["error"]["kind"], said["timeline"]["status"]) == (1, "WorkflowFailed", "FAILED")
+
+
+@pytest.mark.parametrize(
+    ("factory", "result"), [("open_book", "ledger: a\n"), ("lend_book", "lent: a\n")], ids=["function", "context"]
+)
+def test_an_activity_is_given_what_it_needs(capsys: pytest.CaptureFixture[str], factory: str, result: str) -> None:
+    provide = f"Write={HERE}:{factory}"
+    assert run(capsys, "run", f"{HERE}:Keep", "--line", "a", "--provide", provide)[:2] == (0, result)
+
+
+@pytest.mark.parametrize(
+    ("provide", "says"),
+    [
+        ([], "Write needs Book, and nobody provides it"),
+        (["--provide", "Write"], "write --provide Activity=module:factory"),
+        (["--provide", f"Wrote={HERE}:open_book"], "there is no one activity 'Wrote'"),
+        (["--provide", f"Write={HERE}:shut_book"], "has no 'shut_book'"),
+        (["--provide", f"Write={HERE}:lose_book"], "failed: OSError: it is lost"),
+    ],
+)
+def test_what_is_not_provided_leaves_with_2(capsys: pytest.CaptureFixture[str], provide: list[str], says: str) -> None:
+    code, _, err = run(capsys, "run", f"{HERE}:Keep", "--line", "a", *provide)
+    assert code == 2
+    assert says in err
+
+
+@pytest.mark.parametrize(
+    ("target", "says"),
+    [
+        ("nowhere:Flow", "there is no module 'nowhere'"),
+        (f"{HERE}:Nothing", f"has no 'Nothing'; its workflows are {HERE}:Order, {HERE}:buy"),
+        (f"{HERE}:pay", "and not a workflow"),
+        ("nowhere.py:Flow", "there is no file 'nowhere.py'"),
+    ],
+)
+def test_a_workflow_that_is_not_there_leaves_with_2(capsys: pytest.CaptureFixture[str], target: str, says: str) -> None:
+    code, _, err = run(capsys, "run", target)
+    assert code == 2
+    assert says in err
+
+
+def test_a_backend_that_nobody_opens_leaves_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = run(capsys, "run", f"{HERE}:buy", "--amount", "1", "--url", "nope:")
+    assert code == 2
+    assert "no installed backend opens 'nope:'" in err
+
+
+# The real command, in a process of its own.
+
+
+def call_command(*argv: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "TRACTION_URL")}
+    command = [sys.executable, "-m", "traction", *argv]
+    return subprocess.run(command, cwd=cwd, env=clean | env, capture_output=True, text=True, timeout=60)
+
+
+def test_the_command_finds_modules_in_the_current_directory(tmp_path: Path) -> None:
+    shutil.copy(ORDERS, tmp_path / "shop.py")
+    done = call_command("run", "shop:buy", "--amount", "7", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "paid 7\n")
+    assert "✓ pay-1" in done.stderr
+
+
+def test_the_command_takes_a_file_too(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    shutil.copy(ORDERS, tmp_path / "there" / "shop.py")
+    assert call_command("run", "there/shop.py:buy", "--amount", "7", cwd=tmp_path).stdout == "paid 7\n"
+
+
+def test_a_terminal_without_unicode_is_written_to_in_ascii(tmp_path: Path) -> None:
+    shutil.copy(ORDERS, tmp_path / "shop.py")
+    done = call_command("run", "shop:buy", "--amount", "7", cwd=tmp_path, PYTHONIOENCODING="ascii")
+    assert done.returncode == 0
+    assert "+ pay-1" in done.stderr
+
+
+def test_a_module_that_fails_when_imported_is_told_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text("x = 1\nx / 0\n")
+    done = call_command("run", "broken:flow", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "broken cannot be imported: ZeroDivisionError: division by zero" in done.stderr
+    assert "broken.py, line 2)" in done.stderr
+
+
+def test_without_the_extra_the_command_says_what_to_install(tmp_path: Path) -> None:
+    (tmp_path / "typer.py").write_text("raise ModuleNotFoundError('No module named typer', name='typer')")
+    done = call_command("run", "shop:buy", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == (
+        'traction: the command line needs typer, which is not installed. Install: pip install "traction[cli]"\n'
+    )
+
+
+def test_progress_is_drawn_on_a_terminal(tmp_path: Path) -> None:
+    pty = pytest.importorskip("pty")
+    shutil.copy(ORDERS, tmp_path / "shop.py")
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "traction", "run", "shop:wait_long", "--timeout", "0.5"]
+    with subprocess.Popen(command, cwd=tmp_path, stdin=theirs, stdout=theirs, stderr=theirs) as running:
+        os.close(theirs)
+        shown = b""
+        # A terminal whose last writer has gone says so by an error (Linux) or by an empty read.
+        try:
+            while more := os.read(ours, 65536):
+                shown += more
+        except OSError:
+            pass
+        assert running.wait(timeout=60) == 1
+    os.close(ours)
+    assert shown.count(b"sleep-1") > 1
+    assert b"\x1b[" in shown
