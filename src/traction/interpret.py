@@ -242,7 +242,7 @@ class Interpreter:
                 except StopIteration as stop:
                     frames.pop()
                     mode, given = VALUE, stop.value
-                    if isinstance(given, Step):
+                    if isinstance(given, _AWAITABLE):
                         raise _explain_result(frame, given) from None
                     continue
                 except BaseException as error:
@@ -331,6 +331,11 @@ class Interpreter:
         fiber.alive = False
         join = fiber.join
         if join is None:
+            if isinstance(given, _AWAITABLE):
+                raise FlowError(
+                    f"the flow gives {_name_thing(given)}, a step that nobody asks for. The result of a flow is a "
+                    "value (Traction); where a function gives a step, write flat_map and not map"
+                )
             self.outcome = (mode, given)
             return
         del join.running[fiber.index]
@@ -397,12 +402,26 @@ def _drop_unstarted(join: Join) -> list[Fiber]:
 
 
 _WRAPPERS = frozenset({Map, FlatMap, Recover})
+_AWAITABLE = (Step, CoroutineType)
+
+# What Python and asyncio say of an await that reaches neither a step nor an event loop.
+_FOREIGN_AWAITS = ("can't be used in 'await' expression", "can't be awaited", "no running event loop")
 
 
 def _judge(error: BaseException) -> BaseException:
     """Let pass what is the flow's own failure; raise what its author or an operator must mend."""
     if isinstance(error, (FlowError, DefinitionError, PayloadError)) or not isinstance(error, (Exception, Cancelled)):
         raise error
+    if type(error) in (TypeError, RuntimeError) and any(text in str(error) for text in _FOREIGN_AWAITS):
+        # The first frame is ours; the next is the flow's, whatever it called.
+        trace = error.__traceback__
+        assert trace is not None
+        trace = trace.tb_next or trace
+        code = trace.tb_frame.f_code
+        raise FlowError(
+            f"{code.co_qualname} awaits what is no step ({code.co_filename}, line {trace.tb_lineno}): {error}. "
+            f"{_AWAIT_STEPS}"
+        ) from error
     return error
 
 
@@ -412,15 +431,23 @@ def _explain_await(coroutine: Any, given: Any) -> FlowError:
     awaited = inner if isinstance(given, Step) or hasattr(inner, "__qualname__") else given
     return FlowError(
         f"{coroutine.__qualname__} awaits {_name_thing(awaited)}, which is no step ({frame.f_code.co_filename}, "
-        f"line {frame.f_lineno}). A flow awaits steps only, because it is run again from its history (Traction). Put "
-        "@step over a helper flow; wait with traction.sleep; do any other work in an activity"
+        f"line {frame.f_lineno}). {_AWAIT_STEPS}"
     )
 
 
+_AWAIT_STEPS = (
+    "A flow awaits steps only, because it is run again from its history (Traction). Put @step over a helper flow; wait "
+    "with traction.sleep; do any other work in an activity"
+)
+
+
 def _explain_result(coroutine: Any, given: Any) -> FlowError:
-    code = coroutine.cr_code
+    code, what = coroutine.cr_code, f"{given!r:.100}"
+    if isinstance(given, CoroutineType):
+        what = _name_thing(given)
+        given.close()
     return FlowError(
-        f"{coroutine.__qualname__} returns {given!r:.100}, a step that nobody awaits ({code.co_filename}, "
+        f"{coroutine.__qualname__} returns {what}, a step that nobody awaits ({code.co_filename}, "
         f"line {code.co_firstlineno}). The result of an async flow is a value (Traction); write return await ..."
     )
 
