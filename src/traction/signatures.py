@@ -77,12 +77,17 @@ def read_arguments(cls: Any, where: str, arguments: tuple[Any, ...]) -> tuple[An
         ) from error
 
 
-def check_run(cls: Any, where: str, needs: Any, result: Any) -> None:
-    """Check that `run` is there, takes what it will be given, and gives what the class says."""
-    if not callable(needs) and typing.get_origin(needs) is None and needs is not None:
+def check_needs(where: str, needs: Any) -> None:
+    """Check that what is needed is a type."""
+    if needs is not None and not callable(needs) and typing.get_origin(needs) is None:
         raise DefinitionError(
             f"{where}: it needs {needs!r:.100}, and that is no type. Name the type here; a worker provides the value"
         )
+
+
+def check_run(cls: Any, where: str, needs: Any, result: Any) -> None:
+    """Check that `run` is there, takes what it will be given, and gives what the class says."""
+    check_needs(where, needs)
     write = "run(self)" if needs is None else f"run(self, dependency: {name_type(needs)})"
     method = _find_method(cls, where, "run", f"def {write} -> {name_type(result)}")
     because = "needs nothing" if needs is None else f"needs {name_type(needs)}"
@@ -244,6 +249,7 @@ def read_function(f: Any, needs: Any, *, flow: bool) -> Signature:
             f"{where}: an annotation does not resolve: {error}. The types of a function are read when it is defined: "
             "define or import them above it, at the level of the module"
         ) from error
+    check_needs(where, needs)
     skip = 0 if needs is None else 1
     if code.co_argcount < skip:
         raise DefinitionError(
