@@ -3,11 +3,11 @@
 Takes requests from any thread; gives the service's answers. Holds the lock, the polls that wait, and the thread that
 calls the service when an alarm is due. Decides nothing: `service` does.
 
-Theory of operation. One lock covers the service. A poll that finds nothing leaves a *waiter*, its request and a lock
-of its own, and sleeps on that. Whoever brings the task, a responder or the alarm thread, makes the waiter's poll for
-it while it still holds the service's lock, puts the answer into the waiter, and wakes it: one task wakes one thread,
-once. A waiter whose time is up takes itself off the list, and if a task was assigned in between, that is its answer:
-so none is lost.
+Theory of operation. One lock covers the service. A poll that finds nothing leaves a *waiter*, its request and a way to
+wake whoever asked: a thread sleeps on a lock of its own, a server has a loop to call. Whoever brings the task, a
+responder or the alarm thread, makes the waiter's poll for it while it still holds the service's lock, puts the answer
+into the waiter, and wakes it: one task wakes one poll, once. A waiter whose time is up is withdrawn from the list, and
+if a task was assigned in between, that is its answer: so none is lost.
 """
 
 from __future__ import annotations
@@ -39,17 +39,24 @@ LOOK = timedelta(seconds=30)
 _KINDS: dict[type, Any] = {o.PollForDecisionTask: "decision", o.PollForActivityTask: "activity"}
 
 
-class _Waiter:
-    """A poll that waits: its request, the answer or fault once there is one, and the lock that its thread sleeps on."""
+class Waiter:
+    """A poll that waits: its request, the answer or fault once there is one, and what then wakes whoever asked."""
 
-    __slots__ = ("answer", "fault", "request", "woken")
+    __slots__ = ("answer", "empty", "fault", "queue", "request", "wake")
 
-    def __init__(self, request: Any) -> None:
+    def __init__(self, request: Any, empty: Any, queue: deque[Waiter], wake: Callable[[], None]) -> None:
         self.request = request
+        self.empty = empty
+        self.queue = queue
+        self.wake = wake
         self.answer: Any = None
         self.fault: ServiceFault | None = None
-        self.woken = threading.Lock()
-        self.woken.acquire()
+
+    def get_answer(self) -> Any:
+        """Give the task, or the empty answer if none came; or raise SWF's fault."""
+        if self.fault is not None:
+            raise self.fault
+        return self.empty if self.answer is None else self.answer
 
 
 class LocalBackend(Backend):
@@ -63,14 +70,26 @@ class LocalBackend(Backend):
         domain: str = DOMAIN,
         limits: Limits | None = None,
         clock: Callable[[], datetime] = system_now,
+        pace: float = 1.0,
     ) -> None:
+        """Begin to answer for a service.
+
+        Args:
+            service: What decides. Nobody else may call it.
+            url: What this was opened by.
+            domain: The domain of its requests.
+            limits: The quotas that it tells.
+            clock: What tells the time.
+            pace: How many seconds of that clock pass in one; 0 if it only moves when somebody moves it.
+        """
         self.url = url
         self.domain = domain
         self.limits = limits or Limits()
         self._service = service
         self._clock = clock
+        self._pace = pace
         self._lock = threading.Lock()
-        self._waiters: dict[Ready, deque[_Waiter]] = {}
+        self._waiters: dict[Ready, deque[Waiter]] = {}
         self._watchers: dict[str, list[threading.Event]] = {}
         self._alarm = threading.Condition(self._lock)
         self._alarm_thread: threading.Thread | None = None
@@ -79,6 +98,34 @@ class LocalBackend(Backend):
 
     def call(self, request: o.Request[T], wait: timedelta | None = None) -> T:
         """Make a request and give its answer; see `Backend.call`."""
+        seconds = (POLL_WAIT_MAX if wait is None else wait).total_seconds()
+        if seconds <= 0 or type(request) not in _KINDS:
+            return self.ask(request)  # type: ignore[return-value]
+        woken = threading.Lock()
+        woken.acquire()
+        waiter = self.ask(request, woken.release)
+        if not isinstance(waiter, Waiter):
+            return waiter
+        in_time = False
+        try:
+            in_time = woken.acquire(timeout=min(seconds, threading.TIMEOUT_MAX))
+        finally:
+            # Its time is up, or its thread is interrupted: no task may go to it any more.
+            if not in_time:
+                self.withdraw(waiter)
+        return waiter.get_answer()  # type: ignore[no-any-return]
+
+    def ask(self, request: o.Request[T], wake: Callable[[], None] | None = None) -> T | Waiter:
+        """Make a request and give its answer; or, if it is a poll that finds nothing, leave a waiter and give that.
+
+        Args:
+            request: one of the 39 operations.
+            wake: called once when the waiter has its answer, in any thread, while nobody else can ask: it must be
+                quick and must not ask itself. Without it, a poll that finds nothing is answered empty.
+
+        Raises:
+            ServiceFault: as `Backend.call`.
+        """
         with self._lock:
             now = self._clock()
             try:
@@ -86,29 +133,27 @@ class LocalBackend(Backend):
             finally:
                 self._settle(now)
             kind = _KINDS.get(type(request))
-            if kind is None or answer.task_token or self._closed:
-                return answer  # type: ignore[no-any-return]
-            seconds = (POLL_WAIT_MAX if wait is None else wait).total_seconds()
-            if seconds <= 0:
+            if kind is None or wake is None or answer.task_token or self._closed:
                 return answer  # type: ignore[no-any-return]
             poll: Any = request
-            key = Ready(kind, poll.domain, poll.task_list.name)
-            queue = self._waiters.setdefault(key, deque())
+            queue = self._waiters.setdefault(Ready(kind, poll.domain, poll.task_list.name), deque())
             if len(queue) >= self.limits.pollers_max:
                 raise LimitExceededFault("Limit on maximum concurrent poll requests per task list reached")
-            waiter = _Waiter(request)
+            waiter = Waiter(request, answer, queue, wake)
             queue.append(waiter)
-        woken = False
-        try:
-            woken = waiter.woken.acquire(timeout=min(seconds, threading.TIMEOUT_MAX))
-        finally:
-            # Its time is up, or its thread is interrupted: no task may go to it any more.
-            if not woken:
-                with self._lock, suppress(ValueError):
-                    queue.remove(waiter)
-        if waiter.fault is not None:
-            raise waiter.fault
-        return answer if waiter.answer is None else waiter.answer  # type: ignore[no-any-return]
+            return waiter
+
+    def withdraw(self, waiter: Waiter) -> None:
+        """Let no task go to a waiter any more. If one did, `get_answer` has it."""
+        with self._lock, suppress(ValueError):
+            waiter.queue.remove(waiter)
+
+    def settle(self) -> tuple[datetime, datetime | None]:
+        """Let happen what is due; give the time, and when there is next something to do."""
+        with self._lock:
+            now = self._clock()
+            self._settle(now)
+            return now, self._service.next_alarm()
 
     def now(self) -> datetime:
         """Tell the time."""
@@ -141,7 +186,7 @@ class LocalBackend(Backend):
             self._closed = True
             for queue in self._waiters.values():
                 while queue:
-                    queue.popleft().woken.release()
+                    queue.popleft().wake()
             self._alarm.notify_all()
             thread = self._alarm_thread
         if thread is not None and thread is not threading.current_thread():
@@ -190,7 +235,7 @@ class LocalBackend(Backend):
                     return
                 waiter.answer = answer
             queue.popleft()
-            waiter.woken.release()
+            waiter.wake()
             if waiter.answer is not None:
                 return
 
@@ -201,5 +246,10 @@ class LocalBackend(Backend):
                 now = self._clock()
                 self._wakes_at = None
                 self._settle(now)
-                wakes_at = self._wakes_at
-                self._alarm.wait(None if wakes_at is None else max(min(wakes_at - now, LOOK).total_seconds(), 0.0))
+                self._alarm.wait(self._measure_pause(now))
+
+    def _measure_pause(self, now: datetime) -> float | None:
+        """For how many seconds there is nothing to do; `None` until somebody says otherwise."""
+        if self._wakes_at is None or not self._pace:
+            return None
+        return max(min((self._wakes_at - now) / self._pace, LOOK).total_seconds(), 0.0)
