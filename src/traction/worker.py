@@ -314,7 +314,7 @@ class ActivityWorker:
             # The service counts characters in its own way, or has limits of its own.
             if isinstance(answer, o.RespondActivityTaskFailed):
                 raise
-            self.answer(task, _fail(task, error))
+            self.answer(task, _fail(task, PayloadError(f"the service does not take the result: {error!s:.500}")))
         except BackendError as error:
             if error.retryable:
                 self._unsent.append((task, answer))
@@ -356,8 +356,9 @@ class ActivityWorker:
             import asyncio
 
             self._runner = asyncio.Runner()
-        # In the context of this task: a runner's own is that of its first.
-        return self._runner.run(coroutine, context=copy_context())
+        # Not by `run`, which handles signals, and has the context of its first task for all.
+        loop = self._runner.get_loop()
+        return loop.run_until_complete(loop.create_task(coroutine, context=copy_context()))
 
 
 def _fail(task: o.ActivityTask, error: BaseException) -> o.RespondActivityTaskFailed:
