@@ -1,0 +1,142 @@
+"""What every decider keeps to, whatever the flow and whatever happens: for generated flows and histories."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from traction import decisions as d
+from traction import events as e
+from traction.answers import ANSWERS
+from traction.codec import Codec
+from traction.decide import Decider, decide
+from traction.step import Step, first_of, sleep
+from traction.testing.laws import assert_chunk_invariant, to_workflow
+from traction.testing.player import EXECUTION, Choose, Play, answer_steadily, choose_from, choose_plainly, play
+from traction.testing.strategies import choices, flows, part, work
+
+mischiefs = st.integers(0, 4)
+
+
+def list_completed(played: Play) -> list[int]:
+    """Give the DecisionTaskStarted events whose decision task was completed."""
+    return [event.started_event_id for event in played.events if isinstance(event, e.DecisionTaskCompleted)]
+
+
+@given(flows(), choices(), mischiefs, st.booleans())
+def test_a_finite_flow_closes(flow: Step[Any], choose: Choose, mischief: int, incremental: bool) -> None:
+    assert play(to_workflow(flow), choose, mischief=mischief, incremental=incremental, codec=Codec()).closed is not None
+
+
+@given(flows(), choices(), mischiefs)
+def test_a_decider_fed_as_events_come_decides_as_one_fed_from_the_start(
+    flow: Step[Any], choose: Choose, mischief: int
+) -> None:
+    played = play(to_workflow(flow), choose, mischief=mischief, codec=Codec())
+    assert_chunk_invariant(flow, played, list_completed(played))
+
+
+@given(flows(), choices(), mischiefs, st.data())
+def test_a_history_cut_anywhere_gives_the_same_decisions(
+    flow: Step[Any], choose: Choose, mischief: int, data: st.DataObject
+) -> None:
+    played = play(to_workflow(flow), choose, mischief=mischief, codec=Codec())
+    assert_chunk_invariant(flow, played, [cut for cut in list_completed(played) if data.draw(st.booleans())])
+
+
+@given(flows(), choices(), mischiefs)
+def test_a_longer_history_never_retracts_an_answer(flow: Step[Any], choose: Choose, mischief: int) -> None:
+    workflow, codec = to_workflow(flow), Codec()
+    played = play(workflow, choose, mischief=mischief, codec=codec)
+    for index, completed in enumerate(played.events):
+        if isinstance(completed, e.DecisionTaskCompleted):
+            shown = []
+            for event in played.events[index + 1 :]:
+                if getattr(event, "decision_task_completed_event_id", 0) != completed.event_id:
+                    break
+                shown.append((ANSWERS[type(event)][0], name_what(event)))
+            prefix = played.events[: completed.started_event_id]
+            decided = decide(workflow, prefix, execution=EXECUTION, codec=codec)
+            assert [(type(decision), name_what(decision)) for decision in decided] == shown
+
+
+def name_what(said: Any) -> object:
+    names = ("activity_id", "timer_id", "workflow_id", "input", "start_to_fire_timeout", "result")
+    ids = [getattr(said, name, None) for name in names[:3]]
+    return next((id for id in ids if id is not None), None)
+
+
+@given(flows(), choices(), mischiefs)
+def test_a_closed_history_is_taken_to_its_end(flow: Step[Any], choose: Choose, mischief: int) -> None:
+    workflow, codec = to_workflow(flow), Codec()
+    played = play(workflow, choose, mischief=mischief, codec=codec)
+    decider = Decider(workflow, execution=EXECUTION, codec=codec)
+    decider.feed(played.events)
+    assert decider.closed
+
+
+@given(flows(), choices(), mischiefs)
+def test_an_id_that_is_open_is_never_used_again(flow: Step[Any], choose: Choose, mischief: int) -> None:
+    played = play(to_workflow(flow), choose, mischief=mischief, codec=Codec())
+    causes = {getattr(event, "cause", None) for event in played.events}
+    assert not causes & {"ACTIVITY_ID_ALREADY_IN_USE", "TIMER_ID_ALREADY_IN_USE"}
+
+
+@given(flows(), choices(), mischiefs)
+def test_deciding_is_pure(flow: Step[Any], choose: Choose, mischief: int) -> None:
+    workflow, codec = to_workflow(flow), Codec()
+    played = play(workflow, choose, mischief=mischief, codec=codec)
+    for cut in list_completed(played):
+        prefix = played.events[:cut]
+        first = decide(workflow, prefix, execution=EXECUTION, codec=codec)
+        assert first == decide(workflow, prefix, execution=EXECUTION, codec=codec)
+
+
+@given(flows(races=False, failures=False, places=False), choices())
+def test_without_races_the_result_does_not_depend_on_the_order_of_completions(flow: Step[Any], choose: Choose) -> None:
+    workflow = to_workflow(flow)
+    plain, other = (play(workflow, c, answer=answer_steadily, codec=Codec()) for c in (choose_plainly, choose))
+    assert get_result(plain) == get_result(other)
+    assert list_asked(plain) == list_asked(other)
+
+
+def get_result(played: Play) -> str | None:
+    assert isinstance(played.closed, e.WorkflowExecutionCompleted)
+    return played.closed.result
+
+
+def list_asked(played: Play) -> list[tuple[str, str | None]]:
+    """Give the ids and inputs of all tasks, in the order of their ids."""
+    asked = [one for decisions in played.decisions.values() for one in decisions]
+    tasks = {(one.activity_id, one.input) for one in asked if isinstance(one, d.ScheduleActivityTask)}
+    timers = {(one.timer_id, one.start_to_fire_timeout) for one in asked if isinstance(one, d.StartTimer)}
+    return sorted(tasks | timers)
+
+
+@given(flows(), choices())
+@example(first_of(work(1), work(2)), choose_from([]))
+@example(first_of(work(1), sleep(1)), choose_from([]))
+@example(first_of(part(1), sleep(1)), choose_from([]))
+def test_what_nobody_waits_for_is_closed_or_asked_to_cancel(flow: Step[Any], choose: Choose) -> None:
+    played = play(to_workflow(flow), choose, codec=Codec())
+    open_ids: dict[int, str] = {}
+    asked_to_cancel: set[str] = set()
+    for event in played.events:
+        match event:
+            case e.ActivityTaskScheduled(activity_id=id) | e.TimerStarted(timer_id=id):
+                open_ids[event.event_id] = id
+            case e.StartChildWorkflowExecutionInitiated(workflow_id=id):
+                open_ids[event.event_id] = id
+            case e.ActivityTaskCancelRequested(activity_id=id) | e.RequestCancelActivityTaskFailed(activity_id=id):
+                asked_to_cancel.add(id)
+            case e.RequestCancelExternalWorkflowExecutionInitiated(workflow_id=id) | e.TimerCanceled(timer_id=id):
+                asked_to_cancel.add(id)
+            case _:
+                pass
+        if not isinstance(event, e.DecisionTaskStarted | e.DecisionTaskCompleted):
+            for link in ("scheduled_event_id", "initiated_event_id", "started_event_id"):
+                if not isinstance(event, e.ActivityTaskStarted | e.ChildWorkflowExecutionStarted):
+                    open_ids.pop(getattr(event, link, 0), None)
+    assert set(open_ids.values()) <= asked_to_cancel
