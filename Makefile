@@ -22,7 +22,7 @@ help:  ## Say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
 
 .PHONY: demo
-demo: $(READY)  ## Run the example, with real worker processes
+demo: $(READY)  ## Run the example: index this repository with several workers, and search it
 	@$(BIN)/python -m examples.index_project
 
 .PHONY: test

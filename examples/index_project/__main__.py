@@ -1,0 +1,134 @@
+"""Index a git repository with several workers, and answer a search: `python -m examples.index_project [path]`."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from examples.index_project.repository import Git, GitError
+from examples.index_project.search import SearchIndex
+from examples.index_project.workflow import CollectChanges, IndexIssues, IndexProjectData, IndexStories
+from traction import Handle, WorkerSystem
+from traction.errors import TractionError
+from traction.timeline import Row, read_timeline, render
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+LOOK = 0.1
+"""How often progress is looked at, in seconds."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser("python -m examples.index_project", description=__doc__)
+    parser.add_argument("path", nargs="?", help="a git repository; the one that this example stands in unless given")
+    parser.add_argument("--search", metavar="WORDS", help="what to look for: words, or issues such as '#12'")
+    parser.add_argument("--url", default="local:", help="the backend (default: local:, in memory)")
+    given = parser.parse_args()
+
+    git, index = Git(), SearchIndex()
+    try:
+        path = find_path(git, given.path)
+        shallow = ", a shallow clone: only what is here" if git.is_shallow(path) else ""
+        print(f"Indexing {path}{shallow}\n")
+        stories, issues = index_project(path, git, index, given.url)
+        print(f"Indexed {tell(stories, 'story', 'stories')}, {tell(issues, 'mention', 'mentions')} of issues.")
+        words = given.search or find_word(git, path)
+        if words:
+            answer(index, words, "" if given.search else "  (another: --search WORDS)")
+    except (GitError, TractionError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    finally:
+        index.close()
+    return 0
+
+
+def index_project(path: str, git: Git, index: SearchIndex, url: str) -> tuple[int, int]:
+    """Run the workflow, with workers of each kind; any of them could be on another machine."""
+    with WorkerSystem(url) as ws:
+        ws.start_workflow_worker(IndexProjectData, instances=2)
+        ws.start_activity_worker(CollectChanges, git)
+        ws.start_activity_worker(IndexStories, (git, index), instances=4)
+        ws.start_activity_worker(IndexIssues, (git, index), instances=4)
+        handle = ws.run(IndexProjectData(path))
+        try:
+            return watch(handle)
+        finally:
+            width = shutil.get_terminal_size((100, 24)).columns
+            print(render(read_timeline(handle.history()), width=width, branches_max=8, ascii=not can_draw()))
+
+
+def watch(handle: Handle[tuple[int, int]]) -> tuple[int, int]:
+    """Wait for the result, and say on a terminal how far the work is."""
+    shown = ""
+    while True:
+        try:
+            return handle.result(LOOK)
+        except TimeoutError:
+            if sys.stdout.isatty():
+                steps = list(list_steps(read_timeline(handle.history()).rows))
+                shown = f"{sum(step.state == 'Done' for step in steps)} of {len(steps)} steps asked for so far are done"
+                print(f"\r{shown}", end="", flush=True)
+        finally:
+            if shown:
+                print(f"\r{' ' * len(shown)}\r", end="")
+
+
+def list_steps(rows: tuple[Row, ...]) -> Iterator[Row]:
+    for row in rows:
+        yield from list_steps(row.rows) if row.rows else (row,)
+
+
+def find_path(git: Git, given: str | None) -> str:
+    """Say which repository to index.
+
+    Raises:
+        GitError: there is none.
+    """
+    if given is not None:
+        path = str(Path(given).resolve())
+        git.find_head(path)
+        return path
+    way_out = "Name a repository: python -m examples.index_project PATH"
+    # What was unpacked from an archive may lie in the repository of something else, which is not what is meant.
+    if not (CHECKOUT / ".git").exists():
+        raise GitError(f"{CHECKOUT} is no git repository (it has no .git), so there is no history to index.\n{way_out}")
+    try:
+        git.find_head(str(CHECKOUT))
+    except GitError as error:
+        raise GitError(f"{error}\n{way_out}") from error
+    return str(CHECKOUT)
+
+
+def find_word(git: Git, path: str) -> str:
+    """Choose a word to look for: the longest in the first line of the newest story that has words."""
+    head = git.find_head(path)
+    for change in git.read_changes(path, head, 0, 20) if head else ():
+        words: list[str] = re.findall(r"[^\W\d_]{2,}", change.subject)
+        if words:
+            return max(words, key=len)
+    return ""
+
+
+def answer(index: SearchIndex, words: str, hint: str) -> None:
+    count, found = index.search(words)
+    print(f"\nSearch for {words!r}: {tell(count, 'story', 'stories')}{hint}")
+    for commit, date, subject in found:
+        line = "".join(c if c.isprintable() else " " for c in f"  {commit[:9]}  {date}  {subject}")
+        encoding = sys.stdout.encoding or "ascii"
+        print(line.encode(encoding, "replace").decode(encoding))
+
+
+def tell(count: int, one: str, many: str) -> str:
+    return f"{count:,} {one if count == 1 else many}"
+
+
+def can_draw() -> bool:
+    return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
