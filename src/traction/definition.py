@@ -333,6 +333,7 @@ def _define(cls: Any, root: type, make_spec: Callable[..., Any], options: dict[s
         cls.spec = _Open()
         return cls
     cls.spec = make_spec(cls, where, read_arguments(cls, where, arguments), options)
+    cls.step_label = cls.spec.label
     try:
         check_definition(cls)
     except DefinitionError as error:
@@ -342,7 +343,7 @@ def _define(cls: Any, root: type, make_spec: Callable[..., Any], options: dict[s
     return cls
 
 
-_TAKEN = frozenset({"spec", "run", "flow", "workflow_id"})
+_TAKEN = frozenset({"spec", "step_label", "run", "flow", "workflow_id"})
 
 
 def _inherit_options(cls: Any) -> dict[str, Any]:

@@ -9,6 +9,7 @@ Traction's: it is data in the history, and reaches a flow as `StepFailed`, and a
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import ClassVar
 
 
@@ -185,6 +186,38 @@ class ActivityCanceled(StepFailed):
     def __init__(self, step: str, *, details: str | None = None) -> None:
         self.details = details
         super().__init__(step, "was cancelled by its worker")
+
+
+class StepTimedOut(StepFailed):
+    """A step took longer than `timeout` gave it, or a scope longer than `fail_after`; `limit` is how long that was."""
+
+    def __init__(self, limit: timedelta, step: str = "the step") -> None:
+        self.limit = limit
+        super().__init__(step, f"took longer than {limit}")
+
+
+class SignalFailed(StepFailed):
+    """A signal to another execution was not delivered; `cause` in SWF's words."""
+
+    def __init__(self, step: str, *, workflow_id: str, cause: str) -> None:
+        self.workflow_id, self.cause = workflow_id, cause
+        super().__init__(step, f"could not signal {workflow_id!r}: {cause}")
+
+
+class CancelFailed(StepFailed):
+    """A cancel request to another execution was not delivered; `cause` in SWF's words."""
+
+    def __init__(self, step: str, *, workflow_id: str, cause: str) -> None:
+        self.workflow_id, self.cause = workflow_id, cause
+        super().__init__(step, f"could not ask {workflow_id!r} to cancel: {cause}")
+
+
+class LambdaFailed(StepFailed):
+    """A Lambda function gave no answer: `reason` in SWF's words, `details` as Lambda tells them."""
+
+    def __init__(self, step: str, *, name: str, reason: str, details: str | None = None) -> None:
+        self.name, self.reason, self.details = name, reason, details
+        super().__init__(step, f"{name} failed: {reason}")
 
 
 class ChildFailed(StepFailed):

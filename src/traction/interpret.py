@@ -153,7 +153,9 @@ class Interpreter:
 
     __slots__ = ("_ask", "_ready", "_root", "_seed", "_withdraw", "now", "outcome")
 
-    def __init__(self, seed: str, now: datetime, ask: Callable[[Leaf], None], withdraw: Callable[[Leaf], None]) -> None:
+    def __init__(
+        self, seed: str, now: datetime, ask: Callable[[Leaf], Given | None], withdraw: Callable[[Leaf], None]
+    ) -> None:
         self._seed = seed
         self._ask = ask
         self._withdraw = withdraw
@@ -214,11 +216,13 @@ class Interpreter:
                     given = given.source
                 elif kind is Done:
                     mode, given = VALUE, given.value
-                elif isinstance(given, (ActivityStep, Sleep, WorkflowStep)):
-                    label = "sleep" if isinstance(given, Sleep) else given.spec.label
-                    fiber.waits = leaf = Leaf(fiber.scope.make_id(label), given, fiber)
-                    self._ask(leaf)
-                    return
+                elif isinstance(given, Asked):
+                    fiber.waits = leaf = Leaf(fiber.scope.make_id(given.step_label), given, fiber)
+                    answer = self._ask(leaf)
+                    if answer is None:
+                        return
+                    leaf.fiber = fiber.waits = None
+                    mode, given = answer
                 elif kind is All or kind is Both or kind is First:
                     if given.steps:
                         self._open(fiber, given)

@@ -95,8 +95,19 @@ class Retry(msgspec.Struct, frozen=True):
     """
 
     attempts: int = 3
+    """How many attempts there are, the first included."""
     backoff: Span = timedelta(seconds=1)
+    """The pause after the first attempt; it doubles with each."""
     max_delay: Span = timedelta(hours=1)
+    """The longest pause."""
+    jitter: float = 0.0
+    """How much of a pause is left to chance: 0 none, 1 all of it. The chance is the run's own, the same on every replay."""
+    give_up_on: tuple[str | type[Exception], ...] = ()
+    """Failures not to try again after: exception types, or their names as the failure shows them."""
+    retry_on: tuple[str | type[Exception], ...] | None = None
+    """The only failures to try again after; all of them unless given."""
+    deadline: Span | None = None
+    """How long after the first attempt began no further one begins."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.attempts, int) or isinstance(self.attempts, bool):
@@ -108,6 +119,10 @@ class Retry(msgspec.Struct, frozen=True):
                 to_timedelta(span)
             except (TypeError, ValueError) as error:
                 raise type(error)(f"Retry({name}={span!r}): {error}") from None
+        if self.deadline is not None:
+            to_timedelta(self.deadline)
+        if not 0 <= self.jitter <= 1:
+            raise ValueError(f"Retry(jitter={self.jitter!r}): it is the part of a pause left to chance, from 0 to 1")
 
     def find_delay(self, attempt: int) -> timedelta | None:
         """Say how long to wait after attempt number `attempt` (from 1) has failed, or `None` to give up.
@@ -121,6 +136,42 @@ class Retry(msgspec.Struct, frozen=True):
         # In whole microseconds, which cannot overflow. 2 ** 47 of them are longer than any span: there the cap decides.
         doubled = to_timedelta(self.backoff) // timedelta.resolution << min(attempt - 1, 47)
         return min(doubled, to_timedelta(self.max_delay) // timedelta.resolution) * timedelta.resolution
+
+    def find_pause(
+        self, attempt: int, error: Exception, *, elapsed: timedelta = timedelta(0), chance: float = 0.0
+    ) -> timedelta | None:
+        """Say how long to wait after an attempt has failed so, or `None` to give up.
+
+        Args:
+            attempt: which one failed, from 1.
+            error: how it failed.
+            elapsed: how long ago the first attempt began.
+            chance: a number in [0, 1), for the jitter.
+        """
+        if self._is_one_of(error, self.give_up_on) or not (
+            self.retry_on is None or self._is_one_of(error, self.retry_on)
+        ):
+            return None
+        pause = self.find_delay(attempt)
+        if pause is None:
+            return None
+        pause -= pause * self.jitter * chance
+        if self.deadline is not None and elapsed + pause > to_timedelta(self.deadline):
+            return None
+        return pause
+
+    @staticmethod
+    def _is_one_of(error: Exception, kinds: tuple[str | type[Exception], ...]) -> bool:
+        # A failure that crossed the wire carries the name of its type: `ValueError`, `shop.errors.CardDeclined`.
+        told = getattr(error, "type", None)
+        names = {told, told.rpartition(".")[2]} if isinstance(told, str) else set()
+        for kind in kinds:
+            if isinstance(kind, str):
+                if kind in names or kind == type(error).__name__:
+                    return True
+            elif isinstance(error, kind) or (names and kind.__name__ in names):
+                return True
+        return False
 
 
 class ActivityOptions(TypedDict, total=False):
@@ -177,6 +228,12 @@ class WorkflowOptions(TypedDict, total=False):
     """The IAM role under which its Lambda tasks run."""
     description: str
     """What people read in SWF's console; the first line of the docstring unless given."""
+
+
+class SignalSpec(msgspec.Struct, frozen=True):
+    """What a definition says of a signal: the name it goes by."""
+
+    name: str
 
 
 class ActivitySpec(msgspec.Struct, frozen=True, kw_only=True):

@@ -36,7 +36,8 @@ from typing import (
 
 import msgspec
 
-from traction.options import ActivitySpec, Span, WorkflowSpec, to_timedelta
+from traction.errors import StepTimedOut
+from traction.options import ActivitySpec, Retry, Span, WorkflowSpec, to_timedelta
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -107,6 +108,37 @@ class Step(Generic[R_co]):
         succeeded: Step[Outcome[R_co]] = Map(self, Success)
         return succeeded.recover(Exception, lambda error: done(Failure(error)))
 
+    def retry(self, policy: Retry) -> Step[R_co]:
+        """Try this step again when it fails, as the policy says; the failure of the last attempt is the step's.
+
+        The ids of the first attempt are those of the step alone; those of attempt `n`, and of the pause before it,
+        begin with `~n`. An activity's own `retry` tries one task again; this one tries whatever the step says.
+
+        Laws:
+            done(x).retry(p) == done(x);  s.retry(Retry(attempts=1)) == s
+        """
+        if policy.deadline is None:
+            return _retry(self, policy, 1, None, timedelta(0))
+        return now().flat_map(lambda began: _retry(self, policy, 1, began, timedelta(0)))
+
+    def timeout(self, span: Span) -> Step[R_co]:
+        """Give this step so long; after that, cancel it and fail with `StepTimedOut`.
+
+        Laws:
+            done(x).timeout(d) == done(x)
+        """
+        limit = to_timedelta(span)
+        late = Sleep(limit).flat_map(lambda _: Fail(StepTimedOut(limit)))
+        return First((self, late))
+
+    def compensate(self, f: Callable[[R_co], Step[object]]) -> Step[R_co]:
+        """Register what undoes this step once it is done: `f` of its result, if the `saga` around it fails.
+
+        Raises:
+            FlowError: (in the flow) there is no saga around it.
+        """
+        return Compensate(self, f)
+
     def named(self, name: str) -> Step[R_co]:
         """Give this step a place of its own: the ids within it begin with `name` and a dot.
 
@@ -174,14 +206,21 @@ class Cancelled(BaseException):
 # definitions are made of.
 
 
-class ActivityStep(Step[R_co]):
+class Asked(Step[R_co]):
+    """A leaf: what the decider answers, at once or when an event does. `step_label` is its word in ids."""
+
+    __slots__ = ()
+    step_label: ClassVar[str]
+
+
+class ActivityStep(Asked[R_co]):
     """The leaf that an activity's call is: `traction.definition.Activity` makes its subclasses."""
 
     __slots__ = ()
     spec: ClassVar[ActivitySpec]
 
 
-class WorkflowStep(Step[R_co]):
+class WorkflowStep(Asked[R_co]):
     """The leaf that a child execution is, and what a decider runs: `traction.definition.Workflow` makes them."""
 
     __slots__ = ()
@@ -245,6 +284,25 @@ class Named(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
     name: str
 
 
+class Shield(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
+    """`source`, which is done to its end before a cancellation is felt."""
+
+    source: Step[R_co]
+
+
+class Saga(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
+    """`source`; if it fails or is cancelled, what it had registered is undone, the last first."""
+
+    source: Step[R_co]
+
+
+class Compensate(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
+    """`source`, and what undoes it, if the saga around it fails."""
+
+    source: Step[R_co]
+    f: Callable[[Any], Step[Any]]
+
+
 class All(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
     """Steps done concurrently, at most `limit` at a time: a list of their results."""
 
@@ -278,9 +336,10 @@ class First(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
         return First((*self.steps, other))
 
 
-class Sleep(Step[None], msgspec.Struct, frozen=True):
+class Sleep(Asked[None], msgspec.Struct, frozen=True):
     """A durable timer."""
 
+    step_label: ClassVar[str] = "sleep"
     span: timedelta
 
 
@@ -369,6 +428,38 @@ def each(f: Callable[[T], Step[U]], items: Iterable[T], *, limit: int | None = N
     return All(tuple(FlatMap(Done(item), f) for item in items), limit)
 
 
+def shield(step: Step[T]) -> Step[T]:
+    """Do a step to its end though it is cancelled; the cancellation is felt after it.
+
+    Example:
+        await shield(transfer(amount))
+    """
+    return Shield(step)
+
+
+def saga(step: Step[T]) -> Step[T]:
+    """Do a step; if it fails or is cancelled, undo what it did, and then fail so.
+
+    What is to be undone was registered with `Step.compensate`. Compensations run one after the other, the last
+    registered first, each to its end: one that fails does not keep the others from running, and a cancellation waits
+    for them. A saga within a saga that succeeds leaves its compensations to the one around it.
+
+    Example:
+        @step
+        async def book(trip: Trip) -> Booking:
+            flight = await BookFlight(trip).compensate(lambda flight: CancelFlight(flight))
+            hotel = await BookHotel(trip).compensate(lambda hotel: CancelHotel(hotel))
+            return Booking(flight, hotel)
+
+        booking = await saga(book(trip))
+
+    Laws:
+        saga(done(x)) == done(x);  saga(fail(e)) == fail(e)
+        saga(s.compensate(f).flat_map(lambda _: fail(e))) == s.flat_map(f).attempt().flat_map(lambda _: fail(e)), if s is done
+    """
+    return Saga(step)
+
+
 def sleep(span: Span) -> Step[None]:
     """Wait by a durable timer. SWF's timers count whole seconds: a part of a second is rounded up."""
     return Sleep(to_timedelta(span))
@@ -452,3 +543,20 @@ def _check_steps(where: str, steps: Iterable[Any]) -> tuple[Step[Any], ...]:
         if not isinstance(one, Step):
             raise TypeError(f"{where}: item {index} is {one!r:.100}, and not a step")
     return checked
+
+
+def _retry(source: Step[T], policy: Retry, attempt: int, began: datetime | None, pause: timedelta) -> Step[T]:
+    """Make attempt number `attempt` after a pause, and what follows if it fails."""
+    body = Sleep(pause).flat_map(lambda _: source) if pause else source
+
+    def again(error: Exception, time: datetime, chance: float) -> Step[T]:
+        start = time if began is None else began
+        after = policy.find_pause(attempt, error, elapsed=time - start, chance=chance)
+        if after is None:
+            return Fail(error, error.__traceback__)
+        return _retry(source, policy, attempt + 1, start, after)
+
+    def failed(error: Exception) -> Step[T]:
+        return random().flat_map(lambda chance: now().flat_map(lambda time: again(error, time, chance)))
+
+    return (body if attempt == 1 else Named(body, f"~{attempt}")).recover(Exception, failed)

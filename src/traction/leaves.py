@@ -1,0 +1,311 @@
+"""Say what reaches beyond the flow: signals, other executions, markers, Lambda functions, the next run.
+
+Takes values and definitions; gives leaves, which the decider answers. `step` has the algebra that they stand in, and
+the leaves that come with it: activities, children, timers.
+
+Some of these are answered at once and leave a marker in the history (`side_effect`, `patched`), or none (`report`,
+`history_events`, and `receive` when a signal waits). The others wait for an event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Generic, TypeVar, overload
+
+import msgspec
+
+from traction.names import WorkflowExecution
+from traction.options import SignalSpec, Span, to_timedelta
+from traction.step import Asked, Step, WorkflowStep
+
+T = TypeVar("T")
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+S = TypeVar("S", bound="SignalValue")
+S2 = TypeVar("S2", bound="SignalValue")
+
+
+class SignalValue:
+    """What a signal is: `traction.definition.Signal` makes its subclasses."""
+
+    __slots__ = ()
+    spec: ClassVar[SignalSpec]
+
+
+class Receive(Asked[R_co], msgspec.Struct, Generic[R_co], frozen=True):
+    """The next signal of one of these types that nobody has received."""
+
+    step_label: ClassVar[str] = "receive"
+    signals: tuple[type[SignalValue], ...]
+
+
+class Send(Asked[None], msgspec.Struct, frozen=True):
+    """A signal to another execution."""
+
+    step_label: ClassVar[str] = "send"
+    workflow_id: str
+    run_id: str | None
+    signal: Any
+
+
+class RequestCancel(Asked[None], msgspec.Struct, frozen=True):
+    """A request to cancel another execution."""
+
+    step_label: ClassVar[str] = "cancel"
+    workflow_id: str
+    run_id: str | None
+
+
+class SideEffect(Asked[R_co], msgspec.Struct, Generic[R_co], frozen=True):
+    """A value that code computed once, kept as a marker."""
+
+    step_label: ClassVar[str] = "side_effect"
+    f: Callable[[], R_co]
+    type: Any
+
+
+class Patched(Asked[bool], msgspec.Struct, frozen=True):
+    """Whether the execution came here with the new code."""
+
+    step_label: ClassVar[str] = "patched"
+    name: str
+
+
+class Report(Asked[None], msgspec.Struct, frozen=True):
+    """A state of the flow, for those who look at it."""
+
+    step_label: ClassVar[str] = "report"
+    status: Any
+
+
+class HistoryEvents(Asked[int], msgspec.Struct, frozen=True):
+    """How many events the history has."""
+
+    step_label: ClassVar[str] = "history_events"
+
+
+class InvokeLambda(Asked[R_co], msgspec.Struct, Generic[R_co], frozen=True):
+    """A call of an AWS Lambda function."""
+
+    step_label: ClassVar[str] = "lambda"
+    name: str
+    input: Any
+    type: Any
+    timeout: Span | None
+
+
+class StartChild(Asked["Child[R_co]"], msgspec.Struct, Generic[R_co], frozen=True):
+    """A child that is started and not waited for."""
+
+    step_label: ClassVar[str] = "start_child"
+    call: WorkflowStep[R_co]
+
+
+class ChildResult(Asked[R_co], msgspec.Struct, Generic[R_co], frozen=True):
+    """The end of a child that was started before."""
+
+    step_label: ClassVar[str] = "child_result"
+    child: str
+
+
+class ContinueAsNew(Step[Any], msgspec.Struct, frozen=True):
+    """The end of this run, and the start of the next."""
+
+    call: WorkflowStep[Any]
+
+
+class ContinuedAsNew(BaseException):
+    """Thrown through a flow that goes on as a new run, so that its `finally` blocks are done."""
+
+    def __init__(self, call: WorkflowStep[Any]) -> None:
+        self.call = call
+        super().__init__(type(call).__qualname__)
+
+
+class Child(Generic[R_co]):
+    """A child execution that runs beside its parent's flow: wait for it, signal it, ask it to cancel."""
+
+    __slots__ = ("execution", "step")
+
+    def __init__(self, step: str, execution: WorkflowExecution) -> None:
+        self.step = step
+        self.execution = execution
+
+    def result(self) -> Step[R_co]:
+        """Wait until the child has closed, and give its result; as often as wanted.
+
+        The child itself is not cancelled with this step.
+        """
+        return ChildResult(self.step)
+
+    def send(self, signal: SignalValue) -> Step[None]:
+        """Send it a signal."""
+        return send(self.execution, signal)
+
+    def cancel(self) -> Step[None]:
+        """Ask it to cancel."""
+        return cancel(self.execution)
+
+
+class Signals(Generic[S]):
+    """An endless iterator over signals: `async for approval in signals(Approve): ...`."""
+
+    def __init__(self, kinds: tuple[type[S], ...]) -> None:
+        self._kinds = kinds
+
+    def __aiter__(self) -> Signals[S]:
+        return self
+
+    def __anext__(self) -> Step[S]:
+        return Receive(self._kinds)
+
+
+@overload
+def receive(signal: type[S], /) -> Step[S]: ...
+@overload
+def receive(signal: type[S], other: type[S2], /) -> Step[S | S2]: ...
+@overload
+def receive(*signals: type[S]) -> Step[S]: ...
+def receive(*signals: Any) -> Step[Any]:
+    """Give the next signal of these types, waiting for one if none has arrived; each signal is received once.
+
+    Signals are kept in the order in which they arrived, from the start of the run on. Of several that wait for one type,
+    the first to wait is the first to receive.
+
+    Example:
+        approval = await receive(Approve)
+        answer = await (receive(Approve) | sleep(days(30)))
+
+    History:
+        Asks nothing; answered by WorkflowExecutionSignaled.
+    """
+    return Receive(_check_signals("receive", signals))
+
+
+def signals(*kinds: type[S]) -> Signals[S]:
+    """Iterate over signals of these types as they arrive: `async for approval in signals(Approve)`."""
+    return Signals(_check_signals("signals", kinds))
+
+
+def send(execution: WorkflowExecution | str, signal: SignalValue) -> Step[None]:
+    """Send a signal to another execution of the domain: a run, or whichever is open under a workflow id.
+
+    Raises:
+        SignalFailed: (in the flow) no such execution is open.
+
+    History:
+        Asks SignalExternalWorkflowExecution; answered by ExternalWorkflowExecutionSignaled.
+    """
+    if not isinstance(signal, SignalValue):
+        raise TypeError(f"send: {signal!r:.100} is no signal; make its class a Signal")
+    return Send(*_read_execution(execution), signal)
+
+
+def cancel(execution: WorkflowExecution | str) -> Step[None]:
+    """Ask another execution of the domain to cancel; done when the request is delivered, not when it is obeyed.
+
+    Raises:
+        CancelFailed: (in the flow) no such execution is open.
+
+    History:
+        Asks RequestCancelExternalWorkflowExecution; answered by ExternalWorkflowExecutionCancelRequested.
+    """
+    return RequestCancel(*_read_execution(execution))
+
+
+def side_effect(f: Callable[[], T], type: Any = None) -> Step[T]:
+    """Run code once, in the decider's worker, and give what it gave then on every replay.
+
+    For what is quick and cannot fail: a read of a setting, an id from a library. What takes time or may fail belongs in an
+    activity. The value is read back as `type`, or as the function's return annotation, or as plain JSON.
+
+    History:
+        Asks RecordMarker, in the decision task that runs the code.
+    """
+    kind = type if type is not None else getattr(f, "__annotations__", {}).get("return", Any)
+    return SideEffect(f, Any if isinstance(kind, str) else kind)
+
+
+def patched(name: str) -> Step[bool]:
+    """Say whether this execution came to this place with the code that has the patch.
+
+    `True` for executions that get here for the first time from now on, and for ever in them; `False` for those whose
+    history shows that they had passed here before. Put the new code under `if await patched("..."):`. When no execution
+    without the patch is open any more, take the old branch and the call out: markers of patches that the code does not
+    know are passed over.
+
+    History:
+        Asks RecordMarker, once for each name.
+    """
+    return Patched(name)
+
+
+def report(status: object) -> Step[None]:
+    """Show a state of the flow to those who describe the execution while it runs. The last one counts.
+
+    History:
+        Goes into the `executionContext` of DecisionTaskCompleted; asks nothing.
+    """
+    return Report(status)
+
+
+def history_events() -> Step[int]:
+    """Say how many events the history has now; SWF ends an execution at 25,000, and `continue_as_new` starts afresh."""
+    return HistoryEvents()
+
+
+def invoke_lambda(name: str, input: object = None, *, type: Any = Any, timeout: Span | None = None) -> Step[Any]:
+    """Call an AWS Lambda function, and give its answer, read as `type`.
+
+    The workflow's class needs `lambda_role`. `timeout` is at most 15 minutes (SWF).
+
+    Raises:
+        LambdaFailed: (in the flow) it raised, timed out, or could not be started.
+
+    History:
+        Asks ScheduleLambdaFunction; answered by LambdaFunctionCompleted, or its failures.
+    """
+    if timeout is not None:
+        to_timedelta(timeout)
+    return InvokeLambda(name, input, type, timeout)
+
+
+def start_child(call: WorkflowStep[R]) -> Step[Child[R]]:
+    """Start a child and go on when it runs, without waiting for its end.
+
+    What becomes of it when its parent closes is the `child_policy` of the parent: `TERMINATE` unless given.
+
+    Raises:
+        DecisionFailed: (in the flow) it could not be started.
+
+    History:
+        Asks StartChildWorkflowExecution; answered by ChildWorkflowExecutionStarted.
+    """
+    return StartChild(call)
+
+
+def continue_as_new(call: WorkflowStep[Any]) -> Step[Any]:
+    """Close this run and go on as a new one with an empty history, under the same workflow id.
+
+    The call is of the same workflow; its version may be another. Task list, timeouts, child policy and tags stay as they
+    are. `finally` blocks are done first. Signals that nobody received are sent on to the new run.
+
+    History:
+        Asks ContinueAsNewWorkflowExecution, after whatever `finally` blocks ask.
+    """
+    return ContinueAsNew(call)
+
+
+def _read_execution(execution: WorkflowExecution | str) -> tuple[str, str | None]:
+    if isinstance(execution, WorkflowExecution):
+        return execution.workflow_id, execution.run_id
+    return execution, None
+
+
+def _check_signals(where: str, signals: tuple[Any, ...]) -> tuple[Any, ...]:
+    for one in signals:
+        if not (isinstance(one, type) and issubclass(one, SignalValue)):
+            raise TypeError(f"{where}: {one!r:.100} is no signal; make it a class: class Approve(Signal)")
+    if not signals:
+        raise ValueError(f"{where}() needs at least one signal: of none, none arrives")
+    return signals
