@@ -219,7 +219,7 @@ class Decider:
             FlowError, PayloadError: as `feed`.
             HistoryError: no decision task is started.
         """
-        if self._started is None:
+        if self._started is None or self._answering:
             raise HistoryError(
                 f"no decision task is started after event {self.history.last}, so there is nothing to decide"
             )
