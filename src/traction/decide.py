@@ -207,7 +207,12 @@ class Decider:
                     continue
                 self._end_answers()
             if role is _NEWS or role is _ANSWER:
-                leaf = opened.pop(known.opened.event_id, None) if known is not None and known.closed is event else None
+                if known is None:
+                    leaf = None
+                elif known.closed is event:
+                    leaf = opened.pop(known.opened.event_id, None)
+                else:
+                    leaf = opened.get(known.opened.event_id)
                 (self._news if self._started is None else self._later).append((event, leaf))
             else:
                 role(self, event)
@@ -347,7 +352,11 @@ class Decider:
             leaf.cancel = Ask(
                 d.RequestCancelExternalWorkflowExecution(workflow_id=decision.workflow_id, run_id=leaf.run_id), None
             )
-        self._asks.append(leaf.cancel)
+        if self._asks and self._asks[-1] is self._finished:
+            # The close of the execution is the last of its batch (SWF).
+            self._asks.insert(len(self._asks) - 1, leaf.cancel)
+        else:
+            self._asks.append(leaf.cancel)
 
     def _finish(self, mode: int, given: Any) -> None:
         """The flow has come to its end: ask to close the execution, last of all."""
@@ -467,10 +476,14 @@ class Decider:
         else:
             self._ask_leaf(leaf)
 
-    def _apply_child_started(self, event: e.ChildWorkflowExecutionStarted, _: object, __: object) -> None:
-        leaf = self._open.get(event.initiated_event_id)
-        if leaf is not None:
-            leaf.run_id = event.workflow_execution.run_id
+    def _apply_child_started(self, event: e.ChildWorkflowExecutionStarted, leaf: Leaf | None, _: object) -> None:
+        if leaf is None:
+            return
+        leaf.run_id = event.workflow_execution.run_id
+        if leaf.fiber is None and leaf.cancel is not None:
+            # It was to be cancelled before it had started, and such a request may find nobody: ask again.
+            self._withdraw(leaf.cancel)
+            self._withdraw_leaf(leaf)
 
     def _apply_child(self, event: Any, leaf: Leaf | None, _: object) -> None:
         if leaf is None or self._forget(leaf):
