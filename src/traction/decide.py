@@ -386,7 +386,8 @@ class Decider:
             self._news.append((event, ask.leaf))
         elif kind is e.TimerCanceled:
             self._open.pop(event.started_event_id, None)
-            self._unpark()
+            # News too: a timer that was refused before it in the same batch is not parked yet.
+            self._news.append((event, None))
         elif (leaf := ask.leaf) is not None:
             leaf.opened_event_id = event.event_id
             self._open[event.event_id] = leaf
@@ -467,7 +468,7 @@ class Decider:
         else:
             self._ask_leaf(leaf)
 
-    def _apply_timer(self, _: e.TimerFired, leaf: Leaf | None, __: object) -> None:
+    def _apply_timer(self, _: e.TimerFired | e.TimerCanceled, leaf: Leaf | None, __: object) -> None:
         self._unpark()
         if leaf is None or self._forget(leaf):
             return
@@ -570,6 +571,7 @@ _APPLY: dict[type, _Apply] = {
     e.ActivityTaskTimedOut: Decider._apply_activity,
     e.ActivityTaskCanceled: Decider._apply_activity,
     e.TimerFired: Decider._apply_timer,
+    e.TimerCanceled: Decider._apply_timer,
     e.ChildWorkflowExecutionStarted: Decider._apply_child_started,
     e.ChildWorkflowExecutionCompleted: Decider._apply_child,
     e.ChildWorkflowExecutionFailed: Decider._apply_child,
