@@ -207,7 +207,12 @@ class Decider:
                     continue
                 self._end_answers()
             if role is _NEWS or role is _ANSWER:
-                leaf = opened.pop(known.opened.event_id, None) if known is not None and known.closed is event else None
+                if known is None:
+                    leaf = None
+                elif known.closed is event:
+                    leaf = opened.pop(known.opened.event_id, None)
+                else:
+                    leaf = opened.get(known.opened.event_id)
                 (self._news if self._started is None else self._later).append((event, leaf))
             else:
                 role(self, event)
@@ -219,7 +224,7 @@ class Decider:
             FlowError, PayloadError: as `feed`.
             HistoryError: no decision task is started.
         """
-        if self._started is None:
+        if self._started is None or self._answering:
             raise HistoryError(
                 f"no decision task is started after event {self.history.last}, so there is nothing to decide"
             )
@@ -347,7 +352,11 @@ class Decider:
             leaf.cancel = Ask(
                 d.RequestCancelExternalWorkflowExecution(workflow_id=decision.workflow_id, run_id=leaf.run_id), None
             )
-        self._asks.append(leaf.cancel)
+        if self._asks and self._asks[-1] is self._finished:
+            # The close of the execution is the last of its batch (SWF).
+            self._asks.insert(len(self._asks) - 1, leaf.cancel)
+        else:
+            self._asks.append(leaf.cancel)
 
     def _finish(self, mode: int, given: Any) -> None:
         """The flow has come to its end: ask to close the execution, last of all."""
@@ -377,7 +386,8 @@ class Decider:
             self._news.append((event, ask.leaf))
         elif kind is e.TimerCanceled:
             self._open.pop(event.started_event_id, None)
-            self._unpark()
+            # News too: a timer that was refused before it in the same batch is not parked yet.
+            self._news.append((event, None))
         elif (leaf := ask.leaf) is not None:
             leaf.opened_event_id = event.event_id
             self._open[event.event_id] = leaf
@@ -458,7 +468,7 @@ class Decider:
         else:
             self._ask_leaf(leaf)
 
-    def _apply_timer(self, _: e.TimerFired, leaf: Leaf | None, __: object) -> None:
+    def _apply_timer(self, _: e.TimerFired | e.TimerCanceled, leaf: Leaf | None, __: object) -> None:
         self._unpark()
         if leaf is None or self._forget(leaf):
             return
@@ -467,10 +477,14 @@ class Decider:
         else:
             self._ask_leaf(leaf)
 
-    def _apply_child_started(self, event: e.ChildWorkflowExecutionStarted, _: object, __: object) -> None:
-        leaf = self._open.get(event.initiated_event_id)
-        if leaf is not None:
-            leaf.run_id = event.workflow_execution.run_id
+    def _apply_child_started(self, event: e.ChildWorkflowExecutionStarted, leaf: Leaf | None, _: object) -> None:
+        if leaf is None:
+            return
+        leaf.run_id = event.workflow_execution.run_id
+        if leaf.fiber is None and leaf.cancel is not None:
+            # It was to be cancelled before it had started, and such a request may find nobody: ask again.
+            self._withdraw(leaf.cancel)
+            self._withdraw_leaf(leaf)
 
     def _apply_child(self, event: Any, leaf: Leaf | None, _: object) -> None:
         if leaf is None or self._forget(leaf):
@@ -557,6 +571,7 @@ _APPLY: dict[type, _Apply] = {
     e.ActivityTaskTimedOut: Decider._apply_activity,
     e.ActivityTaskCanceled: Decider._apply_activity,
     e.TimerFired: Decider._apply_timer,
+    e.TimerCanceled: Decider._apply_timer,
     e.ChildWorkflowExecutionStarted: Decider._apply_child_started,
     e.ChildWorkflowExecutionCompleted: Decider._apply_child,
     e.ChildWorkflowExecutionFailed: Decider._apply_child,

@@ -151,7 +151,7 @@ class Finally:
 class Interpreter:
     """Runs one flow. `now` is set by the decider; `outcome` is `(VALUE, x)` or `(ERROR, e)` when it has closed."""
 
-    __slots__ = ("_ask", "_ready", "_root", "_seed", "_withdraw", "now", "outcome")
+    __slots__ = ("_ask", "_cancelled", "_ready", "_root", "_seed", "_withdraw", "now", "outcome")
 
     def __init__(
         self, seed: str, now: datetime, ask: Callable[[Leaf], Given | None], withdraw: Callable[[Leaf], None]
@@ -161,6 +161,7 @@ class Interpreter:
         self._withdraw = withdraw
         self._ready: list[tuple[Fiber, int, Any]] = []
         self._root = Fiber(Scope(""), None, 0)
+        self._cancelled = False
         self.now = now
         self.outcome: Given | None = None
 
@@ -179,8 +180,13 @@ class Interpreter:
             self._run()
 
     def cancel(self) -> None:
-        """Throw `Cancelled` into the flow where it waits, and run until nothing can go on."""
-        if self.outcome is None:
+        """Throw `Cancelled` into the flow where it waits, and run until nothing can go on.
+
+        To be cancelled is a state: who asks again, perhaps because the first answer was lost, does not disturb what
+        the flow does about it in `finally`.
+        """
+        if self.outcome is None and not self._cancelled:
+            self._cancelled = True
             self._cancel([self._root])
             self._run()
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from traction import decisions as d
 from traction import events as e
-from traction.answers import ANSWERS
+from traction.answers import ANSWERS, is_answer
 from traction.codec import Codec
 from traction.decide import Decider, decide
 from traction.step import Step, first_of, sleep
@@ -54,7 +54,7 @@ def test_a_longer_history_never_retracts_an_answer(flow: Step[Any], choose: Choo
         if isinstance(completed, e.DecisionTaskCompleted):
             shown = []
             for event in played.events[index + 1 :]:
-                if getattr(event, "decision_task_completed_event_id", 0) != completed.event_id:
+                if type(event) not in ANSWERS or not is_answer(event, completed.event_id):
                     break
                 shown.append((ANSWERS[type(event)][0], name_what(event)))
             prefix = played.events[: completed.started_event_id]

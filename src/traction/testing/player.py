@@ -117,8 +117,8 @@ def play(
     Raises:
         BatchRejected: the decider asked for what SWF does not take.
     """
-    make = partial(Decider, workflow, execution=EXECUTION, codec=codec)
-    return _Table(make, choose, answer, mischief, incremental).run(workflow, input)
+    options: dict[str, Any] = {"mischief": mischief, "input": input, "incremental": incremental, "codec": codec}
+    return Table(workflow, choose, answer, **options).run()
 
 
 class _Open:
@@ -132,14 +132,26 @@ class _Open:
         self.cancel = 0
 
 
-class _Table:
-    """The table on which a play is played: the state that SWF keeps of an execution."""
+class Table:
+    """The table on which a play is played: the state that SWF keeps of an execution, and the moves that change it.
+
+    `play` chooses the moves; a test that tells one story makes them itself.
+    """
 
     def __init__(
-        self, make: Callable[[], Decider], choose: Choose, answer: Answer, mischief: int, incremental: bool
+        self,
+        workflow: type[WorkflowStep[Any]],
+        choose: Choose = choose_plainly,
+        answer: Answer = answer_freely,
+        *,
+        mischief: int = 0,
+        input: str = "{}",
+        incremental: bool = True,
+        codec: Codec = JSON,
     ) -> None:
         self.play = Play()
-        self.make, self.choose, self.answer = make, choose, answer
+        self.make = partial(Decider, workflow, execution=EXECUTION, codec=codec)
+        self.choose, self.answer = choose, answer
         self.mischief, self.incremental = mischief, incremental
         self.decider: Decider | None = None
         self.fed = 0
@@ -148,16 +160,16 @@ class _Table:
         # By the id of the opening event; and by the decision's type and the id that the decider gave.
         self.open: dict[int, _Open] = {}
         self.named: dict[tuple[type, str], int] = {}
-
-    def run(self, workflow: type[WorkflowStep[Any]], input: str) -> Play:
-        self.write(
+        self.tell(
             e.WorkflowExecutionStarted,
             child_policy="TERMINATE",
             task_list=_TASK_LIST,
             workflow_type=workflow.spec.type,
             input=input,
         )
-        self.queue()
+
+    def run(self) -> Play:
+        """Make chosen moves until the execution closes, or until nothing can happen any more."""
         while self.play.closed is None and (moves := self.list_moves()):
             move, *arguments = moves[self.pick(len(moves))]
             self.now += _TICK
@@ -387,9 +399,9 @@ class _Table:
 
 
 _MOVES: Final[dict[type, Any]] = {
-    d.ScheduleActivityTask: _Table.move_activity,
-    d.StartChildWorkflowExecution: _Table.move_child,
-    d.RequestCancelExternalWorkflowExecution: _Table.move_request,
+    d.ScheduleActivityTask: Table.move_activity,
+    d.StartChildWorkflowExecution: Table.move_child,
+    d.RequestCancelExternalWorkflowExecution: Table.move_request,
 }
 
 # What SWF writes when it does what a decision says, and when it refuses.

@@ -1,0 +1,122 @@
+"""What type checkers refuse of definitions: at the end of each such line stands what each of them says."""
+
+from __future__ import annotations
+
+from traction import Activity, Step, Workflow, activity, workflow
+
+
+class Connection: ...
+
+
+class Collect(Activity[Connection, list[str]], version="1"):
+    project_id: int
+    limit: int = 100
+
+    def run(self, connection: Connection) -> list[str]:
+        return []
+
+
+class Index(Activity[None, int], kw_only=True):
+    names: list[str]
+
+    def run(self) -> int:
+        return 7
+
+
+@activity
+def double(number: int, *, by: int = 2) -> int:
+    return number * by
+
+
+@activity(needs=Connection)
+def read(connection: Connection, key: str) -> bytes:
+    return b""
+
+
+@workflow
+async def copy(key: str) -> bytes:
+    return await read(key)
+
+
+# Calls of classes.
+collected = [
+    Collect(),  # E: mypy=call-arg pyright=reportCallIssue
+    Collect("7"),  # E: mypy=arg-type pyright=reportArgumentType
+    Collect(7, "8"),  # E: mypy=arg-type pyright=reportArgumentType
+    Collect(7, 8, 9),  # E: mypy=call-arg pyright=reportCallIssue
+    Collect(project=7),  # E: mypy=call-arg pyright=reportCallIssue
+    Index(["a"]),  # E: mypy=call-arg pyright=reportCallIssue
+]
+collect: Step[int] = Collect(7)  # E: mypy=assignment pyright=reportAssignmentType
+Collect(7).project_id = 8  # E: pyright=reportAttributeAccessIssue
+
+# Calls of functions.
+called = [
+    double(),  # E: mypy=call-arg pyright=reportCallIssue
+    double("1"),  # E: mypy=arg-type pyright=reportArgumentType
+    double(1, 2),  # E: mypy=call-arg pyright=reportCallIssue
+    double(1, times=2),  # E: mypy=call-arg pyright=reportCallIssue
+    read(Connection(), "a"),  # E: mypy=arg-type,call-arg pyright=reportCallIssue
+    read(7),  # E: mypy=arg-type pyright=reportArgumentType
+    copy(7),  # E: mypy=arg-type pyright=reportArgumentType
+]
+doubled: Step[str] = double(1)  # E: mypy=assignment pyright=reportAssignmentType
+copied: Step[str] = copy("a")  # E: mypy=assignment pyright=reportAssignmentType
+
+
+# Options.
+class Timeout(Activity[None, int], timeout=3):  # E: pyright=reportArgumentType
+    def run(self) -> int:
+        return 7
+
+
+class Version(Workflow[int], version=2):  # E: pyright=reportArgumentType
+    async def flow(self) -> int:
+        return 7
+
+
+class Policy(Workflow[int], child_policy="KILL"):  # E: pyright=reportArgumentType
+    async def flow(self) -> int:
+        return 7
+
+
+@activity(retry=3)  # E: mypy=call-overload,untyped-decorator pyright=reportArgumentType
+def retry() -> int:
+    return 7
+
+
+@workflow(heartbeat=3)  # E: mypy=call-overload,untyped-decorator pyright=reportCallIssue
+async def heartbeat() -> int:
+    return 7
+
+
+# Functions of another shape.
+@activity(needs=Connection)  # E: mypy=arg-type pyright=reportArgumentType,reportCallIssue
+def another_dependency(connection: int) -> int:
+    return 7
+
+
+@workflow  # E: mypy=arg-type pyright=reportArgumentType,reportCallIssue
+def no_step() -> int:
+    return 7
+
+
+# A flow gives what its class says.
+class Flow(Workflow[int]):
+    async def flow(self) -> str:  # E: mypy=override pyright=reportIncompatibleMethodOverride
+        return ""
+
+
+class StepFlow(Workflow[int]):
+    def flow(self) -> Step[str]:  # E: mypy=override pyright=reportIncompatibleMethodOverride
+        return copy("a")  # E: mypy=return-value pyright=reportReturnType
+
+
+class Takes(Workflow[int]):
+    async def flow(self, number: int) -> int:  # E: mypy=override pyright=reportIncompatibleMethodOverride
+        return number
+
+
+async def flow() -> None:
+    number: int = await read("a")  # E: mypy=assignment pyright=reportAssignmentType
+    copy("a")  # E: mypy=unused-awaitable
