@@ -71,6 +71,33 @@ def read_failure(reason: str | None, details: str | None) -> FailureDetails:
         return FailureDetails(reason or "unknown", details or "")
 
 
+class Attempt(msgspec.Struct, frozen=True, omit_defaults=True, rename={"number": "~attempt", "details": "~details"}):
+    """What an attempt may know of those before it: its number, and the details of the last heartbeat, as a payload."""
+
+    number: int = 1
+    details: str | None = None
+
+
+def write_attempt(payload: str, number: int, details: str | None) -> str:
+    """Tell a further attempt, beside its input, which it is and what the last one had said of its progress.
+
+    The members' names are no names of fields, so whoever reads the input alone passes them over.
+    """
+    told = msgspec.json.encode(Attempt(number, details)).decode()
+    joined = payload[:-1] + ("," if len(payload) > 2 else "") + told[1:]
+    return joined if len(joined) <= PAYLOAD_CHARS_MAX else payload
+
+
+def read_attempt(payload: str | None) -> Attempt:
+    """Read what `write_attempt` wrote; the first attempt is told nothing."""
+    if payload is None or '"~attempt"' not in payload:
+        return Attempt()
+    try:
+        return msgspec.json.decode(payload, type=Attempt)
+    except msgspec.DecodeError:
+        return Attempt()
+
+
 def cut_middle(text: str, chars_max: int) -> str:
     """Keep both ends of a text that is too long, and say how much is left out where there is room to say it.
 

@@ -27,41 +27,26 @@ Laws (`traction.testing.laws`):
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 
 from traction import decisions as d
 from traction import events as e
-from traction.answers import (
-    ANSWERS,
-    CHILD_STATUS,
-    CLOSE_REFUSALS,
-    REFUSALS,
-    TRANSIENT,
-    describe,
-    describe_id,
-    is_answer,
-)
+from traction.answers import ANSWERS, REFUSALS, describe, describe_id, is_answer
 from traction.answers import is_answer_to as fits
-from traction.codec import JSON, UNREADABLE, Codec, describe_failure, read_failure
-from traction.errors import (
-    ActivityCanceled,
-    ActivityFailed,
-    ActivityTimedOut,
-    ChildFailed,
-    DecisionFailed,
-    FlowError,
-    HistoryError,
-    NonDeterminismError,
-    PayloadError,
-    StepFailed,
-)
+from traction.codec import JSON, Codec, describe_failure
+from traction.errors import FlowError, HistoryError, NonDeterminismError
+from traction.frames import VALUE, Leaf
 from traction.history import History
-from traction.interpret import ERROR, VALUE, Interpreter, Leaf
+from traction.interpret import Interpreter
+from traction.leaves import ContinuedAsNew
+from traction.meanings import NEWS, PATCH, Beside, withdraw
+from traction.meanings import ask as ask_for
 from traction.names import WorkflowExecution
 from traction.options import to_duration
-from traction.step import ActivityStep, Cancelled, Sleep, WorkflowStep
+from traction.step import Cancelled, WorkflowStep
 
 DECISIONS_MAX: Final = 100
 """The most decisions in one response. SWF's own quota was 100 for years; what bounds a response today is its size."""
@@ -71,12 +56,6 @@ DECISION_CHARS_MAX: Final = 500_000
 
 MORE: Final = "~more-"
 """How the ids of the timers begin that bring the next decision task when there is more to send."""
-
-TRANSIENT_DELAY_MAX: Final = timedelta(minutes=1)
-"""The longest pause before a decision is asked again that SWF refused for a limit or a rate."""
-
-UNREADABLE_DELAY_MAX: Final = timedelta(hours=1)
-"""The longest pause before an activity is scheduled again whose worker could not read its input."""
 
 
 class Ask:
@@ -129,22 +108,33 @@ class Decider:
         "_answering",
         "_answers",
         "_asks",
-        "_codec",
+        "_begun",
         "_decided",
-        "_execution",
         "_finished",
-        "_flow",
         "_later",
+        "_markers_asked",
         "_more",
         "_news",
         "_open",
         "_parked",
         "_started",
         "_withdrawn",
-        "_workflow",
+        "beside",
+        "codec",
         "decided_event_id",
+        "execution",
+        "flow",
         "history",
+        "markers",
         "met",
+        "notes",
+        "patches",
+        "receivers",
+        "replaying",
+        "report",
+        "signals",
+        "turn_event_id",
+        "workflow",
     )
 
     def __init__(
@@ -154,24 +144,39 @@ class Decider:
         execution: WorkflowExecution | None = None,
         codec: Codec = JSON,
     ) -> None:
+        self.workflow = workflow
+        self.execution = execution or WorkflowExecution("", "")
+        self.codec = codec
         self.history = History()
         self.decided_event_id = 0
         """The DecisionTaskStarted for which it last decided, 0 if none: the next task's `previousStartedEventId`."""
         self.met: set[type] = set()
         """The definitions that the flow has asked for."""
-        self._workflow = workflow
-        self._execution = execution or WorkflowExecution("", "")
-        self._codec = codec
-        self._flow: Interpreter | None = None
-        # What the flow asked for and the history does not show yet, in order.
+        self.report: str | None = None
+        """What the flow reported last, as a payload."""
+        self.signals: list[e.WorkflowExecutionSignaled] = []
+        """The signals that nobody has received yet, in the order of their arrival."""
+        self.notes: list[str] = []
+        """What went wrong that fails nothing, for a worker to tell and clear: signals that do not decode."""
+        # What leaves wait for that is no ask: signals, and children that run beside the flow.
+        self.receivers: list[Leaf] = []
+        self.beside: dict[str, Beside] = {}
+        # Whether the turn being taken is one that another decider took, and then the markers it left; patches by name.
+        self.replaying = False
+        self.markers: dict[str, str | None] = {}
+        self.patches: dict[str, bool] = {}
+        self.turn_event_id = 0
+        self._begun: e.WorkflowExecutionStarted | None = None
+        self.flow = Interpreter(self.execution.run_id, partial(ask_for, self), self.withdraw_leaf)
+        # What the flow asked for and the history does not show yet, in order; the first so many are markers.
         self._asks: deque[Ask] = deque()
+        self._markers_asked = 0
         # Who waits for the event that closes what a given event opened.
         self._open: dict[int, Leaf] = {}
         # Events not applied yet: for the next turn, and those that came while a decider was deciding.
         self._news: list[tuple[e.Event, Leaf | None]] = []
         self._later: list[tuple[e.Event, Leaf | None]] = []
-        # The decision task that is started, whether its turn has been taken, and the completed one whose answers we
-        # read.
+        # The decision task that is started, whether its turn has been taken, and the completed one that is being read.
         self._started: e.DecisionTaskStarted | None = None
         self._decided = False
         self._answering = 0
@@ -243,8 +248,7 @@ class Decider:
 
     def close(self) -> None:
         """Let go of the flow; call it when the decider is thrown away before its execution has closed."""
-        if self._flow is not None:
-            self._flow.close()
+        self.flow.close()
 
     # Decision tasks.
 
@@ -268,21 +272,28 @@ class Decider:
 
     def _take_turn(self, started: e.DecisionTaskStarted) -> None:
         """Apply what had arrived, one event at a time, and let the flow run after each."""
-        if self._flow is not None:
-            self._flow.now = started.event_timestamp
+        self.turn_event_id = started.event_id
+        self._markers_asked = 0
+        self.flow.now = started.event_timestamp
         news, self._news = self._news, []
         for event, leaf in news:
-            apply = _APPLY.get(type(event))
-            if apply is not None:
-                apply(self, event, leaf, started)
-        flow = self._flow
-        if flow is not None and flow.outcome is not None and self._finished is None:
-            self._finish(*flow.outcome)
+            if type(event) is e.WorkflowExecutionStarted:
+                self._begin(event)
+            else:
+                NEWS[type(event)](self, event, leaf)
+        if self.flow.outcome is not None and self._finished is None:
+            self._finish(*self.flow.outcome)
         if self._withdrawn:
             self._asks = deque(ask for ask in self._asks if not ask.withdrawn)
             self._withdrawn = False
         self._decided = True
         self.decided_event_id = started.event_id
+
+    def _begin(self, event: e.WorkflowExecutionStarted) -> None:
+        type = self.workflow.spec.type
+        workflow = self.codec.decode(event.input, self.workflow, f"the input of {type.name} {type.version}")
+        self._begun = event
+        self.flow.start(workflow.flow)
 
     # Asking.
 
@@ -302,56 +313,50 @@ class Decider:
             chosen.append(decision)
         return chosen
 
-    def _ask_leaf(self, leaf: Leaf) -> None:
-        """Ask for what a leaf is."""
-        node = leaf.node
-        decision: d.Decision
-        if isinstance(node, ActivityStep):
-            self.met.add(type(node))
-            spec = node.spec
-            id = leaf.id if leaf.attempt == 1 else f"{leaf.id}~{leaf.attempt}"
-            payload = self._codec.encode(node)
-            decision = d.ScheduleActivityTask(activity_type=spec.type, activity_id=id, input=payload)
-        elif isinstance(node, Sleep):
-            decision = d.StartTimer(timer_id=leaf.id, start_to_fire_timeout=to_duration(node.span))
-        else:
-            self.met.add(type(node))
-            decision = d.StartChildWorkflowExecution(
-                workflow_type=node.spec.type,
-                workflow_id=node.workflow_id(),
-                input=self._codec.encode(node),
-                control=leaf.id,
-                tag_list=node.spec.tags or None,
-            )
+    def ask(self, leaf: Leaf, decision: d.Decision) -> None:
+        """Put an ask of a leaf into the queue."""
         leaf.ask = Ask(decision, leaf)
         self._asks.append(leaf.ask)
 
-    def _ask_pause(self, leaf: Leaf, id: str, pause: timedelta) -> None:
+    def ask_pause(self, leaf: Leaf, id: str, pause: timedelta) -> None:
         """Ask for a timer after which a leaf is asked for again."""
-        leaf.ask = Ask(d.StartTimer(timer_id=id, start_to_fire_timeout=to_duration(pause)), leaf)
-        self._asks.append(leaf.ask)
+        self.ask(leaf, d.StartTimer(timer_id=id, start_to_fire_timeout=to_duration(pause)))
 
-    def _ask_later(self, leaf: Leaf, longest: timedelta) -> None:
+    def ask_later(self, leaf: Leaf, longest: timedelta) -> None:
         """Ask for a leaf again after a pause that doubles."""
         leaf.refusals += 1
         pause = min(timedelta(seconds=1 << min(leaf.refusals - 1, 20)), longest)
-        self._ask_pause(leaf, f"{leaf.id}~wait-{leaf.refusals}", pause)
+        self.ask_pause(leaf, f"{leaf.id}~wait-{leaf.refusals}", pause)
 
-    def _withdraw_leaf(self, leaf: Leaf) -> None:
-        """Nobody waits for a leaf any more: take its ask back, or ask to cancel what the history shows as open."""
-        if not leaf.opened_event_id:
-            self._withdraw(leaf.ask)
-            return
-        decision = leaf.ask.decision
-        if isinstance(decision, d.ScheduleActivityTask):
-            leaf.cancel = Ask(d.RequestCancelActivityTask(activity_id=decision.activity_id), None)
-        elif isinstance(decision, d.StartTimer):
-            leaf.cancel = Ask(d.CancelTimer(timer_id=decision.timer_id), None)
-        else:
-            assert isinstance(decision, d.StartChildWorkflowExecution)
-            leaf.cancel = Ask(
-                d.RequestCancelExternalWorkflowExecution(workflow_id=decision.workflow_id, run_id=leaf.run_id), None
+    def ask_marker(self, decision: d.RecordMarker) -> None:
+        """Ask to record a marker with this very decision task: what it keeps is known to the flow from here on.
+
+        So markers go before all else that waits to be sent, and all of one turn's must fit into one response.
+
+        Raises:
+            FlowError: they do not.
+        """
+        self._asks.insert(self._markers_asked, Ask(decision, None))
+        self._markers_asked += 1
+        markers = (self._asks[index].decision for index in range(self._markers_asked))
+        chars = sum(len(getattr(marker, "details", None) or "") for marker in markers)
+        if self._markers_asked >= DECISIONS_MAX or chars > DECISION_CHARS_MAX:
+            raise FlowError(
+                f"the flow leaves {self._markers_asked} markers of {chars:,} characters in one decision task, "
+                f"which carries at most {DECISIONS_MAX - 1} and {DECISION_CHARS_MAX:,}. Let it wait between them"
             )
+
+    def ask_close_again(self) -> None:
+        """Ask for the close that was refused."""
+        assert self._finished is not None
+        self._asks.append(self._finished)
+
+    def withdraw_leaf(self, leaf: Leaf) -> None:
+        """Nobody waits for a leaf any more: take its ask back, or ask to cancel what the history shows as open."""
+        decision = withdraw(self, leaf)
+        if decision is None:
+            return
+        leaf.cancel = Ask(decision, None)
         if self._asks and self._asks[-1] is self._finished:
             # The close of the execution is the last of its batch (SWF).
             self._asks.insert(len(self._asks) - 1, leaf.cancel)
@@ -362,14 +367,68 @@ class Decider:
         """The flow has come to its end: ask to close the execution, last of all."""
         decision: d.Decision
         if mode == VALUE:
-            decision = d.CompleteWorkflowExecution(result=self._codec.encode(given))
+            decision = d.CompleteWorkflowExecution(result=self.codec.encode(given))
         elif isinstance(given, Cancelled):
             decision = d.CancelWorkflowExecution()
+        elif isinstance(given, ContinuedAsNew):
+            decision = self._continue_as_new(given.call)
         else:
             reason, details = describe_failure(given)
             decision = d.FailWorkflowExecution(reason=reason, details=details)
         self._finished = Ask(decision, None)
         self._asks.append(self._finished)
+
+    def _continue_as_new(self, call: WorkflowStep[Any]) -> d.Decision:
+        begun, mine = self._begun, self.workflow.spec.type
+        assert begun is not None
+        if call.spec.type.name != mine.name:
+            raise FlowError(
+                f"{mine.name} cannot go on as {call.spec.type.name}: the next run is of the same workflow, in this "
+                "version or another (SWF). Start the other one with start_child, or from outside"
+            )
+        # What nobody received would end with this run: send it on. It arrives after the batch, at the run that is open
+        # under the id then, which is the next (SWF).
+        for event in self.signals:
+            signal = d.SignalExternalWorkflowExecution(
+                workflow_id=self.execution.workflow_id, signal_name=event.signal_name, input=event.input
+            )
+            self._asks.append(Ask(signal, None))
+        # SWF takes what is not given from the type's defaults, never from this run.
+        return d.ContinueAsNewWorkflowExecution(
+            input=self.codec.encode(call),
+            execution_start_to_close_timeout=begun.execution_start_to_close_timeout,
+            task_list=begun.task_list if call.spec.type == mine else None,
+            task_priority=begun.task_priority,
+            task_start_to_close_timeout=begun.task_start_to_close_timeout,
+            child_policy=begun.child_policy,
+            tag_list=begun.tag_list,
+            workflow_type_version=call.spec.type.version,
+            lambda_role=begun.lambda_role,
+        )
+
+    # What `meanings` needs to know and to say.
+
+    def forget(self, leaf: Leaf) -> bool:
+        """What a leaf had opened has closed; say whether nobody waits for it any more."""
+        leaf.opened_event_id = 0
+        if leaf.fiber is not None:
+            return False
+        if leaf.cancel is not None:
+            self.withdraw(leaf.cancel)
+        return True
+
+    def withdraw(self, ask: Ask) -> None:
+        """Take back an ask that the history does not show; one that it shows is past taking back."""
+        ask.withdrawn = self._withdrawn = True
+
+    def park(self, leaf: Leaf) -> None:
+        """Keep the ask of a timer until another timer has closed."""
+        self._parked.append(leaf.ask)
+
+    def unpark(self) -> None:
+        """A timer has closed, so that there is room for those that were refused."""
+        self._asks.extend(ask for ask in self._parked if not ask.withdrawn)
+        self._parked.clear()
 
     # Answers: what the history shows for what was asked.
 
@@ -379,6 +438,12 @@ class Decider:
         if (kind is e.TimerStarted or kind is e.StartTimerFailed) and event.timer_id.startswith(MORE):
             self._more = True
             return
+        if (
+            kind is e.MarkerRecorded
+            and event.marker_name.startswith(PATCH)
+            and event.marker_name[len(PATCH) :] not in (self.patches)
+        ):
+            return  # a patch that the code has retired
         ask = self._asks.popleft() if self._asks else None
         if ask is None or not fits(event, ask.decision):
             raise self._explain(event, ask)
@@ -390,13 +455,18 @@ class Decider:
             self._news.append((event, None))
         elif (leaf := ask.leaf) is not None:
             leaf.opened_event_id = event.event_id
+            if leaf.began is None:
+                leaf.began = event.event_timestamp
             self._open[event.event_id] = leaf
 
     def _end_answers(self) -> None:
         """The events of a completed decision task are read: take its turn, if another decider did, and compare."""
         assert self._started is not None
         if not self._decided:
+            self.markers = {event.marker_name: event.details for event in self._answers if type(event) is _MARKER}
+            self.replaying = True
             self._take_turn(self._started)
+            self.replaying = False
         for event in self._answers:
             self._read_answer(event)
         if self._asks and not self._more:
@@ -408,7 +478,7 @@ class Decider:
         self._later.clear()
 
     def _explain(self, event: e.Event | None, ask: Ask | None) -> NonDeterminismError:
-        spec = self._workflow.spec
+        spec = self.workflow.spec
         id_name = None if event is None else ANSWERS[type(event)][1]
         step = describe_id(ask.decision) if ask is not None else getattr(event, id_name) if id_name else "the end"
         return NonDeterminismError(
@@ -419,174 +489,16 @@ class Decider:
             actual="nothing" if ask is None else describe(ask.decision, type(ask.decision).__name__),
         )
 
-    # News: what each event means to the flow.
 
-    def _apply_started(self, event: e.WorkflowExecutionStarted, _: None, started: e.DecisionTaskStarted) -> None:
-        type = self._workflow.spec.type
-        workflow = self._codec.decode(event.input, self._workflow, f"the input of {type.name} {type.version}")
-        self._flow = Interpreter(self._execution.run_id, started.event_timestamp, self._ask_leaf, self._withdraw_leaf)
-        self._flow.start(workflow.flow)
-
-    def _apply_cancel_request(self, *_: object) -> None:
-        assert self._flow is not None
-        self._flow.cancel()
-
-    def _apply_activity(self, event: Any, leaf: Leaf | None, _: object) -> None:
-        if leaf is None or self._forget(leaf):
-            return
-        spec = leaf.node.spec
-        if type(event) is e.ActivityTaskCompleted:
-            self._resume(leaf, VALUE, self._read_result(leaf, event.result))
-            return
-        error: StepFailed
-        if isinstance(event, e.ActivityTaskFailed):
-            if event.reason == UNREADABLE:
-                # The worker could not read the input. The work was not begun: wait for a worker that can.
-                self._ask_later(leaf, UNREADABLE_DELAY_MAX)
-                return
-            said = read_failure(event.reason, event.details)
-            error = ActivityFailed(
-                leaf.id,
-                type=said.type,
-                message=said.message,
-                traceback=said.traceback,
-                reason=event.reason or "",
-                details=event.details or "",
-            )
-        elif isinstance(event, e.ActivityTaskTimedOut):
-            error = ActivityTimedOut(leaf.id, timeout_type=event.timeout_type, details=event.details)
-        else:
-            self._resume(leaf, ERROR, ActivityCanceled(leaf.id, details=event.details))
-            return
-        pause = None if spec.retry is None else spec.retry.find_delay(leaf.attempt)
-        if pause is None:
-            self._resume(leaf, ERROR, error)
-            return
-        leaf.attempt += 1
-        if pause:
-            self._ask_pause(leaf, f"{leaf.id}~retry-{leaf.attempt - 1}", pause)
-        else:
-            self._ask_leaf(leaf)
-
-    def _apply_timer(self, _: e.TimerFired | e.TimerCanceled, leaf: Leaf | None, __: object) -> None:
-        self._unpark()
-        if leaf is None or self._forget(leaf):
-            return
-        if isinstance(leaf.node, Sleep):
-            self._resume(leaf, VALUE, None)
-        else:
-            self._ask_leaf(leaf)
-
-    def _apply_child_started(self, event: e.ChildWorkflowExecutionStarted, leaf: Leaf | None, _: object) -> None:
-        if leaf is None:
-            return
-        leaf.run_id = event.workflow_execution.run_id
-        if leaf.fiber is None and leaf.cancel is not None:
-            # It was to be cancelled before it had started, and such a request may find nobody: ask again.
-            self._withdraw(leaf.cancel)
-            self._withdraw_leaf(leaf)
-
-    def _apply_child(self, event: Any, leaf: Leaf | None, _: object) -> None:
-        if leaf is None or self._forget(leaf):
-            return
-        if isinstance(event, e.ChildWorkflowExecutionCompleted):
-            self._resume(leaf, VALUE, self._read_result(leaf, event.result))
-        elif isinstance(event, e.ChildWorkflowExecutionFailed):
-            said = read_failure(event.reason, event.details)
-            error = ChildFailed(
-                leaf.id,
-                status="FAILED",
-                type=said.type,
-                message=said.message,
-                traceback=said.traceback,
-                details=event.details,
-            )
-            self._resume(leaf, ERROR, error)
-        else:
-            error = ChildFailed(leaf.id, status=CHILD_STATUS[type(event)], details=getattr(event, "details", None))
-            self._resume(leaf, ERROR, error)
-
-    def _apply_refusal(self, event: Any, leaf: Leaf | None, _: object) -> None:
-        """SWF refused a decision: ask again what passes by itself, fail the step for the rest."""
-        if event.cause == "UNHANDLED_DECISION":
-            # News came while the close was on its way. They are applied by now; ask for the same close again.
-            assert self._finished is not None
-            self._asks.append(self._finished)
-        elif leaf is None:
-            if type(event) in CLOSE_REFUSALS:
-                raise FlowError(
-                    f"the execution cannot be closed: event {event.event_id} {type(event).__name__} with {event.cause}"
-                )
-        elif self._forget(leaf):
-            return
-        elif event.cause == "OPEN_TIMERS_LIMIT_EXCEEDED":
-            self._parked.append(leaf.ask)
-        elif event.cause == "TIMER_CREATION_RATE_EXCEEDED":
-            self._asks.append(leaf.ask)
-        elif event.cause in TRANSIENT:
-            self._ask_later(leaf, TRANSIENT_DELAY_MAX)
-        else:
-            decision = ANSWERS[type(event)][0].__name__
-            self._resume(leaf, ERROR, DecisionFailed(leaf.id, decision=decision, cause=event.cause))
-
-    def _read_result(self, leaf: Leaf, payload: str | None) -> Any:
-        spec = leaf.node.spec
-        try:
-            return self._codec.decode(payload, spec.result)
-        except PayloadError:  # once more, in the reader's names
-            what = f"the result of {spec.type.name} {spec.type.version} ({leaf.id})"
-            return self._codec.decode(payload, spec.result, what)
-
-    def _forget(self, leaf: Leaf) -> bool:
-        """What a leaf had opened has closed; say whether nobody waits for it any more."""
-        leaf.opened_event_id = 0
-        if leaf.fiber is not None:
-            return False
-        if leaf.cancel is not None:
-            self._withdraw(leaf.cancel)
-        return True
-
-    def _withdraw(self, ask: Ask) -> None:
-        """Take back an ask that the history does not show; one that it shows is past taking back."""
-        ask.withdrawn = self._withdrawn = True
-
-    def _resume(self, leaf: Leaf, mode: int, given: Any) -> None:
-        assert self._flow is not None
-        self._flow.resume(leaf, mode, given)
-
-    def _unpark(self) -> None:
-        """A timer has closed, so that there is room for those that were refused."""
-        self._asks.extend(ask for ask in self._parked if not ask.withdrawn)
-        self._parked.clear()
-
-
-_Apply = Callable[[Decider, Any, Any, Any], None]
-
-# What the flow is told. A refusal is news as well as an answer; events in no table say nothing to a flow.
-_APPLY: dict[type, _Apply] = {
-    e.WorkflowExecutionStarted: Decider._apply_started,
-    e.WorkflowExecutionCancelRequested: Decider._apply_cancel_request,
-    e.ActivityTaskCompleted: Decider._apply_activity,
-    e.ActivityTaskFailed: Decider._apply_activity,
-    e.ActivityTaskTimedOut: Decider._apply_activity,
-    e.ActivityTaskCanceled: Decider._apply_activity,
-    e.TimerFired: Decider._apply_timer,
-    e.TimerCanceled: Decider._apply_timer,
-    e.ChildWorkflowExecutionStarted: Decider._apply_child_started,
-    e.ChildWorkflowExecutionCompleted: Decider._apply_child,
-    e.ChildWorkflowExecutionFailed: Decider._apply_child,
-    e.ChildWorkflowExecutionTimedOut: Decider._apply_child,
-    e.ChildWorkflowExecutionCanceled: Decider._apply_child,
-    e.ChildWorkflowExecutionTerminated: Decider._apply_child,
-} | dict.fromkeys(REFUSALS, Decider._apply_refusal)
-
+_MARKER = e.MarkerRecorded
 _ANSWER: Final = object()
 _NEWS: Final = object()
 
 # What feeding does with an event: read it as an answer, keep it as news, or keep the books of the decision task.
 # All others are quiet: they tell nobody anything that an earlier or later event does not.
 _ROLES: dict[type, Any] = {
-    **dict.fromkeys(_APPLY, _NEWS),
+    **dict.fromkeys(NEWS, _NEWS),
+    e.WorkflowExecutionStarted: _NEWS,
     **dict.fromkeys(ANSWERS, _ANSWER),
     e.DecisionTaskStarted: Decider._on_started,
     e.DecisionTaskCompleted: Decider._on_completed,

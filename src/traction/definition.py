@@ -26,11 +26,14 @@ from traction.options import (
     ROLE_CHARS_MAX,
     ActivityOptions,
     ActivitySpec,
+    ChildOptions,
     Retry,
+    TaskOptions,
     WorkflowOptions,
     WorkflowSpec,
     check_options,
     read_name,
+    read_overrides,
     read_priority,
     read_span,
     read_tags,
@@ -48,7 +51,7 @@ from traction.signatures import (
     read_arguments,
     read_function,
 )
-from traction.step import ActivityStep, Step, WorkflowStep
+from traction.step import ActivityStep, Adjusted, Step, WorkflowStep
 from traction.values import ChildPolicy
 
 C = TypeVar("C")
@@ -147,6 +150,19 @@ class Activity(ActivityStep[R_co], msgspec.Struct, Generic[C, R_co], metaclass=A
             form, example = "Activity[what it needs, what it gives]", "Activity[None, int] if it needs nothing"
             return _parametrize(cls, arguments, form, example)
 
+    def options(self, **options: Unpack[TaskOptions]) -> Step[R_co]:
+        """Make this call with options of its own: time-outs, task list, priority, retries.
+
+        Example:
+            await CollectChanges(7).options(start_to_close=3600, task_list="big")
+
+        Raises:
+            DefinitionError: SWF does not take an option.
+        """
+        told: dict[str, Any] = dict(options)
+        where = f"{type(self).__qualname__}.options"
+        return Adjusted(self, read_overrides(where, told, TaskOptions), told.get("retry"))
+
 
 class Workflow(WorkflowStep[R_co], msgspec.Struct, Generic[R_co], metaclass=WorkflowMeta):
     """A flow under a name and a version: `Workflow[R]` gives an `R`.
@@ -178,6 +194,15 @@ class Workflow(WorkflowStep[R_co], msgspec.Struct, Generic[R_co], metaclass=Work
         from hashlib import sha256
 
         return f"{self.spec.label[:200]}-{sha256(write_canonically(self)).hexdigest()[:16]}"
+
+    def options(self, **options: Unpack[ChildOptions]) -> Step[R_co]:
+        """Make this call, as a child, with options of its own: its id, time-outs, task list, child policy, tags.
+
+        Raises:
+            DefinitionError: SWF does not take an option.
+        """
+        told: dict[str, Any] = dict(options)
+        return Adjusted(self, read_overrides(f"{type(self).__qualname__}.options", told, ChildOptions))
 
 
 class _PlainActivity(Protocol):
@@ -343,7 +368,7 @@ def _define(cls: Any, root: type, make_spec: Callable[..., Any], options: dict[s
     return cls
 
 
-_TAKEN = frozenset({"spec", "step_label", "run", "flow", "workflow_id"})
+_TAKEN = frozenset({"spec", "step_label", "options", "run", "flow", "workflow_id"})
 
 
 def _inherit_options(cls: Any) -> dict[str, Any]:

@@ -20,17 +20,39 @@ continuations cost no number and re-association changes no id.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from hashlib import sha256
 from types import CoroutineType, GeneratorType
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
-from traction.errors import DefinitionError, FlowError, PayloadError
+from traction.errors import DefinitionError, FlowError, PayloadError, StepTimedOut
+from traction.frames import (
+    ERROR,
+    STEP,
+    VALUE,
+    WAIT,
+    Deadline,
+    Fiber,
+    Finally,
+    Frame,
+    Given,
+    Held,
+    Join,
+    Leaf,
+    Restore,
+    Scope,
+    Shielded,
+    Undo,
+    find_saga,
+)
+from traction.leaves import ContinueAsNew, ContinuedAsNew
+from traction.scopes import CancelNow, CancelScope, EnterScope, ExitScope
 from traction.step import (
-    ActivityStep,
     All,
+    Asked,
     Both,
     Cancelled,
+    Compensate,
     Done,
     Draw,
     Ensure,
@@ -42,110 +64,11 @@ from traction.step import (
     Named,
     Now,
     Recover,
+    Saga,
+    Shield,
     Sleep,
     Step,
-    WorkflowStep,
 )
-
-PREFIX_CHARS_MAX = 128
-"""A longer prefix of ids is replaced by its hash, so that ids fit SWF's 256 characters however deep groups nest."""
-
-ID_CHARS_MAX = 224
-"""A longer id is cut and hashed; what remains up to SWF's 256 characters is for the suffixes of retries."""
-
-# What a fiber is given when it goes on.
-STEP: Literal[0] = 0
-VALUE: Literal[1] = 1
-ERROR: Literal[2] = 2
-
-Given: TypeAlias = tuple[int, Any]
-
-
-class Scope:
-    """A place in the flow: a prefix of ids, and a count of each label within it."""
-
-    __slots__ = ("_counts", "prefix")
-
-    def __init__(self, prefix: str) -> None:
-        self.prefix = prefix if len(prefix) <= PREFIX_CHARS_MAX else f"~{_digest(prefix)}."
-        self._counts: dict[str, int] = {}
-
-    def count(self, label: str) -> int:
-        """Say how many of this label there are now, this one included."""
-        n = self._counts[label] = self._counts.get(label, 0) + 1
-        return n
-
-    def make_id(self, label: str) -> str:
-        """Make the id of the next leaf of this label."""
-        id = f"{self.prefix}{label}-{self.count(label)}"
-        return id if len(id) <= ID_CHARS_MAX else f"{id[: ID_CHARS_MAX - 34]}~{_digest(id)}"
-
-    def enter(self, segment: str) -> Scope:
-        """Open a named scope; a name used again is told apart by its count."""
-        n = self.count(f".{segment}")
-        return Scope(f"{self.prefix}{segment}." if n == 1 else f"{self.prefix}{segment}~{n}.")
-
-
-class Leaf:
-    """A step that waits for the service. `fiber` is `None` once nobody waits; the other slots are the decider's."""
-
-    __slots__ = ("ask", "attempt", "cancel", "fiber", "id", "node", "opened_event_id", "refusals", "run_id")
-
-    def __init__(self, id: str, node: Any, fiber: Fiber | None) -> None:
-        self.id, self.node, self.fiber = id, node, fiber
-        self.ask: Any = None
-        self.cancel: Any = None
-        self.attempt = 1
-        self.refusals = 0
-        self.opened_event_id = 0
-        self.run_id: str | None = None
-
-
-class Fiber:
-    """One strand of a flow: its frames, its scope, and the branch of which group it is."""
-
-    __slots__ = ("alive", "frames", "index", "join", "scope", "waits")
-
-    def __init__(self, scope: Scope, join: Join | None, index: int) -> None:
-        self.frames: list[Any] = []
-        self.scope = scope
-        self.join = join
-        self.index = index
-        self.waits: Leaf | Join | None = None
-        self.alive = True
-
-
-class Join:
-    """A group that waits for its branches."""
-
-    __slots__ = ("fiber", "next", "node", "outcome", "prefix", "results", "running")
-
-    def __init__(self, fiber: Fiber, node: Any) -> None:
-        self.fiber = fiber
-        self.node = node
-        self.prefix = f"{fiber.scope.prefix}{fiber.scope.count('')}."
-        self.results: list[Any] = [None] * len(node.steps)
-        self.running: dict[int, Fiber] = {}
-        self.next = 0
-        self.outcome: Given | None = None
-
-
-class Restore:
-    """A frame: go back to the scope around a named step."""
-
-    __slots__ = ("scope",)
-
-    def __init__(self, scope: Scope) -> None:
-        self.scope = scope
-
-
-class Finally:
-    """A frame: what became of a step whose finalizer runs."""
-
-    __slots__ = ("outcome",)
-
-    def __init__(self, outcome: Given) -> None:
-        self.outcome = outcome
 
 
 class Interpreter:
@@ -153,16 +76,14 @@ class Interpreter:
 
     __slots__ = ("_ask", "_cancelled", "_ready", "_root", "_seed", "_withdraw", "now", "outcome")
 
-    def __init__(
-        self, seed: str, now: datetime, ask: Callable[[Leaf], Given | None], withdraw: Callable[[Leaf], None]
-    ) -> None:
+    def __init__(self, seed: str, ask: Callable[[Leaf], Given | None], withdraw: Callable[[Leaf], None]) -> None:
         self._seed = seed
         self._ask = ask
         self._withdraw = withdraw
         self._ready: list[tuple[Fiber, int, Any]] = []
         self._root = Fiber(Scope(""), None, 0)
         self._cancelled = False
-        self.now = now
+        self.now = datetime.min.replace(tzinfo=UTC)
         self.outcome: Given | None = None
 
     def start(self, flow: Callable[[], Any]) -> None:
@@ -189,6 +110,10 @@ class Interpreter:
             self._cancelled = True
             self._cancel([self._root])
             self._run()
+
+    def draw(self, *place: object) -> float:
+        """Give a number in [0, 1) that is a function of the run and of a place."""
+        return int.from_bytes(sha256(repr((self._seed, *place)).encode()).digest()[:6], "big") / (1 << 48)
 
     def close(self) -> None:
         """Let go of a flow that will not be run further, without running what its `finally` blocks would await."""
@@ -234,11 +159,10 @@ class Interpreter:
                         self._open(fiber, given)
                         return
                     mode, given = VALUE, [] if kind is All else ()
-                elif kind is Ensure:
-                    frames.append(given)
-                    given = given.source
                 else:
                     mode, given = self._say(fiber, kind, given)
+                    if mode == WAIT:
+                        return
                 continue
             if not frames:
                 self._end(fiber, mode, given)
@@ -262,14 +186,14 @@ class Interpreter:
                 if not isinstance(given, Step) or type(frame.cr_await) is not GeneratorType:
                     raise _explain_await(frame, given)
                 mode = STEP
-            elif kind is Restore:
-                fiber.scope = frame.scope
+            elif isinstance(frame, Frame):
+                mode, given = frame.leave(self, fiber, mode, given)
             elif kind is Ensure:
                 frames.append(Finally((mode, given)))
                 mode, given = STEP, frame.finalizer
-            elif kind is Finally:
+            elif kind is Compensate:
                 if mode == VALUE:
-                    mode, given = frame.outcome
+                    find_saga(fiber).undos.append((frame.f, given))
             elif mode == VALUE:
                 if kind is not Recover:
                     try:
@@ -296,6 +220,20 @@ class Interpreter:
             fiber.frames.append(Restore(fiber.scope))
             fiber.scope = fiber.scope.enter(node.name)
             return STEP, node.source
+        if kind is Shield:
+            fiber.frames.append(Shielded())
+            return STEP, node.source
+        if kind is Saga:
+            fiber.frames.append(Undo())
+            return STEP, node.source
+        if kind is ContinueAsNew:
+            return ERROR, ContinuedAsNew(node.call)
+        if kind is EnterScope:
+            return self._enter_scope(fiber, node.scope)
+        if kind is ExitScope:
+            return self._exit_scope(node.scope, node.error)
+        if kind is CancelNow:
+            return self._cancel_from(fiber, node.scope)
         if kind is Draw:
             place = f"{self._seed}\0{fiber.scope.prefix}\0{fiber.scope.count('?')}"
             return VALUE, int.from_bytes(sha256(place.encode()).digest()[:16], "big")
@@ -318,6 +256,49 @@ class Interpreter:
             f"{_name_thing(node)} is no step, and stands where one is needed. Functions given to flat_map and recover "
             "return steps: write done(x) for a plain value, and @step over an async def"
         )
+
+    # Scopes of cancellation.
+
+    def _enter_scope(self, fiber: Fiber, scope: CancelScope) -> Given:
+        if scope.fiber is not None or scope.over:
+            raise FlowError("a cancel scope was entered twice; make a new one for each `async with`")
+        scope.fiber, scope.depth = fiber, len(fiber.frames)
+        if scope.span is not None:
+            # The deadline has a fiber of its own, which does nothing but wait for its timer.
+            waits = Fiber(fiber.scope, None, 0)
+            waits.frames.append(Deadline(scope))
+            scope.timer = waits.waits = leaf = Leaf(fiber.scope.make_id(Sleep.step_label), Sleep(scope.span), waits)
+            self._ask(leaf)
+        return VALUE, scope
+
+    def _exit_scope(self, scope: CancelScope, error: BaseException | None) -> Given:
+        scope.fiber, scope.over = None, True
+        timer = scope.timer
+        if timer is not None and timer.fiber is not None:
+            timer.fiber = None
+            self._withdraw(timer)
+        if not isinstance(error, Cancelled) or error.scope is not scope:
+            return VALUE, False
+        if scope.fails and scope.late and scope.span is not None:
+            return ERROR, StepTimedOut(scope.span, "the scope")
+        return VALUE, True
+
+    def cancel_scope(self, scope: CancelScope) -> None:
+        """Throw `Cancelled` into the fiber that entered a scope; it goes on when those before it have."""
+        self._cancel([scope.fiber], scope)
+
+    def _cancel_from(self, fiber: Fiber, scope: CancelScope) -> Given:
+        """Cancel a scope from within the flow: from inside it, or from a branch beside it."""
+        if scope.fiber is None:
+            return VALUE, None
+        scope.requested = True
+        # Let the fiber that asks wait as well, so that it can be cancelled like any other.
+        asks = fiber.waits = Leaf("", None, fiber)
+        self.cancel_scope(scope)
+        if fiber.waits is not asks:
+            return WAIT, None
+        fiber.waits = None
+        return VALUE, None
 
     # Groups.
 
@@ -346,7 +327,8 @@ class Interpreter:
                     f"the flow gives {_name_thing(given)}, a step that nobody asks for. The result of a flow is a "
                     "value (Traction); where a function gives a step, write flat_map and not map"
                 )
-            self.outcome = (mode, given)
+            if fiber is self._root:
+                self.outcome = (mode, given)
             return
         del join.running[fiber.index]
         if join.outcome is not None:
@@ -375,30 +357,35 @@ class Interpreter:
         assert join.outcome is not None
         self._ready.append((fiber, *join.outcome))
 
-    def _cancel(self, fibers: list[Fiber]) -> None:
+    def _cancel(self, fibers: list[Fiber], scope: CancelScope | None = None) -> None:
         """Throw `Cancelled` into fibers where they wait; what they do about that, they do to its end."""
         thrown: list[tuple[Fiber, int, Any]] = []
-        stack = fibers[::-1]
+        stack = [(fiber, scope) for fiber in reversed(fibers)]
         while stack:
-            fiber = stack.pop()
+            fiber, scope = stack.pop()
             waits = fiber.waits
-            if (held := next((frame for frame in fiber.frames if type(frame) is Finally), None)) is not None:
-                # A finalizer runs to its end, and the cancellation takes the place of the outcome that it holds back.
-                held.outcome = (ERROR, Cancelled())
+            outcome: Given = (ERROR, Cancelled(scope))
+            inside = fiber.frames[scope.depth :] if scope is not None else fiber.frames
+            if (held := next((frame for frame in inside if isinstance(frame, Held)), None)) is not None:
+                # It runs to its end, and the cancellation takes the place of the outcome that it holds back.
+                held.outcome = outcome
                 continue
             if isinstance(waits, Join):
-                settled, waits.outcome = waits.outcome, (ERROR, Cancelled())
+                settled, waits.outcome = waits.outcome, outcome
                 if settled is not None:
                     continue
                 branches = _drop_unstarted(waits)
-                stack.extend(reversed(branches))
+                stack.extend((branch, None) for branch in reversed(branches))
                 if branches:
                     continue
             elif waits is not None:
                 waits.fiber = None
-                self._withdraw(waits)
+                if waits.node is not None:
+                    self._withdraw(waits)
+            else:
+                continue
             fiber.waits = None
-            thrown.append((fiber, ERROR, Cancelled()))
+            thrown.append((fiber, *outcome))
         # Backwards, so that the first is on top of the stack.
         self._ready.extend(reversed(thrown))
 
@@ -411,7 +398,7 @@ def _drop_unstarted(join: Join) -> list[Fiber]:
     return list(join.running.values())
 
 
-_WRAPPERS = frozenset({Map, FlatMap, Recover})
+_WRAPPERS = frozenset({Map, FlatMap, Recover, Ensure, Compensate})
 _AWAITABLE = (Step, CoroutineType)
 
 # What Python and asyncio say of an await that reaches neither a step nor an event loop.
@@ -420,7 +407,9 @@ _FOREIGN_AWAITS = ("can't be used in 'await' expression", "can't be awaited", "n
 
 def _judge(error: BaseException) -> BaseException:
     """Let pass what is the flow's own failure; raise what its author or an operator must mend."""
-    if isinstance(error, (FlowError, DefinitionError, PayloadError)) or not isinstance(error, (Exception, Cancelled)):
+    if isinstance(error, (FlowError, DefinitionError, PayloadError)) or not isinstance(
+        error, (Exception, Cancelled, ContinuedAsNew)
+    ):
         raise error
     if type(error) in (TypeError, RuntimeError) and any(text in str(error) for text in _FOREIGN_AWAITS):
         # The first frame is ours; the next is the flow's, whatever it called.
@@ -478,7 +467,3 @@ def _close_coroutine(coroutine: Any) -> None:
             continue
         except BaseException:  # its finally block raised: nobody is left to be told
             return
-
-
-def _digest(text: str) -> str:
-    return sha256(text.encode()).hexdigest()[:32]

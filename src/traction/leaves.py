@@ -1,4 +1,4 @@
-"""Say what reaches beyond the flow: signals, other executions, markers, Lambda functions, the next run.
+"""Say what reaches beyond the flow: other executions, markers, Lambda functions, the next run.
 
 Takes values and definitions; gives leaves, which the decider answers. `step` has the algebra that they stand in, and
 the leaves that come with it: activities, children, timers.
@@ -10,42 +10,18 @@ Some of these are answered at once and leave a marker in the history (`side_effe
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Generic, TypeVar, overload
+from typing import Any, ClassVar, Generic, TypeVar
 
 import msgspec
 
 from traction.names import WorkflowExecution
-from traction.options import SignalSpec, Span, to_timedelta
+from traction.options import Span, to_timedelta
+from traction.signals import Signal, read_execution, send
 from traction.step import Asked, Step, WorkflowStep
 
 T = TypeVar("T")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
-S = TypeVar("S", bound="SignalValue")
-S2 = TypeVar("S2", bound="SignalValue")
-
-
-class SignalValue:
-    """What a signal is: `traction.definition.Signal` makes its subclasses."""
-
-    __slots__ = ()
-    spec: ClassVar[SignalSpec]
-
-
-class Receive(Asked[R_co], msgspec.Struct, Generic[R_co], frozen=True):
-    """The next signal of one of these types that nobody has received."""
-
-    step_label: ClassVar[str] = "receive"
-    signals: tuple[type[SignalValue], ...]
-
-
-class Send(Asked[None], msgspec.Struct, frozen=True):
-    """A signal to another execution."""
-
-    step_label: ClassVar[str] = "send"
-    workflow_id: str
-    run_id: str | None
-    signal: Any
 
 
 class RequestCancel(Asked[None], msgspec.Struct, frozen=True):
@@ -91,7 +67,7 @@ class InvokeLambda(Asked[R_co], msgspec.Struct, Generic[R_co], frozen=True):
     name: str
     input: Any
     type: Any
-    timeout: Span | None
+    limit: Span | None
 
 
 class StartChild(Asked["Child[R_co]"], msgspec.Struct, Generic[R_co], frozen=True):
@@ -138,67 +114,13 @@ class Child(Generic[R_co]):
         """
         return ChildResult(self.step)
 
-    def send(self, signal: SignalValue) -> Step[None]:
+    def send(self, signal: Signal) -> Step[None]:
         """Send it a signal."""
         return send(self.execution, signal)
 
     def cancel(self) -> Step[None]:
         """Ask it to cancel."""
         return cancel(self.execution)
-
-
-class Signals(Generic[S]):
-    """An endless iterator over signals: `async for approval in signals(Approve): ...`."""
-
-    def __init__(self, kinds: tuple[type[S], ...]) -> None:
-        self._kinds = kinds
-
-    def __aiter__(self) -> Signals[S]:
-        return self
-
-    def __anext__(self) -> Step[S]:
-        return Receive(self._kinds)
-
-
-@overload
-def receive(signal: type[S], /) -> Step[S]: ...
-@overload
-def receive(signal: type[S], other: type[S2], /) -> Step[S | S2]: ...
-@overload
-def receive(*signals: type[S]) -> Step[S]: ...
-def receive(*signals: Any) -> Step[Any]:
-    """Give the next signal of these types, waiting for one if none has arrived; each signal is received once.
-
-    Signals are kept in the order in which they arrived, from the start of the run on. Of several that wait for one type,
-    the first to wait is the first to receive.
-
-    Example:
-        approval = await receive(Approve)
-        answer = await (receive(Approve) | sleep(days(30)))
-
-    History:
-        Asks nothing; answered by WorkflowExecutionSignaled.
-    """
-    return Receive(_check_signals("receive", signals))
-
-
-def signals(*kinds: type[S]) -> Signals[S]:
-    """Iterate over signals of these types as they arrive: `async for approval in signals(Approve)`."""
-    return Signals(_check_signals("signals", kinds))
-
-
-def send(execution: WorkflowExecution | str, signal: SignalValue) -> Step[None]:
-    """Send a signal to another execution of the domain: a run, or whichever is open under a workflow id.
-
-    Raises:
-        SignalFailed: (in the flow) no such execution is open.
-
-    History:
-        Asks SignalExternalWorkflowExecution; answered by ExternalWorkflowExecutionSignaled.
-    """
-    if not isinstance(signal, SignalValue):
-        raise TypeError(f"send: {signal!r:.100} is no signal; make its class a Signal")
-    return Send(*_read_execution(execution), signal)
 
 
 def cancel(execution: WorkflowExecution | str) -> Step[None]:
@@ -210,14 +132,14 @@ def cancel(execution: WorkflowExecution | str) -> Step[None]:
     History:
         Asks RequestCancelExternalWorkflowExecution; answered by ExternalWorkflowExecutionCancelRequested.
     """
-    return RequestCancel(*_read_execution(execution))
+    return RequestCancel(*read_execution(execution))
 
 
 def side_effect(f: Callable[[], T], type: Any = None) -> Step[T]:
     """Run code once, in the decider's worker, and give what it gave then on every replay.
 
-    For what is quick and cannot fail: a read of a setting, an id from a library. What takes time or may fail belongs in an
-    activity. The value is read back as `type`, or as the function's return annotation, or as plain JSON.
+    For what is quick and cannot fail: a read of a setting, an id from a library. What takes time or may fail belongs
+    in an activity. The value is read back as `type`, or as the function's return annotation, or as plain JSON.
 
     History:
         Asks RecordMarker, in the decision task that runs the code.
@@ -287,25 +209,10 @@ def start_child(call: WorkflowStep[R]) -> Step[Child[R]]:
 def continue_as_new(call: WorkflowStep[Any]) -> Step[Any]:
     """Close this run and go on as a new one with an empty history, under the same workflow id.
 
-    The call is of the same workflow; its version may be another. Task list, timeouts, child policy and tags stay as they
-    are. `finally` blocks are done first. Signals that nobody received are sent on to the new run.
+    The call is of the same workflow; its version may be another. Task list, timeouts, child policy and tags stay as
+    they are. `finally` blocks are done first. Signals that nobody received are sent on to the new run.
 
     History:
         Asks ContinueAsNewWorkflowExecution, after whatever `finally` blocks ask.
     """
     return ContinueAsNew(call)
-
-
-def _read_execution(execution: WorkflowExecution | str) -> tuple[str, str | None]:
-    if isinstance(execution, WorkflowExecution):
-        return execution.workflow_id, execution.run_id
-    return execution, None
-
-
-def _check_signals(where: str, signals: tuple[Any, ...]) -> tuple[Any, ...]:
-    for one in signals:
-        if not (isinstance(one, type) and issubclass(one, SignalValue)):
-            raise TypeError(f"{where}: {one!r:.100} is no signal; make it a class: class Approve(Signal)")
-    if not signals:
-        raise ValueError(f"{where}() needs at least one signal: of none, none arrives")
-    return signals

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias, TypedDict
 import msgspec
 
 from traction.errors import DefinitionError
-from traction.names import ActivityType, TaskList, WorkflowType, find_fault
+from traction.names import NAME_CHARS_MAX, ActivityType, TaskList, WorkflowType, find_fault
 from traction.values import ChildPolicy, Duration
 
 Span: TypeAlias = timedelta | int | float
@@ -101,7 +101,7 @@ class Retry(msgspec.Struct, frozen=True):
     max_delay: Span = timedelta(hours=1)
     """The longest pause."""
     jitter: float = 0.0
-    """How much of a pause is left to chance: 0 none, 1 all of it. The chance is the run's own, the same on every replay."""
+    """How much of a pause is left to chance, from 0 to 1. The chance is the run's own, the same on every replay."""
     give_up_on: tuple[str | type[Exception], ...] = ()
     """Failures not to try again after: exception types, or their names as the failure shows them."""
     retry_on: tuple[str | type[Exception], ...] | None = None
@@ -230,6 +230,31 @@ class WorkflowOptions(TypedDict, total=False):
     """What people read in SWF's console; the first line of the docstring unless given."""
 
 
+class TaskOptions(TypedDict, total=False):
+    """What one call of an activity may say otherwise than its class."""
+
+    task_list: str
+    schedule_to_start: Span | None
+    start_to_close: Span | None
+    schedule_to_close: Span | None
+    heartbeat: Span | None
+    retry: Retry | None
+    priority: int
+
+
+class ChildOptions(TypedDict, total=False):
+    """What one call of a child may say otherwise than its class."""
+
+    workflow_id: str
+    task_list: str
+    execution_start_to_close: Span
+    task_start_to_close: Span | None
+    child_policy: ChildPolicy
+    tags: tuple[str, ...]
+    priority: int
+    lambda_role: str
+
+
 class SignalSpec(msgspec.Struct, frozen=True):
     """What a definition says of a signal: the name it goes by."""
 
@@ -342,3 +367,27 @@ def read_text(where: str, options: dict[str, Any], key: str, chars_max: int) -> 
             f"{where}: {key} has {len(text):,} characters, and at most {chars_max:,} are allowed (SWF)"
         )
     return text
+
+
+def read_overrides(where: str, options: dict[str, Any], known: Any) -> dict[str, Any]:
+    """Read the options of one call, and give what its decision says besides, in SWF's words.
+
+    Raises:
+        DefinitionError: an option is unknown, or SWF does not take it.
+    """
+    check_options(where, options, known)
+    told: dict[str, Any] = {}
+    for key in options:
+        if key == "heartbeat" or key.endswith(("_to_start", "_to_close")):
+            told[f"{key}_timeout"] = read_span(where, options, key, None)
+        elif key == "task_list":
+            told[key] = TaskList(read_name(where, key, options[key], NAME_CHARS_MAX))
+        elif key == "workflow_id":
+            told[key] = read_name(where, key, options[key], NAME_CHARS_MAX)
+        elif key == "priority":
+            told["task_priority"] = read_priority(where, options)
+        elif key == "tags":
+            told["tag_list"] = read_tags(where, options) or None
+        elif key != "retry":
+            told[key] = options[key]
+    return told

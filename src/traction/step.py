@@ -198,8 +198,13 @@ Outcome: TypeAlias = Success[R_co] | Failure
 class Cancelled(BaseException):
     """Thrown into a flow at the step that it awaits, when that step is no longer wanted.
 
-    Not an `Exception`, so that `except Exception` lets it pass. Code in `finally` may await further steps.
+    Not an `Exception`, so that `except Exception` lets it pass. Code in `finally` may await further steps. `scope` is
+    the cancel scope that it comes from, which takes it in; without one, all of the flow or a whole branch is cancelled.
     """
+
+    def __init__(self, scope: object = None) -> None:
+        self.scope = scope
+        super().__init__()
 
 
 # The nodes. `decide` dispatches on their exact types; the types below are that closed set, with the two leaves that
@@ -218,6 +223,20 @@ class ActivityStep(Asked[R_co]):
 
     __slots__ = ()
     spec: ClassVar[ActivitySpec]
+
+
+class Adjusted(Asked[R_co], msgspec.Struct, Generic[R_co], frozen=True):
+    """A call with options of its own: what the decision says besides, in SWF's words."""
+
+    call: Any
+    overrides: dict[str, Any]
+    policy: Retry | None = None
+
+    @property
+    def step_label(self) -> str:  # type: ignore[override]
+        """The word of the call."""
+        label: str = self.call.step_label
+        return label
 
 
 class WorkflowStep(Asked[R_co]):
@@ -455,7 +474,7 @@ def saga(step: Step[T]) -> Step[T]:
 
     Laws:
         saga(done(x)) == done(x);  saga(fail(e)) == fail(e)
-        saga(s.compensate(f).flat_map(lambda _: fail(e))) == s.flat_map(f).attempt().flat_map(lambda _: fail(e)), if s is done
+        saga(s.compensate(f).flat_map(lambda _: fail(e))) == s.flat_map(f).attempt().flat_map(lambda _: fail(e))
     """
     return Saga(step)
 
