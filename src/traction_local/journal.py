@@ -56,8 +56,7 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 _TABLES = (
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
-    "CREATE TABLE journal "
-    "(seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, operation TEXT NOT NULL, request TEXT NOT NULL)",
+    "CREATE TABLE journal (seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, operation TEXT NOT NULL, request TEXT)",
 )
 _NEWS = "SELECT seq, at, operation, request FROM journal WHERE seq > ? ORDER BY seq"
 _APPEND = "INSERT INTO journal VALUES (?, ?, ?, ?)"
