@@ -54,6 +54,8 @@ Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Headers: TypeAlias = tuple[tuple[bytes, bytes], ...]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
+App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
 CONTENT_TYPES = frozenset({b"application/x-amz-json-1.0", b"application/x-amz-json-1.1", b"application/json"})
 """What clients have been seen to send. The answer's is `application/json`, as recorded."""
 
@@ -367,7 +369,7 @@ def make_app(
 class Server(uvicorn.Server):
     """A server that says when it is ready, and answers its polls before it goes."""
 
-    def __init__(self, app: Starlette, backend: LocalBackend, ready: Callable[[], None]) -> None:
+    def __init__(self, app: App, backend: LocalBackend, ready: Callable[[], None]) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -399,8 +401,19 @@ def bind(host: str, port: int) -> tuple[socket.socket, str]:
     Raises:
         OSError: the address is not this machine's, or is taken.
     """
-    family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-    listener = socket.create_server((host, port), family=family, backlog=2048)
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=socket.AI_PASSIVE
+    )[0]
+    # The loop sends small packets at once (TCP_NODELAY) only on sockets that say that they are TCP.
+    listener = socket.socket(family, kind, protocol)
+    try:
+        if os.name == "posix":
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(2048)
+    except OSError:
+        listener.close()
+        raise
     name = f"[{host}]" if ":" in host else host
     return listener, f"http://{name}:{listener.getsockname()[1]}"
 
@@ -436,9 +449,16 @@ def serving(
     wait: timedelta = POLL_WAIT_MAX,
 ) -> Iterator[str]:
     """Serve in a thread of its own while the body runs; give the URL."""
+    with serving_app(_make(backend, host, clock, hosts, wait), backend, host=host, port=port) as url:
+        yield url
+
+
+@contextmanager
+def serving_app(app: App, backend: LocalBackend, *, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
+    """Serve an application that was made by `make_app`, or has some that were, in a thread of its own."""
     listener, url = bind(host, port)
     ready = threading.Event()
-    server = Server(_make(backend, host, clock, hosts, wait), backend, ready.set)
+    server = Server(app, backend, ready.set)
     thread = threading.Thread(target=server.run, args=([listener],), name="traction server", daemon=True)
     thread.start()
     try:
