@@ -114,6 +114,10 @@ class Running:
         return self._result
 
 
+def _merge(given: dict[str, Any], **defaults: Any) -> dict[str, Any]:
+    return defaults | given
+
+
 class Desk:
     """One check's own corner of a domain."""
 
@@ -166,7 +170,7 @@ class Desk:
         """Start an execution of the desk's workflow type, under an id of the desk's own."""
         workflow_id = f"{self.tag}-{id}"
         request = o.StartWorkflowExecution(
-            domain=self.domain, workflow_id=workflow_id, **({"workflow_type": self.workflow_type} | given)
+            domain=self.domain, workflow_id=workflow_id, **_merge(given, workflow_type=self.workflow_type)
         )
 
         def look() -> o.Run | None:
@@ -182,7 +186,7 @@ class Desk:
 
     def find_decision_task(self, wait: timedelta = NOW, **given: Any) -> o.DecisionTask:
         """Poll the deciders' list once."""
-        return self.call(o.PollForDecisionTask(domain=self.domain, **({"task_list": self.deciders} | given)), wait)
+        return self.call(o.PollForDecisionTask(domain=self.domain, **_merge(given, task_list=self.deciders)), wait)
 
     def get_decision_task(self, **given: Any) -> o.DecisionTask:
         """Poll the deciders' list until a task comes."""
@@ -195,7 +199,7 @@ class Desk:
 
     def find_activity_task(self, wait: timedelta = NOW, **given: Any) -> o.ActivityTask:
         """Poll the workers' list once."""
-        return self.call(o.PollForActivityTask(domain=self.domain, **({"task_list": self.workers} | given)), wait)
+        return self.call(o.PollForActivityTask(domain=self.domain, **_merge(given, task_list=self.workers)), wait)
 
     def get_activity_task(self, **given: Any) -> o.ActivityTask:
         """Poll the workers' list until a task comes."""

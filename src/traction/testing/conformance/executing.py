@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from traction import decisions as d
 from traction import events as e
@@ -180,16 +181,16 @@ def lists_and_counts_find_executions_by_id_type_tag_and_status(backend: Backend)
     since = o.ExecutionTimeFilter(oldest_date=backend.now() - HOUR)
     by_id = o.WorkflowExecutionFilter(workflow_id=execution.workflow_id)
     by_type = o.WorkflowTypeFilter(name=desk.tag)
-    filters: tuple[dict[str, object], ...] = (
+    filters: tuple[dict[str, Any], ...] = (
         {"execution_filter": by_id},
         {"type_filter": by_type},
         {"tag_filter": o.TagFilter(tag=desk.tag)},
     )
     for given in filters:
-        listing = o.ListOpenWorkflowExecutions(domain=desk.domain, start_time_filter=since, **given)  # type: ignore[arg-type]
+        listing = o.ListOpenWorkflowExecutions(domain=desk.domain, start_time_filter=since, **given)
         found = wait_for(lambda listing=listing: desk.call(listing).execution_infos, f"an open run by {given}")  # type: ignore[misc]
         expect_equal([info.execution for info in found], [execution], f"the open runs by {given}")
-        counting = o.CountOpenWorkflowExecutions(domain=desk.domain, start_time_filter=since, **given)  # type: ignore[arg-type]
+        counting = o.CountOpenWorkflowExecutions(domain=desk.domain, start_time_filter=since, **given)
         expect_equal(wait_for(lambda counting=counting: desk.call(counting).count, "a count"), 1, "the open runs")  # type: ignore[misc]
     desk.decide(d.CompleteWorkflowExecution())
     closed = o.ListClosedWorkflowExecutions(domain=desk.domain, close_time_filter=since, execution_filter=by_id)
@@ -220,8 +221,8 @@ def what_a_start_gives_beyond_its_limits_is_refused(backend: Backend) -> None:
     desk = Desk(backend)
     desk.register()
     limits = backend.limits
-    named = {"domain": desk.domain, "workflow_type": desk.workflow_type}
-    wrong: tuple[dict[str, object], ...] = (
+    named: dict[str, Any] = {"domain": desk.domain, "workflow_type": desk.workflow_type}
+    wrong: tuple[dict[str, Any], ...] = (
         {"workflow_id": "i" * (limits.name_chars_max + 1)},
         {"workflow_id": "a/b"},
         {"workflow_id": desk.tag, "input": "x" * (limits.payload_chars_max + 1)},
@@ -231,7 +232,7 @@ def what_a_start_gives_beyond_its_limits_is_refused(backend: Backend) -> None:
         {"workflow_id": desk.tag, "execution_start_to_close_timeout": str(limits.execution_seconds_max + 1)},
     )
     for given in wrong:
-        request = o.StartWorkflowExecution(**named, **given)  # type: ignore[arg-type]
+        request = o.StartWorkflowExecution(**named, **given)
         desk.expect_fault(ValidationException, request, f"a start with {', '.join(given)}")
     longest = "x" * limits.payload_chars_max
     execution = desk.start(input=longest, tag_list=tuple("abcde")[: limits.execution_tags_max])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from traction import decisions as d
 from traction import events as e
 from traction import operations as o
@@ -53,7 +55,11 @@ def a_page_larger_than_the_largest_is_refused_and_a_token_of_nothing_too(backend
     """By a `ValidationException`."""
     desk = Desk(backend)
     execution = _make_history(desk)
-    for given in ({"maximum_page_size": backend.limits.page_items_max + 1}, {"next_page_token": "garbage"}):
+    wrong: list[dict[str, Any]] = [
+        {"maximum_page_size": backend.limits.page_items_max + 1},
+        {"next_page_token": "garbage"},
+    ]
+    for given in wrong:
         request = o.GetWorkflowExecutionHistory(domain=desk.domain, execution=execution, **given)
         desk.expect_fault(ValidationException, request, f"a history with {given}")
     desk.terminate(execution)
