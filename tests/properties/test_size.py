@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from statistics import mode
 from types import FrameType
 from typing import Any
 
@@ -233,7 +234,8 @@ def test_deciding_a_step_costs_no_more_after_many() -> None:
     for cut in played.decisions:
         new, fed = played.events[fed:cut], cut
         costs.append(count_instructions(partial(advance, decider, new)))
-    assert max(costs[10:-1]) == min(costs[10:-1])
+    # The commonest cost, since a collection of garbage may run code of others in between.
+    assert mode(costs[10:110]) == mode(costs[-101:-1])
 
 
 def advance(decider: Decider, events: list[e.Event]) -> None:
