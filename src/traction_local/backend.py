@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from traction import operations as o
 from traction.backend import POLL_WAIT_MAX, Backend
@@ -69,6 +69,18 @@ class Waiter:
         return self.empty if self.answer is None else self.answer
 
 
+class SharedFile(Protocol):
+    """What other processes share with a service."""
+
+    def commit(self) -> None:
+        """Write down all that was called since the last time. If that fails, none of it has happened."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the file. What is called later opens it for as long as it takes."""
+        ...
+
+
 class LocalBackend(Backend):
     """The simulator of SWF as a backend in this process, in real time."""
 
@@ -81,7 +93,7 @@ class LocalBackend(Backend):
         limits: Limits | None = None,
         clock: Callable[[], datetime] = system_now,
         pace: float = 1.0,
-        release: Callable[[], None] | None = None,
+        file: SharedFile | None = None,
     ) -> None:
         """Begin to answer for a service.
 
@@ -92,7 +104,7 @@ class LocalBackend(Backend):
             limits: The quotas that it tells.
             clock: What tells the time.
             pace: How many seconds of that clock pass in one; 0 if it only moves when somebody moves it.
-            release: What lets go of the service's file, if it has one that other processes share.
+            file: The service's file, if it has one that other processes share.
         """
         self.url = url
         self.domain = domain
@@ -106,8 +118,10 @@ class LocalBackend(Backend):
         self._alarm = threading.Condition(self._lock)
         self._alarm_thread: threading.Thread | None = None
         self._wakes_at: datetime | None = None
-        self._release = release
+        self._file = file
+        self._woken: list[Waiter] = []
         self._news_every = NEWS_EVERY_MIN
+        self._awaits_news = False
         self._closed = False
 
     def call(self, request: o.Request[T], wait: timedelta | None = None) -> T:
@@ -207,9 +221,9 @@ class LocalBackend(Backend):
             thread = self._alarm_thread
         if thread is not None and thread is not threading.current_thread():
             thread.join()
-        if self._release is not None:
+        if self._file is not None:
             with self._lock:
-                self._release()
+                self._file.close()
 
     # All of the below is done while the lock is held.
 
@@ -218,24 +232,38 @@ class LocalBackend(Backend):
         return self._service.call(request, now).execution_info.execution_status == "CLOSED"
 
     def _settle(self, now: datetime) -> None:
-        """Let happen what follows at once: effects that are due, tasks for those who wait, news of closes."""
+        """Let happen what follows at once: effects that are due, tasks for those who wait, news of closes.
+
+        Nobody hears of it before it is written down.
+        """
+        woken = self._woken
+        try:
+            self._follow(now)
+            if self._file is not None:
+                self._file.commit()
+        except BaseException as error:
+            for waiter in woken:
+                waiter.answer, waiter.fault = None, error if isinstance(error, BackendError) else waiter.fault
+            raise
+        finally:
+            for waiter in woken:
+                waiter.wake()
+            woken.clear()
+        for run_id in self._service.take_closed():
+            for watcher in self._watchers.pop(run_id, ()):
+                watcher.set()
+
+    def _follow(self, now: datetime) -> None:
         service = self._service
         while True:
             alarm = service.next_alarm()
             if alarm is not None and alarm <= now:
-                try:
-                    service.advance(now)
-                except BackendError as error:
-                    log.warning("what is due is tried again in %s: %s", RETRY, error)
-                    alarm = now + RETRY
+                service.advance(now)
             ready = service.take_ready()
             for key in ready:
                 self._wake(key, now)
             if not ready and (alarm is None or alarm > now):
                 break
-        for run_id in service.take_closed():
-            for watcher in self._watchers.pop(run_id, ()):
-                watcher.set()
         if alarm is not None and (self._wakes_at is None or alarm < self._wakes_at) and not self._closed:
             self._wakes_at = alarm
             self._wake_ringer()
@@ -249,23 +277,26 @@ class LocalBackend(Backend):
 
     def _await_news(self) -> None:
         """Have the service's file looked into, since somebody waits now, if there is such a file."""
-        if self._release is not None and not self._closed:
-            self._news_every = NEWS_EVERY_MIN
+        if self._file is not None and not self._awaits_news and not self._closed:
             self._wake_ringer()
 
     def _look(self, now: datetime) -> None:
-        """Settle, and what others brought about as well."""
-        if self._release is not None:
-            before = self._service.revision
-            try:
-                self._service.advance(now)
-            except BackendError as error:
-                log.warning("the file is read again in %s: %s", RETRY, error)
-                self._news_every, self._wakes_at = RETRY, now + RETRY
-                return
+        """Settle what is due, and what other processes wrote."""
+        if self._file is None:
+            self._settle(now)
+            return
+        before = self._service.revision
+        try:
+            self._service.advance(now)
             news = self._service.revision != before
+            self._settle(now)
+        except BackendError as error:
+            log.warning("what is due is tried again in %s: %s", RETRY, error)
+            with suppress(BackendError):
+                self._file.commit()
+            self._news_every, self._wakes_at = RETRY, now + RETRY
+        else:
             self._news_every = NEWS_EVERY_MIN if news else min(self._news_every * 1.25, NEWS_EVERY_MAX)
-        self._settle(now)
 
     def _wake(self, key: Ready, now: datetime) -> None:
         """Give a task to the poll that waits longest, if one does; one that is refused is told, and the next asked."""
@@ -277,15 +308,13 @@ class LocalBackend(Backend):
             except BackendError as error:
                 waiter.fault = error
                 if not isinstance(error, ServiceFault):
-                    queue.popleft()
-                    waiter.wake()
+                    self._woken.append(queue.popleft())
                     return
             else:
                 if not answer.task_token:
                     return
                 waiter.answer = answer
-            queue.popleft()
-            waiter.wake()
+            self._woken.append(queue.popleft())
             if waiter.answer is not None:
                 return
 
@@ -303,6 +332,7 @@ class LocalBackend(Backend):
         pauses = []
         if self._wakes_at is not None and self._pace:
             pauses.append(max(min((self._wakes_at - now) / self._pace, LOOK), timedelta(0)))
-        if self._release is not None and (self._watchers or any(self._waiters.values())):
+        self._awaits_news = self._file is not None and bool(self._watchers or any(self._waiters.values()))
+        if self._awaits_news:
             pauses.append(self._news_every)
         return min(pauses).total_seconds() if pauses else None

@@ -86,6 +86,7 @@ class JournaledService(Service):
         *,
         seed: str = "",
         sync: Sync = "normal",
+        group: bool = False,
         limits: Limits | None = None,
         knobs: Knobs | None = None,
         lambdas: Callable[[LambdaCall], LambdaOutcome] | None = None,
@@ -96,6 +97,8 @@ class JournaledService(Service):
             path: The file. Its directory must exist.
             seed: What the ids are made from, if the file is new.
             sync: What an answer shall outlive.
+            group: Whether the caller calls `commit`, and gives no answer away before that. It makes one transaction of
+                several calls.
             limits: The quotas. They belong to the file: open it with the same each time.
             knobs: What SWF leaves open, likewise.
             lambdas: What Lambda functions answer; the same function of its argument in every process.
@@ -107,7 +110,10 @@ class JournaledService(Service):
         self.path = os.path.realpath(path)
         self._arguments: dict[str, Any] = {"limits": limits or Limits(), "knobs": knobs or Knobs(), "lambdas": lambdas}
         self._sync = sync
+        self._group = group
         self._closed = False
+        self._failure: BackendError | None = None
+        self._spoiled = True
         self._db: sqlite3.Connection | None = None
         self._seq = 0
         self._inode = 0
@@ -116,8 +122,8 @@ class JournaledService(Service):
             self._arguments["seed"] = self._begin(seed)
             super().__init__(**self._arguments)
             self._every_call_counts = self._region.limits.throttling
-            self._spoiled = True
             self._refresh()
+            self._region.closed.clear()
         except BaseException:
             self.close()
             raise
@@ -130,13 +136,14 @@ class JournaledService(Service):
             JournalUnavailable: The request may have had its effect.
         """
         try:
-            self._refresh()
-            if self._every_call_counts or self._may_change(request) or self._is_due(now):
-                answer: T = self._write(request, now)
-                return answer
-            return self._look(request, now)
+            changes = self._every_call_counts or self._may_change(request)
+            if not changes:
+                self._refresh()
+                changes = self._may_change(request) or self._is_due(now)
+            answer: T = self._write(request, now) if changes else self._look(request, now)
+            return answer
         finally:
-            if self._closed:
+            if self._closed and not self._group:
                 self._disconnect()
 
     def advance(self, now: datetime) -> None:
@@ -146,6 +153,24 @@ class JournaledService(Service):
             if self._is_due(now):
                 self._write(None, now)
         finally:
+            if self._closed and not self._group:
+                self._disconnect()
+
+    def commit(self) -> None:
+        """Have all calls since the last commit in the file.
+
+        Raises:
+            JournalUnavailable: None of them has had an effect, or perhaps all; their answers are void.
+        """
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+        try:
+            if self._db is not None and self._db.in_transaction:
+                with self._guard() as db:
+                    db.execute("COMMIT")
+        finally:
+            self._failure = None
             if self._closed:
                 self._disconnect()
 
@@ -195,20 +220,13 @@ class JournaledService(Service):
     def _refresh(self) -> None:
         """Bring the replica up to the end of the journal."""
         with self._guard() as db:
-            try:
-                if os.stat(self.path).st_ino != self._inode:
-                    raise FileNotFoundError
-            except FileNotFoundError:
-                raise JournalError(
-                    f"{self.path} was moved or deleted while it was open. Put it back, or stop every process that "
-                    "works with it and start them again"
-                ) from None
-            if self._spoiled:
-                self._rebuild(db)
-            else:
+            if not db.in_transaction:
+                self._check_inode()
                 self._read_on(db)
 
     def _read_on(self, db: sqlite3.Connection) -> None:
+        if self._spoiled:
+            self._rebuild(db)
         for entry in db.execute(_NEWS, (self._seq,)):
             self._replay(*entry)
 
@@ -216,7 +234,8 @@ class JournaledService(Service):
         """Read the journal from the start."""
         super().__init__(**self._arguments)
         self._seq = 0
-        self._read_on(db)
+        for entry in db.execute(_NEWS, (0,)):
+            self._replay(*entry)
         # Of the queues that ever got a task, those that have one now; in the order in which they got it.
         ready = self._region.ready
         seen = dict.fromkeys(ready)
@@ -265,8 +284,10 @@ class JournaledService(Service):
                 raise SerializationException(str(error)) from None
         answer = fault = None
         with self._guard() as db:
-            db.execute("BEGIN IMMEDIATE")
-            self._read_on(db)
+            if not db.in_transaction:
+                self._check_inode()
+                db.execute("BEGIN IMMEDIATE")
+                self._read_on(db)
             region = self._region
             before, revision, due = region.clock, region.revision, self._is_due(now)
             if request is not None:
@@ -280,10 +301,10 @@ class JournaledService(Service):
                 super().advance(max(now, region.clock))
                 self._seq += 1
                 db.execute(_APPEND, (self._seq, (region.clock - EPOCH) // _MILLISECOND, operation, text))
-                db.execute("COMMIT")
             else:
                 region.clock = before
-                db.execute("ROLLBACK")
+            if not self._group:
+                db.execute("COMMIT")
         if fault is not None:
             raise fault
         return answer
@@ -303,8 +324,21 @@ class JournaledService(Service):
         db.execute(f"PRAGMA wal_autocheckpoint = {_PAGES_PER_CHECKPOINT}")
         return db
 
+    def _check_inode(self) -> None:
+        """See that the file is still the one that others open under its name."""
+        try:
+            if os.stat(self.path).st_ino == self._inode:
+                return
+        except FileNotFoundError:
+            pass
+        raise JournalError(
+            f"{self.path} was moved or deleted while it was open. Put it back, or stop every process that works with "
+            "it and start them again"
+        )
+
     def _disconnect(self) -> None:
         if self._db is not None:
+            self._spoiled |= self._db.in_transaction
             self._db.close()
             self._db = None
 
@@ -360,6 +394,8 @@ class JournaledService(Service):
     @contextmanager
     def _guard(self, mode: str = "rw") -> Iterator[sqlite3.Connection]:
         """Give the connection. Whatever breaks off half way leaves the file as it was, and the replica spoiled."""
+        if self._failure is not None:
+            raise self._failure
         try:
             yield self._db or self._connect(mode)
         except BaseException as error:
@@ -368,9 +404,13 @@ class JournaledService(Service):
             if db is not None and db.in_transaction:
                 with suppress(sqlite3.Error):
                     db.execute("ROLLBACK")
-            if isinstance(error, sqlite3.Error):
-                raise self._explain(error) from error
-            raise
+            told = self._explain(error) if isinstance(error, sqlite3.Error) else error
+            if self._group:
+                # What was done in the same transaction is undone as well, so its `commit` has to say so.
+                self._failure = told if isinstance(told, BackendError) else JournalUnavailable(f"broken off: {told!r}")
+            if told is error:
+                raise
+            raise told from error
 
     # What can be the matter.
 

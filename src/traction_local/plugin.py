@@ -66,9 +66,9 @@ def open_file(path: str, *, url: str | None = None, domain: str = DOMAIN, sync: 
     # Not before it is wanted: who works in memory need not load SQLite.
     from traction_local.journal import JournaledService
 
-    service = JournaledService(os.path.expanduser(path), seed=_make_seed(), sync=sync)
+    service = JournaledService(os.path.expanduser(path), seed=_make_seed(), sync=sync, group=True)
     url = f"{SCHEME}{path}" if url is None else url
-    return _begin(LocalBackend(service, url=url, domain=domain, release=service.close))
+    return _begin(LocalBackend(service, url=url, domain=domain, file=service))
 
 
 def _make_seed() -> str:
