@@ -31,10 +31,10 @@ def check_kind(definition: Any, kind: type[Activity[Any, Any] | Workflow[Any]]) 
         DefinitionError: it is a call, a plain function, or a definition of the other kind.
     """
     if not _is_definition(definition, kind):
-        word = kind.__name__.lower()
+        word, words = ("activity", "activities") if kind is Activity else ("workflow", "workflows")
         mend = f"write {type(definition).__qualname__}" if isinstance(definition, kind) else f"make one with @{word}"
         raise DefinitionError(
-            f"start_{word}_worker takes definitions of {word}s, and {definition!r:.100} is none; {mend}"
+            f"start_{word}_worker takes definitions of {words}, and {definition!r:.100} is none; {mend}"
         )
 
 

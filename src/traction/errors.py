@@ -10,10 +10,21 @@ Traction's: it is data in the history, and reaches a flow as `StepFailed`, and a
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
-class TractionError(Exception):
+class _Fact(Exception):
+    """An exception that goes to another process as its text and its attributes, whatever its constructor takes."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (type(self), self.args), self.__dict__
+
+
+def _restore(kind: type[_Fact], args: tuple[Any, ...]) -> _Fact:
+    return kind.__new__(kind, *args)
+
+
+class TractionError(_Fact):
     """The base of every error that Traction raises."""
 
 
@@ -150,7 +161,7 @@ class InternalFailure(ServiceFault):
 # What reaches a flow: the failure of a step is data of the history.
 
 
-class StepFailed(Exception):
+class StepFailed(_Fact):
     """A step failed; `step` is its id."""
 
     def __init__(self, step: str, message: str) -> None:

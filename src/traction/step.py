@@ -87,6 +87,9 @@ class Step(Generic[R_co]):
         Laws:
             fail(e).recover(type(e), f) == f(e);  done(x).recover(E, f) == done(x)
         """
+        for one in errors if isinstance(errors, tuple) else (errors,):
+            if not (isinstance(one, type) and issubclass(one, BaseException)):
+                raise TypeError(f"recover({errors!r}, ...): {one!r:.100} is no type of exception")
         return Recover(self, errors, f)
 
     def ensure(self, finalizer: Step[object]) -> Step[R_co]:

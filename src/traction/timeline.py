@@ -121,7 +121,8 @@ class _Node:
     """A row in the making: what is known of each attempt and pause, or the places and steps within."""
 
     def __init__(self, id: str, label: str, kind: Kind) -> None:
-        self.id, self.label, self.kind = id, label, kind
+        self.id, self.label = id, label
+        self.kind: Kind = kind
         self.within: dict[str, _Node] = {}
         self.known: list[tuple[str, Known]] = []
 

@@ -7,21 +7,23 @@ Theory of operation. One lock covers the service. A poll that finds nothing leav
 wake whoever asked: a thread sleeps on a lock of its own, a server has a loop to call. Whoever brings the task, a
 responder or the alarm thread, makes the waiter's poll for it while it still holds the service's lock, puts the answer
 into the waiter, and wakes it: one task wakes one poll, once. A waiter whose time is up is withdrawn from the list, and
-if a task was assigned in between, that is its answer: so none is lost.
+if a task was assigned in between, that is its answer: so none is lost. If other processes share the service's file, the
+alarm thread looks into it as long as somebody waits: often while there is news, and seldom when there is none.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from traction import operations as o
 from traction.backend import POLL_WAIT_MAX, Backend
-from traction.errors import LimitExceededFault, ServiceFault
+from traction.errors import BackendError, LimitExceededFault, ServiceFault
 from traction.limits import Limits
 from traction.names import WorkflowExecution
 from traction_local.clock import system_now
@@ -30,11 +32,19 @@ from traction_local.tasklists import Ready
 
 T = TypeVar("T")
 
+log = logging.getLogger("traction.local")
+
 DOMAIN = "traction"
 """The domain that an embedded backend has from the start."""
 
 LOOK = timedelta(seconds=30)
 """How often the clock is looked at while an alarm is pending: clocks are set, and machines sleep."""
+
+NEWS_EVERY_MIN, NEWS_EVERY_MAX = timedelta(milliseconds=1), timedelta(milliseconds=16)
+"""How often a file that is shared is looked into while somebody waits: after news, and after a while without."""
+
+RETRY = timedelta(seconds=1)
+"""How soon what is due is tried again when the service could not be reached."""
 
 _KINDS: dict[type, Any] = {o.PollForDecisionTask: "decision", o.PollForActivityTask: "activity"}
 
@@ -50,13 +60,25 @@ class Waiter:
         self.queue = queue
         self.wake = wake
         self.answer: Any = None
-        self.fault: ServiceFault | None = None
+        self.fault: BackendError | None = None
 
     def get_answer(self) -> Any:
         """Give the task, or the empty answer if none came; or raise SWF's fault."""
         if self.fault is not None:
             raise self.fault
         return self.empty if self.answer is None else self.answer
+
+
+class SharedFile(Protocol):
+    """What other processes share with a service."""
+
+    def commit(self) -> None:
+        """Write down all that was called since the last time. If that fails, none of it has happened."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the file. What is called later opens it for as long as it takes."""
+        ...
 
 
 class LocalBackend(Backend):
@@ -71,6 +93,7 @@ class LocalBackend(Backend):
         limits: Limits | None = None,
         clock: Callable[[], datetime] = system_now,
         pace: float = 1.0,
+        file: SharedFile | None = None,
     ) -> None:
         """Begin to answer for a service.
 
@@ -81,6 +104,7 @@ class LocalBackend(Backend):
             limits: The quotas that it tells.
             clock: What tells the time.
             pace: How many seconds of that clock pass in one; 0 if it only moves when somebody moves it.
+            file: The service's file, if it has one that other processes share.
         """
         self.url = url
         self.domain = domain
@@ -94,6 +118,10 @@ class LocalBackend(Backend):
         self._alarm = threading.Condition(self._lock)
         self._alarm_thread: threading.Thread | None = None
         self._wakes_at: datetime | None = None
+        self._file = file
+        self._woken: list[Waiter] = []
+        self._news_every = NEWS_EVERY_MIN
+        self._awaits_news = False
         self._closed = False
 
     def call(self, request: o.Request[T], wait: timedelta | None = None) -> T:
@@ -141,6 +169,7 @@ class LocalBackend(Backend):
                 raise LimitExceededFault("Limit on maximum concurrent poll requests per task list reached")
             waiter = Waiter(request, answer, queue, wake)
             queue.append(waiter)
+            self._await_news()
             return waiter
 
     def withdraw(self, waiter: Waiter) -> None:
@@ -152,7 +181,7 @@ class LocalBackend(Backend):
         """Let happen what is due; give the time, and when there is next something to do."""
         with self._lock:
             now = self._clock()
-            self._settle(now)
+            self._look(now)
             return now, self._service.next_alarm()
 
     def now(self) -> datetime:
@@ -170,6 +199,7 @@ class LocalBackend(Backend):
             finally:
                 self._settle(now)
             self._watchers.setdefault(execution.run_id, []).append(closed)
+            self._await_news()
         try:
             closed.wait(min(max(wait.total_seconds(), 0.0), threading.TIMEOUT_MAX))
         finally:
@@ -191,6 +221,9 @@ class LocalBackend(Backend):
             thread = self._alarm_thread
         if thread is not None and thread is not threading.current_thread():
             thread.join()
+        if self._file is not None:
+            with self._lock:
+                self._file.close()
 
     # All of the below is done while the lock is held.
 
@@ -199,7 +232,28 @@ class LocalBackend(Backend):
         return self._service.call(request, now).execution_info.execution_status == "CLOSED"
 
     def _settle(self, now: datetime) -> None:
-        """Let happen what follows at once: effects that are due, tasks for those who wait, news of closes."""
+        """Let happen what follows at once: effects that are due, tasks for those who wait, news of closes.
+
+        Nobody hears of it before it is written down.
+        """
+        woken = self._woken
+        try:
+            self._follow(now)
+            if self._file is not None:
+                self._file.commit()
+        except BaseException as error:
+            for waiter in woken:
+                waiter.answer, waiter.fault = None, error if isinstance(error, BackendError) else waiter.fault
+            raise
+        finally:
+            for waiter in woken:
+                waiter.wake()
+            woken.clear()
+        for run_id in self._service.take_closed():
+            for watcher in self._watchers.pop(run_id, ()):
+                watcher.set()
+
+    def _follow(self, now: datetime) -> None:
         service = self._service
         while True:
             alarm = service.next_alarm()
@@ -210,16 +264,39 @@ class LocalBackend(Backend):
                 self._wake(key, now)
             if not ready and (alarm is None or alarm > now):
                 break
-        for run_id in service.take_closed():
-            for watcher in self._watchers.pop(run_id, ()):
-                watcher.set()
         if alarm is not None and (self._wakes_at is None or alarm < self._wakes_at) and not self._closed:
             self._wakes_at = alarm
-            if self._alarm_thread is None:
-                self._alarm_thread = threading.Thread(target=self._ring, name="traction alarms", daemon=True)
-                self._alarm_thread.start()
-            else:
-                self._alarm.notify()
+            self._wake_ringer()
+
+    def _wake_ringer(self) -> None:
+        if self._alarm_thread is None:
+            self._alarm_thread = threading.Thread(target=self._ring, name="traction alarms", daemon=True)
+            self._alarm_thread.start()
+        else:
+            self._alarm.notify()
+
+    def _await_news(self) -> None:
+        """Have the service's file looked into, since somebody waits now, if there is such a file."""
+        if self._file is not None and not self._awaits_news and not self._closed:
+            self._wake_ringer()
+
+    def _look(self, now: datetime) -> None:
+        """Settle what is due, and what other processes wrote."""
+        if self._file is None:
+            self._settle(now)
+            return
+        before = self._service.revision
+        try:
+            self._service.advance(now)
+            news = self._service.revision != before
+            self._settle(now)
+        except BackendError as error:
+            log.warning("what is due is tried again in %s: %s", RETRY, error)
+            with suppress(BackendError):
+                self._file.commit()
+            self._news_every, self._wakes_at = RETRY, now + RETRY
+        else:
+            self._news_every = NEWS_EVERY_MIN if news else min(self._news_every * 1.25, NEWS_EVERY_MAX)
 
     def _wake(self, key: Ready, now: datetime) -> None:
         """Give a task to the poll that waits longest, if one does; one that is refused is told, and the next asked."""
@@ -228,14 +305,16 @@ class LocalBackend(Backend):
             waiter = queue[0]
             try:
                 answer: Any = self._service.call(waiter.request, now)
-            except ServiceFault as fault:
-                waiter.fault = fault
+            except BackendError as error:
+                waiter.fault = error
+                if not isinstance(error, ServiceFault):
+                    self._woken.append(queue.popleft())
+                    return
             else:
                 if not answer.task_token:
                     return
                 waiter.answer = answer
-            queue.popleft()
-            waiter.wake()
+            self._woken.append(queue.popleft())
             if waiter.answer is not None:
                 return
 
@@ -245,11 +324,15 @@ class LocalBackend(Backend):
             while not self._closed:
                 now = self._clock()
                 self._wakes_at = None
-                self._settle(now)
+                self._look(now)
                 self._alarm.wait(self._measure_pause(now))
 
     def _measure_pause(self, now: datetime) -> float | None:
         """For how many seconds there is nothing to do; `None` until somebody says otherwise."""
-        if self._wakes_at is None or not self._pace:
-            return None
-        return max(min((self._wakes_at - now) / self._pace, LOOK).total_seconds(), 0.0)
+        pauses = []
+        if self._wakes_at is not None and self._pace:
+            pauses.append(max(min((self._wakes_at - now) / self._pace, LOOK), timedelta(0)))
+        self._awaits_news = self._file is not None and bool(self._watchers or any(self._waiters.values()))
+        if self._awaits_news:
+            pauses.append(self._news_every)
+        return min(pauses).total_seconds() if pauses else None

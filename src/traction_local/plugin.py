@@ -1,37 +1,103 @@
-"""Open `local:` URLs: the plugin by which Traction finds this backend."""
+"""Open `local:` URLs: the plugin by which Traction finds this backend.
+
+`local:` is in memory. `local:work.db` is the file `work.db`, which processes share; `domain` names another domain than
+the usual one, and `sync=full` has answers outlive a power cut: `local:work.db?domain=acme&sync=full`.
+"""
 
 from __future__ import annotations
 
 import os
+from contextlib import suppress
+from typing import Any
+from urllib.parse import parse_qsl
 
+from traction import operations as o
 from traction.backend import Backend
-from traction.errors import BackendError
+from traction.errors import BackendError, DomainAlreadyExistsFault
 from traction.hookspecs import hookimpl
 from traction_local.backend import DOMAIN, LocalBackend
 from traction_local.service import Service
 
+SCHEME = "local:"
+
+RETENTION_DAYS = "30"
+"""How long the domain keeps closed executions."""
+
+_OPTIONS: dict[str, tuple[str, ...] | None] = {"domain": None, "sync": ("normal", "full")}
+"""What may follow the question mark, and the values that it may have."""
+
 
 @hookimpl
 def traction_backend(url: str) -> Backend | None:
-    """Open `local:`, a backend in memory that lives as long as it is open."""
-    if not url.startswith("local:"):
+    """Open `local:`, a backend in memory that lives as long as it is open, or `local:FILE`, one that outlives it."""
+    if not url.startswith(SCHEME):
         return None
-    if url != "local:":
-        raise BackendError(f"{url!r} is not a backend: local: keeps all in memory, and takes nothing after the colon")
-    return open_local()
+    path, _, query = url.removeprefix(SCHEME).partition("?")
+    options = _read_options(url, query)
+    domain = options.get("domain", DOMAIN)
+    if path:
+        return open_file(path, url=url, domain=domain, sync=options.get("sync", "normal"))
+    if "sync" in options:
+        raise BackendError(
+            f"{url!r} names no file to sync: local: keeps all in memory. Name one: local:work.db?{query}"
+        )
+    return open_local(url=url, domain=domain)
 
 
 @hookimpl
 def traction_schemes() -> list[str]:
     """Name the scheme."""
-    return ["local:"]
+    return [SCHEME]
 
 
-def open_local() -> LocalBackend:
+def open_local(*, url: str = SCHEME, domain: str = DOMAIN) -> LocalBackend:
     """Open a new backend in memory."""
-    from traction import operations as o
-
     # Run ids are never the same in two processes, as in SWF.
-    backend = LocalBackend(Service(seed=os.urandom(16).hex()))
-    backend.call(o.RegisterDomain(name=DOMAIN, workflow_execution_retention_period_in_days="30"))
+    return _begin(LocalBackend(Service(seed=_make_seed()), url=url, domain=domain))
+
+
+def open_file(path: str, *, url: str | None = None, domain: str = DOMAIN, sync: Any = "normal") -> LocalBackend:
+    """Open a backend on a file, which is made if it is not there; see docs/durability.md.
+
+    Raises:
+        JournalError: the file cannot be used.
+        JournalUnavailable: it cannot be used now.
+    """
+    # Not before it is wanted: who works in memory need not load SQLite.
+    from traction_local.journal import JournaledService
+
+    service = JournaledService(os.path.expanduser(path), seed=_make_seed(), sync=sync, group=True)
+    url = f"{SCHEME}{path}" if url is None else url
+    return _begin(LocalBackend(service, url=url, domain=domain, file=service))
+
+
+def _make_seed() -> str:
+    return os.urandom(16).hex()
+
+
+def _begin(backend: LocalBackend) -> LocalBackend:
+    """Have the domain registered."""
+    try:
+        with suppress(DomainAlreadyExistsFault):
+            backend.call(
+                o.RegisterDomain(name=backend.domain, workflow_execution_retention_period_in_days=RETENTION_DAYS)
+            )
+    except BaseException:
+        backend.close()
+        raise
     return backend
+
+
+def _read_options(url: str, query: str) -> dict[str, str]:
+    options: dict[str, str] = {}
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if name not in _OPTIONS or name in options:
+            raise BackendError(f"{url!r}: {name} is {'given twice' if name in options else 'no option'}: {_USAGE}")
+        allowed = _OPTIONS[name]
+        if not value or (allowed is not None and value not in allowed):
+            raise BackendError(f"{url!r}: {name} is not {value!r}: {_USAGE}")
+        options[name] = value
+    return options
+
+
+_USAGE = "write local:work.db?domain=NAME&sync=full, where domain may be left out, and sync is normal or full"

@@ -24,7 +24,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from operator import attrgetter
 from types import UnionType
-from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
@@ -113,8 +113,9 @@ def get_form(hint: Any, mode: Mode = "exact") -> Form:
         item = get_form(get_args(hint)[0], mode)
         nullable = item.type is str and mode != "exact"
         read, write = item.read, item.write
+        hint = tuple[item.type | None if nullable else item.type, ...]  # type: ignore[misc]
         return Form(
-            tuple[item.type | None if nullable else item.type, ...],
+            hint,
             None if read is None else lambda items: tuple(map(read, items)),
             None if write is None else lambda items: tuple(map(write, items)),
         )
@@ -150,12 +151,10 @@ def _make_struct_form(kind: type[msgspec.Struct], mode: Mode) -> Form:
     return Form(twin, read, None if all(form.write is None for form in forms) else write)
 
 
-def _make_twin(kind: type[msgspec.Struct], mode: Mode, passed_over: tuple[str, ...] = ()) -> Any:
+def _make_twin(kind: type[msgspec.Struct], mode: Mode) -> Any:
     """Make the struct that has a shape's members as they stand on the wire. It has no tag."""
     fields: list[Any] = []
     for field in msgspec.structs.fields(kind):
-        if field.name in passed_over:
-            continue
         hint = get_form(field.type, mode).type
         if field.required and mode != "loose":
             fields.append((field.name, hint, msgspec.field(name=field.encode_name)))
@@ -167,31 +166,33 @@ def _make_twin(kind: type[msgspec.Struct], mode: Mode, passed_over: tuple[str, .
 # The two envelopes.
 
 
-def _name_attributes(kind: type, suffix: str) -> str:
+def name_attributes(type_name: str, suffix: Literal["Event", "Decision"]) -> str:
     """Name the member that holds the attributes of one type of event or decision."""
-    return f"{kind.__name__[0].lower()}{kind.__name__[1:]}{suffix}Attributes"
+    return f"{type_name[0].lower()}{type_name[1:]}{suffix}Attributes"
 
 
-def _make_wide(name: str, common: list[Any], kinds: dict[str, Any], suffix: str) -> Any:
+def _make_wide(common: list[Any], twins: dict[str, Any], suffix: Literal["Event", "Decision"]) -> Any:
     """Make the envelope to read: it has a member for the attributes of each type."""
     places = [
-        (kind_name, twin | None, msgspec.field(name=f"{kind_name[0].lower()}{kind_name[1:]}{suffix}", default=None))
-        for kind_name, twin in kinds.items()
+        (name, twin | None, msgspec.field(name=name_attributes(name, suffix), default=None))
+        for name, twin in twins.items()
     ]
-    return msgspec.defstruct(name, [*common, *places], gc=False)
+    return msgspec.defstruct(suffix, [*common, *places], gc=False)
+
+
+COMMON_TO_EVENTS = ("event_id", "event_timestamp")
 
 
 def _make_event_form() -> Form:
-    common = ("event_id", "event_timestamp")
     kinds: dict[str, Any] = {kind.__name__: kind for kind in get_args(Event)}
     # The twin of an event's attributes also has room for what is common, so that the event can be made of it at once.
-    twins = {name: _make_attributes(kind, common) for name, kind in kinds.items()}
+    twins = {name: _make_attributes(kind, COMMON_TO_EVENTS) for name, kind in kinds.items()}
     envelope = [
         ("event_id", int, msgspec.field(name="eventId")),
         ("event_timestamp", float | datetime, msgspec.field(name="eventTimestamp")),
         ("event_type", str, msgspec.field(name="eventType")),
     ]
-    wide = _make_wide("HistoryEvent", envelope, twins, "EventAttributes")
+    wide = _make_wide(envelope, twins, "Event")
 
     def read(told: Any) -> Any:
         kind = kinds.get(told.event_type)
@@ -207,11 +208,12 @@ def _make_event_form() -> Form:
         except msgspec.ValidationError:
             return _make_with_null_tags(kind, attributes)
 
-    writes = {kind: _make_write(kind, twins[name], common, envelope) for name, kind in kinds.items()}
-    return Form(wide, read, lambda event: writes[type(event)](event))
+    return Form(wide, read, lambda event: _get_event_write(event.__class__)(event))
 
 
-def _make_attributes(kind: type[msgspec.Struct], common: tuple[str, ...]) -> Any:
+@lru_cache(maxsize=1024)
+def _make_attributes(kind: type[msgspec.Struct], common: tuple[str, ...] = ()) -> Any:
+    """Make the twin of the attributes alone, each of which may be missing."""
     fields: list[Any] = []
     for field in msgspec.structs.fields(kind):
         if field.name not in common:
@@ -222,7 +224,7 @@ def _make_attributes(kind: type[msgspec.Struct], common: tuple[str, ...]) -> Any
 
 
 def _make_with_null_tags(kind: type[msgspec.Struct], attributes: Any) -> Any:
-    """Make an event without asking msgspec, which knows no null tags: SWF once took them, and they stand in histories."""
+    """Make an event without asking msgspec, which knows no null tags. Old histories have them."""
     members = {field.name: (getattr(attributes, field.name), field) for field in msgspec.structs.fields(kind)}
     for value, field in members.values():
         if value is None and field.required:
@@ -230,16 +232,26 @@ def _make_with_null_tags(kind: type[msgspec.Struct], attributes: Any) -> Any:
     return kind(**{name: value for name, (value, _) in members.items()})
 
 
-def _make_write(kind: Any, twin: Any, common: tuple[str, ...], envelope: list[Any]) -> Callable[[Any], Any]:
-    """Make the way to write one type of event: an envelope that has room for its own attributes alone."""
+@lru_cache(maxsize=1024)
+def _get_event_write(kind: Any) -> Callable[[Any], Any]:
+    """Give the way to write one type of event: into an envelope that has room for its own attributes alone."""
     name = kind.__name__
-    place = ("attributes", Any, msgspec.field(name=_name_attributes(kind, "Event")))
-    narrow: Any = msgspec.defstruct("HistoryEvent", [place, *envelope], gc=False)
-    names = [field.name for field in msgspec.structs.fields(kind) if field.name not in common]
-    get = attrgetter(*names)
-    if len(names) == 1:
-        return lambda event: narrow(twin(get(event)), event.event_id, _write_time(event.event_timestamp), name)
+    fields: list[Any] = [
+        ("attributes", Any, msgspec.field(name=name_attributes(name, "Event"))),
+        ("event_id", int, msgspec.field(name="eventId")),
+        ("event_timestamp", Any, msgspec.field(name="eventTimestamp")),
+        ("event_type", str, msgspec.field(name="eventType")),
+    ]
+    narrow: Any = msgspec.defstruct("Event", fields, gc=False)
+    twin = _make_attributes(kind, COMMON_TO_EVENTS)
+    get = _make_get([field.name for field in msgspec.structs.fields(kind) if field.name not in COMMON_TO_EVENTS])
     return lambda event: narrow(twin(*get(event)), event.event_id, _write_time(event.event_timestamp), name)
+
+
+def _make_get(names: list[str]) -> Callable[[Any], tuple[Any, ...]]:
+    """Make what gives some members of a struct as a tuple, however many they are."""
+    get = attrgetter(*names)
+    return get if len(names) > 1 else lambda shape: (get(shape),)
 
 
 def _make_decision_form(mode: Mode) -> Form:
@@ -247,7 +259,7 @@ def _make_decision_form(mode: Mode) -> Form:
     forms: dict[str, Form] = {name: get_form(kind, mode) for name, kind in kinds.items()}
     types = {name: form.type for name, form in forms.items()}
     envelope = [("decision_type", str | None, msgspec.field(name="decisionType", default=None))]
-    wide = _make_wide("Decision", envelope, types, "DecisionAttributes")
+    wide = _make_wide(envelope, types, "Decision")
     others = len(kinds) - 1
     bare = {kind.__name__ for kind in CLOSES_WITHOUT_ATTRIBUTES}
 
@@ -267,19 +279,21 @@ def _make_decision_form(mode: Mode) -> Form:
         there = [(name, getattr(told, name)) for name in kinds]
         return UnfitDecision(name, tuple(read_attributes(*place) for place in there if place[1] is not None))
 
-    writes: dict[type, Callable[[Any], Any]] = {}
-    for name, kind in kinds.items():
-        place = ("attributes", Any, msgspec.field(name=_name_attributes(kind, "Decision")))
-        narrow: Any = msgspec.defstruct(
-            "Decision", [place, ("type", str, msgspec.field(name="decisionType"))], gc=False
-        )
-        writes[kind] = _make_decision_write(kind, _make_twin(kind, "exact"), narrow, name)
-    return Form(wide, read, lambda decision: writes[type(decision)](decision))
+    return Form(wide, read, lambda decision: _get_decision_write(decision.__class__)(decision))
 
 
-def _make_decision_write(kind: Any, twin: Any, narrow: Any, name: str) -> Callable[[Any], Any]:
-    fields = [field.name for field in msgspec.structs.fields(kind)]
-    return lambda decision: narrow(twin(*[getattr(decision, field) for field in fields]), name)
+@lru_cache(maxsize=1024)
+def _get_decision_write(kind: Any) -> Callable[[Any], Any]:
+    """Give the way to write one type of decision: into an envelope that has room for its own attributes alone."""
+    name = kind.__name__
+    fields: list[Any] = [
+        ("attributes", Any, msgspec.field(name=name_attributes(name, "Decision"))),
+        ("decision_type", str, msgspec.field(name="decisionType")),
+    ]
+    narrow: Any = msgspec.defstruct("Decision", fields, gc=False)
+    twin = _make_attributes(kind)
+    get = _make_get([field.name for field in msgspec.structs.fields(kind)])
+    return lambda decision: narrow(twin(*get(decision)), name)
 
 
 # Writing.
@@ -291,8 +305,7 @@ def encode(shape: Any) -> bytes:
     """Write a request, an answer, an event or a decision; `None`, the answer of a void operation, has no bytes."""
     if shape is None:
         return b""
-    kind = type(shape)
-    if (write := get_form(_find_union(kind), "answer").write) is not None:
+    if (write := get_form(_find_union(shape.__class__), "answer").write) is not None:
         shape = write(shape)
     return _ENCODER.encode(shape)
 
@@ -417,17 +430,17 @@ def _get_token(body: bytes) -> str | None:
 @lru_cache(maxsize=64)
 def blank(kind: Any) -> Any:
     """Give the answer to a poll that found nothing: every member empty, as the service would leave it."""
-    empty = {str: lambda: "", int: lambda: 0, tuple: tuple}
     members: dict[str, Any] = {}
-    for name, hint in get_type_hints(kind).items():
-        if name.startswith("__"):
-            continue
-        if name.endswith("event_id"):
-            members[name] = 0
-        elif isinstance(hint, type) and issubclass(hint, msgspec.Struct):
-            members[name] = blank(hint)
-        elif (make := empty.get(get_origin(hint) or hint)) is not None:
-            members[name] = make()
+    for field in msgspec.structs.fields(kind):
+        hint = field.type
+        if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+            members[field.name] = blank(hint)
+        elif hint is str:
+            members[field.name] = ""
+        elif int in (hint, *get_args(hint)):
+            members[field.name] = 0
+        elif field.required:
+            members[field.name] = ()
     return kind(**members)
 
 

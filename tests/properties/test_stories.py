@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from tests.properties.story import Story
 from traction import events as e
 from traction.errors import HistoryError
-from traction.step import Cancelled, Failure, Step, Success, all_of, done, each, fail, first_of, now, sleep, step
+from traction.step import Cancelled, all_of, done, fail, first_of, now, sleep, step
 from traction.testing.strategies import insist, part, persist, work
 
 
@@ -80,3 +78,332 @@ def test_nothing_is_decided_between_an_answer_and_the_next_decision_task() -> No
     story.decider.feed(story.play.events[story.fed :])
     with pytest.raises(HistoryError, match="no decision task is started"):
         story.decider.decide()
+
+
+# Races.
+
+
+def test_a_race_whose_two_ends_reach_one_decision_task_goes_to_the_first_event() -> None:
+    flow = first_of(work(1), sleep(1).map(lambda _: "timer"))
+    task_first, timer_first = Story(flow), Story(flow)
+    for story in (task_first, timer_first):
+        assert story.turn() == ["do 1.0.work-1", "timer 1.1.sleep-1"]
+        story.begin("1.0.work-1")
+    task_first.complete("1.0.work-1", 7)
+    task_first.fire_timer("1.1.sleep-1")
+    timer_first.fire_timer("1.1.sleep-1")
+    timer_first.complete("1.0.work-1", 7)
+    # The loser has closed too, so that nothing is left to cancel.
+    assert task_first.turn() == ['complete "7"']
+    assert timer_first.turn() == ['complete "timer"']
+
+
+def test_a_race_is_decided_by_what_its_decider_had_seen() -> None:
+    story = Story(first_of(work(1), sleep(1)).flat_map(lambda _: work(2)))
+    story.turn()
+    story.complete("1.0.work-1", 7)
+    assert story.ask() == ["cancel 1.1.sleep-1", "do work-1"]
+    story.fire_timer("1.1.sleep-1")
+    story.respond()
+    assert any(isinstance(event, e.CancelTimerFailed) for event in story.play.events)
+    assert story.turn() == []
+
+
+def test_a_task_that_completes_while_its_cancellation_is_decided_is_passed_over() -> None:
+    story = Story(first_of(work(1), sleep(1)).flat_map(lambda _: work(2)))
+    story.turn()
+    story.fire_timer("1.1.sleep-1")
+    assert story.ask() == ["cancel 1.0.work-1", "do work-1"]
+    story.complete("1.0.work-1")
+    story.respond()
+    assert any(isinstance(event, e.RequestCancelActivityTaskFailed) for event in story.play.events)
+    assert story.turn() == []
+
+
+@pytest.mark.parametrize(
+    "outcome", ["0", ValueError("late"), None, Cancelled()], ids=["done", "failed", "late", "gone"]
+)
+def test_whatever_becomes_of_a_loser_is_passed_over(outcome: str | BaseException | None) -> None:
+    story = Story(first_of(persist(1), sleep(1)).flat_map(lambda _: work(2)))
+    story.turn()
+    story.begin("1.0.persist-1")
+    story.fire_timer("1.1.sleep-1")
+    assert story.turn() == ["cancel 1.0.persist-1", "do work-1"]
+    story.end("1.0.persist-1", outcome)
+    assert story.turn() == []
+
+
+def test_what_is_asked_and_withdrawn_in_one_decision_task_is_never_sent() -> None:
+    story = Story(all_of(sleep(1).flat_map(lambda _: work(1)), sleep(2).flat_map(lambda _: fail(ValueError("no")))))
+    story.turn()
+    story.fire_timer("1.0.sleep-1")
+    story.fire_timer("1.1.sleep-1")
+    assert story.turn() == ["fail"]
+
+
+def test_a_failed_branch_cancels_its_siblings_however_deep() -> None:
+    deep = all_of(work(1), all_of(sleep(9), first_of(work(2), part(3))))
+    story = Story(
+        all_of(deep, work(4).flat_map(lambda _: fail(ValueError("no")))).attempt().flat_map(lambda _: sleep(1))
+    )
+    assert story.turn() == [
+        "do 1.0.1.0.work-1",
+        "timer 1.0.1.1.1.0.sleep-1",
+        "do 1.0.1.1.1.1.1.0.work-1",
+        "child 1.0.1.1.1.1.1.1.part-1",
+        "do 1.1.work-1",
+    ]
+    story.complete("1.1.work-1")
+    assert story.turn() == [
+        "cancel 1.0.1.0.work-1",
+        "cancel 1.0.1.1.1.0.sleep-1",
+        "cancel 1.0.1.1.1.1.1.0.work-1",
+        f"cancel child {part(3).workflow_id()}",  # type: ignore[attr-defined]
+        "timer sleep-1",
+    ]
+
+
+def test_branches_of_equal_steps_each_get_their_own_results() -> None:
+    @step
+    async def twice() -> list[int]:
+        return [await work(1), await work(1)]
+
+    for slow, fast in ((0, 1), (1, 0)):
+        story = Story(twice() & twice())
+        story.turn()
+        for number in (1, 2):
+            story.complete(f"1.{fast}.work-{number}", 10 * fast + number)
+            story.turn()
+        for number in (1, 2):
+            story.complete(f"1.{slow}.work-{number}", 10 * slow + number)
+            asked = story.turn()
+        assert asked == ['complete "([1, 2], [11, 12])"']
+
+
+# Cancellation.
+
+
+def test_finalizers_run_to_their_end_when_the_execution_is_asked_to_cancel() -> None:
+    @step
+    async def tidy() -> None:
+        await work(1)
+        await work(2)
+
+    story = Story(sleep(60).ensure(tidy()))
+    story.turn()
+    story.ask_to_cancel()
+    assert story.turn() == ["cancel sleep-1", "do work-1"]
+    story.complete("work-1")
+    assert story.turn() == ["do work-2"]
+    story.complete("work-2")
+    assert story.turn() == ["be cancelled"]
+
+
+def test_a_finalizer_that_runs_when_the_cancel_comes_runs_to_its_end() -> None:
+    story = Story(done(1).ensure(work(1).flat_map(lambda _: work(2))))
+    story.turn()
+    story.ask_to_cancel()
+    assert story.turn() == []
+    story.complete("work-1")
+    assert story.turn() == ["do work-2"]
+    story.complete("work-2")
+    assert story.turn() == ["be cancelled"]
+
+
+def test_finally_blocks_of_a_loser_run_to_their_end_before_the_race_is_over() -> None:
+    @step
+    async def hold() -> None:
+        try:
+            await sleep(60)
+        finally:
+            await all_of(work(1), work(2))
+
+    story = Story(first_of(hold(), work(3)).flat_map(work))
+    story.turn()
+    story.complete("1.1.work-1", 5)
+    assert story.turn() == ["cancel 1.0.sleep-1", "do 1.0.1.0.work-1", "do 1.0.1.1.work-1"]
+    story.complete("1.0.1.0.work-1")
+    assert story.turn() == []
+    story.complete("1.0.1.1.work-1")
+    assert story.turn() == ["do work-1"]
+
+
+def test_a_flow_that_catches_its_cancellation_goes_on() -> None:
+    @step
+    async def resist() -> int:
+        try:
+            await sleep(60)
+        except Cancelled:
+            return await work(1)
+        return 0
+
+    story = Story(resist())
+    story.turn()
+    story.ask_to_cancel()
+    assert story.turn() == ["cancel sleep-1", "do work-1"]
+    story.complete("work-1", 3)
+    assert story.turn() == ['complete "3"']
+
+
+def test_a_cancel_that_comes_before_the_first_decision_task_is_seen_by_the_flow() -> None:
+    story = Story(work(1).ensure(work(2)))
+    story.ask_to_cancel()
+    assert story.turn() == ["do work-2"]
+
+
+def test_a_cancel_during_the_pause_of_a_retry_cancels_its_timer() -> None:
+    story = Story(persist(1))
+    story.turn()
+    story.end("persist-1", ValueError("no"))
+    assert story.turn() == ["timer persist-1~retry-1"]
+    story.ask_to_cancel()
+    assert story.turn() == ["cancel persist-1~retry-1", "be cancelled"]
+
+
+def test_a_cancel_that_meets_the_end_of_a_retry_pause_starts_no_attempt() -> None:
+    story = Story(persist(1).ensure(sleep(1)))
+    story.turn()
+    story.end("persist-1", ValueError("no"))
+    story.turn()
+    story.ask_to_cancel()
+    story.fire_timer("persist-1~retry-1")
+    assert story.turn() == ["timer sleep-1"]
+
+
+def test_a_cancel_and_a_completion_in_one_turn_go_by_the_order_of_events() -> None:
+    flow = work(1).flat_map(lambda _: work(2))
+    completed, cancelled = Story(flow), Story(flow)
+    for story in (completed, cancelled):
+        story.turn()
+    completed.complete("work-1")
+    completed.ask_to_cancel()
+    cancelled.ask_to_cancel()
+    cancelled.complete("work-1")
+    # The second task was asked for and withdrawn before anybody heard of it.
+    assert completed.turn() == cancelled.turn() == ["be cancelled"]
+
+
+# Closing.
+
+
+def test_a_close_that_is_refused_for_news_is_asked_for_again() -> None:
+    story = Story(all_of(work(1), work(2)).recover(Exception, lambda _: done("over")))
+    story.turn()
+    story.begin("1.1.work-1")
+    story.end("1.0.work-1", ValueError("no"))
+    assert story.ask() == ["cancel 1.1.work-1", 'complete "over"']
+    story.complete("1.1.work-1")
+    story.respond()
+    assert any(isinstance(event, e.CompleteWorkflowExecutionFailed) for event in story.play.events)
+    assert story.turn() == ['complete "over"']
+
+
+def test_a_flow_that_has_ended_is_not_cancelled_any_more() -> None:
+    story = Story(done(1))
+    assert story.ask() == ['complete "1"']
+    story.ask_to_cancel()
+    story.respond()
+    assert story.turn() == ['complete "1"']
+
+
+# Refusals and retries.
+
+
+@pytest.mark.parametrize("cause", ["OPEN_ACTIVITIES_LIMIT_EXCEEDED", "ACTIVITY_CREATION_RATE_EXCEEDED"])
+def test_a_refusal_that_passes_by_itself_is_retried_after_durable_pauses_that_double(cause: str) -> None:
+    story = Story(work(1))
+    for number, pause in ((1, "1"), (2, "2"), (3, "4")):
+        story.refusals["work-1"] = cause
+        assert story.turn() == ["do work-1"]
+        assert story.turn() == [f"timer work-1~wait-{number}"]
+        assert story.play.decisions[story.fed][0].start_to_fire_timeout == pause  # type: ignore[union-attr]
+        story.fire_timer(f"work-1~wait-{number}")
+    assert story.turn() == ["do work-1"]
+
+
+def test_a_refusal_that_does_not_pass_fails_the_step() -> None:
+    story = Story(work(1).recover(Exception, lambda error: done(str(error))))
+    story.refusals["work-1"] = "ACTIVITY_TYPE_DEPRECATED"
+    story.turn()
+    assert story.turn() == [
+        'complete "work-1 could not be asked: ScheduleActivityTask was refused with ACTIVITY_TYPE_DEPRECATED"'
+    ]
+
+
+def test_retries_carry_the_id_of_their_step_and_a_suffix() -> None:
+    story = Story(all_of(persist(1), sleep(60)))
+    asked = story.turn()
+    for number in (1, 2):
+        story.end(asked[0].removeprefix("do "), None)
+        assert story.turn() == [f"timer 1.0.persist-1~retry-{number}"]
+        story.fire_timer(f"1.0.persist-1~retry-{number}")
+        asked = story.turn()
+        assert asked == [f"do 1.0.persist-1~{number + 1}"]
+    story.end("1.0.persist-1~3", None)
+    assert story.turn() == ["cancel 1.1.sleep-1", "fail"]
+
+
+def test_a_retry_without_a_pause_is_asked_for_at_once() -> None:
+    story = Story(insist(1))
+    story.turn()
+    story.end("insist-1", ValueError("no"))
+    assert story.turn() == ["do insist-1~2"]
+
+
+# More than one response may carry.
+
+
+def test_more_than_a_hundred_decisions_go_out_over_several_decision_tasks_in_order() -> None:
+    story = Story(all_of([work(n) for n in range(250)]))
+    sent: list[str] = []
+    while more := story.turn():
+        assert len(more) <= 100
+        sent += [ask for ask in more if "~more-" not in ask]
+        for timer in [ask for ask in more if "~more-" in ask]:
+            story.fire_timer(timer.removeprefix("timer "))
+        if not story.queued:
+            break
+    assert sent == [f"do 1.{n}.work-1" for n in range(250)]
+
+
+def test_what_is_still_queued_when_it_is_withdrawn_is_never_sent() -> None:
+    story = Story(all_of([work(n) for n in range(150)]).attempt())
+    assert story.turn()[98:] == ["do 1.98.work-1", "timer ~more-3"]
+    story.end("1.7.work-1", ValueError("no"))
+    asked = story.turn()
+    assert asked[:98] == [f"cancel 1.{n}.work-1" for n in range(99) if n != 7]
+    assert len(asked) == 99
+    assert asked[98].startswith('complete "Failure(')
+
+
+def test_the_timer_that_brings_the_rest_may_be_refused() -> None:
+    story = Story(all_of([work(n) for n in range(150)]))
+    story.refusals["~more-3"] = "TIMER_CREATION_RATE_EXCEEDED"
+    story.turn()
+    assert story.turn() == [f"do 1.{n}.work-1" for n in range(99, 150)]
+
+
+# Decision tasks that time out.
+
+
+def test_a_decision_task_that_timed_out_is_passed_over() -> None:
+    story = Story(all_of(work(1), work(2)).flat_map(lambda _: now()))
+    story.turn()
+    story.complete("1.0.work-1")
+    story.ask()
+    story.complete("1.1.work-1")
+    story.time_out_decision()
+    (asked,) = story.turn()
+    # The time is that of the decision task that was completed.
+    assert str(story.play.events[story.fed - 1].event_timestamp) in asked
+
+
+def test_a_decider_whose_decision_was_lost_says_so() -> None:
+    story = Story(work(1))
+    story.ask()
+    decider = story.decider
+    assert decider is not None
+    story.decider = None
+    story.time_out_decision()
+    with pytest.raises(HistoryError, match="what was decided at event 3 was lost"):
+        decider.feed(story.play.events[3:])

@@ -202,19 +202,19 @@ def test_strings_for_type_arguments_are_resolved() -> None:
 CALLS = [Collect(7), Index(7, frozenset({"a", "b"})), collect(7), index(7), greet("world", greeting="Hello")]
 
 
-@pytest.mark.parametrize("call", CALLS, ids=repr)
+@pytest.mark.parametrize("call", CALLS, ids=lambda call: type(call).__name__)
 def test_a_call_is_a_step_and_a_leaf(call: Any) -> None:
     assert isinstance(call, Step)
     assert isinstance(call, ActivityStep | WorkflowStep)
 
 
-@pytest.mark.parametrize("call", CALLS, ids=repr)
+@pytest.mark.parametrize("call", CALLS, ids=lambda call: type(call).__name__)
 def test_a_call_is_frozen(call: Any) -> None:
     with pytest.raises(AttributeError):
         setattr(call, call.__struct_fields__[0], 8)
 
 
-@pytest.mark.parametrize("call", CALLS, ids=repr)
+@pytest.mark.parametrize("call", CALLS, ids=lambda call: type(call).__name__)
 def test_calls_are_equal_by_value(call: Any) -> None:
     same = copy.deepcopy(call)
     assert same == call
@@ -222,12 +222,12 @@ def test_calls_are_equal_by_value(call: Any) -> None:
     assert msgspec.structs.replace(call, **{call.__struct_fields__[0]: 8}) != call
 
 
-@pytest.mark.parametrize("call", CALLS, ids=repr)
+@pytest.mark.parametrize("call", CALLS, ids=lambda call: type(call).__name__)
 def test_a_call_is_pickled_and_read_back(call: Any) -> None:
     assert pickle.loads(pickle.dumps(call)) == call
 
 
-@pytest.mark.parametrize("call", CALLS, ids=repr)
+@pytest.mark.parametrize("call", CALLS, ids=lambda call: type(call).__name__)
 def test_a_call_is_written_and_read_back(call: Any) -> None:
     assert JSON.decode(JSON.encode(call), type(call)) == call
 
@@ -398,7 +398,7 @@ BAD_WORKFLOW_OPTIONS: list[dict[str, Any]] = [
     {"child_policy": ["TERMINATE"]},
     {"tags": "search"},
     {"tags": 7},
-    {"tags": {"a", "b"}},
+    {"tags": {"a"}},
     {"tags": ("a", "b", "c", "d", "e", "f")},
     {"tags": ("x" * 257,)},
     {"tags": (7,)},
@@ -483,7 +483,9 @@ def test_a_run_of_another_shape_is_refused(run: Any) -> None:
         types.new_class("Fetch", (A[Connection, int],), {}, lambda body: body.update(run=run))
 
 
-@pytest.mark.parametrize("run", [None, 7, staticmethod(len), classmethod(len), property(len)], ids=repr)
+@pytest.mark.parametrize(
+    "run", [None, 7, staticmethod(len), classmethod(len), property(len)], ids=lambda run: type(run).__name__
+)
 def test_a_run_that_is_no_method_is_refused(run: Any) -> None:
     with pytest.raises(DefinitionError, match="write def run"):
         types.new_class("Fetch", (A[Connection, int],), {}, lambda body: body.update(run=run))

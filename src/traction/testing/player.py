@@ -182,7 +182,7 @@ class Table:
 
     def meddle(self) -> bool:
         """Say whether something goes wrong here."""
-        if not self.mischief or self.choose(4) != 1:
+        if self.mischief <= 0 or self.choose(4) != 1:
             return False
         self.mischief -= 1
         return True
@@ -218,7 +218,7 @@ class Table:
                 moves.append((_MOVES[type(thing.asked)], self, event_id, thing))
         if timers:
             moves.append((self.fire, *min(timers)))
-        if moves and self.mischief:
+        if moves and self.mischief > 0:
             moves.append((self.ask_to_cancel,))
             if self.running:
                 moves.append((self.time_out_decision,))

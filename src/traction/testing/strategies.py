@@ -209,12 +209,13 @@ class Choices:
 
 
 def flows(
-    *, races: bool = True, failures: bool = True, places: bool = True, max_leaves: int = 8
+    *, races: bool = True, groups: bool = True, failures: bool = True, places: bool = True, max_leaves: int = 8
 ) -> st.SearchStrategy[Flow]:
     """Draw a flow.
 
     Args:
         races: whether it may hold `|`, children and steps that resist cancellation: what depends on order.
+        groups: whether anything in it is done side by side.
         failures: whether it may hold steps that fail by themselves.
         places: whether it may ask for time and chance, which depend on when and where they are asked for.
         max_leaves: about how large it grows.
@@ -233,10 +234,12 @@ def flows(
     if races:
         leaves.append(st.builds(part, numbers))
     pure = functions if failures else st.builds(Plus, numbers)
-    return st.recursive(st.one_of(leaves), lambda inner: _extend(inner, pure, races=races), max_leaves=max_leaves)
+    return st.recursive(
+        st.one_of(leaves), lambda inner: _extend(inner, pure, races=races, groups=groups), max_leaves=max_leaves
+    )
 
 
-def _extend(inner: st.SearchStrategy[Any], pure: Any, *, races: bool) -> st.SearchStrategy[Any]:
+def _extend(inner: st.SearchStrategy[Any], pure: Any, *, races: bool, groups: bool) -> st.SearchStrategy[Any]:
     several = st.lists(inner, max_size=3)
     arrows = st.builds(Then, several.map(tuple))
     statements = [
@@ -252,11 +255,12 @@ def _extend(inner: st.SearchStrategy[Any], pure: Any, *, races: bool) -> st.Sear
         st.builds(Step.ensure, inner, inner),
         st.builds(Step.attempt, inner),
         st.builds(Step.named, inner, names),
-        st.builds(Step.__and__, inner, inner),
-        st.builds(all_of, several),
-        st.builds(All, several.map(tuple), st.integers(1, 2)),
     ]
-    if races:
+    if groups:
+        shapes.append(st.builds(Step.__and__, inner, inner))
+        shapes.append(st.builds(all_of, several))
+        shapes.append(st.builds(All, several.map(tuple), st.integers(1, 2)))
+    if races and groups:
         statements.append(st.builds(Resist, inner, inner))
         shapes.append(st.builds(Step.__or__, inner, inner))
         shapes.append(st.builds(first_of, st.lists(inner, min_size=1, max_size=3)))

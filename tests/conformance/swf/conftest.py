@@ -1,16 +1,23 @@
 """Give the exam its one fixture: a service, and a hand to move its clock.
 
-The tests ask by operations and look at answers, histories and faults, by SWF's code and message: nothing else.
-Whoever answers the same operations otherwise (over HTTP, say) sits the same exam with another fixture.
+The tests ask by operations and look at answers, histories and faults, by SWF's code and message: nothing else. So the
+exam is sat twice: by the service in this process, and over HTTP, asked by boto3 as any program would.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import http.client
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
+import boto3
+import msgspec
 import pytest
+from botocore import xform_name
+from botocore.config import Config
+from botocore.exceptions import ClientError, ParamValidationError
 
 from traction.decisions import Decision
 from traction.errors import ServiceFault
@@ -33,8 +40,12 @@ from traction.operations import (
     StartWorkflowExecution,
     WorkflowExecutionDetail,
 )
+from traction_local.backend import LocalBackend
 from traction_local.knobs import Knobs, LambdaCall, LambdaOutcome
+from traction_local.paces import VirtualClock
+from traction_local.server import make_app, serving_app
 from traction_local.service import Service
+from traction_swf import wire
 
 T = TypeVar("T")
 
@@ -51,16 +62,16 @@ class Swf:
     """A service with a domain `d`, a workflow type and an activity type that have all defaults."""
 
     def __init__(self, service: Service, now: datetime = BEGIN) -> None:
-        self.service = service
         self.now = now
+        self._service = service
 
     def call(self, request: Request[T]) -> T:
-        return self.service.call(request, self.now)
+        return self._service.call(request, self.now)
 
     def advance(self, seconds: float = 0) -> None:
         """Let time pass; what is due meanwhile happens."""
         self.now += timedelta(seconds=seconds)
-        self.service.advance(self.now)
+        self._service.advance(self.now)
 
     def refuse(self, request: Request[Any]) -> tuple[str, str]:
         """Make a call that must fail: the fault's code and message."""
@@ -157,19 +168,141 @@ def tell(event: BaseEvent) -> Line:
     return event.event_id, type(event).__name__, attributes
 
 
-MakeSwf = Callable[..., Swf]
+class HttpSwf(Swf):
+    """The same, asked over HTTP. What botocore refuses to send is sent without it."""
+
+    def __init__(self, service: Service, limits: Limits, site: Site) -> None:
+        super().__init__(service)
+        self._site = site
+        self._clock = VirtualClock(BEGIN)
+        self._key = site.open(LocalBackend(service, limits=limits, clock=self._clock, pace=0), self._clock)
+
+    def call(self, request: Request[T]) -> T:
+        operation = type(request)
+        return self._site.call(self._key, operation, wire.to_plain(request))
+
+    def advance(self, seconds: float = 0) -> None:
+        self.now += timedelta(seconds=seconds)
+        if seconds < 0:
+            # Nobody may ask for that. A machine's clock may be set back all the same.
+            self._clock.time = self.now
+            seconds = 0
+        status, body = self._site.post(self._key, "/_traction/advance", {}, msgspec.json.encode({"seconds": seconds}))
+        assert (status, msgspec.json.decode(body, type=dict[str, datetime | None])["now"]) == (200, self.now)
+
+
+class Site:
+    """One server for all services of a test run: a header tells which of them is meant."""
+
+    HEADER = "x-service"
+
+    def __init__(self) -> None:
+        self._apps: dict[str, Any] = {}
+        self._idle = LocalBackend(Service())
+        self._client: Any = None
+        self._connection: http.client.HTTPConnection | None = None
+        self._key = ""
+
+    def open(self, backend: LocalBackend, clock: VirtualClock) -> str:
+        """Put a backend on the site, with a clock of its own that stands still."""
+        key = str(len(self._apps))
+        self._apps[key] = (make_app(backend, clock=clock, wait=timedelta(0)), backend)
+        return key
+
+    def close(self) -> None:
+        """End the services that are on the site."""
+        for _, backend in self._apps.values():
+            backend.close()
+        self._apps.clear()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        app, _ = self._apps[dict(scope["headers"])[self.HEADER.encode()].decode()]
+        await app(scope, receive, send)
+
+    def call(self, key: str, operation: type[Request[T]], plain: dict[str, Any]) -> T:
+        self._key = key
+        try:
+            answer = getattr(self._client, xform_name(operation.__name__))(**plain)
+        except ParamValidationError:
+            return self._call_without_boto(operation, plain)
+        except ClientError as error:
+            told = error.response["Error"]
+            raise wire.FAULTS[told["Code"]](told["Message"]) from None
+        return wire.read_answer(operation, answer)
+
+    def _call_without_boto(self, operation: type[Request[T]], plain: dict[str, Any]) -> T:
+        headers = {
+            "Content-Type": "application/x-amz-json-1.0",
+            "X-Amz-Target": f"SimpleWorkflowService.{operation.__name__}",
+        }
+        status, body = self.post(self._key, "/", headers, msgspec.json.encode(plain))
+        if status != 200:
+            fault = wire.decode_fault(body)
+            assert fault is not None, body
+            raise fault
+        return wire.decode_answer(operation, body)
+
+    def post(self, key: str, path: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
+        assert self._connection is not None
+        self._connection.request("POST", path, body, headers | {self.HEADER: key})
+        response = self._connection.getresponse()
+        return response.status, response.read()
+
+    @contextmanager
+    def serve(self) -> Iterator[Site]:
+        """Serve while the body runs."""
+        with serving_app(self, self._idle) as url:
+            self._connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=30)
+            self._client = make_client(url)
+            self._client.meta.events.register("before-send.swf", self._say_which)
+            yield self
+            self._connection.close()
+            self._client.close()
+
+    def _say_which(self, request: Any, **_: Any) -> None:
+        request.headers[self.HEADER] = self._key
+
+
+def make_client(url: str) -> Any:
+    """Make a boto3 client as any program would; it tries nothing twice."""
+    return boto3.client(
+        "swf",
+        endpoint_url=url,
+        region_name="us-east-1",
+        aws_access_key_id="nobody",
+        aws_secret_access_key="nothing",
+        config=Config(retries={"total_max_attempts": 1}, read_timeout=70),
+    )
+
+
+@pytest.fixture(scope="session")
+def served_site() -> Iterator[Site]:
+    with Site().serve() as site:
+        yield site
 
 
 @pytest.fixture
-def make_swf() -> MakeSwf:
+def site(served_site: Site) -> Iterator[Site]:
+    yield served_site
+    served_site.close()
+
+
+MakeSwf = Callable[..., Swf]
+
+
+@pytest.fixture(params=["in process", "over HTTP"])
+def make_swf(request: pytest.FixtureRequest) -> MakeSwf:
     """Make services with other limits, knobs or Lambda functions."""
+    site: Site | None = request.getfixturevalue("site") if request.param == "over HTTP" else None
 
     def make(
         limits: Limits | None = None,
         knobs: Knobs | None = None,
         lambdas: Callable[[LambdaCall], LambdaOutcome] | None = None,
     ) -> Swf:
-        swf = Swf(Service(limits=limits or Limits(), knobs=knobs or Knobs(), lambdas=lambdas))
+        limits = limits or Limits()
+        service = Service(limits=limits, knobs=knobs or Knobs(), lambdas=lambdas)
+        swf = Swf(service) if site is None else HttpSwf(service, limits, site)
         swf.register()
         return swf
 

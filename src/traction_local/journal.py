@@ -1,0 +1,467 @@
+"""Keep a service in a SQLite file that processes share: what was answered outlives any of them.
+
+Takes requests and times, as `Service` does; gives its answers, once they are written down. Decides nothing: `Service`
+does. Never writes a file that is not its own.
+
+Theory of operation: state machine replication. `Service` is a function of the accepted (time, request) pairs in their
+order, so the file holds those, numbered, and each process holds a replica that has read up to some number. What may
+change the state is done inside a write transaction, of which SQLite allows one at a time: read what others wrote,
+apply the request, append it, commit, and only then answer. A process that is killed leaves a whole entry or none.
+
+The replica moves by entries alone, or it would part from the others. A call that changed nothing (a fault, an empty
+poll, a read) puts the clock back where it was. Alarms that are due are an entry of their own, a *tick*, unless a
+request at that time brings them about; effects that a request has at once belong to its entry. A request is applied
+as it reads when decoded from its entry, so every replica applies the same. Whatever breaks off half way, in SQLite or
+here, spoils the replica, and the next call reads the file again from the start.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta
+from typing import Any, Literal, TypeAlias, TypeVar, get_args
+from urllib.parse import quote
+
+import msgspec
+
+from traction import operations as o
+from traction.errors import BackendError, SerializationException, ServiceFault
+from traction.limits import Limits
+from traction_local.knobs import Knobs, LambdaCall, LambdaOutcome
+from traction_local.region import EPOCH
+from traction_local.service import CHANGING, Service
+from traction_local.tasklists import Ready
+
+T = TypeVar("T")
+
+Sync: TypeAlias = Literal["normal", "full"]
+"""What an answer has outlived: with `normal` the end of any process, with `full` a power cut as well."""
+
+FORMAT = 1
+"""The format of the file. A release that reads entries otherwise, or answers them otherwise, raises it."""
+
+APPLICATION = 0x54726163
+"""What marks a SQLite file as Traction's: `Trac`."""
+
+BUSY_SECONDS_MAX = 10.0
+"""How long to wait for another process that writes. A transaction takes well below a millisecond."""
+
+_PAGES_PER_CHECKPOINT = 4_000
+_TICK = "tick"
+_MILLISECOND = timedelta(milliseconds=1)
+
+_TABLES = (
+    "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE journal (seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, operation TEXT NOT NULL, request TEXT)",
+)
+_NEWS = "SELECT seq, at, operation, request FROM journal WHERE seq > ? ORDER BY seq"
+_APPEND = "INSERT INTO journal VALUES (?, ?, ?, ?)"
+
+_DECODE: dict[str, Callable[[str | bytes], Any]] = {
+    kind.__name__: msgspec.json.Decoder(kind).decode for kind in get_args(o.Operation)
+}
+_encode = msgspec.json.Encoder().encode
+
+
+class JournalError(BackendError):
+    """The file cannot be used as it is; nothing was written to it."""
+
+
+class JournalUnavailable(BackendError):
+    """The file cannot be used now: locked for too long, the disk is full or fails. The call may have had its effect."""
+
+    retryable = True
+
+
+class JournaledService(Service):
+    """A service whose state is in a file, shared with every other that is open on the same file."""
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        seed: str = "",
+        sync: Sync = "normal",
+        group: bool = False,
+        limits: Limits | None = None,
+        knobs: Knobs | None = None,
+        lambdas: Callable[[LambdaCall], LambdaOutcome] | None = None,
+    ) -> None:
+        """Open a file, or begin one.
+
+        Args:
+            path: The file. Its directory must exist.
+            seed: What the ids are made from, if the file is new.
+            sync: What an answer shall outlive.
+            group: Whether the caller calls `commit`, and gives no answer away before that. It makes one transaction of
+                several calls.
+            limits: The quotas. They belong to the file: open it with the same each time.
+            knobs: What SWF leaves open, likewise.
+            lambdas: What Lambda functions answer; the same function of its argument in every process.
+
+        Raises:
+            JournalError: It is no file of Traction's, or not of this format; what is the matter, and the way out.
+            JournalUnavailable: It is locked, or cannot be read now.
+        """
+        self.path = os.path.realpath(path)
+        self._arguments: dict[str, Any] = {"limits": limits or Limits(), "knobs": knobs or Knobs(), "lambdas": lambdas}
+        self._sync = sync
+        self._group = group
+        self._closed = False
+        self._failure: BackendError | None = None
+        self._spoiled = True
+        self._db: sqlite3.Connection | None = None
+        self._seq = 0
+        self._inode = 0
+        _check_place(self.path)
+        try:
+            self._arguments["seed"] = self._begin(seed)
+            super().__init__(**self._arguments)
+            self._every_call_counts = self._region.limits.throttling
+            self._refresh()
+            self._region.closed.clear()
+        except BaseException:
+            self.close()
+            raise
+
+    def call(self, request: o.Request[T], now: datetime) -> T:
+        """Answer a request, once its effect is in the file; see `Service.call`.
+
+        Raises:
+            ServiceFault: SWF's fault; the request changed nothing.
+            JournalUnavailable: The request may have had its effect.
+        """
+        try:
+            changes = self._every_call_counts or self._may_change(request)
+            if not changes:
+                self._refresh()
+                changes = self._may_change(request) or self._is_due(now)
+            answer: T = self._write(request, now) if changes else self._look(request, now)
+            return answer
+        finally:
+            if self._closed and not self._group:
+                self._disconnect()
+
+    def advance(self, now: datetime) -> None:
+        """Read what other processes wrote, and let happen what is due."""
+        try:
+            self._refresh()
+            if self._is_due(now):
+                self._write(None, now)
+        finally:
+            if self._closed and not self._group:
+                self._disconnect()
+
+    def commit(self) -> None:
+        """Have all calls since the last commit in the file.
+
+        Raises:
+            JournalUnavailable: None of them has had an effect, or perhaps all; their answers are void.
+        """
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+        try:
+            if self._db is not None and self._db.in_transaction:
+                with self._guard() as db:
+                    db.execute("COMMIT")
+        finally:
+            self._failure = None
+            if self._closed:
+                self._disconnect()
+
+    def close(self) -> None:
+        """Let go of the file. A later call, the answer to a task in hand, opens it for as long as it takes."""
+        self._closed = True
+        self._disconnect()
+
+    # The replica.
+
+    def _look(self, request: o.Request[T], now: datetime) -> T:
+        """Answer what cannot change the state, and leave no trace of having been asked."""
+        region = self._region
+        before = region.clock
+        try:
+            return super().call(request, now)
+        finally:
+            region.clock = before
+
+    def _may_change(self, request: Any) -> bool:
+        kind = type(request)
+        if kind is not o.PollForActivityTask and kind is not o.PollForDecisionTask:
+            return kind in CHANGING
+        try:
+            if kind is o.PollForActivityTask:
+                return self._count_waiting(Ready("activity", request.domain, request.task_list.name)) > 0
+            if request.next_page_token is not None:
+                return False
+            return self._count_waiting(Ready("decision", request.domain, request.task_list.name)) > 0
+        except (AttributeError, TypeError):
+            # It is not well formed, and the service says how.
+            return False
+
+    def _count_waiting(self, key: Ready) -> int:
+        """How many tasks wait in a queue, those among them that may not be handed out yet."""
+        domain = self._region.domains.get(key.domain)
+        if domain is None:
+            return 0
+        find: Any = domain.find_decision_queue if key.kind == "decision" else domain.find_activity_queue
+        queue = find(key.task_list)
+        return 0 if queue is None else queue.waiting
+
+    def _is_due(self, now: datetime) -> bool:
+        alarm = self.next_alarm()
+        return alarm is not None and alarm <= now
+
+    def _refresh(self) -> None:
+        """Bring the replica up to the end of the journal."""
+        with self._guard() as db:
+            if not db.in_transaction:
+                self._check_inode()
+                self._read_on(db)
+
+    def _read_on(self, db: sqlite3.Connection) -> None:
+        if self._spoiled:
+            self._rebuild(db)
+        for entry in db.execute(_NEWS, (self._seq,)):
+            self._replay(*entry)
+
+    def _rebuild(self, db: sqlite3.Connection) -> None:
+        """Read the journal from the start."""
+        super().__init__(**self._arguments)
+        self._seq = 0
+        for entry in db.execute(_NEWS, (0,)):
+            self._replay(*entry)
+        # Of the queues that ever got a task, those that have one now; in the order in which they got it.
+        ready = self._region.ready
+        seen = dict.fromkeys(ready)
+        ready.clear()
+        for key in seen:
+            ready += [key] * self._count_waiting(key)
+        self._spoiled = False
+
+    def _replay(self, seq: int, at: int, operation: str, request: str) -> None:
+        """Apply an entry. What it once did it must do again."""
+        if seq != self._seq + 1:
+            raise self._damage(f"entry {self._seq + 1} is missing")
+        region = self._region
+        now = EPOCH + at * _MILLISECOND
+        if operation != _TICK:
+            revision, refused = region.revision, None
+            try:
+                super().call(_DECODE[operation](request), now)
+            except ServiceFault as fault:
+                refused = fault
+            except (msgspec.MsgspecError, KeyError):
+                raise self._damage(f"entry {seq} cannot be read") from None
+            if region.revision == revision:
+                why = f" ({refused.code}: {refused})" if refused else ""
+                raise JournalError(
+                    f"entry {seq} of {self.path}, {operation}, was accepted once and has no effect now{why}: it was "
+                    "written by a release whose simulator answers otherwise. Open the file with that release, or begin "
+                    "another file"
+                )
+        super().advance(now)
+        self._seq = seq
+
+    # The file.
+
+    def _write(self, request: o.Request[Any] | None, now: datetime) -> Any:
+        """Apply a request, or the passing of time alone, and append it if it had an effect."""
+        operation, text = _TICK, ""
+        if request is not None and type(request).__name__ in _DECODE:
+            operation = type(request).__name__
+            try:
+                raw = _encode(request)
+                request, text = _DECODE[operation](raw), raw.decode()
+            except (msgspec.MsgspecError, TypeError, UnicodeEncodeError) as error:
+                # What cannot be written and read again has no effect. The rules have better words, if one is broken.
+                self._region.validator.check(request)
+                raise SerializationException(str(error)) from None
+        answer = fault = None
+        with self._guard() as db:
+            if not db.in_transaction:
+                self._check_inode()
+                db.execute("BEGIN IMMEDIATE")
+                self._read_on(db)
+            region = self._region
+            before, revision, due = region.clock, region.revision, self._is_due(now)
+            if request is not None:
+                try:
+                    answer = super().call(request, now)
+                except ServiceFault as refused:
+                    fault = refused
+            if region.revision == revision:
+                operation, text = _TICK, ""
+            if region.revision != revision or due:
+                super().advance(max(now, region.clock))
+                self._seq += 1
+                db.execute(_APPEND, (self._seq, (region.clock - EPOCH) // _MILLISECOND, operation, text))
+            else:
+                region.clock = before
+            if not self._group:
+                db.execute("COMMIT")
+        if fault is not None:
+            raise fault
+        return answer
+
+    def _connect(self, mode: str) -> sqlite3.Connection:
+        db = sqlite3.connect(
+            f"file:{quote(self.path)}?mode={mode}",
+            uri=True,
+            timeout=BUSY_SECONDS_MAX,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        self._db = db
+        # Full means that the disk itself has it: on macOS the plain call does not ask for that.
+        db.execute(f"PRAGMA synchronous = {self._sync}")
+        db.execute(f"PRAGMA fullfsync = {int(self._sync == 'full')}")
+        db.execute(f"PRAGMA wal_autocheckpoint = {_PAGES_PER_CHECKPOINT}")
+        return db
+
+    def _check_inode(self) -> None:
+        """See that the file is still the one that others open under its name."""
+        try:
+            if os.stat(self.path).st_ino == self._inode:
+                return
+        except FileNotFoundError:
+            pass
+        raise JournalError(
+            f"{self.path} was moved or deleted while it was open. Put it back, or stop every process that works with "
+            "it and start them again"
+        )
+
+    def _disconnect(self) -> None:
+        if self._db is not None:
+            self._spoiled |= self._db.in_transaction
+            self._db.close()
+            self._db = None
+
+    def _begin(self, seed: str) -> str:
+        """Open the file, and make it if there is none; give the seed that it was made with."""
+        new = not os.path.exists(self.path)
+        settings = _tell_settings(self._arguments["limits"], self._arguments["knobs"])
+        with self._guard("rwc") as db:
+            if new:
+                # While it is empty. The files that SQLite puts beside it are made with the same permissions.
+                os.chmod(self.path, 0o600)
+            self._inode = os.stat(self.path).st_ino
+            db.execute("BEGIN IMMEDIATE")
+            mark, format = (db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version"))
+            if not mark and not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                mark, format = APPLICATION, FORMAT
+                for statement in (*_TABLES, f"PRAGMA application_id = {mark}", f"PRAGMA user_version = {format}"):
+                    db.execute(statement)
+                db.execute("INSERT INTO meta VALUES ('seed', ?), ('settings', ?)", (seed, settings))
+            if mark != APPLICATION:
+                raise self._disown()
+            if format != FORMAT:
+                raise JournalError(
+                    f"{self.path} has format {format}, and this release of Traction reads format {FORMAT}: open it "
+                    f"with {'a newer' if format > FORMAT else 'an older'} release, or begin another file"
+                )
+            meta = dict(db.execute("SELECT name, value FROM meta"))
+            if meta["settings"] != settings:
+                raise JournalError(
+                    f"{self.path} was made with the limits and knobs {meta['settings']}, and is opened with {settings} "
+                    "(only what differs from the defaults is told). Open it with the same"
+                )
+            db.execute("COMMIT")
+            self._write_ahead(db)
+            return str(meta["seed"])
+
+    def _write_ahead(self, db: sqlite3.Connection) -> None:
+        """Have readers and a writer not wait for each other; once set, it stays so in the file."""
+        give_up_at = time.monotonic() + BUSY_SECONDS_MAX
+        while True:
+            try:
+                (mode,) = db.execute("PRAGMA journal_mode = WAL").fetchone()
+            except sqlite3.OperationalError:
+                # While others open the file SQLite does not wait here of itself.
+                if time.monotonic() > give_up_at:
+                    raise
+                time.sleep(0.005)
+                continue
+            if mode != "wal":
+                raise JournalError(f"{self.path} is on a file system without shared memory: put it on a local disk")
+            return
+
+    @contextmanager
+    def _guard(self, mode: str = "rw") -> Iterator[sqlite3.Connection]:
+        """Give the connection. Whatever breaks off half way leaves the file as it was, and the replica spoiled."""
+        if self._failure is not None:
+            raise self._failure
+        try:
+            yield self._db or self._connect(mode)
+        except BaseException as error:
+            self._spoiled = True
+            db = self._db
+            if db is not None and db.in_transaction:
+                with suppress(sqlite3.Error):
+                    db.execute("ROLLBACK")
+            told = self._explain(error) if isinstance(error, sqlite3.Error) else error
+            if self._group:
+                # What was done in the same transaction is undone as well, so its `commit` has to say so.
+                self._failure = told if isinstance(told, BackendError) else JournalUnavailable(f"broken off: {told!r}")
+            if told is error:
+                raise
+            raise told from error
+
+    # What can be the matter.
+
+    def _explain(self, error: sqlite3.Error) -> BackendError:
+        name = getattr(error, "sqlite_errorname", "") or ""
+        if name.startswith("SQLITE_NOTADB"):
+            return self._disown()
+        if name.startswith("SQLITE_CORRUPT") or name == "SQLITE_ERROR":
+            return self._damage(str(error))
+        if name.startswith(("SQLITE_READONLY", "SQLITE_PERM", "SQLITE_AUTH")):
+            return JournalError(
+                f"{self.path} cannot be written ({error}): make the file and its directory writable for this user"
+            )
+        if name.startswith("SQLITE_CANTOPEN"):
+            return JournalError(
+                f"{self.path} cannot be opened ({error}): see whether this user may read and write the file and its "
+                "directory"
+            )
+        if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+            return JournalUnavailable(
+                f"{self.path} was locked for more than {BUSY_SECONDS_MAX:g} s: another process writes, or was stopped "
+                "while it did"
+            )
+        if name.startswith("SQLITE_FULL"):
+            return JournalUnavailable(f"{self.path} cannot grow, for the disk is full: make room, and work goes on")
+        return JournalUnavailable(f"{self.path} cannot be used now: {error} ({name})")
+
+    def _disown(self) -> JournalError:
+        return JournalError(f"{self.path} is not a file of Traction's, and was left as it is: name another")
+
+    def _damage(self, what: str) -> JournalError:
+        return JournalError(
+            f"{self.path} is damaged ({what}). Stop every process that works with it, and put a copy in its place; "
+            "without one, `sqlite3 FILE .recover` saves what can be read"
+        )
+
+
+def _check_place(path: str) -> None:
+    if os.path.isdir(path):
+        raise JournalError(f"{path} is a directory: name a file in it")
+    directory = os.path.dirname(path)
+    if not os.path.isdir(directory):
+        raise JournalError(f"{path} cannot be made, for there is no directory {directory}: make it first")
+
+
+def _tell_settings(limits: Limits, knobs: Knobs) -> str:
+    """Write down what is not at its default."""
+    told = {
+        f"{type(given).__name__}.{name}": getattr(given, name)
+        for given in (limits, knobs)
+        for name in given.__struct_fields__
+        if getattr(given, name) != getattr(type(given)(), name)
+    }
+    return _encode(told).decode()

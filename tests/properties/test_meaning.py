@@ -1,0 +1,91 @@
+"""What a flow gives, held against a second reading of it: in this thread, one step after the other, with no history."""
+
+from __future__ import annotations
+
+from types import CoroutineType
+from typing import Any
+
+from hypothesis import given
+
+from traction.codec import Codec
+from traction.definition import Activity
+from traction.step import All, Both, Done, Ensure, Fail, FlatMap, Helper, Map, Named, Recover, Sleep, Step
+from traction.testing.laws import to_workflow
+from traction.testing.player import Choose, answer_steadily, choose_plainly, play
+from traction.testing.strategies import choices, flows
+
+
+def read(s: Any) -> Any:
+    """Do a step here and now; raise if it fails."""
+    match s:
+        case Done(value):
+            return value
+        case Fail(error=error):
+            raise error
+        case Map(source, f):
+            return f(read(source))
+        case FlatMap(source, f):
+            return read(f(read(source)))
+        case Recover(source, errors, f):
+            try:
+                return read(source)
+            except errors as error:
+                return read(f(error))
+        case Ensure(source, finalizer):
+            try:
+                return read(source)
+            finally:
+                read(finalizer)
+        case Named(source, _):
+            return read(source)
+        case Both(steps):
+            return tuple(map(read, steps))
+        case All(steps, _):
+            return list(map(read, steps))
+        case Sleep():
+            return None
+        case Helper(f, args, kwargs):
+            return drive(f(*args, **kwargs))
+        case Activity():
+            return do(s)
+    raise AssertionError(f"{s!r} has no second reading")
+
+
+def drive(coroutine: CoroutineType[Any, Any, Any]) -> Any:
+    act, given = coroutine.send, None
+    while True:
+        try:
+            awaited = act(given)  # type: ignore[arg-type]
+        except StopIteration as stop:
+            return stop.value
+        try:
+            act, given = coroutine.send, read(awaited)
+        except Exception as error:
+            act, given = coroutine.throw, error  # type: ignore[assignment]
+
+
+def do(activity: Any) -> int:
+    asked = type("Asked", (), {"workflow_type": activity.spec.type, "input": Codec().encode(activity)})
+    return int(str(answer_steadily(asked, choose_plainly)))
+
+
+@given(flows(races=False, failures=False, places=False), choices())
+def test_a_flow_without_races_gives_what_its_steps_give_one_after_the_other(flow: Step[Any], choose: Choose) -> None:
+    played = play(to_workflow(flow), choose, answer=answer_steadily, codec=Codec())
+    expected = play(to_workflow(Done(read(flow))), codec=Codec())
+    assert tell_end(played.closed) == tell_end(expected.closed)
+
+
+@given(flows(races=False, groups=False, places=False), choices())
+def test_a_flow_in_sequence_succeeds_and_fails_as_python_would(flow: Step[Any], choose: Choose) -> None:
+    played = play(to_workflow(flow), choose, answer=answer_steadily, codec=Codec())
+    try:
+        end: Step[Any] = Done(read(flow))
+    except Exception as error:
+        end = Fail(error)
+    expected = play(to_workflow(end), codec=Codec())
+    assert tell_end(played.closed) == tell_end(expected.closed)
+
+
+def tell_end(closed: Any) -> tuple[object, ...]:
+    return type(closed), getattr(closed, "result", None), getattr(closed, "reason", None)
