@@ -10,6 +10,8 @@ from typing import Any
 
 from traction import decisions as d
 from traction import events as e
+from traction.errors import NonDeterminismError
+from traction.names import WorkflowType
 
 ANSWERS: dict[type, tuple[type, str | None, str | None]] = {
     e.ActivityTaskScheduled: (d.ScheduleActivityTask, "activity_id", "activity_type"),
@@ -111,3 +113,17 @@ def describe_id(said: Any) -> str:
         if (id := getattr(said, name, None)) is not None:
             return str(id)
     return "the end"
+
+
+def explain(
+    workflow: WorkflowType, event: e.Event | None, decision: d.Decision | None, completed_event_id: int
+) -> NonDeterminismError:
+    """Say how the code and the history differ: an event that was not asked for, or a decision that it does not show."""
+    step = describe_id(decision) if decision is not None else describe_id(event)
+    return NonDeterminismError(
+        f"{workflow.name} {workflow.version}",
+        step=step,
+        event_id=event.event_id if event is not None else completed_event_id,
+        expected="nothing" if event is None else describe(event, ANSWERS[type(event)][0].__name__),
+        actual="nothing" if decision is None else describe(decision, type(decision).__name__),
+    )

@@ -34,15 +34,16 @@ from typing import Any, Final
 
 from traction import decisions as d
 from traction import events as e
-from traction.answers import ANSWERS, REFUSALS, describe, describe_id, is_answer
+from traction.answers import ANSWERS, REFUSALS, explain, is_answer
 from traction.answers import is_answer_to as fits
 from traction.codec import JSON, Codec, describe_failure
+from traction.desk import Beside
 from traction.errors import FlowError, HistoryError, NonDeterminismError
 from traction.frames import VALUE, Leaf
 from traction.history import History
 from traction.interpret import Interpreter
 from traction.leaves import ContinuedAsNew
-from traction.meanings import NEWS, PATCH, Beside, withdraw
+from traction.meanings import NEWS, PATCH, withdraw
 from traction.meanings import ask as ask_for
 from traction.names import WorkflowExecution
 from traction.options import to_duration
@@ -153,7 +154,7 @@ class Decider:
         self.met: set[type] = set()
         """The definitions that the flow has asked for."""
         self.report: str | None = None
-        """What the flow reported last, as a payload."""
+        """What the flow reported in the last turn, as a payload; `None` if nothing."""
         self.signals: list[e.WorkflowExecutionSignaled] = []
         """The signals that nobody has received yet, in the order of their arrival."""
         self.notes: list[str] = []
@@ -274,6 +275,7 @@ class Decider:
         """Apply what had arrived, one event at a time, and let the flow run after each."""
         self.turn_event_id = started.event_id
         self._markers_asked = 0
+        self.report = None
         self.flow.now = started.event_timestamp
         news, self._news = self._news, []
         for event, leaf in news:
@@ -478,16 +480,7 @@ class Decider:
         self._later.clear()
 
     def _explain(self, event: e.Event | None, ask: Ask | None) -> NonDeterminismError:
-        spec = self.workflow.spec
-        id_name = None if event is None else ANSWERS[type(event)][1]
-        step = describe_id(ask.decision) if ask is not None else getattr(event, id_name) if id_name else "the end"
-        return NonDeterminismError(
-            f"{spec.type.name} {spec.type.version}",
-            step=step,
-            event_id=event.event_id if event is not None else self._answering,
-            expected="nothing" if event is None else describe(event, ANSWERS[type(event)][0].__name__),
-            actual="nothing" if ask is None else describe(ask.decision, type(ask.decision).__name__),
-        )
+        return explain(self.workflow.spec.type, event, None if ask is None else ask.decision, self._answering)
 
 
 _MARKER = e.MarkerRecorded

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from hashlib import sha256
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 from traction.errors import FlowError
 from traction.leaves import ContinuedAsNew
@@ -19,8 +19,13 @@ from traction.options import Retry
 from traction.scopes import CancelScope
 from traction.step import Done, FlatMap
 
-if TYPE_CHECKING:
-    from traction.interpret import Interpreter
+
+class Cancels(Protocol):
+    """What frames need of the interpreter."""
+
+    def cancel_scope(self, scope: CancelScope) -> None:
+        """Throw `Cancelled` into the fiber that entered a scope."""
+
 
 PREFIX_CHARS_MAX = 128
 """A longer prefix of ids is replaced by its hash, so that ids fit SWF's 256 characters however deep groups nest."""
@@ -126,7 +131,7 @@ class Frame:
 
     __slots__ = ()
 
-    def leave(self, interpreter: Interpreter, fiber: Fiber, mode: int, given: Any) -> Given:
+    def leave(self, interpreter: Cancels, fiber: Fiber, mode: int, given: Any) -> Given:
         """Take the outcome, and say how the fiber goes on."""
         raise NotImplementedError
 
@@ -139,7 +144,7 @@ class Restore(Frame):
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
 
-    def leave(self, interpreter: Interpreter, fiber: Fiber, mode: int, given: Any) -> Given:
+    def leave(self, interpreter: Cancels, fiber: Fiber, mode: int, given: Any) -> Given:
         """Go back, whatever the outcome."""
         fiber.scope = self.scope
         return mode, given
@@ -159,7 +164,7 @@ class Finally(Held):
 
     __slots__ = ()
 
-    def leave(self, interpreter: Interpreter, fiber: Fiber, mode: int, given: Any) -> Given:
+    def leave(self, interpreter: Cancels, fiber: Fiber, mode: int, given: Any) -> Given:
         """Give the outcome held back, or the finalizer's own failure."""
         return self.outcome if mode == VALUE and self.outcome is not None else (mode, given)
 
@@ -169,7 +174,7 @@ class Shielded(Held):
 
     __slots__ = ()
 
-    def leave(self, interpreter: Interpreter, fiber: Fiber, mode: int, given: Any) -> Given:
+    def leave(self, interpreter: Cancels, fiber: Fiber, mode: int, given: Any) -> Given:
         """Give the step's outcome, or the cancellation that came meanwhile."""
         return self.outcome if self.outcome is not None else (mode, given)
 
@@ -182,7 +187,7 @@ class Undo(Frame):
     def __init__(self) -> None:
         self.undos: list[tuple[Callable[[Any], Any], Any]] = []
 
-    def leave(self, interpreter: Interpreter, fiber: Fiber, mode: int, given: Any) -> Given:
+    def leave(self, interpreter: Cancels, fiber: Fiber, mode: int, given: Any) -> Given:
         """If it failed, undo, the last first; if not, leave what it registered to the saga around it, if any."""
         if mode == VALUE:
             if (outer := _search_saga(fiber)) is not None:
@@ -202,7 +207,7 @@ class Undoing(Held):
         super().__init__(outcome)
         self.undos = undos
 
-    def leave(self, interpreter: Interpreter, fiber: Fiber, mode: int, given: Any) -> Given:
+    def leave(self, interpreter: Cancels, fiber: Fiber, mode: int, given: Any) -> Given:
         """Go on with the next, whatever became of the last; in the end, give the outcome of the saga."""
         if mode == ERROR and self.outcome is not None:
             self.outcome[1].add_note(f"a compensation failed: {type(given).__name__}: {given}")
@@ -226,7 +231,7 @@ class Deadline(Frame):
     def __init__(self, scope: CancelScope) -> None:
         self.scope = scope
 
-    def leave(self, interpreter: Interpreter, fiber: Fiber, mode: int, given: Any) -> Given:
+    def leave(self, interpreter: Cancels, fiber: Fiber, mode: int, given: Any) -> Given:
         """Cancel the scope if it is still open."""
         if mode == VALUE and self.scope.fiber is not None:
             self.scope.late = True

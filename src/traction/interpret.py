@@ -183,7 +183,9 @@ class Interpreter:
                     frames.pop()
                     mode, given = ERROR, _judge(error)
                     continue
-                if not isinstance(given, Step) or type(frame.cr_await) is not GeneratorType:
+                if not isinstance(given, Step) or (
+                    type(frame.cr_await) is not GeneratorType and not _awaits_step(frame.cr_await)
+                ):
                     raise _explain_await(frame, given)
                 mode = STEP
             elif isinstance(frame, Frame):
@@ -422,6 +424,13 @@ def _judge(error: BaseException) -> BaseException:
             f"{_AWAIT_STEPS}"
         ) from error
     return error
+
+
+def _awaits_step(inner: Any) -> bool:
+    """Say whether a coroutine awaits a step through nothing but comprehensions, which Python 3.11 makes coroutines of."""
+    while type(inner) is CoroutineType and inner.cr_code.co_name in ("<listcomp>", "<setcomp>", "<dictcomp>"):
+        inner = inner.cr_await
+    return type(inner) is GeneratorType
 
 
 def _explain_await(coroutine: Any, given: Any) -> FlowError:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from traction import decisions as d
 from traction import events as e
 from traction.answers import ANSWERS, CHILD_STATUS, CLOSE_REFUSALS, REFUSALS, TRANSIENT
 from traction.codec import UNREADABLE, read_failure, write_attempt
+from traction.desk import Beside, Desk
 from traction.errors import (
     ActivityCanceled,
     ActivityFailed,
@@ -44,9 +45,6 @@ from traction.options import to_duration
 from traction.signals import Receive, Send
 from traction.step import ActivityStep, Adjusted, Sleep, WorkflowStep
 
-if TYPE_CHECKING:
-    from traction.decide import Decider
-
 TRANSIENT_DELAY_MAX: Final = timedelta(minutes=1)
 """The longest pause before a decision is asked again that SWF refused for a limit or a rate."""
 
@@ -57,25 +55,15 @@ PATCH: Final = "~patch-"
 """How the names of markers begin that `patched` leaves."""
 
 
-class Beside:
-    """A child that runs beside the flow: what became of it, or who waits for that."""
-
-    __slots__ = ("outcome", "waiting")
-
-    def __init__(self) -> None:
-        self.outcome: Given | None = None
-        self.waiting: list[Leaf] = []
-
-
 # What a leaf asks. An answer ends its wait at once.
 
 
-def ask(decider: Decider, leaf: Leaf) -> Given | None:
+def ask(desk: Desk, leaf: Leaf) -> Given | None:
     """Ask for what a leaf is."""
     node = leaf.node
     if isinstance(node, ActivityStep):
-        decider.met.add(type(node))
-        payload = decider.codec.encode(node)
+        desk.met.add(type(node))
+        payload = desk.codec.encode(node)
         id = leaf.id
         if leaf.attempt > 1:
             payload = write_attempt(payload, leaf.attempt, leaf.details)
@@ -85,101 +73,101 @@ def ask(decider: Decider, leaf: Leaf) -> Given | None:
             decision = d.ScheduleActivityTask(activity_type=type_, activity_id=id, input=payload, **leaf.overrides)
         else:
             decision = d.ScheduleActivityTask(activity_type=type_, activity_id=id, input=payload)
-        decider.ask(leaf, decision)
+        desk.ask(leaf, decision)
         return None
     if isinstance(node, WorkflowStep):
-        _ask_child(decider, leaf, node)
+        _ask_child(desk, leaf, node)
         return None
-    return ASKS[type(node)](decider, leaf)
+    return ASKS[type(node)](desk, leaf)
 
 
-def _ask_adjusted(decider: Decider, leaf: Leaf) -> Given | None:
+def _ask_adjusted(desk: Desk, leaf: Leaf) -> Given | None:
     node = leaf.node
     leaf.node, leaf.overrides = node.call, node.overrides
     leaf.retry = node.policy
-    return ask(decider, leaf)
+    return ask(desk, leaf)
 
 
-def _ask_sleep(decider: Decider, leaf: Leaf) -> None:
-    decider.ask(leaf, d.StartTimer(timer_id=leaf.id, start_to_fire_timeout=to_duration(leaf.node.span)))
+def _ask_sleep(desk: Desk, leaf: Leaf) -> None:
+    desk.ask(leaf, d.StartTimer(timer_id=leaf.id, start_to_fire_timeout=to_duration(leaf.node.span)))
 
 
-def _ask_child(decider: Decider, leaf: Leaf, call: WorkflowStep[Any]) -> None:
-    decider.met.add(type(call))
+def _ask_child(desk: Desk, leaf: Leaf, call: WorkflowStep[Any]) -> None:
+    desk.met.add(type(call))
     settings: dict[str, Any] = {"workflow_id": None, "tag_list": call.spec.tags or None} | dict(leaf.overrides)
     settings["workflow_id"] = settings["workflow_id"] or call.workflow_id()
-    decider.ask(
+    desk.ask(
         leaf,
         d.StartChildWorkflowExecution(
-            workflow_type=call.spec.type, input=decider.codec.encode(call), control=leaf.id, **settings
+            workflow_type=call.spec.type, input=desk.codec.encode(call), control=leaf.id, **settings
         ),
     )
 
 
-def _ask_start_child(decider: Decider, leaf: Leaf) -> None:
+def _ask_start_child(desk: Desk, leaf: Leaf) -> None:
     call = leaf.node.call
     if isinstance(call, Adjusted):
         leaf.overrides, call = call.overrides, call.call
-    decider.beside[leaf.id] = Beside()
-    _ask_child(decider, leaf, call)
+    desk.beside[leaf.id] = Beside()
+    _ask_child(desk, leaf, call)
 
 
-def _ask_child_result(decider: Decider, leaf: Leaf) -> Given | None:
-    beside = decider.beside[leaf.node.child]
+def _ask_child_result(desk: Desk, leaf: Leaf) -> Given | None:
+    beside = desk.beside[leaf.node.child]
     if beside.outcome is None:
         beside.waiting.append(leaf)
     return beside.outcome
 
 
-def _ask_receive(decider: Decider, leaf: Leaf) -> Given | None:
-    taken = _take_signal(decider, leaf)
+def _ask_receive(desk: Desk, leaf: Leaf) -> Given | None:
+    taken = _take_signal(desk, leaf)
     if taken is None:
-        decider.receivers.append(leaf)
+        desk.receivers.append(leaf)
     return taken
 
 
-def _ask_send(decider: Decider, leaf: Leaf) -> None:
+def _ask_send(desk: Desk, leaf: Leaf) -> None:
     node = leaf.node
-    decider.ask(
+    desk.ask(
         leaf,
         d.SignalExternalWorkflowExecution(
             workflow_id=node.workflow_id,
             run_id=node.run_id,
             signal_name=node.signal.spec.name,
-            input=decider.codec.encode(node.signal),
+            input=desk.codec.encode(node.signal),
             control=leaf.id,
         ),
     )
 
 
-def _ask_cancel(decider: Decider, leaf: Leaf) -> None:
+def _ask_cancel(desk: Desk, leaf: Leaf) -> None:
     node = leaf.node
-    decider.ask(
+    desk.ask(
         leaf,
         d.RequestCancelExternalWorkflowExecution(workflow_id=node.workflow_id, run_id=node.run_id, control=leaf.id),
     )
 
 
-def _ask_lambda(decider: Decider, leaf: Leaf) -> None:
+def _ask_lambda(desk: Desk, leaf: Leaf) -> None:
     node = leaf.node
-    decider.ask(
+    desk.ask(
         leaf,
         d.ScheduleLambdaFunction(
             id=leaf.id,
             name=node.name,
-            input=None if node.input is None else decider.codec.encode(node.input),
+            input=None if node.input is None else desk.codec.encode(node.input),
             start_to_close_timeout=None if node.limit is None else to_duration(node.limit),
         ),
     )
 
 
-def _ask_side_effect(decider: Decider, leaf: Leaf) -> Given:
+def _ask_side_effect(desk: Desk, leaf: Leaf) -> Given:
     node: SideEffect[Any] = leaf.node
-    if decider.replaying:
-        details = _get_marker(decider, leaf)
+    if desk.replaying:
+        details = _get_marker(desk, leaf)
     else:
         try:
-            details = decider.codec.encode(node.f())
+            details = desk.codec.encode(node.f())
         except (PayloadError, FlowError):
             raise
         except Exception as error:
@@ -187,44 +175,44 @@ def _ask_side_effect(decider: Decider, leaf: Leaf) -> Given:
                 f"the code of {leaf.id} raised {type(error).__name__}: {error}. A side effect cannot fail: do this in "
                 "an activity, which can"
             ) from error
-    decider.ask_marker(d.RecordMarker(marker_name=leaf.id, details=details))
-    return VALUE, decider.codec.decode(details, node.type, f"the marker {leaf.id}")
+    desk.ask_marker(d.RecordMarker(marker_name=leaf.id, details=details))
+    return VALUE, desk.codec.decode(details, node.type, f"the marker {leaf.id}")
 
 
-def _get_marker(decider: Decider, leaf: Leaf) -> str | None:
+def _get_marker(desk: Desk, leaf: Leaf) -> str | None:
     try:
-        return decider.markers[leaf.id]
+        return desk.markers[leaf.id]
     except KeyError:
-        type = decider.workflow.spec.type
+        type = desk.workflow.spec.type
         raise NonDeterminismError(
             f"{type.name} {type.version}",
             step=leaf.id,
-            event_id=decider.history.last,
+            event_id=desk.history.last,
             expected="nothing",
             actual=f"RecordMarker  {leaf.id}",
         ) from None
 
 
-def _ask_patched(decider: Decider, leaf: Leaf) -> Given:
+def _ask_patched(desk: Desk, leaf: Leaf) -> Given:
     name: str = leaf.node.name
     marker = f"{PATCH}{name}"
-    if name not in decider.patches:
-        has = decider.patches[name] = marker in decider.markers if decider.replaying else True
+    if name not in desk.patches:
+        has = desk.patches[name] = marker in desk.markers if desk.replaying else True
         if has:
-            decider.ask_marker(d.RecordMarker(marker_name=marker))
-    return VALUE, decider.patches[name]
+            desk.ask_marker(d.RecordMarker(marker_name=marker))
+    return VALUE, desk.patches[name]
 
 
-def _ask_report(decider: Decider, leaf: Leaf) -> Given:
-    decider.report = decider.codec.encode(leaf.node.status)
+def _ask_report(desk: Desk, leaf: Leaf) -> Given:
+    desk.report = desk.codec.encode(leaf.node.status)
     return VALUE, None
 
 
-def _ask_history_events(decider: Decider, _: Leaf) -> Given:
-    return VALUE, decider.turn_event_id
+def _ask_history_events(desk: Desk, _: Leaf) -> Given:
+    return VALUE, desk.turn_event_id
 
 
-ASKS: dict[type, Callable[[Decider, Leaf], Given | None]] = {
+ASKS: dict[type, Callable[[Desk, Leaf], Given | None]] = {
     Adjusted: _ask_adjusted,
     ChildResult: _ask_child_result,
     HistoryEvents: _ask_history_events,
@@ -241,17 +229,17 @@ ASKS: dict[type, Callable[[Decider, Leaf], Given | None]] = {
 """How each leaf asks that is not a definition's call."""
 
 
-def withdraw(decider: Decider, leaf: Leaf) -> d.Decision | None:
+def withdraw(desk: Desk, leaf: Leaf) -> d.Decision | None:
     """Nobody waits for a leaf any more: say what asks to cancel what the history shows as open, if anything can."""
     if leaf.ask is None:
         if isinstance(leaf.node, Receive):
-            decider.receivers.remove(leaf)
+            desk.receivers.remove(leaf)
         else:
-            decider.beside[leaf.node.child].waiting.remove(leaf)
+            desk.beside[leaf.node.child].waiting.remove(leaf)
         return None
     decision = leaf.ask.decision
     if not leaf.opened_event_id:
-        decider.withdraw(leaf.ask)
+        desk.withdraw(leaf.ask)
         return None
     if isinstance(decision, d.ScheduleActivityTask):
         return d.RequestCancelActivityTask(activity_id=decision.activity_id)
@@ -265,43 +253,43 @@ def withdraw(decider: Decider, leaf: Leaf) -> d.Decision | None:
 # What an event means.
 
 
-def _hear_cancel_request(decider: Decider, *_: object) -> None:
-    decider.flow.cancel()
+def _hear_cancel_request(desk: Desk, *_: object) -> None:
+    desk.flow.cancel()
 
 
-def _hear_activity(decider: Decider, event: Any, leaf: Leaf | None) -> None:
-    if leaf is None or decider.forget(leaf):
+def _hear_activity(desk: Desk, event: Any, leaf: Leaf | None) -> None:
+    if leaf is None or desk.forget(leaf):
         return
     kind = type(event)
     if kind is e.ActivityTaskCompleted:
-        decider.flow.resume(leaf, VALUE, _read_result(decider, leaf, leaf.node, event.result))
+        desk.flow.resume(leaf, VALUE, _read_result(desk, leaf, leaf.node, event.result))
         return
     error: StepFailed
     if kind is e.ActivityTaskFailed:
         if event.reason == UNREADABLE:
             # The worker could not read the input. The work was not begun: wait for a worker that can.
-            decider.ask_later(leaf, UNREADABLE_DELAY_MAX)
+            desk.ask_later(leaf, UNREADABLE_DELAY_MAX)
             return
         error = _read_activity_failure(leaf, event)
     elif kind is e.ActivityTaskTimedOut:
         leaf.details = event.details
         error = ActivityTimedOut(leaf.id, timeout_type=event.timeout_type, details=event.details)
     else:
-        decider.flow.resume(leaf, ERROR, ActivityCanceled(leaf.id, details=event.details))
+        desk.flow.resume(leaf, ERROR, ActivityCanceled(leaf.id, details=event.details))
         return
     retry = leaf.retry or leaf.node.spec.retry
     pause = None
     if retry is not None:
-        elapsed = decider.flow.now - leaf.began if leaf.began is not None else timedelta(0)
-        pause = retry.find_pause(leaf.attempt, error, elapsed=elapsed, chance=decider.flow.draw(leaf.id, leaf.attempt))
+        elapsed = desk.flow.now - leaf.began if leaf.began is not None else timedelta(0)
+        pause = retry.find_pause(leaf.attempt, error, elapsed=elapsed, chance=desk.flow.draw(leaf.id, leaf.attempt))
     if pause is None:
-        decider.flow.resume(leaf, ERROR, error)
+        desk.flow.resume(leaf, ERROR, error)
         return
     leaf.attempt += 1
     if pause:
-        decider.ask_pause(leaf, f"{leaf.id}~retry-{leaf.attempt - 1}", pause)
+        desk.ask_pause(leaf, f"{leaf.id}~retry-{leaf.attempt - 1}", pause)
     else:
-        ask(decider, leaf)
+        ask(desk, leaf)
 
 
 def _read_activity_failure(leaf: Leaf, event: e.ActivityTaskFailed) -> StepFailed:
@@ -316,42 +304,42 @@ def _read_activity_failure(leaf: Leaf, event: e.ActivityTaskFailed) -> StepFaile
     )
 
 
-def _hear_timer(decider: Decider, _: Any, leaf: Leaf | None) -> None:
-    decider.unpark()
-    if leaf is None or decider.forget(leaf):
+def _hear_timer(desk: Desk, _: Any, leaf: Leaf | None) -> None:
+    desk.unpark()
+    if leaf is None or desk.forget(leaf):
         return
     if isinstance(leaf.node, Sleep):
-        decider.flow.resume(leaf, VALUE, None)
+        desk.flow.resume(leaf, VALUE, None)
     elif isinstance(leaf.node, StartChild):
-        _ask_start_child(decider, leaf)
+        _ask_start_child(desk, leaf)
     else:
-        ask(decider, leaf)
+        ask(desk, leaf)
 
 
-def _hear_child_started(decider: Decider, event: e.ChildWorkflowExecutionStarted, leaf: Leaf | None) -> None:
+def _hear_child_started(desk: Desk, event: e.ChildWorkflowExecutionStarted, leaf: Leaf | None) -> None:
     if leaf is None:
         return
     leaf.run_id = event.workflow_execution.run_id
     if leaf.fiber is None and leaf.cancel is not None:
         # It was to be cancelled before it had started, and such a request may find nobody: ask again.
-        decider.withdraw(leaf.cancel)
-        decider.withdraw_leaf(leaf)
-    elif leaf.id in decider.beside and leaf.fiber is not None:
-        decider.flow.resume(leaf, VALUE, Child(leaf.id, event.workflow_execution))
+        desk.withdraw(leaf.cancel)
+        desk.withdraw_leaf(leaf)
+    elif leaf.id in desk.beside and leaf.fiber is not None:
+        desk.flow.resume(leaf, VALUE, Child(leaf.id, event.workflow_execution))
 
 
-def _hear_child(decider: Decider, event: Any, leaf: Leaf | None) -> None:
+def _hear_child(desk: Desk, event: Any, leaf: Leaf | None) -> None:
     if leaf is None:
         return
-    beside = decider.beside.get(leaf.id)
-    if decider.forget(leaf) and beside is None:
+    beside = desk.beside.get(leaf.id)
+    if desk.forget(leaf) and beside is None:
         return
     call = leaf.node.call if isinstance(leaf.node, StartChild) else leaf.node
     if isinstance(call, Adjusted):
         call = call.call
     outcome: Given
     if isinstance(event, e.ChildWorkflowExecutionCompleted):
-        outcome = VALUE, _read_result(decider, leaf, call, event.result)
+        outcome = VALUE, _read_result(desk, leaf, call, event.result)
     elif isinstance(event, e.ChildWorkflowExecutionFailed):
         said = read_failure(event.reason, event.details)
         outcome = (
@@ -369,103 +357,103 @@ def _hear_child(decider: Decider, event: Any, leaf: Leaf | None) -> None:
         details = getattr(event, "details", None)
         outcome = ERROR, ChildFailed(leaf.id, status=CHILD_STATUS[type(event)], details=details)
     if beside is None:
-        decider.flow.resume(leaf, *outcome)
+        desk.flow.resume(leaf, *outcome)
         return
     beside.outcome = outcome
     waiting, beside.waiting = beside.waiting, []
     for one in waiting:
         if one.fiber is not None:
-            decider.flow.resume(one, *outcome)
+            desk.flow.resume(one, *outcome)
 
 
-def _hear_signal(decider: Decider, event: e.WorkflowExecutionSignaled, _: object) -> None:
-    decider.signals.append(event)
-    for leaf in [leaf for leaf in decider.receivers if _takes(leaf, event)]:
-        if leaf in decider.receivers and (taken := _take_signal(decider, leaf)) is not None:
-            decider.receivers.remove(leaf)
-            decider.flow.resume(leaf, *taken)
+def _hear_signal(desk: Desk, event: e.WorkflowExecutionSignaled, _: object) -> None:
+    desk.signals.append(event)
+    for leaf in [leaf for leaf in desk.receivers if _takes(leaf, event)]:
+        if leaf in desk.receivers and (taken := _take_signal(desk, leaf)) is not None:
+            desk.receivers.remove(leaf)
+            desk.flow.resume(leaf, *taken)
 
 
 def _takes(leaf: Leaf, event: e.WorkflowExecutionSignaled) -> bool:
     return any(signal.spec.name == event.signal_name for signal in leaf.node.signals)
 
 
-def _take_signal(decider: Decider, leaf: Leaf) -> Given | None:
+def _take_signal(desk: Desk, leaf: Leaf) -> Given | None:
     """Take the first signal that a leaf receives; one that does not decode is put aside, and told of."""
     kinds = {signal.spec.name: signal for signal in leaf.node.signals}
-    for event in list(decider.signals):
+    for event in list(desk.signals):
         kind = kinds.get(event.signal_name)
         if kind is None:
             continue
-        decider.signals.remove(event)
+        desk.signals.remove(event)
         try:
-            return VALUE, decider.codec.decode(
+            return VALUE, desk.codec.decode(
                 event.input, kind, f"the signal {event.signal_name} (event {event.event_id})"
             )
         except PayloadError as error:
-            decider.notes.append(str(error))
+            desk.notes.append(str(error))
     return None
 
 
-def _hear_sent(decider: Decider, event: Any, leaf: Leaf | None) -> None:
-    if leaf is None or decider.forget(leaf):
+def _hear_sent(desk: Desk, event: Any, leaf: Leaf | None) -> None:
+    if leaf is None or desk.forget(leaf):
         return
     kind = type(event)
     if kind is e.ExternalWorkflowExecutionSignaled or kind is e.ExternalWorkflowExecutionCancelRequested:
-        decider.flow.resume(leaf, VALUE, None)
+        desk.flow.resume(leaf, VALUE, None)
     elif event.cause.endswith("RATE_EXCEEDED"):
-        decider.ask_later(leaf, TRANSIENT_DELAY_MAX)
+        desk.ask_later(leaf, TRANSIENT_DELAY_MAX)
     else:
         failed = SignalFailed if kind is e.SignalExternalWorkflowExecutionFailed else CancelFailed
-        decider.flow.resume(leaf, ERROR, failed(leaf.id, workflow_id=event.workflow_id, cause=event.cause))
+        desk.flow.resume(leaf, ERROR, failed(leaf.id, workflow_id=event.workflow_id, cause=event.cause))
 
 
-def _hear_lambda(decider: Decider, event: Any, leaf: Leaf | None) -> None:
-    if leaf is None or decider.forget(leaf):
+def _hear_lambda(desk: Desk, event: Any, leaf: Leaf | None) -> None:
+    if leaf is None or desk.forget(leaf):
         return
     node: InvokeLambda[Any] = leaf.node
     if isinstance(event, e.LambdaFunctionCompleted):
-        value = decider.codec.decode(event.result, node.type, f"the result of Lambda function {node.name} ({leaf.id})")
-        decider.flow.resume(leaf, VALUE, value)
+        value = desk.codec.decode(event.result, node.type, f"the result of Lambda function {node.name} ({leaf.id})")
+        desk.flow.resume(leaf, VALUE, value)
         return
     reason = getattr(event, "reason", None) or getattr(event, "cause", None) or getattr(event, "timeout_type", None)
     details = getattr(event, "details", None) or getattr(event, "message", None)
-    decider.flow.resume(leaf, ERROR, LambdaFailed(leaf.id, name=node.name, reason=reason or "unknown", details=details))
+    desk.flow.resume(leaf, ERROR, LambdaFailed(leaf.id, name=node.name, reason=reason or "unknown", details=details))
 
 
-def _hear_refusal(decider: Decider, event: Any, leaf: Leaf | None) -> None:
+def _hear_refusal(desk: Desk, event: Any, leaf: Leaf | None) -> None:
     """SWF refused a decision: ask again what passes by itself, fail the step for the rest."""
     if event.cause == "UNHANDLED_DECISION":
         # News came while the close was on its way. They are applied by now; ask for the same close again.
-        decider.ask_close_again()
+        desk.ask_close_again()
     elif leaf is None:
         if type(event) in CLOSE_REFUSALS:
             raise FlowError(
                 f"the execution cannot be closed: event {event.event_id} {type(event).__name__} with {event.cause}"
             )
-    elif decider.forget(leaf):
+    elif desk.forget(leaf):
         return
     elif event.cause == "OPEN_TIMERS_LIMIT_EXCEEDED":
-        decider.park(leaf)
+        desk.park(leaf)
     elif event.cause == "TIMER_CREATION_RATE_EXCEEDED":
-        decider.ask(leaf, leaf.ask.decision)
+        desk.ask(leaf, leaf.ask.decision)
     elif event.cause in TRANSIENT:
-        decider.ask_later(leaf, TRANSIENT_DELAY_MAX)
+        desk.ask_later(leaf, TRANSIENT_DELAY_MAX)
     else:
         decision = ANSWERS[type(event)][0].__name__
-        decider.flow.resume(leaf, ERROR, DecisionFailed(leaf.id, decision=decision, cause=event.cause))
+        desk.flow.resume(leaf, ERROR, DecisionFailed(leaf.id, decision=decision, cause=event.cause))
 
 
-def _read_result(decider: Decider, leaf: Leaf, call: Any, payload: str | None) -> Any:
+def _read_result(desk: Desk, leaf: Leaf, call: Any, payload: str | None) -> Any:
     spec = call.spec
     try:
-        return decider.codec.decode(payload, spec.result)
+        return desk.codec.decode(payload, spec.result)
     except PayloadError:  # once more, in the reader's names
         what = f"the result of {spec.type.name} {spec.type.version} ({leaf.id})"
-        return decider.codec.decode(payload, spec.result, what)
+        return desk.codec.decode(payload, spec.result, what)
 
 
-NEWS: dict[type, Callable[[Decider, Any, Leaf | None], None]] = {
+NEWS: dict[type, Callable[[Desk, Any, Leaf | None], None]] = {
     e.WorkflowExecutionCancelRequested: _hear_cancel_request,
     e.WorkflowExecutionSignaled: _hear_signal,
     e.ActivityTaskCompleted: _hear_activity,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from contextvars import ContextVar
+from typing import Any
 
 from traction.errors import TractionError
 from traction.names import ActivityType, WorkflowExecution
@@ -23,6 +24,17 @@ class RunningTask(ABC):
 
     activity_id: str
     """The id of the step, with the suffix of its attempt if it is not the first."""
+
+    attempt: int
+    """Which attempt this is, from 1."""
+
+    @abstractmethod
+    def last_details(self, type: Any = Any) -> Any:
+        """Give what the last heartbeat of the attempt before this one said, read as `type`; `None` if nothing.
+
+        Raises:
+            PayloadError: it is not of that type.
+        """
 
     @abstractmethod
     def heartbeat(self, details: object = None) -> None:

@@ -9,7 +9,7 @@ import os
 import re
 from asyncio import Future, sleep
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Generic, TypeVar
@@ -457,7 +457,7 @@ def sleep_until_a_naive_time() -> None:
 
 
 def run_flow(flow: Callable[[], Any]) -> None:
-    Interpreter("seed", datetime(2030, 1, 1, tzinfo=UTC), lambda _: None, lambda _: None).start(flow)
+    Interpreter("seed", lambda _: None, lambda _: None).start(flow)
 
 
 async def fetch_twice() -> int:

@@ -1,0 +1,96 @@
+"""Say what passes between the decider and the meanings of leaves and events.
+
+Takes nothing; gives the protocol that `decide` keeps and `meanings` uses, so that neither reads the other's code.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from traction import decisions as d
+from traction import events as e
+from traction.codec import Codec
+from traction.frames import Given, Leaf
+from traction.history import History
+from traction.step import WorkflowStep
+
+
+class Flow(Protocol):
+    """The flow that is decided for."""
+
+    now: datetime
+
+    def resume(self, leaf: Leaf, mode: int, given: Any) -> None:
+        """Give a leaf its outcome, and let the flow run."""
+
+    def cancel(self) -> None:
+        """Throw `Cancelled` into the flow."""
+
+    def draw(self, *place: object) -> float:
+        """Give a number in [0, 1) that is a function of the run and of a place."""
+        ...
+
+
+class Desk(Protocol):
+    """What is needed of the decider: what it knows, and what it can be asked to do."""
+
+    workflow: type[WorkflowStep[Any]]
+    codec: Codec
+    history: History
+    met: set[type]
+    report: str | None
+    signals: list[e.WorkflowExecutionSignaled]
+    notes: list[str]
+    receivers: list[Leaf]
+    beside: dict[str, Beside]
+    replaying: bool
+    markers: dict[str, str | None]
+    patches: dict[str, bool]
+    turn_event_id: int
+
+    @property
+    def flow(self) -> Flow:
+        """The flow."""
+        ...
+
+    def ask(self, leaf: Leaf, decision: d.Decision) -> None:
+        """Put an ask of a leaf into the queue."""
+
+    def ask_pause(self, leaf: Leaf, id: str, pause: timedelta) -> None:
+        """Ask for a timer after which a leaf is asked for again."""
+
+    def ask_later(self, leaf: Leaf, longest: timedelta) -> None:
+        """Ask for a leaf again after a pause that doubles."""
+
+    def ask_marker(self, decision: d.RecordMarker) -> None:
+        """Ask to record a marker with this very decision task."""
+
+    def ask_close_again(self) -> None:
+        """Ask for the close that was refused."""
+
+    def withdraw(self, ask: Any) -> None:
+        """Take back an ask."""
+
+    def withdraw_leaf(self, leaf: Leaf) -> None:
+        """Nobody waits for a leaf any more."""
+
+    def forget(self, leaf: Leaf) -> bool:
+        """What a leaf had opened has closed; say whether nobody waits for it any more."""
+        ...
+
+    def park(self, leaf: Leaf) -> None:
+        """Keep the ask of a timer until another timer has closed."""
+
+    def unpark(self) -> None:
+        """A timer has closed."""
+
+
+class Beside:
+    """A child that runs beside the flow: what became of it, or who waits for that."""
+
+    __slots__ = ("outcome", "waiting")
+
+    def __init__(self) -> None:
+        self.outcome: Given | None = None
+        self.waiting: list[Leaf] = []

@@ -1,0 +1,685 @@
+"""What a flow may say beyond activities and timers, told by simulations."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import pytest
+
+from traction import (
+    Activity,
+    Retry,
+    Signal,
+    Step,
+    Workflow,
+    activity,
+    all_of,
+    cancel,
+    cancel_scope,
+    continue_as_new,
+    days,
+    fail,
+    fail_after,
+    history_events,
+    hours,
+    minutes,
+    move_on_after,
+    patched,
+    receive,
+    report,
+    saga,
+    send,
+    shield,
+    side_effect,
+    signals,
+    sleep,
+    start_child,
+    step,
+    workflow,
+)
+from traction import decisions as d
+from traction import events as e
+from traction.decide import Decider, decide
+from traction.errors import (
+    CancelFailed,
+    ChildFailed,
+    FlowError,
+    SignalFailed,
+    StepTimedOut,
+    WorkflowCanceled,
+    WorkflowFailed,
+)
+from traction.testing import fails, simulate
+
+
+class Approve(Signal):
+    by: str
+
+
+class Reject(Signal, name="no"):
+    why: str = ""
+
+
+done_things: list[str] = []
+
+
+@activity
+def do(name: str) -> str:
+    done_things.append(name)
+    return name
+
+
+@pytest.fixture(autouse=True)
+def nothing_done() -> None:
+    done_things.clear()
+
+
+# Signals.
+
+
+@workflow
+async def wait_for_approval() -> str:
+    answer = await (receive(Approve).map(lambda a: a.by) | sleep(days(30)).map(lambda _: "nobody"))
+    return f"{answer} at last"
+
+
+def test_a_signal_wins_the_race_against_a_later_timer() -> None:
+    run = simulate(wait_for_approval(), signals=[(days(3), "Approve", Approve("Ann"))])
+    assert (run.result, run.elapsed) == ("Ann at last", days(3))
+
+
+def test_a_timer_wins_the_race_against_a_later_signal() -> None:
+    assert simulate(wait_for_approval()).result == "nobody at last"
+
+
+def test_signals_are_kept_in_the_order_of_their_arrival_and_received_once() -> None:
+    @workflow
+    async def collect() -> list[str]:
+        await sleep(days(1))
+        names = [(await receive(Approve)).by for _ in range(3)]
+        return names
+
+    sent = [(hours(n), "Approve", Approve(name)) for n, name in enumerate("abc", 1)]
+    assert simulate(collect(), signals=sent).result == ["a", "b", "c"]
+
+
+def test_of_several_receivers_the_first_to_wait_is_the_first_to_receive() -> None:
+    @workflow
+    async def pair() -> tuple[str, str]:
+        first, second = await (receive(Approve) & receive(Approve))
+        return first.by, second.by
+
+    sent = [(hours(n), "Approve", Approve(name)) for n, name in enumerate("ab", 1)]
+    assert simulate(pair(), signals=sent).result == ("a", "b")
+
+
+def test_one_of_several_types_is_received_as_what_it_is() -> None:
+    @workflow
+    async def judge() -> str:
+        match await receive(Approve, Reject):
+            case Approve(by=by):
+                return by
+            case Reject(why=why):
+                return f"no: {why}"
+
+    assert simulate(judge(), signals=[(1, "no", Reject("late"))]).result == "no: late"
+
+
+def test_signals_are_an_async_iterator() -> None:
+    @workflow
+    async def tally(most: int) -> int:
+        count = 0
+        async for _ in signals(Approve):
+            count += 1
+            if count == most:
+                break
+        return count
+
+    assert simulate(tally(3), signals=[(n, "Approve", Approve("x")) for n in range(5)]).result == 3
+
+
+def test_a_signal_that_does_not_decode_is_put_aside_and_the_next_is_received() -> None:
+    run = simulate(
+        wait_for_approval(), signals=[(hours(1), "Approve", {"whom": 1}), (hours(2), "Approve", Approve("Ann"))]
+    )
+    assert run.result == "Ann at last"
+
+
+def test_a_signal_to_another_execution_arrives_there() -> None:
+    @workflow
+    async def tell(target: str) -> str:
+        child = await start_child(wait_for_approval())
+        await send(child.execution, Approve("Bob"))
+        return await child.result()
+
+    assert simulate(tell("x")).result == "Bob at last"
+
+
+def test_a_signal_to_nobody_fails_typed() -> None:
+    @workflow
+    async def tell() -> str:
+        try:
+            await send("nobody", Approve("Bob"))
+        except SignalFailed as failed:
+            return failed.cause
+        return "?"
+
+    assert simulate(tell()).result == "UNKNOWN_EXTERNAL_WORKFLOW_EXECUTION"
+
+
+def test_a_cancel_request_to_nobody_fails_typed() -> None:
+    @workflow
+    async def stop() -> str:
+        return await cancel("nobody").map(lambda _: "?").recover(CancelFailed, lambda f: done_cause(f))
+
+    assert simulate(stop()).result == "UNKNOWN_EXTERNAL_WORKFLOW_EXECUTION"
+
+
+def done_cause(failed: CancelFailed) -> Step[str]:
+    return do(failed.cause)
+
+
+# Children.
+
+
+def test_a_child_that_is_started_runs_beside_its_parent() -> None:
+    @workflow
+    async def parent() -> tuple[str, str]:
+        child = await start_child(wait_for_approval())
+        mine = await do("mine")
+        await child.send(Approve("me"))
+        return mine, await child.result()
+
+    assert simulate(parent()).result == ("mine", "me at last")
+
+
+def test_the_result_of_a_child_may_be_asked_for_twice() -> None:
+    @workflow
+    async def parent() -> list[str]:
+        child = await start_child(wait_for_approval())
+        await child.send(Approve("x"))
+        return await all_of([child.result(), child.result()])
+
+    assert simulate(parent()).result == ["x at last"] * 2
+
+
+def test_a_child_that_is_cancelled_tells_its_parent_so() -> None:
+    @workflow
+    async def parent() -> str:
+        child = await start_child(wait_for_approval())
+        await child.cancel()
+        try:
+            return await child.result()
+        except ChildFailed as failed:
+            return failed.status
+
+    assert simulate(parent()).result == "CANCELED"
+
+
+def test_a_call_of_a_child_has_options_of_its_own() -> None:
+    @workflow
+    async def parent() -> str:
+        return await wait_for_approval().options(workflow_id="named", tags=("a",), execution_start_to_close=60)
+
+    run = simulate(parent())
+    (begun,) = [event for event in run.history if isinstance(event, e.StartChildWorkflowExecutionInitiated)]
+    assert (begun.workflow_id, begun.tag_list, begun.execution_start_to_close_timeout) == ("named", ("a",), "60")
+    assert isinstance(run.error, WorkflowFailed)
+    assert "TIMED_OUT" in run.error.message
+
+
+# Cancellation.
+
+
+def test_what_is_shielded_is_done_to_its_end_before_the_cancellation_is_felt() -> None:
+    @workflow
+    async def transfer() -> None:
+        await shield(do("debit").flat_map(lambda _: sleep(hours(2))).flat_map(lambda _: do("credit")))
+        await do("never")
+
+    run = simulate(transfer(), cancels=[hours(1)])
+    assert isinstance(run.error, WorkflowCanceled)
+    assert done_things == ["debit", "credit"]
+
+
+def test_clean_up_in_finally_may_await() -> None:
+    @workflow
+    async def tidy() -> None:
+        try:
+            await sleep(days(1))
+        finally:
+            await sleep(minutes(1))
+            await do("tidied")
+
+    run = simulate(tidy(), cancels=[hours(1)])
+    assert isinstance(run.error, WorkflowCanceled)
+    assert done_things == ["tidied"]
+    assert run.elapsed == hours(1) + minutes(1)
+
+
+def test_a_scope_that_is_late_is_left_and_says_so() -> None:
+    @workflow
+    async def impatient() -> bool:
+        async with move_on_after(minutes(5)) as scope:
+            await sleep(days(1))
+        return scope.cancelled
+
+    run = simulate(impatient())
+    assert (run.result, run.elapsed) == (True, minutes(5))
+
+
+def test_a_scope_that_is_left_in_time_cancels_its_timer() -> None:
+    @workflow
+    async def patient() -> str:
+        async with fail_after(days(5)):
+            return await do("quick")
+
+    run = simulate(patient())
+    assert run.result == "quick"
+    assert [type(event) for event in run.history][-2:] == [e.TimerCanceled, e.WorkflowExecutionCompleted]
+
+
+def test_a_scope_may_fail_when_it_is_late() -> None:
+    @workflow
+    async def strict() -> str:
+        try:
+            async with fail_after(minutes(5)):
+                await sleep(days(1))
+        except StepTimedOut as late:
+            return str(late.limit)
+        return "?"
+
+    assert simulate(strict()).result == "0:05:00"
+
+
+def test_a_branch_cancels_a_scope_around_it() -> None:
+    @step
+    async def cancel_it(scope: Any) -> None:
+        await sleep(minutes(1))
+        await scope.cancel()
+        await do("never")
+
+    @workflow
+    async def flow() -> str:
+        async with cancel_scope() as scope:
+            await (cancel_it(scope) & sleep(days(1)))
+        return "after"
+
+    run = simulate(flow())
+    assert (run.result, run.elapsed, done_things) == ("after", minutes(1), [])
+
+
+def test_scopes_nest_and_the_outer_deadline_passes_through_the_inner_scope() -> None:
+    @workflow
+    async def flow() -> list[bool]:
+        async with move_on_after(minutes(1)) as outer:
+            async with move_on_after(minutes(5)) as inner:
+                await sleep(days(1))
+            await do("never")
+        return [outer.cancelled, inner.cancelled]
+
+    run = simulate(flow())
+    assert (run.result, done_things) == ([True, False], [])
+
+
+# Time and failure.
+
+
+def test_a_step_that_takes_too_long_fails_and_is_cancelled() -> None:
+    @workflow
+    async def flow() -> str:
+        return await sleep(days(1)).map(lambda _: "?").timeout(minutes(3)).recover(StepTimedOut, lambda _: do("late"))
+
+    run = simulate(flow())
+    assert (run.result, run.elapsed) == ("late", minutes(3))
+
+
+def test_any_step_can_be_tried_again() -> None:
+    @activity
+    def flaky(n: int) -> int:
+        return n
+
+    @workflow
+    async def flow() -> int:
+        pair = flaky(1) & flaky(2)
+        return sum(await pair.retry(Retry(attempts=3, backoff=60)))
+
+    run = simulate(flow(), stub={flaky: fails(2)})
+    assert (run.result, run.elapsed) == (3, minutes(1))
+    ids = [event.activity_id for event in run.history if isinstance(event, e.ActivityTaskScheduled)]
+    assert ids == ["1.0.flaky-1", "1.1.flaky-1", "~2.1.0.flaky-1", "~2.1.1.flaky-1"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "attempts"),
+    [
+        (Retry(attempts=5, backoff=1, give_up_on=("ValueError",)), 1),
+        (Retry(attempts=5, backoff=1, give_up_on=(ValueError,)), 1),
+        (Retry(attempts=5, backoff=1, retry_on=(KeyError,)), 1),
+        (Retry(attempts=5, backoff=1, retry_on=("ValueError",)), 5),
+        (Retry(attempts=5, backoff=60, deadline=minutes(4)), 3),
+    ],
+)
+def test_a_policy_says_which_failures_are_tried_again_and_for_how_long(policy: Retry, attempts: int) -> None:
+    class Fragile(Activity[None, str], retry=policy):
+        def run(self) -> str:
+            raise ValueError("bad")
+
+    @workflow
+    async def flow() -> str:
+        return await Fragile()
+
+    run = simulate(flow())
+    assert isinstance(run.error, WorkflowFailed)
+    assert len(run.calls(Fragile)) == attempts
+
+
+def test_jitter_is_the_runs_own_and_shortens_a_pause() -> None:
+    class Fragile(Activity[None, str], retry=Retry(attempts=2, backoff=3600, jitter=1.0)):
+        def run(self) -> str:
+            return "ok"
+
+    @workflow
+    async def flow() -> str:
+        return await Fragile()
+
+    first, second = (simulate(flow(), stub={Fragile: fails(1)}) for _ in range(2))
+    assert first.elapsed == second.elapsed
+    assert timedelta(0) < first.elapsed < hours(1)
+
+
+def test_a_call_of_an_activity_has_options_of_its_own() -> None:
+    @workflow
+    async def flow() -> str:
+        return await do("x").options(start_to_close=7, priority=3, retry=Retry(attempts=2, backoff=0))
+
+    run = simulate(flow(), stub={do: fails(1)})
+    assert run.result == "x"
+    scheduled = [event for event in run.history if isinstance(event, e.ActivityTaskScheduled)]
+    assert [(event.start_to_close_timeout, event.task_priority) for event in scheduled] == [("7", "3")] * 2
+
+
+# Sagas.
+
+
+@activity
+def undo(name: str) -> str:
+    done_things.append(f"undo {name}")
+    return name
+
+
+def book(*names: str, then: Step[Any]) -> Step[Any]:
+    @step
+    async def flow() -> None:
+        for name in names:
+            await do(name).compensate(undo)
+        await then
+
+    return flow()
+
+
+def test_a_saga_that_fails_is_undone_in_reverse_and_then_fails_so() -> None:
+    @workflow
+    async def trip() -> str:
+        try:
+            await saga(book("flight", "hotel", then=fail(ValueError("no car"))))
+        except ValueError as error:
+            return str(error)
+        return "?"
+
+    assert simulate(trip()).result == "no car"
+    assert done_things == ["flight", "hotel", "undo hotel", "undo flight"]
+
+
+def test_a_saga_that_succeeds_is_not_undone() -> None:
+    @workflow
+    async def trip() -> None:
+        await saga(book("flight", then=do("car")))
+
+    simulate(trip())
+    assert done_things == ["flight", "car"]
+
+
+def test_a_saga_that_is_cancelled_is_undone_to_its_end() -> None:
+    @workflow
+    async def trip() -> None:
+        await saga(book("flight", "hotel", then=sleep(days(1))))
+
+    run = simulate(trip(), cancels=[hours(1), hours(1)])
+    assert isinstance(run.error, WorkflowCanceled)
+    assert done_things == ["flight", "hotel", "undo hotel", "undo flight"]
+
+
+def test_a_compensation_that_fails_does_not_keep_the_others_from_running() -> None:
+    @workflow
+    async def trip() -> None:
+        await saga(book("flight", "hotel", then=fail(ValueError("no car"))))
+
+    run = simulate(trip(), stub={undo: fails(1)})
+    assert isinstance(run.error, WorkflowFailed)
+    assert run.error.message == "no car"
+    assert done_things == ["flight", "hotel", "undo flight"]
+
+
+def test_branches_register_with_the_saga_around_their_group() -> None:
+    @workflow
+    async def trip() -> None:
+        pair = do("a").compensate(undo) & do("b").compensate(undo)
+        await saga(pair.flat_map(lambda _: fail(ValueError("no"))))
+
+    simulate(trip())
+    assert done_things == ["a", "b", "undo b", "undo a"]
+
+
+def test_an_inner_saga_leaves_its_compensations_to_the_outer() -> None:
+    @workflow
+    async def trip() -> None:
+        inner = saga(book("a", then=do("b")))
+        await saga(inner.flat_map(lambda _: fail(ValueError("no"))))
+
+    simulate(trip())
+    assert done_things == ["a", "b", "undo a"]
+
+
+def test_compensate_outside_a_saga_is_refused() -> None:
+    @workflow
+    async def trip() -> str:
+        return await do("a").compensate(undo)
+
+    with pytest.raises(FlowError, match="stands in no saga"):
+        simulate(trip())
+
+
+@pytest.mark.parametrize("fault", range(4))
+def test_each_effect_done_is_undone_once_and_effects_not_done_are_not_undone(fault: int) -> None:
+    names = ["a", "b", "c", "d"]
+
+    class Effect(Activity[None, str]):
+        name: str
+
+        def run(self) -> str:
+            if self.name == names[fault]:
+                raise ValueError(self.name)
+            done_things.append(self.name)
+            return self.name
+
+    @step
+    async def effects() -> None:
+        for name in names:
+            await Effect(name).compensate(undo)
+
+    @workflow
+    async def trip() -> None:
+        await saga(effects())
+
+    simulate(trip())
+    did = names[:fault]
+    assert done_things == did + [f"undo {name}" for name in reversed(did)]
+
+
+# Effects, patches, runs.
+
+
+def test_a_side_effect_runs_once_and_is_read_from_its_marker_on_every_replay() -> None:
+    ran: list[int] = []
+
+    def compute() -> int:
+        ran.append(len(ran))
+        return len(ran)
+
+    @workflow
+    async def flow() -> tuple[int, int]:
+        first = await side_effect(compute)
+        await do("x")
+        return first, await side_effect(compute)
+
+    run = simulate(flow())
+    assert run.result == (1, 2)
+    replayed = Decider(flow)  # type: ignore[arg-type]
+    replayed.feed(run.history)
+    assert ran == [0, 1]
+    assert replayed.closed
+
+
+def test_a_patch_is_there_for_new_executions_and_not_for_those_that_had_passed() -> None:
+    def make(patch: bool) -> Any:
+        @workflow
+        async def flow() -> str:
+            new = await patched("greet") if patch else False
+            first = await do("new" if new else "old")
+            await sleep(1)
+            return first
+
+        return flow
+
+    old, new = make(patch=False), make(patch=True)
+    before = simulate(old()).history
+    assert simulate(new()).result == "new"
+    # Up to the last decision task, the old history is met by the new code as it was by the old.
+    cut = max(event.event_id for event in before if isinstance(event, e.DecisionTaskStarted))
+    assert decide(new, before[:cut]) == [d.CompleteWorkflowExecution(result='"old"')]
+
+
+def test_the_marker_of_a_retired_patch_is_passed_over() -> None:
+    def make(patch: bool) -> Any:
+        @workflow
+        async def flow() -> str:
+            if patch:
+                await patched("greet")
+            return await do("new")
+
+        return flow
+
+    history = simulate(make(patch=True)()).history
+    assert any(isinstance(event, e.MarkerRecorded) for event in history)
+    replayed = Decider(make(patch=False))
+    replayed.feed(history)
+    assert replayed.closed
+
+
+def test_a_flow_goes_on_as_a_new_run_and_gives_the_last_ones_result() -> None:
+    class Count(Workflow[int]):
+        n: int
+
+        async def flow(self) -> int:
+            await do(str(self.n))
+            if self.n < 3:
+                await continue_as_new(Count(self.n + 1))
+            return self.n
+
+    run = simulate(Count(0))
+    assert run.result == 3
+    assert done_things == ["0", "1", "2", "3"]
+
+
+def test_signals_that_nobody_received_reach_the_next_run() -> None:
+    class Keep(Workflow[str]):
+        n: int
+
+        async def flow(self) -> str:
+            if self.n == 0:
+                await sleep(hours(2))
+                await continue_as_new(Keep(1))
+            return (await receive(Approve)).by
+
+    assert simulate(Keep(0), signals=[(hours(1), "Approve", Approve("Ann"))]).result == "Ann"
+
+
+def test_finally_blocks_are_done_before_the_next_run() -> None:
+    class Tidy(Workflow[int]):
+        n: int
+
+        async def flow(self) -> int:
+            try:
+                if self.n == 0:
+                    await continue_as_new(Tidy(1))
+            finally:
+                await do(f"tidy {self.n}")
+            return self.n
+
+    assert simulate(Tidy(0)).result == 1
+    assert done_things == ["tidy 0", "tidy 1"]
+
+
+def test_a_flow_cannot_go_on_as_another_workflow() -> None:
+    @workflow
+    async def flow() -> None:
+        await continue_as_new(wait_for_approval())
+
+    with pytest.raises(FlowError, match="cannot go on as wait_for_approval"):
+        simulate(flow())
+
+
+def test_a_flow_knows_how_long_its_history_is() -> None:
+    @workflow
+    async def flow() -> tuple[int, int]:
+        first = await history_events()
+        await do("x")
+        return first, await history_events()
+
+    assert simulate(flow()).result == (3, 9)
+
+
+def test_a_report_is_kept_for_those_who_look() -> None:
+    @workflow
+    async def flow() -> None:
+        await report({"stage": "begun"})
+        await do("x")
+        await report({"stage": "ending"})
+
+    run = simulate(flow())
+    contexts = [event.execution_context for event in run.history if isinstance(event, e.DecisionTaskCompleted)]
+    assert [msgspec.json.decode(context or "null") for context in contexts] == [{"stage": "begun"}, {"stage": "ending"}]
+
+
+def test_more_markers_than_one_decision_task_carries_are_refused() -> None:
+    @workflow
+    async def flow() -> None:
+        for _ in range(100):
+            await side_effect(lambda: 1)
+
+    with pytest.raises(FlowError, match="markers"):
+        simulate(flow())
+
+
+# The month-long order.
+
+
+class Order(Workflow[str]):
+    async def flow(self) -> str:
+        receipt = await do("charge").options(retry=Retry(attempts=3, backoff=60))
+        answer = await (receive(Approve) | sleep(days(30)))
+        if answer is None:
+            return await undo(receipt)
+        return await do("ship")
+
+
+def test_an_approved_order_ships() -> None:
+    run = simulate(Order(), stub={do: fails(2)}, signals=[(days(9), "Approve", Approve("Ann"))])
+    assert (run.result, run.called(undo)) == ("ship", False)
+
+
+def test_an_order_that_nobody_approves_is_refunded() -> None:
+    assert simulate(Order()).result == "charge"
