@@ -327,6 +327,12 @@ def test_a_generic_base_is_no_definition() -> None:
             use()
 
 
+def test_only_definitions_have_a_spec() -> None:
+    assert [hasattr(cls, "spec") for cls in (Query, Query[int], Activity, Workflow, CountQuery)] == [False] * 4 + [True]
+    bases_of_functions = [cls for cls in type(greet).__subclasses__(Activity) if cls.__name__ == "greet"]
+    assert [hasattr(cls, "spec") for cls in bases_of_functions] == [False]
+
+
 def test_a_definition_may_extend_another() -> None:
     class CollectMore(Collect):
         depth: int = 1
