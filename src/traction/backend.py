@@ -79,7 +79,10 @@ class Backend(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of connections, threads and files; polls in flight are answered empty. Twice is once."""
+        """Let go of connections, threads and files; polls in flight are answered empty. Twice is once.
+
+        Other calls are answered afterwards as before, so that a worker can answer the task that it has in hand.
+        """
 
     # Made of the above.
 

@@ -20,8 +20,9 @@ def check_call(workflow: Any) -> None:
         DefinitionError: it is a definition, an activity, or something else.
     """
     if not isinstance(workflow, Workflow):
-        mend = f"; write {workflow.__qualname__}(...), with its input" if _is_definition(workflow, Workflow) else ""
-        raise DefinitionError(f"{workflow!r:.100} is no call of a workflow, and only those are run{mend}")
+        name = _name(workflow)
+        mend = f"; write {name}(...), with its input" if _is_definition(workflow, Workflow) else ""
+        raise DefinitionError(f"{name} is no call of a workflow, and only those are run{mend}")
 
 
 def check_kind(definition: Any, kind: type[Activity[Any, Any] | Workflow[Any]]) -> None:
@@ -30,12 +31,22 @@ def check_kind(definition: Any, kind: type[Activity[Any, Any] | Workflow[Any]]) 
     Raises:
         DefinitionError: it is a call, a plain function, or a definition of the other kind.
     """
-    if not _is_definition(definition, kind):
-        word, words = ("activity", "activities") if kind is Activity else ("workflow", "workflows")
-        mend = f"write {type(definition).__qualname__}" if isinstance(definition, kind) else f"make one with @{word}"
-        raise DefinitionError(
-            f"start_{word}_worker takes definitions of {words}, and {definition!r:.100} is none; {mend}"
-        )
+    if _is_definition(definition, kind):
+        return
+    word, words, other = (
+        ("activity", "activities", "workflow") if kind is Activity else ("workflow", "workflows", "activity")
+    )
+    if isinstance(definition, kind):
+        mend = f"write {type(definition).__qualname__}"
+    elif _is_definition(definition, Workflow if kind is Activity else Activity):
+        mend = f"write start_{other}_worker"
+    else:
+        mend = f"make one with @{word}"
+    raise DefinitionError(f"start_{word}_worker takes definitions of {words}, and {_name(definition)} is none; {mend}")
+
+
+def _name(thing: Any) -> str:
+    return thing.__qualname__ if isinstance(thing, type) else f"{thing!r:.100}"
 
 
 def _is_definition(definition: Any, kind: type) -> bool:
@@ -82,4 +93,7 @@ def check_dependency(activity: Any, dependency: Any) -> None:
             f"start_activity_worker({name}, dependency), or run(..., provide={{{name}: dependency}})"
         )
     if needs is None and dependency is not None:
-        raise DefinitionError(f"{name} needs nothing, and its worker is given {dependency!r:.100}")
+        raise DefinitionError(
+            f"{name} needs nothing, and its worker is given {dependency!r:.100}; leave it out, or say in the "
+            "definition what it needs"
+        )

@@ -102,7 +102,9 @@ class Handle(Generic[R]):
                 if not self._follow(closing):
                     return self._read_result(closing)
             elif deadline is not None and time.monotonic() >= deadline:
-                raise TimeoutError(f"{self.workflow_id} is still open after {timeout}")
+                raise TimeoutError(
+                    f"{self.workflow_id} is still open after {to_timedelta(timeout or 0).total_seconds():g} s"
+                )
 
     def _read_result(self, closing: e.Event | None) -> R:
         name = self.workflow_id

@@ -309,12 +309,16 @@ def check_definition(definition: Any) -> None:
 # How classes become definitions.
 
 
+class _OpenError(DefinitionError, AttributeError):
+    """Also an `AttributeError`, so that a class without a spec is one that `hasattr` finds none on."""
+
+
 class _Open:
     """Stands for the `spec` of a class that leaves its types open, and so is a base for others alone."""
 
     def __get__(self, instance: Any, owner: Any) -> Any:
         parameters = ", ".join(["int"] * len(owner.__parameters__)) or "..."
-        raise DefinitionError(
+        raise _OpenError(
             f"{_say_where(owner)}: it leaves types open, so it is a base and no definition; make a subclass of "
             f"{owner.__name__}[{parameters}]"
         )

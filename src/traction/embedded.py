@@ -112,7 +112,9 @@ def _wait(handle: Handle[R], stuck: list[StuckDecision], timeout: Span | None, d
             if stuck:
                 raise stuck[0].error from None
             if deadline is not None and time.monotonic() >= deadline:
-                raise TimeoutError(f"{handle.workflow_id} is still open after {timeout}") from None
+                raise TimeoutError(
+                    f"{handle.workflow_id} is still open after {to_timedelta(timeout or 0).total_seconds():g} s"
+                ) from None
         look = min(look * 2, LOOK_MAX)
 
 

@@ -109,7 +109,9 @@ class WorkflowWorker:
         lists = {workflow.spec.task_list for workflow in self.workflows.values()}
         if task_list is None and len(lists) != 1:
             names = ", ".join(sorted(one.name for one in lists)) or "none"
-            raise DefinitionError(f"a workflow worker polls one task list, and its workflows wait on {names}: name one")
+            raise DefinitionError(
+                f"a workflow worker polls one task list, and its workflows wait on {names}; give it task_list=..."
+            )
         self._poll = o.PollForDecisionTask(
             domain=backend.domain,
             task_list=TaskList(task_list) if task_list is not None else lists.pop(),

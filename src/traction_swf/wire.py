@@ -39,6 +39,9 @@ T = TypeVar("T")
 Mode: TypeAlias = Literal["exact", "answer", "loose"]
 """How a shape is read: as the model says; so too, but that a tag may be null; or with any member missing."""
 
+UNREADABLE = (msgspec.MsgspecError, ValueError, OverflowError, RecursionError)
+"""What reading raises: no JSON, no UTF-8, a time that is none, and too deep a nesting."""
+
 OPERATIONS: dict[str, type[o.Request[Any]]] = {kind.__name__: kind for kind in get_args(o.Operation)}
 """The operations, by SWF's names."""
 
@@ -357,7 +360,7 @@ def decode_request(operation: type[o.Request[Any]], body: bytes) -> o.Request[An
             decoder, read = _get_decoder(operation, "loose")
             told = decoder.decode(body or b"{}")
         return told if read is None else read(told)  # type: ignore[no-any-return]
-    except (msgspec.MsgspecError, OverflowError, RecursionError) as error:
+    except UNREADABLE as error:
         raise SerializationException(_tell(str(error))) from None
 
 
@@ -371,7 +374,7 @@ def decode(hint: Any, data: bytes) -> Any:
     try:
         told = decoder.decode(data)
         return told if read is None else read(told)
-    except (msgspec.MsgspecError, OverflowError, RecursionError) as error:
+    except UNREADABLE as error:
         raise BackendError(f"the service's answer is not what SWF's model says: {error}") from None
 
 
@@ -381,7 +384,7 @@ def from_plain(hint: Any, data: Any) -> Any:
     try:
         told = msgspec.convert(data, form.type)
         return told if form.read is None else form.read(told)
-    except (msgspec.MsgspecError, OverflowError) as error:
+    except UNREADABLE as error:
         raise BackendError(f"the service's answer is not what SWF's model says: {error}") from None
 
 
@@ -423,7 +426,7 @@ class _Token(msgspec.Struct):
 def _get_token(body: bytes) -> str | None:
     try:
         return msgspec.json.decode(body, type=_Token).taskToken
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except UNREADABLE as error:
         raise BackendError(f"the service's answer is not what SWF's model says: {error}") from None
 
 
@@ -463,7 +466,7 @@ def decode_fault(body: bytes) -> ServiceFault | None:
     """Read the body of a fault, or find that it is none that has a name here."""
     try:
         told = msgspec.json.decode(body, type=dict[str, Any])
-    except (msgspec.MsgspecError, RecursionError):
+    except UNREADABLE:
         return None
     kind = FAULTS.get(str(told.get("__type", "")).rpartition("#")[2])
     return None if kind is None else kind(str(told.get("message") or told.get("Message") or ""))

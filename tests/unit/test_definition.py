@@ -327,6 +327,14 @@ def test_a_generic_base_is_no_definition() -> None:
             use()
 
 
+def test_only_definitions_have_a_spec() -> None:
+    assert [hasattr(cls, "spec") for cls in (Query, Query[int], Activity, Workflow, CountQuery)] == [False] * 4 + [True]
+    # What the metaclass made for the parameters that are given by place.
+    base_of_function: Any = greet.__mro__[1]  # type: ignore[attr-defined]
+    assert base_of_function.__struct_fields__ == ("name",)
+    assert not hasattr(base_of_function, "spec")
+
+
 def test_a_definition_may_extend_another() -> None:
     class CollectMore(Collect):
         depth: int = 1

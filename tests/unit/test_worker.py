@@ -978,7 +978,7 @@ def test_the_loop_ends_when_it_is_told_to_and_lets_go_of_what_the_worker_keeps()
 
 
 def test_a_worker_of_two_lists_must_be_told_which_to_poll(stage: Stage) -> None:
-    with pytest.raises(DefinitionError, match="CallDo-1, CallDoAsync-1: name one"):
+    with pytest.raises(DefinitionError, match="CallDo-1, CallDoAsync-1; give it task_list"):
         WorkflowWorker(stage.backend, [CallDo, CallDoAsync])
     WorkflowWorker(stage.backend, [CallDo, CallDoAsync], task_list="both")
 

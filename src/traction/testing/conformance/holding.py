@@ -218,6 +218,24 @@ def closing_answers_the_polls_that_wait_and_twice_is_once(backend: Backend) -> N
     backend.close()
 
 
+def a_task_in_hand_at_the_close_can_be_answered(backend: Backend) -> None:
+    """Of either kind; so a worker that is told to stop loses nothing."""
+    desk = Desk(backend)
+    desk.register()
+    execution = desk.start()
+    desk.decide(d.ScheduleActivityTask(activity_type=desk.activity_type, activity_id="a"))
+    desk.signal(execution)
+    work, decision = desk.get_activity_task(), desk.get_decision_task()
+    backend.close()
+    desk.call(o.RecordActivityTaskHeartbeat(task_token=work.task_token))
+    desk.complete(work, "42")
+    desk.respond(decision, d.RecordMarker(marker_name="m"))
+    types = desk.list_types(execution)
+    for kind in ("ActivityTaskCompleted", "MarkerRecorded"):
+        expect(kind in types, f"the answer should be in the history as {kind}")
+    desk.terminate(execution)
+
+
 def a_task_is_never_dropped_by_a_poll_whose_time_is_up(backend: Backend) -> None:
     """It is in the answer, or it waits for the next poll."""
     desk = Desk(backend)
@@ -249,5 +267,6 @@ CHECKS = (
     who_waits_for_a_close_is_woken_by_it,
     a_poll_too_many_is_refused,
     closing_answers_the_polls_that_wait_and_twice_is_once,
+    a_task_in_hand_at_the_close_can_be_answered,
     a_task_is_never_dropped_by_a_poll_whose_time_is_up,
 )

@@ -1,0 +1,231 @@
+"""What each mistake is told that is made in running work. `GOLDEN=write` writes the texts anew, as for `test_errors`.
+
+Each case makes one mistake; `work_errors/<case>.txt` is what it raises, or what the worker reports.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.golden.test_errors import tell
+from tests.unit.stage import Stage, open_stage, take_turns
+from traction import Activity, WorkerSystem, Workflow, activity, current_task, heartbeat, run, sleep, workflow
+from traction.plugins import open_backend
+from traction.worker import ActivityWorker, WorkflowWorker
+
+GOLDEN = Path(__file__).parent / "work_errors"
+
+CASES: dict[str, Callable[[Any], Any]] = {}
+
+
+def case(make: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    CASES[make.__name__] = make
+    return make
+
+
+class Connection: ...
+
+
+class CollectChanges(Activity[Connection, int]):
+    project_id: int
+
+    def run(self, db: Connection) -> int:
+        return self.project_id
+
+
+class IndexProject(Workflow[int]):
+    project_id: int
+
+    async def flow(self) -> int:
+        return await CollectChanges(self.project_id)
+
+
+class IndexAgain(Workflow[int], name="IndexProject"):
+    project_id: int
+
+    async def flow(self) -> int:
+        await sleep(1)
+        return 0
+
+
+@activity
+def greet(name: str) -> str:
+    return name
+
+
+@workflow
+async def leave() -> None:
+    raise SystemExit(2)
+
+
+# Starting.
+
+
+@case
+def run_a_definition(stage: Stage) -> None:
+    stage.system.run(IndexProject)  # type: ignore[arg-type]
+
+
+@case
+def run_an_activity(stage: Stage) -> None:
+    stage.system.run(greet("you"))  # type: ignore[arg-type]
+
+
+@case
+def run_under_an_id_with_a_slash(stage: Stage) -> None:
+    stage.system.run(IndexProject(7), workflow_id="projects/7")
+
+
+@case
+def run_with_an_input_of_another_type(stage: Stage) -> None:
+    stage.system.run(IndexProject("seven"))  # type: ignore[arg-type]
+
+
+@case
+def run_under_the_id_of_another_type(stage: Stage) -> None:
+    stage.system.run(leave(), workflow_id="project 7")
+    stage.system.run(IndexProject(7), workflow_id="project 7")
+
+
+@case
+def result_that_is_waited_for_in_vain(stage: Stage) -> None:
+    stage.system.run(IndexProject(7), workflow_id="project 7").result(0)
+
+
+@case
+def run_without_what_an_activity_needs(_: Stage) -> None:
+    run(IndexProject(7))
+
+
+@case
+def url_of_an_unknown_scheme(_: Stage) -> None:
+    WorkerSystem("redis://here")
+
+
+@case
+def url_without_a_scheme(_: Stage) -> None:
+    open_backend("work.db")
+
+
+# Workers.
+
+
+@case
+def workflow_worker_of_an_activity(stage: Stage) -> None:
+    stage.system.start_workflow_worker(greet)  # type: ignore[arg-type]
+
+
+@case
+def workflow_worker_of_nothing(stage: Stage) -> None:
+    stage.system.start_workflow_worker()
+
+
+@case
+def activity_worker_of_a_call(stage: Stage) -> None:
+    stage.system.start_activity_worker(greet("you"))  # type: ignore[call-overload]
+
+
+@case
+def activity_worker_of_a_function(stage: Stage) -> None:
+    stage.system.start_activity_worker(len)  # type: ignore[call-overload]
+
+
+@case
+def activity_worker_without_its_dependency(stage: Stage) -> None:
+    ActivityWorker(stage.backend, CollectChanges)
+
+
+@case
+def activity_worker_with_a_dependency_too_many(stage: Stage) -> None:
+    ActivityWorker(stage.backend, greet, "db")
+
+
+@case
+def two_definitions_of_one_name_and_version(stage: Stage) -> None:
+    WorkflowWorker(stage.backend, [IndexProject, IndexAgain])
+
+
+@case
+def one_worker_of_two_lists(stage: Stage) -> None:
+    WorkflowWorker(stage.backend, [IndexProject, leave])  # type: ignore[list-item]
+
+
+# Tasks.
+
+
+@case
+def heartbeat_outside_of_an_activity(_: Stage) -> None:
+    heartbeat()
+
+
+@case
+def current_task_outside_of_an_activity(_: Stage) -> None:
+    current_task()
+
+
+# What a worker reports of a decision task.
+
+
+def report(stage: Stage, hosted: Any, call: Workflow[Any], **given: Any) -> None:
+    stage.start(call, workflow_id="project 7")
+    take_turns(stage.decider(hosted, **given))
+    raise stage.stuck[0]
+
+
+@case
+def stuck_by_a_workflow_that_the_worker_does_not_have(stage: Stage) -> None:
+    report(stage, leave, IndexProject(7), task_list=IndexProject.spec.task_list.name)
+
+
+@case
+def stuck_by_an_input_that_does_not_decode(stage: Stage) -> None:
+    class Renamed(Workflow[int], name="IndexProject"):
+        project: int
+
+        async def flow(self) -> int:
+            return self.project
+
+    report(stage, Renamed, IndexProject(7))
+
+
+@case
+def stuck_by_a_flow_that_exits(stage: Stage) -> None:
+    report(stage, leave, leave())
+
+
+@case
+def stuck_by_a_flow_that_no_longer_matches(stage: Stage) -> None:
+    stage.start(IndexProject(7), CollectChanges, workflow_id="project 7")
+    take_turns(stage.decider(IndexProject), stage.worker(CollectChanges, Connection()))
+    stage.start(IndexProject(8), workflow_id="project 8")
+    take_turns(stage.decider(IndexProject))
+    stage.worker(CollectChanges, Connection()).work_once()
+    take_turns(stage.decider(IndexAgain))
+    raise stage.stuck[0]
+
+
+def normalize(text: str) -> str:
+    """Leave out what depends on the machine and the run."""
+    text = text.replace(f"{__name__}.", "app.").replace(__name__, "app")
+    text = re.sub(r"\(run [^)]*\)", "(run R)", re.sub(r" at 0x[0-9a-f]+", "", text))
+    return re.sub(r"(?:\w+[.])*\w+[.]<locals>[.]", "", text)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_mistake_in_running_work_is_told_in_these_words(name: str) -> None:
+    with open_stage() as stage:
+        told = normalize(tell(lambda: CASES[name](stage)))
+    path = GOLDEN / f"{name}.txt"
+    if os.environ.get("GOLDEN") == "write":
+        path.write_text(told, encoding="utf-8")
+    assert told == path.read_text(encoding="utf-8")
+
+
+def test_every_golden_text_of_running_work_has_its_case() -> None:
+    assert {path.stem for path in GOLDEN.iterdir()} == set(CASES)
