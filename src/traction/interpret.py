@@ -427,7 +427,7 @@ def _judge(error: BaseException) -> BaseException:
 
 
 def _awaits_step(inner: Any) -> bool:
-    """Say whether a coroutine awaits a step through nothing but comprehensions, which Python 3.11 makes coroutines of."""
+    """Say whether a step is awaited through nothing but comprehensions, which are coroutines in Python 3.11."""
     while type(inner) is CoroutineType and inner.cr_code.co_name in ("<listcomp>", "<setcomp>", "<dictcomp>"):
         inner = inner.cr_await
     return type(inner) is GeneratorType

@@ -98,8 +98,7 @@ def test_signals_are_kept_in_the_order_of_their_arrival_and_received_once() -> N
     @workflow
     async def collect() -> list[str]:
         await sleep(days(1))
-        names = [(await receive(Approve)).by for _ in range(3)]
-        return names
+        return [(await receive(Approve)).by for _ in range(3)]
 
     sent = [(hours(n), "Approve", Approve(name)) for n, name in enumerate("abc", 1)]
     assert simulate(collect(), signals=sent).result == ["a", "b", "c"]
@@ -149,12 +148,12 @@ def test_a_signal_that_does_not_decode_is_put_aside_and_the_next_is_received() -
 
 def test_a_signal_to_another_execution_arrives_there() -> None:
     @workflow
-    async def tell(target: str) -> str:
+    async def tell() -> str:
         child = await start_child(wait_for_approval())
         await send(child.execution, Approve("Bob"))
         return await child.result()
 
-    assert simulate(tell("x")).result == "Bob at last"
+    assert simulate(tell()).result == "Bob at last"
 
 
 def test_a_signal_to_nobody_fails_typed() -> None:
@@ -274,7 +273,8 @@ def test_a_scope_that_is_left_in_time_cancels_its_timer() -> None:
     @workflow
     async def patient() -> str:
         async with fail_after(days(5)):
-            return await do("quick")
+            quick = await do("quick")
+        return quick
 
     run = simulate(patient())
     assert run.result == "quick"
