@@ -411,12 +411,17 @@ class Decider:
         spec = self._workflow.spec
         id_name = None if event is None else ANSWERS[type(event)][1]
         step = describe_id(ask.decision) if ask is not None else getattr(event, id_name) if id_name else "the end"
+        expected = "nothing" if event is None else describe(event, ANSWERS[type(event)][0].__name__)
+        actual = "nothing" if ask is None else describe(ask.decision, type(ask.decision).__name__)
+        if event is not None and ask is not None and expected == actual:
+            # The same work in another place: only the ids tell the two sides apart.
+            expected, actual = f"{expected} as {describe_id(event)}", f"{actual} as {describe_id(ask.decision)}"
         return NonDeterminismError(
             f"{spec.type.name} {spec.type.version}",
             step=step,
             event_id=event.event_id if event is not None else self._answering,
-            expected="nothing" if event is None else describe(event, ANSWERS[type(event)][0].__name__),
-            actual="nothing" if ask is None else describe(ask.decision, type(ask.decision).__name__),
+            expected=expected,
+            actual=actual,
         )
 
     # News: what each event means to the flow.
