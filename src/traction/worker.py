@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import copy_context
 from datetime import timedelta
 from types import CoroutineType
@@ -40,7 +40,7 @@ from traction.errors import (
     ValidationException,
 )
 from traction.events import Event
-from traction.names import TaskList, WorkflowExecution
+from traction.names import ActivityType, TaskList, WorkflowExecution
 from traction.step import Cancelled
 from traction.tasks import RunningTask, _current
 
@@ -245,6 +245,7 @@ class ActivityWorker:
         dependency: what the activity needs, given to each `run`; several workers may share it if it allows that.
         identity: what the history shows as who took the task.
         body: what to do instead of the activity's `run`, given the call; then no dependency is needed.
+        neighbours: workers of other activities on the same list: their tasks come here as well, and are done here.
     """
 
     def __init__(
@@ -257,6 +258,7 @@ class ActivityWorker:
         identity: str | None = None,
         codec: Codec = JSON,
         body: Callable[[Any], Any] | None = None,
+        neighbours: Mapping[ActivityType, ActivityWorker] | None = None,
     ) -> None:
         if body is None:
             check_dependency(activity, dependency)
@@ -271,6 +273,7 @@ class ActivityWorker:
         self._dependency = dependency
         self._arguments = () if spec.needs is None else (dependency,)
         self._body = body
+        self._neighbours = {} if neighbours is None else neighbours
         self._codec = codec
         self._runner: Any = None
         self._unsent: deque[tuple[o.ActivityTask, o.Request[None]]] = deque()
@@ -324,15 +327,17 @@ class ActivityWorker:
 
     def do(self, task: o.ActivityTask) -> o.Request[None]:
         """Run the activity and say how it ended."""
-        spec, token = self.activity.spec, task.task_token
+        # A neighbour tells what to do; it is done in this thread, and on this worker's loop.
+        host = self._neighbours.get(task.activity_type, self)
+        spec, token = host.activity.spec, task.task_token
         try:
-            call = self._read(task)
+            call = host._read(task)
         except BaseException as error:
             log.error("%s: its input cannot be read: %s", _name(task), error)
             return o.RespondActivityTaskFailed(task_token=token, reason=UNREADABLE, details=describe_failure(error)[1])
         reset = _current.set(_Running(self._backend, task, self._codec))
         try:
-            result = call.run(*self._arguments) if self._body is None else self._body(call)
+            result = call.run(*host._arguments) if host._body is None else host._body(call)
             if isinstance(result, CoroutineType):
                 result = self._await(result)
             payload = self._codec.encode(result)
