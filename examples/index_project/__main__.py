@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shutil
 import sys
@@ -17,6 +18,7 @@ from traction.errors import TractionError
 from traction.timeline import Row, read_timeline, render
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+LEGEND = "Each line is a step, or a group of steps that go side by side. ░ it waits for a worker, █ it is worked on."
 LOOK = 0.1
 """How often progress is looked at, in seconds."""
 
@@ -32,12 +34,15 @@ def main() -> int:
     try:
         path = find_path(git, given.path)
         shallow = ", a shallow clone: only what is here" if git.is_shallow(path) else ""
-        print(f"Indexing {path}{shallow}\n")
+        print(f"Indexing {path}{shallow}\n2 threads decide and 9 do the work; they meet at {given.url} alone\n")
         stories, issues = index_project(path, git, index, given.url)
         print(f"Indexed {tell(stories, 'story', 'stories')}, {tell(issues, 'mention', 'mentions')} of issues.")
         words = given.search or find_word(git, path)
         if words:
-            answer(index, words, "" if given.search else "  (another: --search WORDS)")
+            answer(index, words)
+        if words and not given.search:
+            program = os.path.relpath(sys.executable)
+            print(f"\nAsk yourself:  {program} -m examples.index_project [PATH] --search WORDS")
     except (GitError, TractionError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -58,23 +63,25 @@ def index_project(path: str, git: Git, index: SearchIndex, url: str) -> tuple[in
             return watch(handle)
         finally:
             width = shutil.get_terminal_size((100, 24)).columns
+            print(LEGEND if can_draw() else LEGEND.replace("░", ".").replace("█", "#"))
             print(render(read_timeline(handle.history()), width=width, branches_max=8, ascii=not can_draw()))
 
 
 def watch(handle: Handle[tuple[int, int]]) -> tuple[int, int]:
     """Wait for the result, and say on a terminal how far the work is."""
-    shown = ""
-    while True:
-        try:
-            return handle.result(LOOK)
-        except TimeoutError:
-            if sys.stdout.isatty():
-                steps = list(list_steps(read_timeline(handle.history()).rows))
-                shown = f"{sum(step.state == 'Done' for step in steps)} of {len(steps)} steps asked for so far are done"
-                print(f"\r{shown}", end="", flush=True)
-        finally:
-            if shown:
-                print(f"\r{' ' * len(shown)}\r", end="")
+    terminal, shown = sys.stdout.isatty(), ""
+    try:
+        while True:
+            try:
+                return handle.result(LOOK)
+            except TimeoutError:
+                if terminal:
+                    steps = list(list_steps(read_timeline(handle.history()).rows))
+                    shown = f"{sum(step.state == 'Done' for step in steps)} steps are done, of {len(steps)} begun"
+                    print(f"\r{shown}", end="", flush=True)
+    finally:
+        if shown:
+            print(f"\r{' ' * len(shown)}\r", end="")
 
 
 def list_steps(rows: tuple[Row, ...]) -> Iterator[Row]:
@@ -113,9 +120,9 @@ def find_word(git: Git, path: str) -> str:
     return ""
 
 
-def answer(index: SearchIndex, words: str, hint: str) -> None:
+def answer(index: SearchIndex, words: str) -> None:
     count, found = index.search(words)
-    print(f"\nSearch for {words!r}: {tell(count, 'story', 'stories')}{hint}")
+    print(f"\nSearch for {words!r}: {tell(count, 'story', 'stories')}")
     for commit, date, subject in found:
         line = "".join(c if c.isprintable() else " " for c in f"  {commit[:9]}  {date}  {subject}")
         encoding = sys.stdout.encoding or "ascii"

@@ -15,7 +15,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
-from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, overload
 
 import pluggy
@@ -38,17 +37,10 @@ from traction.errors import (
     WorkflowTerminated,
     WorkflowTimedOut,
 )
-from traction.names import WorkflowExecution, find_fault
+from traction.names import ActivityType, WorkflowExecution, find_fault
 from traction.options import Span, to_timedelta
 from traction.plugins import open_backend
-from traction.worker import (
-    ActivityWorker,
-    DeciderCache,
-    StuckDecision,
-    Worker,
-    WorkflowWorker,
-    run_worker,
-)
+from traction.worker import ActivityWorker, DeciderCache, StuckDecision, Worker, WorkflowWorker, run_worker
 
 R = TypeVar("R")
 C = TypeVar("C")
@@ -217,6 +209,7 @@ class WorkerSystem:
         self._threads: list[threading.Thread] = []
         self._cache = DeciderCache()
         self._hosted: dict[Any, Any] = {}
+        self._neighbours: dict[str, dict[ActivityType, ActivityWorker]] = {}
         self._registered: set[Any] = set()
         self._lock = threading.Lock()
 
@@ -248,9 +241,7 @@ class WorkerSystem:
             except WorkflowExecutionAlreadyStartedFault:
                 if (found := self._find_open(workflow, id)) is not None:
                     return found
-        raise WorkflowExecutionAlreadyStartedFault(
-            f"an execution {id!r} was open, and not found, {START_TRIES_MAX} times"
-        )
+        raise WorkflowExecutionAlreadyStartedFault(f"an execution {id!r} is open, and lists do not show it")
 
     def _find_open(self, workflow: Workflow[R], id: str) -> Handle[R] | None:
         backend, type = self.backend, workflow.spec.type
@@ -354,16 +345,23 @@ class WorkerSystem:
 
         Raises:
             DefinitionError: something is wrong with the definition, its dependency is missing, or another definition
-            of its
-                name and version has a worker here.
+                of its name and version has a worker here.
         """
         check_kind(activity, Activity)
         check_dependency(activity, dependency)
         self._host(activity)
+        neighbours = self._neighbours.setdefault(task_list or activity.spec.task_list.name, {})
         for _ in range(instances):
             worker = ActivityWorker(
-                self.backend, activity, dependency, task_list=task_list, identity=self.identity, codec=self._codec
+                self.backend,
+                activity,
+                dependency,
+                task_list=task_list,
+                identity=self.identity,
+                codec=self._codec,
+                neighbours=neighbours,
             )
+            neighbours.setdefault(activity.spec.type, worker)
             self._spawn(f"work {activity.spec.task_list.name}", worker)
 
     def _host(self, definition: Any) -> None:
@@ -412,9 +410,7 @@ class WorkerSystem:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

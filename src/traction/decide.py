@@ -480,7 +480,165 @@ class Decider:
         self._later.clear()
 
     def _explain(self, event: e.Event | None, ask: Ask | None) -> NonDeterminismError:
+<<<<<<< HEAD
         return explain(self.workflow.spec.type, event, None if ask is None else ask.decision, self._answering)
+=======
+        spec = self._workflow.spec
+        id_name = None if event is None else ANSWERS[type(event)][1]
+        step = describe_id(ask.decision) if ask is not None else getattr(event, id_name) if id_name else "the end"
+        expected = "nothing" if event is None else describe(event, ANSWERS[type(event)][0].__name__)
+        actual = "nothing" if ask is None else describe(ask.decision, type(ask.decision).__name__)
+        if event is not None and ask is not None and expected == actual:
+            # The same work in another place: only the ids tell the two sides apart.
+            expected, actual = f"{expected} as {describe_id(event)}", f"{actual} as {describe_id(ask.decision)}"
+        return NonDeterminismError(
+            f"{spec.type.name} {spec.type.version}",
+            step=step,
+            event_id=event.event_id if event is not None else self._answering,
+            expected=expected,
+            actual=actual,
+        )
+
+    # News: what each event means to the flow.
+
+    def _apply_started(self, event: e.WorkflowExecutionStarted, _: None, started: e.DecisionTaskStarted) -> None:
+        type = self._workflow.spec.type
+        workflow = self._codec.decode(event.input, self._workflow, f"the input of {type.name} {type.version}")
+        self._flow = Interpreter(self._execution.run_id, started.event_timestamp, self._ask_leaf, self._withdraw_leaf)
+        self._flow.start(workflow.flow)
+
+    def _apply_cancel_request(self, *_: object) -> None:
+        assert self._flow is not None
+        self._flow.cancel()
+
+    def _apply_activity(self, event: Any, leaf: Leaf | None, _: object) -> None:
+        if leaf is None or self._forget(leaf):
+            return
+        spec = leaf.node.spec
+        if type(event) is e.ActivityTaskCompleted:
+            self._resume(leaf, VALUE, self._read_result(leaf, event.result))
+            return
+        error: StepFailed
+        if isinstance(event, e.ActivityTaskFailed):
+            if event.reason == UNREADABLE:
+                # The worker could not read the input. The work was not begun: wait for a worker that can.
+                self._ask_later(leaf, UNREADABLE_DELAY_MAX)
+                return
+            said = read_failure(event.reason, event.details)
+            error = ActivityFailed(
+                leaf.id,
+                type=said.type,
+                message=said.message,
+                traceback=said.traceback,
+                reason=event.reason or "",
+                details=event.details or "",
+            )
+        elif isinstance(event, e.ActivityTaskTimedOut):
+            error = ActivityTimedOut(leaf.id, timeout_type=event.timeout_type, details=event.details)
+        else:
+            self._resume(leaf, ERROR, ActivityCanceled(leaf.id, details=event.details))
+            return
+        pause = None if spec.retry is None else spec.retry.find_delay(leaf.attempt)
+        if pause is None:
+            self._resume(leaf, ERROR, error)
+            return
+        leaf.attempt += 1
+        if pause:
+            self._ask_pause(leaf, f"{leaf.id}~retry-{leaf.attempt - 1}", pause)
+        else:
+            self._ask_leaf(leaf)
+
+    def _apply_timer(self, _: e.TimerFired | e.TimerCanceled, leaf: Leaf | None, __: object) -> None:
+        self._unpark()
+        if leaf is None or self._forget(leaf):
+            return
+        if isinstance(leaf.node, Sleep):
+            self._resume(leaf, VALUE, None)
+        else:
+            self._ask_leaf(leaf)
+
+    def _apply_child_started(self, event: e.ChildWorkflowExecutionStarted, leaf: Leaf | None, _: object) -> None:
+        if leaf is None:
+            return
+        leaf.run_id = event.workflow_execution.run_id
+        if leaf.fiber is None and leaf.cancel is not None:
+            # It was to be cancelled before it had started, and such a request may find nobody: ask again.
+            self._withdraw(leaf.cancel)
+            self._withdraw_leaf(leaf)
+
+    def _apply_child(self, event: Any, leaf: Leaf | None, _: object) -> None:
+        if leaf is None or self._forget(leaf):
+            return
+        if isinstance(event, e.ChildWorkflowExecutionCompleted):
+            self._resume(leaf, VALUE, self._read_result(leaf, event.result))
+        elif isinstance(event, e.ChildWorkflowExecutionFailed):
+            said = read_failure(event.reason, event.details)
+            error = ChildFailed(
+                leaf.id,
+                status="FAILED",
+                type=said.type,
+                message=said.message,
+                traceback=said.traceback,
+                details=event.details,
+            )
+            self._resume(leaf, ERROR, error)
+        else:
+            error = ChildFailed(leaf.id, status=CHILD_STATUS[type(event)], details=getattr(event, "details", None))
+            self._resume(leaf, ERROR, error)
+
+    def _apply_refusal(self, event: Any, leaf: Leaf | None, _: object) -> None:
+        """SWF refused a decision: ask again what passes by itself, fail the step for the rest."""
+        if event.cause == "UNHANDLED_DECISION":
+            # News came while the close was on its way. They are applied by now; ask for the same close again.
+            assert self._finished is not None
+            self._asks.append(self._finished)
+        elif leaf is None:
+            if type(event) in CLOSE_REFUSALS:
+                raise FlowError(
+                    f"the execution cannot be closed: event {event.event_id} {type(event).__name__} with {event.cause}"
+                )
+        elif self._forget(leaf):
+            return
+        elif event.cause == "OPEN_TIMERS_LIMIT_EXCEEDED":
+            self._parked.append(leaf.ask)
+        elif event.cause == "TIMER_CREATION_RATE_EXCEEDED":
+            self._asks.append(leaf.ask)
+        elif event.cause in TRANSIENT:
+            self._ask_later(leaf, TRANSIENT_DELAY_MAX)
+        else:
+            decision = ANSWERS[type(event)][0].__name__
+            self._resume(leaf, ERROR, DecisionFailed(leaf.id, decision=decision, cause=event.cause))
+
+    def _read_result(self, leaf: Leaf, payload: str | None) -> Any:
+        spec = leaf.node.spec
+        try:
+            return self._codec.decode(payload, spec.result)
+        except PayloadError:  # once more, in the reader's names
+            what = f"the result of {spec.type.name} {spec.type.version} ({leaf.id})"
+            return self._codec.decode(payload, spec.result, what)
+
+    def _forget(self, leaf: Leaf) -> bool:
+        """What a leaf had opened has closed; say whether nobody waits for it any more."""
+        leaf.opened_event_id = 0
+        if leaf.fiber is not None:
+            return False
+        if leaf.cancel is not None:
+            self._withdraw(leaf.cancel)
+        return True
+
+    def _withdraw(self, ask: Ask) -> None:
+        """Take back an ask that the history does not show; one that it shows is past taking back."""
+        ask.withdrawn = self._withdrawn = True
+
+    def _resume(self, leaf: Leaf, mode: int, given: Any) -> None:
+        assert self._flow is not None
+        self._flow.resume(leaf, mode, given)
+
+    def _unpark(self) -> None:
+        """A timer has closed, so that there is room for those that were refused."""
+        self._asks.extend(ask for ask in self._parked if not ask.withdrawn)
+        self._parked.clear()
+>>>>>>> main
 
 
 _MARKER = e.MarkerRecorded

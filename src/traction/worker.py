@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import copy_context
 from datetime import timedelta
 from types import CoroutineType
@@ -20,7 +20,7 @@ import msgspec
 from traction import operations as o
 from traction.backend import Backend
 from traction.checks import check_dependency, index_by_type
-from traction.codec import JSON, UNREADABLE, Codec, describe_failure, read_attempt, read_failure
+from traction.codec import JSON, UNREADABLE, Codec, describe_failure, read_failure
 from traction.decide import Decider
 from traction.deciders import DeciderCache as DeciderCache
 from traction.decisions import (
@@ -40,7 +40,7 @@ from traction.errors import (
     ValidationException,
 )
 from traction.events import Event
-from traction.names import TaskList, WorkflowExecution
+from traction.names import ActivityType, TaskList, WorkflowExecution
 from traction.step import Cancelled
 from traction.tasks import RunningTask, _current
 
@@ -156,7 +156,6 @@ class WorkflowWorker:
             decider.feed(self._read_news(task, decider))
             decisions = decider.decide()
             self._meet(decider.met)
-            self._tell(task.workflow_execution, decider)
         except BaseException as error:
             if decider is not None:
                 decider.close()
@@ -168,18 +167,7 @@ class WorkflowWorker:
             # Before the answer is sent, since the next task may come to another thread at once. If the answer is not
             # accepted, the entry is stale, and is seen to be when it is taken.
             self._cache.put(task.workflow_execution, decider)
-        return o.RespondDecisionTaskCompleted(
-            task_token=task.task_token, decisions=tuple(decisions), execution_context=decider.report
-        )
-
-    def _tell(self, execution: WorkflowExecution, decider: Decider) -> None:
-        """Tell what went wrong in a flow that fails nothing."""
-        for note in decider.notes:
-            log.error("%s: %s", execution.workflow_id, note)
-        decider.notes.clear()
-        if decider.flow.outcome is not None and decider.signals:
-            names = ", ".join(dict.fromkeys(event.signal_name for event in decider.signals))
-            log.warning("%s: %d signals were never received: %s", execution.workflow_id, len(decider.signals), names)
+        return o.RespondDecisionTaskCompleted(task_token=task.task_token, decisions=tuple(decisions))
 
     def _meet(self, met: set[type]) -> None:
         if self._met is None or met <= self._seen:
@@ -257,6 +245,7 @@ class ActivityWorker:
         dependency: what the activity needs, given to each `run`; several workers may share it if it allows that.
         identity: what the history shows as who took the task.
         body: what to do instead of the activity's `run`, given the call; then no dependency is needed.
+        neighbours: workers of other activities on the same list: their tasks come here as well, and are done here.
     """
 
     def __init__(
@@ -269,6 +258,7 @@ class ActivityWorker:
         identity: str | None = None,
         codec: Codec = JSON,
         body: Callable[[Any], Any] | None = None,
+        neighbours: Mapping[ActivityType, ActivityWorker] | None = None,
     ) -> None:
         if body is None:
             check_dependency(activity, dependency)
@@ -283,6 +273,7 @@ class ActivityWorker:
         self._dependency = dependency
         self._arguments = () if spec.needs is None else (dependency,)
         self._body = body
+        self._neighbours = {} if neighbours is None else neighbours
         self._codec = codec
         self._runner: Any = None
         self._unsent: deque[tuple[o.ActivityTask, o.Request[None]]] = deque()
@@ -336,15 +327,17 @@ class ActivityWorker:
 
     def do(self, task: o.ActivityTask) -> o.Request[None]:
         """Run the activity and say how it ended."""
-        spec, token = self.activity.spec, task.task_token
+        # A neighbour tells what to do; it is done in this thread, and on this worker's loop.
+        host = self._neighbours.get(task.activity_type, self)
+        spec, token = host.activity.spec, task.task_token
         try:
-            call = self._read(task)
+            call = host._read(task)
         except BaseException as error:
             log.error("%s: its input cannot be read: %s", _name(task), error)
             return o.RespondActivityTaskFailed(task_token=token, reason=UNREADABLE, details=describe_failure(error)[1])
         reset = _current.set(_Running(self._backend, task, self._codec))
         try:
-            result = call.run(*self._arguments) if self._body is None else self._body(call)
+            result = call.run(*host._arguments) if host._body is None else host._body(call)
             if isinstance(result, CoroutineType):
                 result = self._await(result)
             payload = self._codec.encode(result)
@@ -406,14 +399,6 @@ class _Running(RunningTask):
         self._backend = backend
         self._token = task.task_token
         self._codec = codec
-        told = read_attempt(task.input)
-        self.attempt = told.number
-        self._last_details = told.details
-
-    def last_details(self, type: Any = Any) -> Any:
-        if self._last_details is None:
-            return None
-        return self._codec.decode(self._last_details, type, f"the last heartbeat of {self.activity_id}")
 
     def heartbeat(self, details: object = None) -> None:
         payload = None if details is None else self._codec.encode(details)

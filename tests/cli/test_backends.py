@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pluggy
@@ -194,3 +198,34 @@ def test_a_flow_may_ask_for_an_activity_before_the_first_worker_that_has_it(plug
 def test_a_worker_without_what_its_activity_needs_leaves_with_2(traction: Command) -> None:
     traction("worker", f"{HERE}:Write", code=2)
     assert "Write needs Book" in traction.err
+
+
+# The real command, in processes of their own, on a backend that is a file.
+
+
+def call_command(*argv: str, cwd: Path) -> str:
+    return subprocess.run(
+        [sys.executable, "-m", "traction", *argv, "--url", "local:work.db"],
+        cwd=cwd,
+        capture_output=True,
+        check=True,
+        text=True,
+        timeout=60,
+    ).stdout
+
+
+def test_processes_meet_at_a_file(tmp_path: Path) -> None:
+    shutil.copy(Path(__file__).with_name("orders.py"), tmp_path / "shop.py")
+    id = call_command("start", "shop:buy", "--amount", "7", cwd=tmp_path).strip()
+    assert id in call_command("list", cwd=tmp_path)
+    command = [sys.executable, "-m", "traction", "worker", "shop:buy", "shop:pay", "--url", "local:work.db"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as worker:
+        with WorkerSystem(f"local:{tmp_path / 'work.db'}") as system:
+            started = json.loads(call_command("describe", id, "--json", cwd=tmp_path))["executionInfo"]["execution"]
+            assert system.find(WorkflowExecution(started["workflowId"], started["runId"])).result(30) == "paid 7"
+        worker.send_signal(signal.SIGTERM)
+        assert worker.stderr is not None
+        told = worker.stderr.read()
+        assert (worker.wait(60), "Stopping" in told) == (0, True), told
+    assert "✓ pay-1" in call_command("history", id, cwd=tmp_path)
+    assert "COMPLETED" in call_command("list", "--closed", cwd=tmp_path)

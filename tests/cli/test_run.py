@@ -137,7 +137,7 @@ def test_an_activity_is_given_what_it_needs(capsys: pytest.CaptureFixture[str], 
 @pytest.mark.parametrize(
     ("provide", "says"),
     [
-        ([], "Write needs Book, and nobody provides it"),
+        ([], "Here, say --provide Activity=module:factory"),
         (["--provide", "Write"], "write --provide Activity=module:factory"),
         (["--provide", f"Wrote={HERE}:open_book"], "there is no one activity 'Wrote'"),
         (["--provide", f"Write={HERE}:shut_book"], "has no 'shut_book'"),
@@ -185,6 +185,12 @@ def test_the_command_finds_modules_in_the_current_directory(tmp_path: Path) -> N
     done = call_command("run", "shop:buy", "--amount", "7", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (0, "paid 7\n")
     assert "✓ pay-1" in done.stderr
+
+
+def test_a_module_of_one_workflow_may_be_named_alone(tmp_path: Path) -> None:
+    shutil.copy(Path(__file__).parents[2] / "examples" / "hello.py", tmp_path)
+    for target in ("hello", "hello.py", "hello:hello", "hello.py:hello"):
+        assert call_command("run", target, "--name", "Ann", cwd=tmp_path).stdout == "Hello, Ann!\n"
 
 
 def test_the_command_takes_a_file_too(tmp_path: Path) -> None:

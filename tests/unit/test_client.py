@@ -487,3 +487,27 @@ def test_sync_and_async_definitions_of_classes_and_functions_work_together() -> 
         system.start_activity_worker(Add, lambda a, b: a + b)
         assert system.run(Both(5)).result(60) == [10, 5, 6]
     assert kept == [5]
+
+
+def test_activities_of_one_system_may_share_a_task_list() -> None:
+    @activity(task_list="shared")
+    def one(n: int) -> int:
+        return n + 1
+
+    @activity(task_list="shared")
+    async def two(n: int) -> int:
+        return n * 2
+
+    @workflow
+    async def both(n: int) -> int:
+        for _ in range(n):
+            n = await two(await one(n))
+        return n
+
+    with WorkerSystem() as system:
+        system.start_workflow_worker(both)
+        system.start_activity_worker(one, instances=2)
+        system.start_activity_worker(two, instances=2)
+        handle = system.run(both(10))
+        assert handle.result(60) == 12_286
+        assert find_events(handle, e.ActivityTaskFailed) == []

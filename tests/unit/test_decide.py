@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from traction import decisions as d
 from traction import events as e
 from traction.decide import Decider, decide
 from traction.definition import activity, workflow
-from traction.errors import FlowError, HistoryError, NonDeterminismError
+from traction.errors import FlowError, HistoryError, NonDeterminismError, PayloadError
 from traction.names import TaskList
 from traction.step import Step, done, fail, sleep, step
-from traction.testing.player import choose_from, play
+from traction.testing.laws import to_workflow
+from traction.testing.player import choose_plainly, play
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -154,3 +154,188 @@ def test_a_forgotten_await_is_told(said: Callable[[], Any]) -> None:
 
     with pytest.raises(FlowError, match="a step that nobody"):
         decide(flow, begin(flow))
+
+
+# Histories that other code made.
+
+
+def replay(before: Step[Any], after: Step[Any]) -> NonDeterminismError:
+    """Play one flow, read its history with another, and give the error."""
+    played = play(to_workflow(before), lambda n: choose_plainly(n))
+    decider = Decider(to_workflow(after))
+    with pytest.raises(NonDeterminismError) as told:
+        decider.feed(played.events)
+    decider.close()
+    return told.value
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "step", "event_id", "expected", "actual"),
+    [
+        pytest.param(
+            charge(1),
+            refund(1),
+            "refund-1",
+            5,
+            "ScheduleActivityTask  charge 1",
+            "ScheduleActivityTask  refund 1",
+            id="another task",
+        ),
+        pytest.param(
+            charge(1),
+            sleep(1),
+            "sleep-1",
+            5,
+            "ScheduleActivityTask  charge 1",
+            "StartTimer  sleep-1",
+            id="another kind",
+        ),
+        pytest.param(
+            charge(1).named("x"),
+            charge(1),
+            "charge-1",
+            5,
+            "ScheduleActivityTask  charge 1 as x.charge-1",
+            "ScheduleActivityTask  charge 1 as charge-1",
+            id="another place",
+        ),
+        pytest.param(
+            charge(1),
+            done("1"),
+            "the end",
+            5,
+            "ScheduleActivityTask  charge 1",
+            "CompleteWorkflowExecution  the end",
+            id="an end too early",
+        ),
+        pytest.param(
+            charge(1) & refund(1),
+            charge(1) & done(1),
+            "1.1.refund-1",
+            6,
+            "ScheduleActivityTask  refund 1",
+            "nothing",
+            id="nothing asked",
+        ),
+        pytest.param(
+            charge(1) & done(1),
+            charge(1) & refund(1),
+            "1.1.refund-1",
+            4,
+            "nothing",
+            "ScheduleActivityTask  refund 1",
+            id="nothing shown",
+        ),
+        pytest.param(
+            charge(1),
+            charge(1).flat_map(refund),
+            "refund-1",
+            11,
+            "CompleteWorkflowExecution  the end",
+            "ScheduleActivityTask  refund 1",
+            id="an end too late",
+        ),
+    ],
+)
+def test_code_that_asks_for_something_else_is_told_with_both_sides(
+    before: Step[Any], after: Step[Any], step: str, event_id: int, expected: str, actual: str
+) -> None:
+    error = replay(before, after)
+    assert (error.step, error.event_id, error.expected, error.actual) == (step, event_id, expected, actual)
+    assert error.workflow == "Whole 1"
+
+
+def test_a_result_that_does_not_decode_fails_the_decision_task_and_names_the_step() -> None:
+    with pytest.raises(PayloadError, match=r"the result of charge 1 \(charge-1\) does not decode as int"):
+        play(to_workflow(charge(1)), answer=lambda *_: '"seven"')
+
+
+def test_an_input_that_does_not_decode_fails_the_decision_task() -> None:
+    @workflow
+    async def pay(amount: int) -> int:
+        return await charge(amount)
+
+    with pytest.raises(PayloadError, match="the input of pay 1 does not decode"):
+        decide(pay, begin(pay, '{"amount":"much"}'))
+
+
+def test_a_result_that_cannot_be_written_fails_the_decision_task() -> None:
+    @workflow
+    def flow() -> Step[int]:
+        return done(object())  # type: ignore[arg-type]
+
+    with pytest.raises(PayloadError, match="cannot be written as JSON"):
+        decide(flow, begin(flow))
+
+
+def test_what_a_function_of_a_flow_raises_fails_the_execution() -> None:
+    for flow in (charge_and(lambda _: 1 / 0), charge_and(lambda _: [][0])):
+        closed = play(to_workflow(flow)).closed
+        assert isinstance(closed, e.WorkflowExecutionFailed)
+
+
+def charge_and(f: Callable[[int], Any]) -> Step[Any]:
+    return charge(1).map(f)
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit, GeneratorExit])
+def test_what_stops_the_process_is_no_failure_of_the_flow(stop: type[BaseException]) -> None:
+    def interrupt(_: int) -> int:
+        raise stop
+
+    with pytest.raises(stop):
+        play(to_workflow(done(1).map(interrupt)))
+
+
+def test_a_flow_that_raises_stop_iteration_fails_like_any_other() -> None:
+    @step
+    async def flow() -> int:
+        return await done(1).map(lambda _: next(iter([])))
+
+    closed = play(to_workflow(flow())).closed
+    assert isinstance(closed, e.WorkflowExecutionFailed)
+
+
+def test_a_flow_that_returns_at_once_closes_at_once() -> None:
+    assert [type(event).__name__ for event in play(to_workflow(done(1))).events[2:]] == [
+        "DecisionTaskStarted",
+        "DecisionTaskCompleted",
+        "WorkflowExecutionCompleted",
+    ]
+
+
+# Deciders.
+
+
+def test_asking_twice_gives_the_same() -> None:
+    decider = Decider(to_workflow(charge(1) & refund(1)))
+    decider.feed(begin(to_workflow(done(1))))
+    assert decider.decide() == decider.decide()
+    assert decider.decided_event_id == 3
+
+
+def test_nothing_is_decided_before_a_decision_task_is_started() -> None:
+    decider = Decider(to_workflow(charge(1)))
+    decider.feed(begin(to_workflow(done(1)))[:2])
+    with pytest.raises(HistoryError, match="no decision task is started after event 2"):
+        decider.decide()
+
+
+def test_letting_go_of_a_flow_runs_its_finally_blocks_but_not_what_they_await() -> None:
+    passed: list[str] = []
+
+    @step
+    async def hold() -> None:
+        try:
+            await charge(1)
+        finally:
+            passed.append("before")
+            await refund(1)
+            passed.append("after")
+
+    decider = Decider(to_workflow(hold() & hold()))
+    decider.feed(begin(to_workflow(done(1))))
+    decider.decide()
+    decider.close()
+    decider.close()
+    assert passed == ["before", "before"]

@@ -109,9 +109,12 @@ def _suggest(module: Any) -> str:
 
 def find_target(argv: Sequence[str], command: str) -> str | None:
     """Find the workflow that the arguments of a command name, if they are of that command."""
-    if not argv or argv[0] != command:
-        return None
-    return next((word for word in argv[1:] if ":" in word and TARGET.fullmatch(word)), None)
+    words = argv[1:] if argv and argv[0] == command else ()
+    for n, word in enumerate(words):
+        # A module alone is told from the value of an option by its place, right after the command.
+        if TARGET.fullmatch(word) and (n == 0 or ":" in word or word.endswith(".py")) and not word.endswith(":"):
+            return word
+    return None
 
 
 def with_fields(f: Callable[..., None], workflow: type[Workflow[Any]] | None) -> Callable[..., None]:
@@ -278,8 +281,10 @@ def read_word(word: Any, kind: Any) -> Any:
 # What activities need.
 
 
-def provide_all(provided: Sequence[str], stack: ExitStack) -> dict[Any, Any]:
+def provide_all(provided: Sequence[str], stack: ExitStack, near: Sequence[Any]) -> dict[Any, Any]:
     """Make the dependencies that `--provide Activity=module:factory` names.
+
+    An activity is looked for in the modules of the definitions that are `near`, then among all that are imported.
 
     A callable is called without arguments, and a context manager that it gives by `@contextmanager` is entered.
 
@@ -291,7 +296,7 @@ def provide_all(provided: Sequence[str], stack: ExitStack) -> dict[Any, Any]:
         name, equals, target = word.partition("=")
         if not equals or ":" not in target:
             raise UsageError(f"--provide {word}: write --provide Activity=module:factory")
-        activity = _find_activity(name)
+        activity = _find_activity(name, near)
         factory = load(target)
         try:
             thing = factory() if callable(factory) else factory
@@ -304,20 +309,20 @@ def provide_all(provided: Sequence[str], stack: ExitStack) -> dict[Any, Any]:
     return dependencies
 
 
-def _find_activity(name: str) -> Any:
+def _find_activity(name: str, near: Sequence[Any]) -> Any:
     if ":" in name:
         return load(name)
+    for definition in near:
+        found = getattr(sys.modules.get(definition.__module__), name, None)
+        if isinstance(found, type) and issubclass(found, Activity) and found.__dict__.get("spec"):
+            return found
     known = {cls for cls in _walk_subclasses(Activity) if hasattr(cls, "spec")}
-    found = [cls for cls in known if name in (cls.__name__, cls.__qualname__, cls.spec.type.name)]
-    if len(found) != 1:
+    named = [cls for cls in known if name in (cls.__name__, cls.__qualname__, cls.spec.type.name)]
+    if len(named) != 1:
         names = ", ".join(sorted(cls.__name__ for cls in known if cls.spec.needs is not None)) or "none"
-        why = (
-            "more than one activity is called so: write module:Activity"
-            if found
-            else f"those that need something: {names}"
-        )
+        why = "several are called so: write module:Activity" if named else f"those that need something: {names}"
         raise UsageError(f"--provide {name}=...: there is no one activity {name!r}; {why}")
-    return found[0]
+    return named[0]
 
 
 def _walk_subclasses(cls: type) -> Iterator[Any]:

@@ -34,7 +34,8 @@ def show_executions(
         screen.show_json(found)
         return
     if not found:
-        screen.tell(f"No {'closed' if closed else 'open'} executions in {url}")
+        memory = ", which is in memory: it is empty for each command" if url == "local:" else ""
+        screen.tell(f"No {'closed' if closed else 'open'} executions in {url}{memory}")
     rows = [_tell(info) for info in found]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:

@@ -16,7 +16,7 @@ from traction.cli import calls, screen
 from traction.cli.words import Json, Provide, Target, Url, Verbose
 from traction.client import Handle, WorkerSystem
 from traction.embedded import run as run_embedded
-from traction.errors import TractionError
+from traction.errors import DefinitionError, TractionError
 from traction.timeline import Timeline, read_timeline
 
 LOOKS_PER_SECOND = 8
@@ -45,13 +45,14 @@ def run(
 
     The fields of the workflow are options: see them with `traction run MODULE:WORKFLOW --help`.
     """
-    call = calls.make_call(calls.load_workflow(target), said)
+    workflow = calls.load_workflow(target)
+    call = calls.make_call(workflow, said)
     screen.set_up_logs(verbose)
     handles: list[Handle[Any]] = []
     error: Exception | None = None
     result: Any = None
     with ExitStack() as stack:
-        dependencies = calls.provide_all(provide or (), stack)
+        dependencies = calls.provide_all(provide or (), stack, [workflow])
         if not json and sys.stderr.isatty():
             stack.enter_context(show_progress(lambda: handles[0] if handles else None))
         try:
@@ -64,6 +65,8 @@ def run(
     elif timeline is not None:
         screen.show_timeline(timeline, sys.stderr)
     if error is not None:
+        if isinstance(error, DefinitionError) and "provide=" in str(error):
+            screen.tell("Here, say --provide Activity=module:factory, where factory() makes what the activity needs.")
         raise error
     if not json:
         screen.show_result(result)

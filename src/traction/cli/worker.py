@@ -39,7 +39,7 @@ def work(
             raise calls.UsageError(f"{target} is {definition!r:.100}, and neither a workflow nor an activity")
     screen.set_up_logs(verbose)
     with ExitStack() as stack:
-        dependencies = calls.provide_all(provide or (), stack)
+        dependencies = calls.provide_all(provide or (), stack, definitions)
         asked = stack.enter_context(_stopped_by_signals())
         with WorkerSystem(url, plugins=context.find_object(pluggy.PluginManager)) as system:
             for definition in definitions:
