@@ -119,11 +119,15 @@ def explain(
     workflow: WorkflowType, event: e.Event | None, decision: d.Decision | None, completed_event_id: int
 ) -> NonDeterminismError:
     """Say how the code and the history differ: an event that was not asked for, or a decision that it does not show."""
-    step = describe_id(decision) if decision is not None else describe_id(event)
+    expected = "nothing" if event is None else describe(event, ANSWERS[type(event)][0].__name__)
+    actual = "nothing" if decision is None else describe(decision, type(decision).__name__)
+    if event is not None and decision is not None and expected == actual:
+        # The same work in another place: only the ids tell the two sides apart.
+        expected, actual = f"{expected} as {describe_id(event)}", f"{actual} as {describe_id(decision)}"
     return NonDeterminismError(
         f"{workflow.name} {workflow.version}",
-        step=step,
+        step=describe_id(decision if decision is not None else event),
         event_id=event.event_id if event is not None else completed_event_id,
-        expected="nothing" if event is None else describe(event, ANSWERS[type(event)][0].__name__),
-        actual="nothing" if decision is None else describe(decision, type(decision).__name__),
+        expected=expected,
+        actual=actual,
     )
