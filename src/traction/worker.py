@@ -20,7 +20,7 @@ import msgspec
 from traction import operations as o
 from traction.backend import Backend
 from traction.checks import check_dependency, index_by_type
-from traction.codec import JSON, UNREADABLE, Codec, describe_failure, read_failure
+from traction.codec import JSON, UNREADABLE, Codec, describe_failure, read_attempt, read_failure
 from traction.decide import Decider
 from traction.deciders import DeciderCache as DeciderCache
 from traction.decisions import (
@@ -156,6 +156,7 @@ class WorkflowWorker:
             decider.feed(self._read_news(task, decider))
             decisions = decider.decide()
             self._meet(decider.met)
+            self._tell(task.workflow_execution, decider)
         except BaseException as error:
             if decider is not None:
                 decider.close()
@@ -167,7 +168,18 @@ class WorkflowWorker:
             # Before the answer is sent, since the next task may come to another thread at once. If the answer is not
             # accepted, the entry is stale, and is seen to be when it is taken.
             self._cache.put(task.workflow_execution, decider)
-        return o.RespondDecisionTaskCompleted(task_token=task.task_token, decisions=tuple(decisions))
+        return o.RespondDecisionTaskCompleted(
+            task_token=task.task_token, decisions=tuple(decisions), execution_context=decider.report
+        )
+
+    def _tell(self, execution: WorkflowExecution, decider: Decider) -> None:
+        """Tell what went wrong in a flow that fails nothing."""
+        for note in decider.notes:
+            log.error("%s: %s", execution.workflow_id, note)
+        decider.notes.clear()
+        if decider.flow.outcome is not None and decider.signals:
+            names = ", ".join(dict.fromkeys(event.signal_name for event in decider.signals))
+            log.warning("%s: %d signals were never received: %s", execution.workflow_id, len(decider.signals), names)
 
     def _meet(self, met: set[type]) -> None:
         if self._met is None or met <= self._seen:
@@ -399,6 +411,14 @@ class _Running(RunningTask):
         self._backend = backend
         self._token = task.task_token
         self._codec = codec
+        told = read_attempt(task.input)
+        self.attempt = told.number
+        self._last_details = told.details
+
+    def last_details(self, type: Any = Any) -> Any:
+        if self._last_details is None:
+            return None
+        return self._codec.decode(self._last_details, type, f"the last heartbeat of {self.activity_id}")
 
     def heartbeat(self, details: object = None) -> None:
         payload = None if details is None else self._codec.encode(details)
