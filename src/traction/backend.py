@@ -49,6 +49,12 @@ class Backend(ABC):
     limits: Limits
     """Its quotas."""
 
+    retention_days: int | None = 30
+    """For how many days a domain keeps closed executions that is registered on first use; `None` if none ever is."""
+
+    sticky: timedelta | None = None
+    """How long decision tasks wait for the worker that has their decider; `None` where any worker does as well."""
+
     @abstractmethod
     def call(self, request: Request[T], wait: timedelta | None = None) -> T:
         """Make a request and give its answer.

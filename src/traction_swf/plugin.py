@@ -1,0 +1,32 @@
+"""Open `swf://` URLs: the plugin by which Traction finds Amazon SWF.
+
+Takes URLs; gives backends. Importing this imports no boto3: who never opens such a URL need not have it.
+"""
+
+from __future__ import annotations
+
+from traction.backend import Backend
+from traction.errors import BackendError
+from traction.hookspecs import hookimpl
+
+SCHEME = "swf:"
+
+
+@hookimpl
+def traction_backend(url: str) -> Backend | None:
+    """Open `swf://domain?region=us-east-1`; `docs/production.md` tells all that may follow the question mark."""
+    if not url.startswith(SCHEME):
+        return None
+    try:
+        from traction_swf.backend import open_swf
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] not in ("boto3", "botocore"):
+            raise
+        raise BackendError(f'{url!r} needs boto3, which is not installed: pip install "traction[swf]"') from error
+    return open_swf(url)
+
+
+@hookimpl
+def traction_schemes() -> list[str]:
+    """Name the scheme."""
+    return [SCHEME]
