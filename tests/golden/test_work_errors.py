@@ -11,11 +11,24 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pluggy
 import pytest
 
+import traction_local.plugin
 from tests.golden.test_errors import tell
 from tests.unit.stage import Stage, open_stage, take_turns
-from traction import Activity, WorkerSystem, Workflow, activity, current_task, heartbeat, run, sleep, workflow
+from traction import (
+    Activity,
+    WorkerSystem,
+    Workflow,
+    activity,
+    current_task,
+    heartbeat,
+    hookspecs,
+    run,
+    sleep,
+    workflow,
+)
 from traction.plugins import open_backend
 from traction.worker import ActivityWorker, WorkflowWorker
 
@@ -30,6 +43,14 @@ def case(make: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 class Connection: ...
+
+
+def load_local() -> pluggy.PluginManager:
+    """Load one plugin alone, whatever is installed here."""
+    plugins = pluggy.PluginManager(hookspecs.PROJECT)
+    plugins.add_hookspecs(hookspecs)
+    plugins.register(traction_local.plugin)
+    return plugins
 
 
 class CollectChanges(Activity[Connection, int]):
@@ -105,12 +126,12 @@ def run_without_what_an_activity_needs(_: Stage) -> None:
 
 @case
 def url_of_an_unknown_scheme(_: Stage) -> None:
-    WorkerSystem("redis://here")
+    WorkerSystem("redis://here", plugins=load_local())
 
 
 @case
 def url_without_a_scheme(_: Stage) -> None:
-    open_backend("work.db")
+    open_backend("work.db", load_local())
 
 
 # Workers.
