@@ -23,10 +23,14 @@ Example:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import pluggy
 
 from traction.backend import Backend
+
+if TYPE_CHECKING:
+    import typer
 
 PROJECT = "traction"
 """The name of the entry-point group, and of the marks."""
@@ -47,3 +51,8 @@ def traction_backend(url: str) -> Backend | None:
 @hookspec
 def traction_schemes() -> Sequence[str]:  # type: ignore[empty-body]
     """Name the schemes whose URLs this plugin opens, each with its colon."""
+
+
+@hookspec
+def traction_commands(app: typer.Typer) -> None:
+    """Add commands of this plugin's own to those of `traction`. What a command needs, import when it runs."""

@@ -22,15 +22,16 @@ class VirtualClock:
 
 
 class FastClock:
-    """A clock that begins at the time of this machine, and runs at another pace."""
+    """A clock that begins now at some time, and runs at another pace than this machine's."""
 
-    def __init__(self, pace: float) -> None:
-        self._begin = system_now()
+    def __init__(self, pace: float, begin: datetime) -> None:
         self._pace = pace
+        self._begin = begin
+        self._began = system_now()
 
     def __call__(self) -> datetime:
         """Give the time."""
-        return _cut(self._begin + (system_now() - self._begin) * self._pace)
+        return _cut(self._begin + (system_now() - self._began) * self._pace)
 
 
 def _cut(time: datetime) -> datetime:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from traction import operations as o
@@ -17,6 +17,9 @@ from traction.errors import BackendError, DomainAlreadyExistsFault
 from traction.hookspecs import hookimpl
 from traction_local.backend import DOMAIN, LocalBackend
 from traction_local.service import Service
+
+if TYPE_CHECKING:
+    import typer
 
 SCHEME = "local:"
 
@@ -48,6 +51,14 @@ def traction_backend(url: str) -> Backend | None:
 def traction_schemes() -> list[str]:
     """Name the scheme."""
     return [SCHEME]
+
+
+@hookimpl
+def traction_commands(app: typer.Typer) -> None:
+    """Add `traction serve`."""
+    from traction_local.cli import add_to
+
+    add_to(app)
 
 
 def open_local(*, url: str = SCHEME, domain: str = DOMAIN) -> LocalBackend:

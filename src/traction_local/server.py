@@ -37,6 +37,7 @@ from starlette.routing import Route
 from traction import operations as o
 from traction.backend import POLL_WAIT_MAX
 from traction.errors import (
+    BackendError,
     InternalFailure,
     ServiceFault,
     UnknownOperationException,
@@ -114,6 +115,9 @@ class SwfEndpoint:
             status, more, body = refusal.status, refusal.headers, wire.encode_fault(refusal.code, str(refusal))
         except ServiceFault as fault:
             status, more, body = describe_fault(fault)
+        except BackendError as error:
+            log.error("a request was not answered: %s", error)
+            status, body = 503, wire.encode_fault("ServiceUnavailable", str(error))
         except Exception:
             log.exception("a request was not answered: this is a defect of the simulator")
             status, more, body = describe_fault(InternalFailure())

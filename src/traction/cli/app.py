@@ -17,12 +17,13 @@ import typer
 
 from traction.cli import cancel, describe, history, list, run, start, terminate, worker
 from traction.cli.screen import report
+from traction.plugins import load_plugins
 
 COMMANDS = (run, start, worker, list, describe, history, cancel, terminate)
 
 
-def make_app(argv: Sequence[str]) -> typer.Typer:
-    """Make the commands, for these arguments.
+def make_app(argv: Sequence[str], plugins: pluggy.PluginManager | None = None) -> typer.Typer:
+    """Make the commands, for these arguments; and those that plugins add.
 
     Raises:
         TractionError: the arguments name a workflow that cannot be loaded.
@@ -40,6 +41,7 @@ def make_app(argv: Sequence[str]) -> typer.Typer:
     app.callback()(lambda: None)
     for command in COMMANDS:
         command.add_to(app, argv)
+    (plugins or load_plugins()).hook.traction_commands(app=app)
     return app
 
 
@@ -48,11 +50,12 @@ def main(argv: Sequence[str], plugins: pluggy.PluginManager | None = None) -> No
 
     Args:
         argv: the arguments, without the name of the program.
-        plugins: who opens backends; those that are installed unless given.
+        plugins: who opens backends and adds commands; those that are installed unless given.
 
     Raises:
         SystemExit: always.
     """
     with report():
-        make_app(argv)(args=[*argv], prog_name="traction", obj=plugins)
+        plugins = plugins or load_plugins()
+        make_app(argv, plugins)(args=[*argv], prog_name="traction", obj=plugins)
     sys.exit(0)
