@@ -319,6 +319,15 @@ class Interpreter:
         for index in range(begin + count - 1, begin - 1, -1):
             ready.append((join.running[index], STEP, steps[index]))
 
+    def _start_next(self, join: Join) -> None:
+        """Start the next branch of a group that has room again."""
+        index, ready = join.next, self._ready
+        join.next += 1
+        fiber = join.running[index] = Fiber(Scope(f"{join.prefix}{index}."), join, index)
+        # Branches before it that have not begun lie on top of the stack, side by side; they go first.
+        waiting = index - ready[-1][0].index if ready and ready[-1][0].join is join else 0
+        ready.insert(len(ready) - waiting, (fiber, STEP, join.node.steps[index]))
+
     def _end(self, fiber: Fiber, mode: int, given: Any) -> None:
         """A fiber has come to its end: tell its group, or the decider."""
         fiber.alive = False
@@ -341,7 +350,7 @@ class Interpreter:
         else:
             join.results[fiber.index] = given
             if join.next < len(join.node.steps):
-                self._start_branches(join, 1)
+                self._start_next(join)
             elif not join.running:
                 join.outcome = (VALUE, join.results if type(join.node) is All else tuple(join.results))
                 self._close_join(join)

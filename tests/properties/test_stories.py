@@ -7,7 +7,7 @@ import pytest
 from tests.properties.story import Story
 from traction import events as e
 from traction.errors import HistoryError
-from traction.step import Cancelled, all_of, done, fail, first_of, now, sleep, step
+from traction.step import Cancelled, all_of, done, each, fail, first_of, now, sleep, step
 from traction.testing.strategies import insist, part, persist, work
 
 
@@ -407,3 +407,142 @@ def test_a_decider_whose_decision_was_lost_says_so() -> None:
     story.time_out_decision()
     with pytest.raises(HistoryError, match="what was decided at event 3 was lost"):
         decider.feed(story.play.events[3:])
+
+
+# Where several of these meet.
+
+
+def test_a_loser_in_its_finalizer_holds_the_race_until_it_is_through() -> None:
+    story = Story(first_of(done(1).ensure(work(1)), work(2)).flat_map(work))
+    story.turn()
+    story.complete("1.1.work-1", 4)
+    assert story.turn() == []
+    story.complete("1.0.work-1")
+    assert story.turn() == ["do work-1"]
+    assert '"n":4' in str(story.play.decisions[story.fed][0])
+
+
+def test_a_finalizer_that_fails_takes_the_place_of_the_cancellation() -> None:
+    story = Story(sleep(60).ensure(work(1)).recover(Exception, lambda _: work(2)))
+    story.turn()
+    story.ask_to_cancel()
+    story.turn()
+    story.end("work-1", ValueError("no"))
+    assert story.turn() == ["do work-2"]
+
+
+def test_what_a_cancelled_branch_fails_with_does_not_replace_the_outcome_of_its_group() -> None:
+    story = Story(first_of(sleep(60).ensure(fail(ValueError("tidy"))), work(1)))
+    story.turn()
+    story.complete("1.1.work-1", 6)
+    assert story.turn() == ["cancel 1.0.sleep-1", 'complete "6"']
+
+
+def test_a_branch_that_resists_its_cancellation_holds_the_group_and_is_not_heard() -> None:
+    @step
+    async def resist() -> int:
+        try:
+            return await work(1)
+        except Cancelled:
+            return await work(2)
+
+    story = Story(first_of(resist(), work(3)))
+    story.turn()
+    story.complete("1.1.work-1", 6)
+    assert story.turn() == ["cancel 1.0.work-1", "do 1.0.work-2"]
+    story.complete("1.0.work-2", 9)
+    assert story.turn() == ['complete "6"']
+
+
+def test_a_cancel_request_while_a_race_is_being_tidied_up_replaces_its_outcome() -> None:
+    story = Story(first_of(sleep(60).ensure(work(1)), work(2)).flat_map(work))
+    story.turn()
+    story.complete("1.1.work-1")
+    assert story.turn() == ["cancel 1.0.sleep-1", "do 1.0.work-1"]
+    story.ask_to_cancel()
+    assert story.turn() == []
+    story.complete("1.0.work-1")
+    assert story.turn() == ["be cancelled"]
+
+
+def test_a_cancelled_group_starts_none_of_the_items_that_waited_their_turn() -> None:
+    story = Story(each(work, [1, 2, 3], limit=1))
+    assert story.turn() == ["do 1.0.work-1"]
+    story.ask_to_cancel()
+    assert story.turn() == ["cancel 1.0.work-1", "be cancelled"]
+
+
+def test_each_starts_the_next_item_when_one_has_closed() -> None:
+    story = Story(each(work, [1, 2, 3, 4], limit=2))
+    assert story.turn() == ["do 1.0.work-1", "do 1.1.work-1"]
+    story.complete("1.1.work-1")
+    assert story.turn() == ["do 1.2.work-1"]
+    story.complete("1.2.work-1")
+    story.complete("1.0.work-1")
+    assert story.turn() == ["do 1.3.work-1"]
+
+
+def test_a_limited_group_starts_its_branches_in_the_order_in_which_they_are_written() -> None:
+    story = Story(each(lambda n: work(n) if n else done(0), [0, 1, 2, 3], limit=3))
+    assert story.turn() == ["do 1.1.work-1", "do 1.2.work-1", "do 1.3.work-1"]
+
+
+def test_a_parked_timer_that_is_withdrawn_is_not_asked_for_again() -> None:
+    story = Story(all_of(work(1).flat_map(lambda _: first_of(sleep(5), work(2))), sleep(60)))
+    story.turn()
+    story.complete("1.0.work-1")
+    story.refusals["1.0.1.0.sleep-1"] = "OPEN_TIMERS_LIMIT_EXCEEDED"
+    assert story.turn() == ["timer 1.0.1.0.sleep-1", "do 1.0.1.1.work-1"]
+    assert story.turn() == []
+    story.complete("1.0.1.1.work-1")
+    story.fire_timer("1.1.sleep-1")
+    assert story.turn() == ['complete "(0, None)"']
+
+
+def test_a_timer_refused_for_its_rate_is_asked_for_again() -> None:
+    story = Story(sleep(5))
+    story.refusals["sleep-1"] = "TIMER_CREATION_RATE_EXCEEDED"
+    assert story.turn() == story.turn() == ["timer sleep-1"]
+
+
+def test_a_cancel_while_a_refused_task_waits_cancels_the_wait() -> None:
+    story = Story(work(1))
+    story.refusals["work-1"] = "OPEN_ACTIVITIES_LIMIT_EXCEEDED"
+    story.turn()
+    story.turn()
+    story.ask_to_cancel()
+    assert story.turn() == ["cancel work-1~wait-1", "be cancelled"]
+
+
+def test_a_refusal_of_what_was_withdrawn_meanwhile_is_passed_over() -> None:
+    story = Story(first_of(work(1).flat_map(lambda _: work(2)), sleep(1)).flat_map(lambda _: work(3)))
+    story.turn()
+    story.complete("1.0.work-1")
+    story.refusals["1.0.work-2"] = "OPEN_ACTIVITIES_LIMIT_EXCEEDED"
+    assert story.ask() == ["do 1.0.work-2"]
+    story.fire_timer("1.1.sleep-1")
+    story.respond()
+    # The refusal came first: its pause was asked for and withdrawn within this turn.
+    assert story.turn() == ["do work-1"]
+
+
+def test_more_than_a_hundred_cancels_go_out_before_the_close() -> None:
+    story = Story(first_of(all_of([sleep(60) for _ in range(150)]), work(1)))
+    while (timer := story.turn()[-1]).startswith("timer ~more"):
+        story.fire_timer(timer.removeprefix("timer "))
+    story.complete("1.1.work-1")
+    asked = story.turn()
+    assert asked[-1].startswith("timer ~more")
+    story.fire_timer(asked[-1].removeprefix("timer "))
+    rest = story.turn()
+    assert asked[:-1] + rest == [*(f"cancel 1.0.1.{n}.sleep-1" for n in range(150)), 'complete "0"']
+
+
+def test_a_cancel_still_queued_when_its_task_closes_is_never_sent() -> None:
+    story = Story(first_of(all_of([sleep(60) for _ in range(150)]), work(1)))
+    while (timer := story.turn()[-1]).startswith("timer ~more"):
+        story.fire_timer(timer.removeprefix("timer "))
+    story.complete("1.1.work-1")
+    story.turn()
+    story.fire_timer("1.0.1.149.sleep-1")
+    assert story.turn() == [*(f"cancel 1.0.1.{n}.sleep-1" for n in range(99, 149)), 'complete "0"']

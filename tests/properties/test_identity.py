@@ -1,0 +1,126 @@
+"""Ids are a function of the place of a step in its flow, and of nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+
+from tests.properties.story import Story
+from traction import decisions as d
+from traction.codec import Codec
+from traction.step import Step, all_of, done, each, first_of, sleep, step
+from traction.testing.laws import assert_equivalent, to_workflow
+from traction.testing.player import Choose, Play, answer_steadily, choose_plainly, play
+from traction.testing.strategies import choices, flows, part, work
+
+
+def list_ids(played: Play) -> set[tuple[str, str | None]]:
+    """Give the id of every task and timer that was asked for, with its input."""
+    asked = [one for decisions in played.decisions.values() for one in decisions]
+    tasks = {(one.activity_id, one.input) for one in asked if isinstance(one, d.ScheduleActivityTask)}
+    return tasks | {(one.timer_id, one.start_to_fire_timeout) for one in asked if isinstance(one, d.StartTimer)}
+
+
+@given(flows(races=False, failures=False, places=False), choices())
+def test_ids_do_not_depend_on_the_order_in_which_branches_close(flow: Step[Any], choose: Choose) -> None:
+    plain, other = (play(to_workflow(flow), c, answer=answer_steadily, codec=Codec()) for c in (choose_plainly, choose))
+    assert list_ids(plain) == list_ids(other)
+
+
+@given(choices())
+def test_do_notation_and_flat_map_give_the_same_decisions(choose: Choose) -> None:
+    @step
+    async def said() -> list[int]:
+        n = await work(1)
+        both = await (work(n) & sleep(n))
+        more = await each(work, [n, n], limit=1)
+        return [*more, both[0], await work(2)]
+
+    built = work(1).flat_map(
+        lambda n: (work(n) & sleep(n)).flat_map(
+            lambda both: each(work, [n, n], limit=1).flat_map(
+                lambda more: work(2).map(lambda last: [*more, both[0], last])
+            )
+        )
+    )
+    assert_equivalent(said(), built, choose, mischief=2)
+
+
+@pytest.mark.parametrize(
+    ("flow", "asked"),
+    [
+        pytest.param(work(1), ["do work-1"], id="a step is named by what it runs"),
+        pytest.param(sleep(1), ["timer sleep-1"], id="a timer is a sleep"),
+        pytest.param(work(1) & sleep(2), ["do 1.0.work-1", "timer 1.1.sleep-1"], id="branches open scopes"),
+        pytest.param(first_of(work(1), part(1)), ["do 1.0.work-1", "child 1.1.part-1"], id="so do races"),
+        pytest.param(
+            (done(0) & done(0)).flat_map(lambda _: work(1) & work(1)),
+            ["do 2.0.work-1", "do 2.1.work-1"],
+            id="groups are counted, also those that ask for nothing",
+        ),
+        pytest.param(
+            all_of(work(1) & work(1), work(1)),
+            ["do 1.0.1.0.work-1", "do 1.0.1.1.work-1", "do 1.1.work-1"],
+            id="groups within groups",
+        ),
+        pytest.param(work(1).named("x"), ["do x.work-1"], id="a name opens a scope"),
+        pytest.param(
+            done(0).named("x").flat_map(lambda _: work(1).named("x")),
+            ["do x~2.work-1"],
+            id="a name used again is told apart",
+        ),
+        pytest.param(
+            all_of(work(1).named("x"), work(1).named("x")),
+            ["do 1.0.x.work-1", "do 1.1.x.work-1"],
+            id="a name is counted within its branch",
+        ),
+        pytest.param(
+            (work(1) & work(1)).named("x"), ["do x.1.0.work-1", "do x.1.1.work-1"], id="groups count within a name"
+        ),
+        pytest.param(
+            done(1).map(str).flat_map(done).ensure(done(0)).attempt().flat_map(lambda _: work(1)),
+            ["do work-1"],
+            id="continuations cost nothing",
+        ),
+    ],
+)
+def test_the_id_of_a_step_says_its_place(flow: Step[Any], asked: list[str]) -> None:
+    assert Story(flow).turn() == asked
+
+
+def test_a_sequence_counts_by_name() -> None:
+    @step
+    async def three() -> None:
+        await work(1)
+        await sleep(1)
+        await work(1)
+
+    story = Story(three())
+    assert story.turn() == ["do work-1"]
+    story.complete("work-1")
+    assert story.turn() == ["timer sleep-1"]
+    story.fire_timer("sleep-1")
+    assert story.turn() == ["do work-2"]
+
+
+def test_after_a_name_the_count_goes_on_where_it_was() -> None:
+    story = Story(work(1).named("x").flat_map(lambda _: work(1)).flat_map(lambda _: work(1).named("x")))
+    assert story.turn() == ["do x.work-1"]
+    story.complete("x.work-1")
+    assert story.turn() == ["do work-1"]
+    story.complete("work-1")
+    assert story.turn() == ["do x~2.work-1"]
+
+
+def test_after_a_name_that_failed_the_count_goes_on_where_it_was() -> None:
+    story = Story(work(1).named("x").recover(Exception, lambda _: work(1)))
+    story.turn()
+    story.end("x.work-1", ValueError("no"))
+    assert story.turn() == ["do work-1"]
+
+
+def test_a_change_beside_a_name_changes_no_id_within_it() -> None:
+    before, after = Story(work(1).named("x")), Story(all_of(done(0), done(1)).flat_map(lambda _: work(1).named("x")))
+    assert before.turn() == after.turn()
