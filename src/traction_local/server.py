@@ -18,10 +18,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Annotated, Any, TypeAlias
 from uuid import UUID
@@ -438,8 +439,17 @@ def serve(
         OSError: the address cannot be listened on.
     """
     listener, url = bind(host, port)
-    with suppress(KeyboardInterrupt):
+    # The server stops well at these, and then sends them to whoever had them before: to end well, they end here.
+    before = {number: signal.signal(number, _ignore) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
         Server(_make(backend, host, clock, hosts, wait), backend, lambda: ready(url)).run([listener])
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _ignore(_number: int, _frame: object) -> None:
+    pass
 
 
 @contextmanager
