@@ -8,12 +8,14 @@ from __future__ import annotations
 import sys
 
 from benchmarks.core import CORE
+from benchmarks.durable import DURABLE
 from benchmarks.measures import report
+from benchmarks.server import SERVER
 
 
 def main() -> int:
     words = sys.argv[1:]
-    measures = [measure for measure in CORE if all(word in measure.name for word in words)]
+    measures = [measure for measure in [*CORE, *DURABLE] if all(word in measure.name for word in words)]
     return 0 if report(measures) else 1
 
 

@@ -664,17 +664,18 @@ def test_botocores_paginators_page_to_the_end(stack: ExitStack) -> None:
         start(door, f"w{number}")
     client = make_client(door)
     begin = {"oldestDate": 0}
-    opens = client.get_paginator("list_open_workflow_executions").paginate(domain="d", startTimeFilter=begin)
-    assert [info["execution"]["workflowId"] for page in opens for info in page["executionInfos"]] == [
-        f"w{number}" for number in reversed(range(7))
-    ]
-    run = next(iter(opens))["executionInfos"][-1]["execution"]
+    pages = list(client.get_paginator("list_open_workflow_executions").paginate(domain="d", startTimeFilter=begin))
+    assert [len(page["executionInfos"]) for page in pages] == [3, 3, 1]
+    runs = [info["execution"] for page in pages for info in page["executionInfos"]]
+    assert [run["workflowId"] for run in runs] == [f"w{number}" for number in reversed(range(7))]
+    run = runs[-1]
     for number in range(4):
         client.signal_workflow_execution(domain="d", workflowId=run["workflowId"], signalName=f"s{number}")
     history = client.get_paginator("get_workflow_execution_history").paginate(domain="d", execution=run)
     assert [event["eventId"] for page in history for event in page["events"]] == [1, 2, 3, 4, 5, 6]
     polls = list(client.get_paginator("poll_for_decision_task").paginate(domain="d", taskList=LIST))
-    assert [event["eventId"] for page in polls for event in page["events"]] == [1, 2, 3]
+    assert [event["eventId"] for page in polls for event in page["events"]] == [1, 2, 3, 4, 5, 6, 7]
+    assert {page["taskToken"] for page in polls} == {polls[0]["taskToken"]}
     assert (
         len(
             client.get_paginator("list_domains")
