@@ -15,7 +15,7 @@ from benchmarks.server import SERVER
 
 def main() -> int:
     words = sys.argv[1:]
-    measures = [measure for measure in [*CORE, *DURABLE] if all(word in measure.name for word in words)]
+    measures = [measure for measure in [*CORE, *DURABLE, *SERVER] if all(word in measure.name for word in words)]
     return 0 if report(measures) else 1
 
 
