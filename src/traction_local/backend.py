@@ -126,8 +126,10 @@ class LocalBackend(Backend):
 
     def call(self, request: o.Request[T], wait: timedelta | None = None) -> T:
         """Make a request and give its answer; see `Backend.call`."""
+        if type(request) not in _KINDS:
+            return self.ask(request)  # type: ignore[return-value]
         seconds = (POLL_WAIT_MAX if wait is None else wait).total_seconds()
-        if seconds <= 0 or type(request) not in _KINDS:
+        if seconds <= 0:
             return self.ask(request)  # type: ignore[return-value]
         woken = threading.Lock()
         woken.acquire()
@@ -160,8 +162,7 @@ class LocalBackend(Backend):
                 answer: Any = self._service.call(request, now)
             finally:
                 self._settle(now)
-            kind = _KINDS.get(type(request))
-            if kind is None or wake is None or answer.task_token or self._closed:
+            if wake is None or (kind := _KINDS.get(type(request))) is None or answer.task_token or self._closed:
                 return answer  # type: ignore[no-any-return]
             poll: Any = request
             queue = self._waiters.setdefault(Ready(kind, poll.domain, poll.task_list.name), deque())
@@ -254,16 +255,18 @@ class LocalBackend(Backend):
                 watcher.set()
 
     def _follow(self, now: datetime) -> None:
-        service = self._service
+        service, waiters = self._service, self._waiters
         while True:
             alarm = service.next_alarm()
             if alarm is not None and alarm <= now:
                 service.advance(now)
-            ready = service.take_ready()
-            for key in ready:
-                self._wake(key, now)
-            if not ready and (alarm is None or alarm > now):
+                continue
+            # Only what wakes somebody can bring about more.
+            wanted = [key for key in service.take_ready() if waiters.get(key)]
+            if not wanted:
                 break
+            for key in wanted:
+                self._wake(key, now)
         if alarm is not None and (self._wakes_at is None or alarm < self._wakes_at) and not self._closed:
             self._wakes_at = alarm
             self._wake_ringer()

@@ -92,6 +92,8 @@ class Service:
     def take_ready(self) -> list[Ready]:
         """Which queues got a task to hand out since last asked: one entry per task."""
         ready = self._region.ready
+        if not ready:
+            return []
         taken = ready.copy()
         ready.clear()
         return taken
@@ -99,6 +101,8 @@ class Service:
     def take_closed(self) -> list[str]:
         """Which runs closed since last asked, by run id."""
         closed = self._region.closed
+        if not closed:
+            return []
         taken = closed.copy()
         closed.clear()
         return taken
