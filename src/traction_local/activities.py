@@ -76,7 +76,8 @@ class Activity(Task):
         self.cancel_requested_event_id = 0
         priority = scheduled.task_priority
         queue.offer(self, 0 if priority is None else int(priority), queue.arrive(self))
-        self.set_alarm()
+        if not (scheduled.schedule_to_start_timeout == scheduled.schedule_to_close_timeout == "NONE"):
+            self.set_alarm()
 
     def _find_deadlines(self) -> Iterator[tuple[datetime, ActivityTaskTimeoutType]]:
         """The clocks that run, the widest first."""
@@ -95,10 +96,7 @@ class Activity(Task):
 
     def set_alarm(self) -> None:
         """Set the alarm to the earliest clock that runs, if any does."""
-        due = None
-        for deadline, _ in self._find_deadlines():
-            if due is None or deadline < due:
-                due = deadline
+        due = min((deadline for deadline, _ in self._find_deadlines()), default=None)
         if due is None:
             self.execution.region.alarms.clear(self)
         else:

@@ -237,6 +237,12 @@ class LocalBackend(Backend):
 
         Nobody hears of it before it is written down.
         """
+        if self._file is None and not self._waiters and not self._watchers:
+            # Nobody waits, so that nobody need be told.
+            self._happen(now)
+            self._service.take_ready()
+            self._service.take_closed()
+            return
         woken = self._woken
         try:
             self._follow(now)
@@ -255,18 +261,21 @@ class LocalBackend(Backend):
                 watcher.set()
 
     def _follow(self, now: datetime) -> None:
-        service, waiters = self._service, self._waiters
+        waiters = self._waiters
         while True:
-            alarm = service.next_alarm()
-            if alarm is not None and alarm <= now:
-                service.advance(now)
-                continue
+            self._happen(now)
             # Only what wakes somebody can bring about more.
-            wanted = [key for key in service.take_ready() if waiters.get(key)]
+            wanted = [key for key in self._service.take_ready() if waiters.get(key)]
             if not wanted:
                 break
             for key in wanted:
                 self._wake(key, now)
+
+    def _happen(self, now: datetime) -> None:
+        """Let the service do what is due, and see to it that it is called again."""
+        service = self._service
+        while (alarm := service.next_alarm()) is not None and alarm <= now:
+            service.advance(now)
         if alarm is not None and (self._wakes_at is None or alarm < self._wakes_at) and not self._closed:
             self._wakes_at = alarm
             self._wake_ringer()
