@@ -17,7 +17,7 @@ from traction.errors import FlowError
 from traction.leaves import ContinuedAsNew
 from traction.options import Retry
 from traction.scopes import CancelScope
-from traction.step import Done, FlatMap
+from traction.step import Cancelled, Done, FlatMap
 
 
 class Cancels(Protocol):
@@ -249,6 +249,28 @@ def find_saga(fiber: Fiber) -> Undo:
     if saga is None:
         raise FlowError("compensate(...) stands in no saga, so nothing would ever run it; write saga(...) around it")
     return saga
+
+
+def keep_wider(old: Given | None, new: Given) -> Given:
+    """Of two cancellations of one fiber, let the one that reaches further stand, whichever came first."""
+    if old is not None and isinstance(old[1], Cancelled):
+        was: Any = old[1].scope
+        now: Any = new[1].scope
+        if now is not None and (was is None or was.depth < now.depth):
+            return old
+    return new
+
+
+def find_around(error: Cancelled) -> Cancelled | None:
+    """Find the wider cancellation that was being handled, in `finally` or `except`, when that of a scope came."""
+    context = error.__context__
+    while context is not None:
+        if isinstance(context, Cancelled):
+            scope: Any = context.scope
+            if scope is None or scope.fiber is not None:
+                return context
+        context = context.__context__
+    return None
 
 
 def _search_saga(fiber: Fiber) -> Undo | None:

@@ -43,7 +43,9 @@ from traction.frames import (
     Scope,
     Shielded,
     Undo,
+    find_around,
     find_saga,
+    keep_wider,
 )
 from traction.leaves import ContinueAsNew, ContinuedAsNew
 from traction.scopes import CancelNow, CancelScope, EnterScope, ExitScope
@@ -214,7 +216,10 @@ class Interpreter:
     def _say(self, fiber: Fiber, kind: type, node: Any) -> Given:
         """Read the nodes that answer at once."""
         if kind is Fail:
-            # Throwing adds to a traceback. Each reading begins anew, so that equal histories give equal decisions.
+            # Throwing adds to a traceback, and undoing to the notes. Each reading begins anew, so that equal histories
+            # give equal decisions.
+            if hasattr(node.error, "__notes__"):
+                node.error.__notes__ = list(node.notes)
             return ERROR, node.error.with_traceback(node.traceback)
         if kind is Now:
             return VALUE, self.now
@@ -281,6 +286,8 @@ class Interpreter:
             self._withdraw(timer)
         if not isinstance(error, Cancelled) or error.scope is not scope:
             return VALUE, False
+        if (around := find_around(error)) is not None:
+            return ERROR, around
         if scope.fails and scope.late and scope.span is not None:
             return ERROR, StepTimedOut(scope.span, "the scope")
         return VALUE, True
@@ -379,10 +386,10 @@ class Interpreter:
             inside = fiber.frames[scope.depth :] if scope is not None else fiber.frames
             if (held := next((frame for frame in inside if isinstance(frame, Held)), None)) is not None:
                 # It runs to its end, and the cancellation takes the place of the outcome that it holds back.
-                held.outcome = outcome
+                held.outcome = keep_wider(held.outcome, outcome)
                 continue
             if isinstance(waits, Join):
-                settled, waits.outcome = waits.outcome, outcome
+                settled, waits.outcome = waits.outcome, keep_wider(waits.outcome, outcome)
                 if settled is not None:
                     continue
                 branches = _drop_unstarted(waits)

@@ -264,10 +264,11 @@ class Done(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
 
 
 class Fail(Step[Any], msgspec.Struct, frozen=True):
-    """A failure. The error is thrown with the traceback it had when it was said, however often the step is read."""
+    """A failure. The error is thrown as it was when it was said, traceback and notes, however often it is read."""
 
     error: Exception
     traceback: TracebackType | None = None
+    notes: tuple[str, ...] = ()
 
 
 class Map(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
@@ -391,7 +392,7 @@ def done(value: T) -> Step[T]:
 
 def fail(error: Exception) -> Step[Any]:
     """Fail with an error: the zero of `flat_map`."""
-    return Fail(error, error.__traceback__)
+    return Fail(error, error.__traceback__, tuple(getattr(error, "__notes__", ())))
 
 
 @overload
@@ -575,10 +576,12 @@ def _retry(source: Step[T], policy: Retry, attempt: int, began: datetime | None,
         start = time if began is None else began
         after = policy.find_pause(attempt, error, elapsed=time - start, chance=chance)
         if after is None:
-            return Fail(error, error.__traceback__)
+            return fail(error)
         return _retry(source, policy, attempt + 1, start, after)
 
     def failed(error: Exception) -> Step[T]:
+        if not policy.jitter:
+            return now().flat_map(lambda time: again(error, time, 0))
         return random().flat_map(lambda chance: now().flat_map(lambda time: again(error, time, chance)))
 
     return (body if attempt == 1 else Named(body, f"~{attempt}")).recover(Exception, failed)
