@@ -277,14 +277,16 @@ class Decider:
         self._markers_asked = 0
         self.report = None
         self.flow.now = started.event_timestamp
+        if self._asks and self._asks[-1] is self._finished:
+            self._asks.pop()
         news, self._news = self._news, []
         for event, leaf in news:
             if type(event) is e.WorkflowExecutionStarted:
                 self._begin(event)
             else:
                 NEWS[type(event)](self, event, leaf)
-        if self.flow.outcome is not None and self._finished is None:
-            self._finish(*self.flow.outcome)
+        if self.flow.outcome is not None:
+            self._ask_close(*self.flow.outcome)
         if self._withdrawn:
             self._asks = deque(ask for ask in self._asks if not ask.withdrawn)
             self._withdrawn = False
@@ -349,9 +351,8 @@ class Decider:
             )
 
     def ask_close_again(self) -> None:
-        """Ask for the close that was refused."""
+        """Ask for the close that was refused: at the end of this turn, as of every turn after the flow's end."""
         assert self._finished is not None
-        self._asks.append(self._finished)
 
     def withdraw_leaf(self, leaf: Leaf) -> None:
         """Nobody waits for a leaf any more: take its ask back, or ask to cancel what the history shows as open."""
@@ -359,26 +360,31 @@ class Decider:
         if decision is None:
             return
         leaf.cancel = Ask(decision, None)
-        if self._asks and self._asks[-1] is self._finished:
-            # The close of the execution is the last of its batch (SWF).
-            self._asks.insert(len(self._asks) - 1, leaf.cancel)
-        else:
-            self._asks.append(leaf.cancel)
+        self._asks.append(leaf.cancel)
 
-    def _finish(self, mode: int, given: Any) -> None:
-        """The flow has come to its end: ask to close the execution, last of all."""
-        decision: d.Decision
-        if mode == VALUE:
-            decision = d.CompleteWorkflowExecution(result=self.codec.encode(given))
-        elif isinstance(given, Cancelled):
-            decision = d.CancelWorkflowExecution()
-        elif isinstance(given, ContinuedAsNew):
-            decision = self._continue_as_new(given.call)
-        else:
-            reason, details = describe_failure(given)
-            decision = d.FailWorkflowExecution(reason=reason, details=details)
-        self._finished = Ask(decision, None)
+    def _ask_close(self, mode: int, given: Any) -> None:
+        """The flow has come to its end: ask to close the execution, last of all (SWF)."""
+        if self._finished is None:
+            self._finished = Ask(self._say_close(mode, given), None)
+        if isinstance(given, ContinuedAsNew):
+            # What nobody received would end with this run: send it on. It arrives after the batch, at the run that is
+            # open under the id then. That is the next, or this one if the close is refused; then it is sent on again.
+            id = self.execution.workflow_id
+            for one in self.signals:
+                signal = d.SignalExternalWorkflowExecution(workflow_id=id, signal_name=one.signal_name, input=one.input)
+                self._asks.append(Ask(signal, None))
+            self.signals.clear()
         self._asks.append(self._finished)
+
+    def _say_close(self, mode: int, given: Any) -> d.Decision:
+        if mode == VALUE:
+            return d.CompleteWorkflowExecution(result=self.codec.encode(given))
+        if isinstance(given, Cancelled):
+            return d.CancelWorkflowExecution()
+        if isinstance(given, ContinuedAsNew):
+            return self._continue_as_new(given.call)
+        reason, details = describe_failure(given)
+        return d.FailWorkflowExecution(reason=reason, details=details)
 
     def _continue_as_new(self, call: WorkflowStep[Any]) -> d.Decision:
         begun, mine = self._begun, self.workflow.spec.type
@@ -388,13 +394,6 @@ class Decider:
                 f"{mine.name} cannot go on as {call.spec.type.name}: the next run is of the same workflow, in this "
                 "version or another (SWF). Start the other one with start_child, or from outside"
             )
-        # What nobody received would end with this run: send it on. It arrives after the batch, at the run that is open
-        # under the id then, which is the next (SWF).
-        for event in self.signals:
-            signal = d.SignalExternalWorkflowExecution(
-                workflow_id=self.execution.workflow_id, signal_name=event.signal_name, input=event.input
-            )
-            self._asks.append(Ask(signal, None))
         # SWF takes what is not given from the type's defaults, never from this run.
         return d.ContinueAsNewWorkflowExecution(
             input=self.codec.encode(call),

@@ -77,7 +77,7 @@ class Story(Table):
 
 
 def find_id(said: Any) -> str:
-    names = ("activity_id", "timer_id", "control", "workflow_id", "result")
+    names = ("activity_id", "timer_id", "control", "signal_name", "marker_name", "workflow_id", "result")
     return next((getattr(said, name) for name in names if getattr(said, name, None) is not None), "")
 
 
@@ -88,6 +88,9 @@ SHORT = {
     d.CancelTimer: "cancel",
     d.StartChildWorkflowExecution: "child",
     d.RequestCancelExternalWorkflowExecution: "cancel child",
+    d.SignalExternalWorkflowExecution: "signal",
+    d.RecordMarker: "mark",
+    d.ContinueAsNewWorkflowExecution: "go on",
     d.CompleteWorkflowExecution: "complete",
     d.FailWorkflowExecution: "fail",
     d.CancelWorkflowExecution: "be cancelled",

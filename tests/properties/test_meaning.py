@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from datetime import UTC, datetime
 from types import CoroutineType
 from typing import Any
 
@@ -9,10 +11,32 @@ from hypothesis import given
 
 from traction.codec import Codec
 from traction.definition import Activity
-from traction.step import All, Both, Done, Ensure, Fail, FlatMap, Helper, Map, Named, Recover, Sleep, Step
+from traction.step import (
+    All,
+    Both,
+    Compensate,
+    Done,
+    Ensure,
+    Fail,
+    FlatMap,
+    Helper,
+    Map,
+    Named,
+    Now,
+    Recover,
+    Saga,
+    Shield,
+    Sleep,
+    Step,
+)
 from traction.testing.laws import to_workflow
 from traction.testing.player import Choose, answer_steadily, choose_plainly, play
 from traction.testing.strategies import choices, flows
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+UNDOS: list[list[tuple[Any, Any]]] = []
+"""What the sagas around have registered, the innermost last."""
 
 
 def read(s: Any) -> Any:
@@ -36,8 +60,16 @@ def read(s: Any) -> Any:
                 return read(source)
             finally:
                 read(finalizer)
-        case Named(source, _):
+        case Named(source, _) | Shield(source):
             return read(source)
+        case Now():
+            return NOON
+        case Saga(source):
+            return read_saga(source)
+        case Compensate(source, f):
+            x = read(source)
+            UNDOS[-1].append((f, x))
+            return x
         case Both(steps):
             return tuple(map(read, steps))
         case All(steps, _):
@@ -49,6 +81,22 @@ def read(s: Any) -> Any:
         case Activity():
             return do(s)
     raise AssertionError(f"{s!r} has no second reading")
+
+
+def read_saga(source: Any) -> Any:
+    UNDOS.append([])
+    try:
+        x = read(source)
+    except Exception:
+        # What undoes may fail; the next is done all the same.
+        for f, x in reversed(UNDOS.pop()):
+            with suppress(Exception):
+                read(f(x))
+        raise
+    registered = UNDOS.pop()
+    if UNDOS:
+        UNDOS[-1] += registered
+    return x
 
 
 def drive(coroutine: CoroutineType[Any, Any, Any]) -> Any:

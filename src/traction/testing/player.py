@@ -26,7 +26,8 @@ from traction import decisions as d
 from traction import events as e
 from traction.codec import JSON, Codec, describe_failure
 from traction.decide import DECISIONS_MAX, Decider
-from traction.names import TaskList, WorkflowExecution
+from traction.history import EXECUTION_CLOSES
+from traction.names import TaskList, WorkflowExecution, WorkflowType
 from traction.step import Cancelled, WorkflowStep
 
 Choose: TypeAlias = Callable[[int], int]
@@ -40,9 +41,15 @@ EXECUTION: Final = WorkflowExecution("played", "run-1")
 """The execution whose history is played."""
 
 _TASK_LIST: Final = TaskList("played")
+_NEXT: Final = "the next run"
 _BEGIN: Final = datetime(2026, 1, 1, tzinfo=UTC)
 _TICK: Final = timedelta(milliseconds=1)
-_CLOSES: Final = (d.CompleteWorkflowExecution, d.FailWorkflowExecution, d.CancelWorkflowExecution)
+_CLOSES: Final = (
+    d.CompleteWorkflowExecution,
+    d.FailWorkflowExecution,
+    d.CancelWorkflowExecution,
+    d.ContinueAsNewWorkflowExecution,
+)
 
 
 class BatchRejected(Exception):
@@ -89,8 +96,7 @@ class Play:
     def closed(self) -> e.Event | None:
         """The event that closed the execution; `None` if the flow waits for what never comes."""
         last = self.events[-1]
-        closes = (e.WorkflowExecutionCompleted, e.WorkflowExecutionFailed, e.WorkflowExecutionCanceled)
-        return last if isinstance(last, closes) else None
+        return last if type(last) in EXECUTION_CLOSES else None
 
 
 def play(
@@ -339,6 +345,17 @@ class Table:
             decision_task_completed_event_id=dtc,
         )
 
+    def move_signal(self, event_id: int, _: _Open) -> None:
+        asked = self.close(event_id).asked
+        run = WorkflowExecution(asked.workflow_id, asked.run_id or EXECUTION.run_id)
+        if asked.workflow_id == EXECUTION.workflow_id:
+            self.signal(asked.signal_name, asked.input)
+        self.tell(e.ExternalWorkflowExecutionSignaled, workflow_execution=run, initiated_event_id=event_id)
+
+    def signal(self, name: str, input: str | None = None) -> None:
+        """Let a signal arrive."""
+        self.tell(e.WorkflowExecutionSignaled, signal_name=name, input=input, external_initiated_event_id=0)
+
     # What SWF does with decisions, one after the other.
 
     def respond(self) -> None:
@@ -402,6 +419,7 @@ _MOVES: Final[dict[type, Any]] = {
     d.ScheduleActivityTask: Table.move_activity,
     d.StartChildWorkflowExecution: Table.move_child,
     d.RequestCancelExternalWorkflowExecution: Table.move_request,
+    d.SignalExternalWorkflowExecution: Table.move_signal,
 }
 
 # What SWF writes when it does what a decision says, and when it refuses.
@@ -412,6 +430,9 @@ _WRITES: Final[dict[type, tuple[type, type | None]]] = {
     d.CancelTimer: (e.TimerCanceled, e.CancelTimerFailed),
     d.StartChildWorkflowExecution: (e.StartChildWorkflowExecutionInitiated, e.StartChildWorkflowExecutionFailed),
     d.RequestCancelExternalWorkflowExecution: (e.RequestCancelExternalWorkflowExecutionInitiated, None),
+    d.SignalExternalWorkflowExecution: (e.SignalExternalWorkflowExecutionInitiated, None),
+    d.RecordMarker: (e.MarkerRecorded, e.RecordMarkerFailed),
+    d.ContinueAsNewWorkflowExecution: (e.WorkflowExecutionContinuedAsNew, e.ContinueAsNewWorkflowExecutionFailed),
     d.CompleteWorkflowExecution: (e.WorkflowExecutionCompleted, e.CompleteWorkflowExecutionFailed),
     d.FailWorkflowExecution: (e.WorkflowExecutionFailed, e.FailWorkflowExecutionFailed),
     d.CancelWorkflowExecution: (e.WorkflowExecutionCanceled, e.CancelWorkflowExecutionFailed),
@@ -425,6 +446,9 @@ def _write_answer(decision: Any, cause: str | None) -> tuple[type[Any], dict[str
     attributes = {name: getattr(decision, name) for name in kind.__struct_fields__ if hasattr(decision, name)}
     if kind is e.StartChildWorkflowExecutionFailed:
         attributes["initiated_event_id"] = 0
+    if kind is e.WorkflowExecutionContinuedAsNew:
+        version = WorkflowType(_NEXT, decision.workflow_type_version or "1")
+        attributes |= {"new_execution_run_id": "run-2", "workflow_type": version}
     if attributes.get("task_list", kind) is None:
         attributes["task_list"] = _TASK_LIST
     if attributes.get("child_policy", kind) is None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from traction.definition import activity, workflow
 from traction.options import Retry
+from traction.scopes import cancel_scope, move_on_after
 from traction.step import (
     All,
     Cancelled,
@@ -27,6 +28,8 @@ from traction.step import (
     first_of,
     now,
     random,
+    saga,
+    shield,
     sleep,
     step,
     uuid4,
@@ -118,6 +121,14 @@ class Resist(msgspec.Struct, frozen=True):
     instead: Any
 
 
+class Within(msgspec.Struct, frozen=True):
+    """A statement: a step in a cancel scope, perhaps with a deadline, perhaps cancelled by the flow afterwards."""
+
+    body: Any
+    seconds: int | None
+    cancels: bool
+
+
 class Repeat(msgspec.Struct, frozen=True):
     """A statement: a step several times."""
 
@@ -146,6 +157,13 @@ async def perform(statements: tuple[Any, ...]) -> int:
                     x = await body
                 except Cancelled:
                     x = await instead
+            case Within(body, seconds, cancels):
+                x = 0
+                async with cancel_scope() if seconds is None else move_on_after(seconds) as scope:
+                    x = await body
+                    if cancels:
+                        await scope.cancel()
+                x = to_int(x) + scope.cancelled
             case Repeat(body, times):
                 x = 0
                 for _ in range(times):
@@ -186,6 +204,7 @@ numbers = st.integers(0, 3)
 names = st.sampled_from(["x", "y"])
 exceptions = st.sampled_from([Odd, Strange])
 errors: st.SearchStrategy[Exception] = st.builds(lambda kind: kind("said"), exceptions)
+policies = st.builds(Retry, attempts=st.integers(1, 3), backoff=st.integers(0, 2))
 functions = st.builds(Plus, numbers) | st.builds(Raise, exceptions)
 
 
@@ -255,11 +274,20 @@ def _extend(inner: st.SearchStrategy[Any], pure: Any, *, races: bool, groups: bo
         st.builds(Step.ensure, inner, inner),
         st.builds(Step.attempt, inner),
         st.builds(Step.named, inner, names),
+        st.builds(Step.retry, inner, policies),
+        st.builds(shield, inner),
+        st.builds(saga, inner),
+        st.builds(lambda s, f: saga(s.compensate(f)), inner, arrows),
+        st.builds(lambda s, t, f: saga(s.compensate(f).flat_map(lambda _: t)), inner, inner, arrows),
     ]
     if groups:
         shapes.append(st.builds(Step.__and__, inner, inner))
         shapes.append(st.builds(all_of, several))
         shapes.append(st.builds(All, several.map(tuple), st.integers(1, 2)))
+    if races:
+        spans = st.none() | st.integers(0, 3)
+        statements.append(st.builds(Within, inner, spans, st.booleans()))
+        shapes.append(st.builds(Step.timeout, inner, numbers))
     if races and groups:
         statements.append(st.builds(Resist, inner, inner))
         shapes.append(st.builds(Step.__or__, inner, inner))
@@ -304,6 +332,11 @@ _HOLES: dict[str, Any] = {
     "s.recover(f)": lambda s, _t, f: s.recover(Exception, f),
     "t.recover(s)": lambda s, t, _f: t.recover(Exception, lambda _: s),
     "s.named": lambda s, _t, _f: s.named("z"),
+    "shield s": lambda s, _t, _f: shield(s),
+    "saga s": lambda s, t, f: saga(t.compensate(f).flat_map(lambda _: s)),
+    "s.timeout": lambda s, _t, _f: s.timeout(2),
+    "s.retry": lambda s, _t, _f: s.retry(Retry(attempts=2, backoff=1)),
+    "within s": lambda s, _t, _f: perform((Within(s, 2, False),)),
     "await s": lambda s, _t, _f: say(s),
     "resist s": lambda s, t, _f: first_of(perform((Resist(s, t),)), t),
     "all_of [s, t, s], two at a time": lambda s, t, _f: All((s, t, s), 2),

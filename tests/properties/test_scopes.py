@@ -1,0 +1,226 @@
+"""What becomes of scopes, shields, sagas, signals and the next run where cancellations and closes meet them."""
+
+from __future__ import annotations
+
+from tests.properties.story import Story
+from traction.codec import Codec
+from traction.decide import decide
+from traction.leaves import continue_as_new, patched, side_effect
+from traction.scopes import cancel_scope, move_on_after
+from traction.signals import Signal, receive
+from traction.step import all_of, done, fail, first_of, saga, shield, sleep, step
+from traction.testing.laws import to_workflow
+from traction.testing.player import EXECUTION
+from traction.testing.strategies import work
+
+
+class Ping(Signal):
+    n: int
+
+
+@step
+async def tidy_within(seconds: int) -> int:
+    async with move_on_after(seconds):
+        try:
+            await work(1)
+        finally:
+            await work(2)
+    return await work(3)
+
+
+def test_a_deadline_that_passes_while_a_cancelled_flow_tidies_up_does_not_undo_its_cancellation() -> None:
+    story = Story(tidy_within(5))
+    assert story.turn() == ["timer sleep-1", "do work-1"]
+    story.ask_to_cancel()
+    assert story.turn() == ["cancel work-1", "do work-2"]
+    story.fire_timer("sleep-1")
+    assert story.turn() == ["cancel work-2", "be cancelled"]
+
+
+def test_a_deadline_that_passes_while_a_finalizer_runs_does_not_undo_a_cancellation() -> None:
+    @step
+    async def finish() -> int:
+        async with move_on_after(5):
+            await work(1).ensure(work(2))
+        return await work(3)
+
+    story = Story(finish())
+    story.turn()
+    story.ask_to_cancel()
+    assert story.turn() == ["cancel work-1", "do work-2"]
+    story.fire_timer("sleep-1")
+    assert story.turn() == []
+    story.complete("work-2")
+    assert story.turn() == ["be cancelled"]
+
+
+def test_a_deadline_that_passes_while_a_group_is_being_cancelled_does_not_undo_that() -> None:
+    @step
+    async def finish() -> int:
+        async with move_on_after(5):
+            await all_of(work(1).ensure(work(2)), work(1))
+        return await work(3)
+
+    story = Story(finish())
+    story.turn()
+    story.ask_to_cancel()
+    assert story.turn() == ["cancel 1.0.work-1", "cancel 1.1.work-1", "do 1.0.work-2"]
+    story.fire_timer("sleep-1")
+    assert story.turn() == []
+    story.complete("1.0.work-2")
+    assert story.turn() == ["be cancelled"]
+
+
+def test_of_two_deadlines_the_one_around_counts_also_when_the_inner_passes_later() -> None:
+    @step
+    async def finish() -> int:
+        async with move_on_after(1) as outer:
+            async with move_on_after(5):
+                try:
+                    await work(1)
+                finally:
+                    await work(2)
+            await work(3)
+        return 10 + outer.cancelled
+
+    story = Story(finish())
+    assert story.turn() == ["timer sleep-1", "timer sleep-2", "do work-1"]
+    story.fire_timer("sleep-1")
+    assert story.turn() == ["cancel work-1", "do work-2"]
+    story.fire_timer("sleep-2")
+    assert story.turn() == ["cancel work-2", 'complete "11"']
+
+
+def test_a_deadline_that_passes_ends_its_scope_and_no_more() -> None:
+    story = Story(tidy_within(5))
+    story.turn()
+    story.fire_timer("sleep-1")
+    assert story.turn() == ["cancel work-1", "do work-2"]
+    story.complete("work-2")
+    assert story.turn() == ["do work-3"]
+
+
+def test_a_scope_left_in_time_cancels_its_timer() -> None:
+    story = Story(tidy_within(5))
+    story.turn()
+    story.complete("work-1")
+    story.turn()
+    story.complete("work-2")
+    assert story.turn() == ["cancel sleep-1", "do work-3"]
+
+
+def test_a_scope_cancelled_from_a_branch_beside_it_is_left() -> None:
+    @step
+    async def both() -> tuple[str, None]:
+        scope = cancel_scope()
+
+        @step
+        async def hold() -> str:
+            async with scope:
+                await sleep(60)
+            return "left"
+
+        return await all_of(hold(), work(1).flat_map(lambda _: scope.cancel()))
+
+    story = Story(both())
+    story.turn()
+    story.complete("1.1.work-1")
+    assert story.ask() == ["cancel 1.0.sleep-1", 'complete "(left, None)"']
+
+
+def test_a_shielded_step_is_done_before_the_cancellation_is_felt() -> None:
+    story = Story(shield(work(1).flat_map(work)).flat_map(lambda _: work(3)))
+    story.turn()
+    story.ask_to_cancel()
+    assert story.turn() == []
+    story.complete("work-1", 2)
+    assert story.turn() == ["do work-2"]
+    story.complete("work-2")
+    assert story.turn() == ["be cancelled"]
+
+
+def test_a_saga_that_is_cancelled_undoes_the_last_first_and_to_its_end() -> None:
+    booked = work(1).compensate(lambda _: work(11)).flat_map(lambda _: work(2).compensate(lambda _: work(12)))
+    story = Story(saga(booked.flat_map(lambda _: sleep(60))))
+    story.turn()
+    for id in ("work-1", "work-2"):
+        story.complete(id)
+        story.turn()
+    story.ask_to_cancel()
+    assert story.turn() == ["cancel sleep-1", "do work-3"]
+    story.end("work-3", ValueError("no"))
+    assert story.turn() == ["do work-4"]
+    story.complete("work-4")
+    assert story.turn() == ["be cancelled"]
+
+
+def test_a_failure_that_is_said_once_keeps_no_notes_of_earlier_readings() -> None:
+    refused = fail(ValueError("no"))
+    undone = done(1).compensate(lambda _: fail(ValueError("cannot")))
+    workflow, codec = to_workflow(saga(undone.flat_map(lambda _: refused))), Codec()
+    story = Story(done(0))
+    story.ask()
+    first, second = (decide(workflow, story.play.events, execution=EXECUTION, codec=codec) for _ in range(2))
+    assert first == second
+
+
+def test_signals_that_arrive_while_the_next_run_is_asked_for_are_sent_on_to_it() -> None:
+    workflow = to_workflow(done(0))
+    story = Story(work(1).flat_map(lambda _: continue_as_new(workflow())))
+    story.turn()
+    story.signal("Ping", '{"n":1}')
+    story.complete("work-1")
+    assert story.ask() == ["signal Ping", "go on"]
+    story.signal("Ping", '{"n":2}')
+    story.respond()
+    # The close was refused, so the run is still open, and what was sent on comes back to it.
+    story.move_signal(*story.find("Ping"))
+    assert story.turn() == ["signal Ping", "signal Ping", "go on"]
+    inputs = [decision.input for decision in story.play.decisions[story.fed][:2]]  # type: ignore[union-attr]
+    assert inputs == ['{"n":2}', '{"n":1}']
+
+
+def test_a_signal_is_received_once_and_in_the_order_of_arrival() -> None:
+    story = Story(receive(Ping).flat_map(lambda first: receive(Ping).map(lambda second: f"{first.n} {second.n}")))
+    assert story.turn() == []
+    story.signal("Ping", '{"n":1}')
+    story.signal("Ping", '{"n":2}')
+    assert story.turn() == ['complete "1 2"']
+
+
+def test_a_receiver_that_lost_its_race_takes_no_signal() -> None:
+    story = Story(first_of(receive(Ping), sleep(1)).flat_map(lambda _: receive(Ping)).map(lambda ping: ping.n))
+    story.turn()
+    story.fire_timer("1.1.sleep-1")
+    story.signal("Ping", '{"n":1}')
+    assert story.turn() == ['complete "1"']
+
+
+def test_what_code_gave_once_is_given_on_every_replay_also_when_a_hundred_others_go_first() -> None:
+    given = iter(range(1_000))
+    many = all_of([work(n) for n in range(150)])
+    story = Story(all_of(many, side_effect(lambda: next(given)), patched("new")).map(lambda all: all[1:]))
+    story.start()
+    (first, *_) = story.play.decisions[story.running]
+    story.respond()
+    story.fire_timer("~more-3")
+    story.start()
+    rest = story.play.decisions[story.running]
+    assert first.details == "0"  # type: ignore[union-attr]
+    assert rest == decide(story.workflow, story.play.events, execution=EXECUTION, codec=story.codec)
+
+
+def test_the_next_run_is_asked_for_after_the_finally_blocks() -> None:
+    workflow = to_workflow(done(0))
+
+    @step
+    async def go_on() -> None:
+        try:
+            await continue_as_new(workflow())
+        finally:
+            await work(1)
+
+    story = Story(go_on())
+    assert story.turn() == ["do work-1"]
+    story.complete("work-1")
+    assert story.turn() == ["go on"]
