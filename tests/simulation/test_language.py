@@ -274,10 +274,10 @@ def test_a_scope_that_is_left_in_time_cancels_its_timer() -> None:
     async def patient() -> str:
         async with fail_after(days(5)):
             quick = await do("quick")
-        return quick
+        return quick.upper()
 
     run = simulate(patient())
-    assert run.result == "quick"
+    assert run.result == "QUICK"
     assert [type(event) for event in run.history][-2:] == [e.TimerCanceled, e.WorkflowExecutionCompleted]
 
 
