@@ -12,7 +12,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from typing import Any, Generic, Self, TypeVar, overload
@@ -24,12 +23,11 @@ from traction import operations as o
 from traction.backend import POLL_WAIT_MAX, Backend
 from traction.checks import check_call, check_dependency, check_kind, check_twins
 from traction.codec import JSON, Codec, read_failure
+from traction.deciders import make_sticky
 from traction.definition import Activity, Workflow, check_definition
 from traction.errors import (
     DefinitionError,
-    DomainAlreadyExistsFault,
     ExecutionFailed,
-    TypeAlreadyExistsFault,
     UnknownResourceFault,
     WorkflowCanceled,
     WorkflowExecutionAlreadyStartedFault,
@@ -37,10 +35,18 @@ from traction.errors import (
     WorkflowTerminated,
     WorkflowTimedOut,
 )
-from traction.names import ActivityType, WorkflowExecution, find_fault
+from traction.names import ActivityType, WorkflowExecution, WorkflowType, find_fault
 from traction.options import Span, to_timedelta
 from traction.plugins import open_backend
-from traction.worker import ActivityWorker, DeciderCache, StuckDecision, Worker, WorkflowWorker, run_worker
+from traction.registration import register_type as register_type
+from traction.worker import (
+    ActivityWorker,
+    DeciderCache,
+    StuckDecision,
+    Worker,
+    WorkflowWorker,
+    run_worker,
+)
 
 R = TypeVar("R")
 C = TypeVar("C")
@@ -210,6 +216,7 @@ class WorkerSystem:
         self._cache = DeciderCache()
         self._hosted: dict[Any, Any] = {}
         self._neighbours: dict[str, dict[ActivityType, ActivityWorker]] = {}
+        self._deciding: dict[str, dict[WorkflowType, type[Workflow[Any]]]] = {}
         self._registered: set[Any] = set()
         self._lock = threading.Lock()
 
@@ -241,6 +248,12 @@ class WorkerSystem:
             except WorkflowExecutionAlreadyStartedFault:
                 if (found := self._find_open(workflow, id)) is not None:
                     return found
+            except UnknownResourceFault:
+                # A type that was registered a moment ago may still be unknown (SWF); or it was deleted since.
+                if tried == START_TRIES_MAX - 1:
+                    raise
+                self._registered.discard(type(workflow))
+                self._register(type(workflow))
         raise WorkflowExecutionAlreadyStartedFault(f"an execution {id!r} is open, and lists do not show it")
 
     def _find_open(self, workflow: Workflow[R], id: str) -> Handle[R] | None:
@@ -276,15 +289,21 @@ class WorkerSystem:
         task_list: str | None = None,
         met: Callable[[type], None] | None = None,
         report: Callable[[StuckDecision], None] | None = None,
+        sticky: Span | None = None,
     ) -> None:
         """Start threads that decide for these workflows, as many for each task list as `instances` says.
 
+        Several versions of one workflow may be decided for here: an execution stays with the one that it began with.
+
         Args:
             workflows: the definitions.
-            instances: how many threads.
+            instances: how many threads. There are as many again for the executions whose deciders are kept here, if
+                they are to come back here.
             task_list: poll this list instead of the definitions' own.
             met: called with each definition that a flow asks for the first time, before the service is asked.
             report: called with every decision task that cannot be decided.
+            sticky: how long the decision tasks of an execution wait for this system, which has read its history
+                already, before any other may take them; 0 if they do not, and as the backend says unless given.
 
         Raises:
             DefinitionError: something is wrong with a definition, or two have one name and version.
@@ -305,6 +324,7 @@ class WorkerSystem:
             if met is not None:
                 met(definition)
 
+        wait = self.backend.sticky if sticky is None else to_timedelta(sticky)
         for name, hosted in lists.items():
             worker = WorkflowWorker(
                 self.backend,
@@ -315,9 +335,13 @@ class WorkerSystem:
                 cache=self._cache,
                 met=meet,
                 report=report,
+                neighbours=self._deciding.setdefault(name, {}),
+                sticky=make_sticky(name, wait, self._stop.is_set) if wait else None,
             )
             for _ in range(instances):
                 self._spawn(f"decide {name}", worker)
+                if wait:
+                    self._spawn(f"decide {name} again", worker.follow())
 
     @overload
     def start_activity_worker(
@@ -385,13 +409,14 @@ class WorkerSystem:
             if definition in self._registered:
                 return
         check_definition(definition)
-        register_type(self.backend, definition)
+        if (note := register_type(self.backend, definition, self._stop.wait)) is not None:
+            log.warning("%s", note)
         with self._lock:
             self._registered.add(definition)
 
     # The end.
 
-    def close(self, grace: Span = 60) -> None:
+    def close(self, grace: Span = 90) -> None:
         """Stop the workers and let go of the backend.
 
         A worker finishes the task that it has; a poll in flight is answered first, since a task handed to a dropped
@@ -441,56 +466,3 @@ def start_execution(
     )
     assert run.run_id is not None
     return Handle(backend, WorkflowExecution(id, run.run_id), spec.result, codec=codec)
-
-
-def register_type(backend: Backend, definition: Any) -> None:
-    """Register the type of a definition with its defaults, and its domain if need be.
-
-    Raises:
-        BackendError: the service refused, or could not be reached.
-    """
-    try:
-        _register_once(backend, definition)
-    except UnknownResourceFault:
-        with suppress(DomainAlreadyExistsFault):
-            backend.call(
-                o.RegisterDomain(name=backend.domain, workflow_execution_retention_period_in_days=RETENTION_DAYS)
-            )
-        _register_once(backend, definition)
-
-
-RETENTION_DAYS = "30"
-"""How long a domain that was registered here keeps closed executions."""
-
-
-def _register_once(backend: Backend, definition: Any) -> None:
-    spec = definition.spec
-    request: o.Request[None]
-    if issubclass(definition, Activity):
-        request = o.RegisterActivityType(
-            domain=backend.domain,
-            name=spec.type.name,
-            version=spec.type.version,
-            description=spec.description,
-            default_task_list=spec.task_list,
-            default_task_priority=spec.priority,
-            default_task_schedule_to_start_timeout=spec.schedule_to_start,
-            default_task_start_to_close_timeout=spec.start_to_close,
-            default_task_schedule_to_close_timeout=spec.schedule_to_close,
-            default_task_heartbeat_timeout=spec.heartbeat,
-        )
-    else:
-        request = o.RegisterWorkflowType(
-            domain=backend.domain,
-            name=spec.type.name,
-            version=spec.type.version,
-            description=spec.description,
-            default_task_list=spec.task_list,
-            default_task_priority=spec.priority,
-            default_execution_start_to_close_timeout=spec.execution_start_to_close,
-            default_task_start_to_close_timeout=spec.task_start_to_close,
-            default_child_policy=spec.child_policy,
-            default_lambda_role=spec.lambda_role,
-        )
-    with suppress(TypeAlreadyExistsFault):
-        backend.call(request)

@@ -1,15 +1,28 @@
 """Keep the deciders of live executions between their tasks, so that a decision costs what is new and not all there was.
 
 Takes deciders that have decided; gives them back, each to one thread. Whether one is still good, its user sees.
+`Sticky` says how tasks come back to the process that has their deciders, where there are several.
 """
 
 from __future__ import annotations
 
+import os
+import re
+import secrets
+import socket
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
+from datetime import timedelta
+from typing import NamedTuple
+
+from msgspec import structs
 
 from traction.decide import Decider
-from traction.names import WorkflowExecution
+from traction.names import TaskList, WorkflowExecution
+from traction.operations import RespondDecisionTaskCompleted
+from traction.options import to_duration
+from traction.values import Duration
 
 EVENTS_CACHED_MAX = 200_000
 """How many events the deciders in a cache may have read between them: some hundred megabytes."""
@@ -53,3 +66,36 @@ class DeciderCache:
 
     def __len__(self) -> int:
         return len(self._deciders)
+
+
+class Sticky(NamedTuple):
+    """Where decision tasks shall come whose deciders a worker keeps: a task list that nobody else polls.
+
+    An execution is sent there with each answer. The worker reads its history once; of later tasks it reads what is new.
+    """
+
+    task_list: TaskList
+    wait: Duration
+    """For how long a task waits there before it goes back to the list that it came from at first."""
+
+    leaving: Callable[[], bool]
+    """Whether the worker is about to stop: then its answers send executions back."""
+
+    def direct(self, answer: RespondDecisionTaskCompleted, home: TaskList) -> RespondDecisionTaskCompleted:
+        """Say in an answer where the next decision task shall come.
+
+        Tasks go on coming to where an answer last sent them, so who leaves sends them home by name. If nobody takes a
+        task in time, or whoever took it dies, SWF sends the next one home by itself.
+        """
+        if self.leaving():
+            return structs.replace(answer, task_list=home)
+        return structs.replace(answer, task_list=self.task_list, task_list_schedule_to_start_timeout=self.wait)
+
+
+def make_sticky(home: str, wait: timedelta, leaving: Callable[[], bool]) -> Sticky:
+    """Make a task list of this process's own, named after the one that all poll."""
+    name = f"{home[:150]}~{socket.gethostname()[:60]}-{os.getpid()}-{secrets.token_hex(4)}"
+    return Sticky(TaskList(_FORBIDDEN.sub("-", name)), to_duration(wait), leaving)
+
+
+_FORBIDDEN = re.compile(r"[:/|\x00-\x1f\x7f-\x9f]")

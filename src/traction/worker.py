@@ -11,6 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import copy_context
+from copy import copy
 from datetime import timedelta
 from types import CoroutineType
 from typing import Any, Protocol, TypeVar
@@ -23,6 +24,7 @@ from traction.checks import check_dependency, index_by_type
 from traction.codec import JSON, UNREADABLE, Codec, describe_failure, read_attempt, read_failure
 from traction.decide import Decider
 from traction.deciders import DeciderCache as DeciderCache
+from traction.deciders import Sticky
 from traction.decisions import (
     CancelWorkflowExecution,
     CompleteWorkflowExecution,
@@ -40,7 +42,7 @@ from traction.errors import (
     ValidationException,
 )
 from traction.events import Event
-from traction.names import ActivityType, TaskList, WorkflowExecution
+from traction.names import ActivityType, TaskList, WorkflowExecution, WorkflowType
 from traction.step import Cancelled
 from traction.tasks import RunningTask, _current
 
@@ -91,6 +93,9 @@ class WorkflowWorker:
         met: called with activities and workflows that flows asked for the first time, before they are asked of the
         service.
         report: called with every `StuckDecision`, besides the log.
+        neighbours: what others decide for on the same list: those tasks come here as well, and are decided here. What
+            is decided for here is added.
+        sticky: where the decision tasks of executions shall come whose deciders are kept, if not to any worker.
     """
 
     def __init__(
@@ -104,6 +109,8 @@ class WorkflowWorker:
         cache: DeciderCache | None = None,
         met: Callable[[type], None] | None = None,
         report: Callable[[StuckDecision], None] | None = None,
+        neighbours: dict[WorkflowType, type[Workflow[Any]]] | None = None,
+        sticky: Sticky | None = None,
     ) -> None:
         self.workflows = index_by_type(workflows)
         lists = {workflow.spec.task_list for workflow in self.workflows.values()}
@@ -112,6 +119,10 @@ class WorkflowWorker:
             raise DefinitionError(
                 f"a workflow worker polls one task list, and its workflows wait on {names}; give it task_list=..."
             )
+        if neighbours is not None:
+            neighbours.update(self.workflows)
+            self.workflows = neighbours
+        self._sticky = sticky
         self._poll = o.PollForDecisionTask(
             domain=backend.domain,
             task_list=TaskList(task_list) if task_list is not None else lists.pop(),
@@ -125,7 +136,16 @@ class WorkflowWorker:
         self._seen: set[type] = set()
         self._meeting = threading.Lock()
         self._report = report
+        self._home = self._poll.task_list
         self._unsent: deque[tuple[WorkflowExecution, o.RespondDecisionTaskCompleted]] = deque()
+
+    def follow(self) -> WorkflowWorker:
+        """Give a worker like this one, with the same deciders, for the tasks that come back to them."""
+        assert self._sticky is not None
+        follower = copy(self)
+        follower._poll = msgspec.structs.replace(self._poll, task_list=self._sticky.task_list)
+        follower._unsent = deque()
+        return follower
 
     def work_once(self, wait: timedelta | None = None) -> bool:
         """Poll, wait for a decision task for so long at the most, and decide; say whether there was one.
@@ -156,28 +176,31 @@ class WorkflowWorker:
             decider.feed(self._read_news(task, decider))
             decisions = decider.decide()
             self._meet(decider.met)
-            self._tell(task.workflow_execution, decider)
+            if decider.notes or decider.signals:
+                self._tell(task.workflow_execution, decider)
         except BaseException as error:
             if decider is not None:
                 decider.close()
             self._explain(task.workflow_execution, error)
             return None
-        if decisions and isinstance(decisions[-1], _CLOSES):
+        closes = bool(decisions) and isinstance(decisions[-1], _CLOSES)
+        if closes:
             decider.close()
         else:
             # Before the answer is sent, since the next task may come to another thread at once. If the answer is not
             # accepted, the entry is stale, and is seen to be when it is taken.
             self._cache.put(task.workflow_execution, decider)
-        return o.RespondDecisionTaskCompleted(
+        answer = o.RespondDecisionTaskCompleted(
             task_token=task.task_token, decisions=tuple(decisions), execution_context=decider.report
         )
+        return answer if closes or self._sticky is None else self._sticky.direct(answer, self._home)
 
     def _tell(self, execution: WorkflowExecution, decider: Decider) -> None:
         """Tell what went wrong in a flow that fails nothing."""
         for note in decider.notes:
             log.error("%s: %s", execution.workflow_id, note)
         decider.notes.clear()
-        if decider.flow.outcome is not None and decider.signals:
+        if decider.signals and decider.flow.outcome is not None:
             names = ", ".join(dict.fromkeys(event.signal_name for event in decider.signals))
             log.warning("%s: %d signals were never received: %s", execution.workflow_id, len(decider.signals), names)
 
@@ -287,6 +310,7 @@ class ActivityWorker:
         self._body = body
         self._neighbours = {} if neighbours is None else neighbours
         self._codec = codec
+        self._what = tuple(f"the {part} of {spec.type.name} {spec.type.version}" for part in ("input", "result"))
         self._runner: Any = None
         self._unsent: deque[tuple[o.ActivityTask, o.Request[None]]] = deque()
 
@@ -354,7 +378,7 @@ class ActivityWorker:
                 result = self._await(result)
             payload = self._codec.encode(result)
             # A result of another type than the definition says would leave the flow stuck: it is seen here.
-            self._codec.decode(payload, spec.result, f"the result of {spec.type.name} {spec.type.version}")
+            self._codec.decode(payload, spec.result, host._what[1])
             return o.RespondActivityTaskCompleted(task_token=token, result=payload)
         except Cancelled:
             return o.RespondActivityTaskCanceled(task_token=token)
@@ -365,9 +389,9 @@ class ActivityWorker:
 
     def _read(self, task: o.ActivityTask) -> Any:
         got, has = task.activity_type, self.activity.spec.type
-        if got != has:
+        if got is not has and got != has:
             raise PayloadError(f"the worker has {has.name} {has.version}, and the task is of {got.name} {got.version}")
-        return self._codec.decode(task.input, self.activity, f"the input of {has.name} {has.version}")
+        return self._codec.decode(task.input, self.activity, self._what[0])
 
     def _await(self, coroutine: Any) -> Any:
         """Run an async activity on a loop of this worker's own."""
