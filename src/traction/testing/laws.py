@@ -30,8 +30,9 @@ from traction import events as e
 from traction.codec import Codec, read_failure
 from traction.decide import Decider, decide
 from traction.names import TaskList, WorkflowType
-from traction.options import WorkflowSpec
-from traction.step import Failure, Step, Success, WorkflowStep, all_of, done, each, fail, first_of, step
+from traction.options import Retry, WorkflowSpec
+from traction.scopes import cancel_scope
+from traction.step import Failure, Step, Success, WorkflowStep, all_of, done, each, fail, first_of, saga, shield, step
 from traction.testing.player import EXECUTION, Answer, Choose, Play, answer_freely, answer_steadily, play
 
 Flow: TypeAlias = Step[Any]
@@ -58,9 +59,9 @@ class LawBroken(AssertionError):
 class Law(msgspec.Struct, frozen=True):
     """One law: from its parts it makes two flows that must be equal.
 
-    `parts` names what it is made of, a word each: `x`, `y` are values, `s`, `t` steps, `f`, `g` functions from a value
-    to a step, `h`, `k` from a value to a value, `e` an exception, `b`, `c` steps with no races and no failures, `xs` a
-    list of values, `name` a segment of an id.
+    `parts` names what it is made of, a word each: `x`, `y` are values, `s`, `t` steps, `u` steps with no sagas, `b`,
+    `c` steps with no races and no failures, `f`, `g` functions from a value to a step, `h`, `k` from a value to a
+    value, `e` an exception, `p` a retry policy, `xs` a list of values, `name` a segment of an id.
     """
 
     number: int
@@ -112,6 +113,13 @@ async def say_and_finish(s: Flow, t: Flow) -> Any:
         return await s
     finally:
         await t
+
+
+@step
+async def say_within(s: Flow) -> Any:
+    """Say a step in a cancel scope that nobody cancels."""
+    async with cancel_scope():
+        return await s
 
 
 LAWS: Final = (
@@ -225,6 +233,25 @@ LAWS: Final = (
     ),
     Law(35, "first_of([b]) == b", "b", lambda b: (first_of([b]), b), RENAMED),
     Law(36, "b.named(name) == b", "b name", lambda b, name: (b.named(name), b), RENAMED),
+    Law(37, "done(x).retry(p) == done(x)", "x p", lambda x, p: (done(x).retry(p), done(x))),
+    Law(38, "s.retry(Retry(attempts=1)) == s", "s", lambda s: (s.retry(Retry(attempts=1)), s)),
+    Law(39, "done(x).timeout(d) == done(x)", "x", lambda x: (done(x).timeout(1), done(x)), ALONE),
+    Law(40, "shield(done(x)) == done(x)", "x", lambda x: (shield(done(x)), done(x))),
+    Law(41, "shield(s) == s", "s", lambda s: (shield(s), s), UNCANCELLED),
+    Law(42, "shield(shield(s)) == shield(s)", "s", lambda s: (shield(shield(s)), shield(s))),
+    Law(43, "saga(u) == u", "u", lambda u: (saga(u), u)),
+    Law(44, "saga(u.compensate(f)) == u", "u f", lambda u, f: (saga(u.compensate(f)), u), ALONE),
+    Law(
+        45,
+        "saga(u.compensate(f) then fail(e)) == u.flat_map(lambda x: f(x).attempt()) then fail(e)",
+        "u f e",
+        lambda u, f, e: (
+            saga(u.compensate(f).flat_map(lambda _: fail(e))),
+            u.flat_map(lambda x: say_now(f, x).attempt()).flat_map(lambda _: fail(e)),
+        ),
+        UNCANCELLED,
+    ),
+    Law(46, "async with cancel_scope(): await s == s", "s", lambda s: (say_within(s), s)),
 )
 """Every law, by its number."""
 

@@ -228,13 +228,20 @@ class Choices:
 
 
 def flows(
-    *, races: bool = True, groups: bool = True, failures: bool = True, places: bool = True, max_leaves: int = 8
+    *,
+    races: bool = True,
+    groups: bool = True,
+    sagas: bool = True,
+    failures: bool = True,
+    places: bool = True,
+    max_leaves: int = 8,
 ) -> st.SearchStrategy[Flow]:
     """Draw a flow.
 
     Args:
         races: whether it may hold `|`, children and steps that resist cancellation: what depends on order.
         groups: whether anything in it is done side by side.
+        sagas: whether it may hold sagas, which register what undoes them with the saga around.
         failures: whether it may hold steps that fail by themselves.
         places: whether it may ask for time and chance, which depend on when and where they are asked for.
         max_leaves: about how large it grows.
@@ -254,11 +261,15 @@ def flows(
         leaves.append(st.builds(part, numbers))
     pure = functions if failures else st.builds(Plus, numbers)
     return st.recursive(
-        st.one_of(leaves), lambda inner: _extend(inner, pure, races=races, groups=groups), max_leaves=max_leaves
+        st.one_of(leaves),
+        lambda inner: _extend(inner, pure, races=races, groups=groups, sagas=sagas),
+        max_leaves=max_leaves,
     )
 
 
-def _extend(inner: st.SearchStrategy[Any], pure: Any, *, races: bool, groups: bool) -> st.SearchStrategy[Any]:
+def _extend(
+    inner: st.SearchStrategy[Any], pure: Any, *, races: bool, groups: bool, sagas: bool
+) -> st.SearchStrategy[Any]:
     several = st.lists(inner, max_size=3)
     arrows = st.builds(Then, several.map(tuple))
     statements = [
@@ -276,10 +287,11 @@ def _extend(inner: st.SearchStrategy[Any], pure: Any, *, races: bool, groups: bo
         st.builds(Step.named, inner, names),
         st.builds(Step.retry, inner, policies),
         st.builds(shield, inner),
-        st.builds(saga, inner),
-        st.builds(lambda s, f: saga(s.compensate(f)), inner, arrows),
-        st.builds(lambda s, t, f: saga(s.compensate(f).flat_map(lambda _: t)), inner, inner, arrows),
     ]
+    if sagas:
+        shapes.append(st.builds(saga, inner))
+        shapes.append(st.builds(lambda s, f: saga(s.compensate(f)), inner, arrows))
+        shapes.append(st.builds(lambda s, t, f: saga(s.compensate(f).flat_map(lambda _: t)), inner, inner, arrows))
     if groups:
         shapes.append(st.builds(Step.__and__, inner, inner))
         shapes.append(st.builds(all_of, several))
@@ -355,7 +367,9 @@ def parts(law: Law) -> st.SearchStrategy[tuple[Any, ...]]:
         ),
         **dict.fromkeys(("h", "k"), functions),
         **dict.fromkeys(("b", "c"), calm),
+        "u": flows(sagas=False, max_leaves=4),
         "e": errors,
+        "p": policies,
         "xs": st.lists(numbers, max_size=3),
         "name": names,
     }
