@@ -156,7 +156,7 @@ class SwfEndpoint:
         finally:
             self._backend.withdraw(answer)
             gone.cancel()
-        if done == {gone}:
+        if gone in done:
             if answer.answer is not None:
                 log.warning("a task was assigned to a client that had just gone: it comes back when it times out")
             raise ClientGone
@@ -299,14 +299,19 @@ class _Advance(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def advance(backend: LocalBackend, clock: VirtualClock, seconds: float) -> tuple[datetime, datetime | None]:
-    """Let so much time pass, and everything happen at its own moment; give the time, and the next one of note."""
+    """Let so much time pass, and everything happen at its own moment; give the time, and the next one of note.
+
+    Raises:
+        BackendError: what is due could not be done; time stands where it was to happen.
+    """
     target = clock.time + timedelta(milliseconds=round(seconds * 1000))
-    _, alarm = backend.settle()
-    while alarm is not None and alarm <= target:
-        clock.time = max(clock.time, alarm)
-        _, alarm = backend.settle()
-    clock.time = target
-    return backend.settle()
+    now, alarm = backend.settle()
+    while now < target:
+        if alarm is not None and alarm <= now:
+            raise BackendError(f"what is due at {alarm} cannot be done now: try again")
+        clock.time = target if alarm is None else min(alarm, target)
+        now, alarm = backend.settle()
+    return now, alarm
 
 
 class AdvanceEndpoint:
@@ -328,6 +333,8 @@ class AdvanceEndpoint:
             return Response(status_code=400)
         except Refusal as refusal:
             return _tell(refusal.status, {"message": str(refusal)})
+        except BackendError as error:
+            return _tell(503, {"message": str(error)})
         except (msgspec.MsgspecError, OverflowError, RecursionError) as error:
             return _tell(400, {"message": f'send {{"seconds": 60}}, at most a billion: {error}'})
         return _tell(200, {"now": now, "nextAlarm": alarm})

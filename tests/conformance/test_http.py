@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import http.client
 import json
 import os
@@ -29,6 +30,7 @@ from hypothesis import strategies as st
 from tests.conformance.swf.conftest import BEGIN
 from traction.limits import Limits
 from traction.operations import Operation
+from traction_local import guard
 from traction_local.backend import LocalBackend
 from traction_local.guard import is_accepted
 from traction_local.knobs import Knobs
@@ -386,6 +388,10 @@ def test_names_that_are_allowed_are_answered(stack: ExitStack) -> None:
 def test_whether_a_host_is_accepted_is_decided_for_any_text(host: str) -> None:
     assert is_accepted(host, frozenset()) in (True, False)
     assert is_accepted(host, frozenset({"*"}))
+
+
+def test_the_examples_of_the_guard_are_true() -> None:
+    assert doctest.testmod(guard) == (0, 2)
 
 
 MEMBERS = st.sampled_from(
@@ -778,6 +784,25 @@ def test_what_is_in_a_file_outlives_a_server_that_is_killed(stack: ExitStack, tm
     infos = second.door.do("ListWorkflowTypes", domain="d", registrationStatus="REGISTERED")["typeInfos"]
     assert [info["workflowType"] for info in infos] == [TRIP]
     assert second.stop(signal.SIGTERM) == 0
+
+
+def test_a_file_that_cannot_be_used_is_told_as_such_and_not_as_a_fault(stack: ExitStack, tmp_path: Path) -> None:
+    command = Command(stack, "--db", str(tmp_path / "work.db"), "--domain", "d", "--virtual")
+    for path in tmp_path.iterdir():
+        path.unlink()
+    status, _, body = command.door.describe()
+    assert (status, json.loads(body)["__type"]) == (503, "com.amazon.coral.service#ServiceUnavailable")
+
+
+def test_time_may_pass_faster(stack: ExitStack) -> None:
+    door = Command(stack, "--speed", "3600", "--domain", "d").door
+    door.do("RegisterWorkflowType", domain="d", **TRIP, defaultTaskList=LIST)
+    # An hour and a minute: two seconds here.
+    settings = {"executionStartToCloseTimeout": "86400", "taskStartToCloseTimeout": "3660", "childPolicy": "TERMINATE"}
+    door.do("StartWorkflowExecution", domain="d", workflowId="w", workflowType=TRIP, **settings)
+    assert len(door.do("PollForDecisionTask", domain="d", taskList=LIST)["events"]) == 3
+    events = door.do("PollForDecisionTask", domain="d", taskList=LIST)["events"]
+    assert events[3]["eventTimestamp"] - events[2]["eventTimestamp"] >= 3660
 
 
 def test_lambda_functions_are_answered_by_functions(stack: ExitStack, tmp_path: Path) -> None:
