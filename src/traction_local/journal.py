@@ -227,14 +227,14 @@ class JournaledService(Service):
     def _read_on(self, db: sqlite3.Connection) -> None:
         if self._spoiled:
             self._rebuild(db)
-        for entry in db.execute(_NEWS, (self._seq,)):
+        for entry in _run(db, _NEWS, self._seq):
             self._replay(*entry)
 
     def _rebuild(self, db: sqlite3.Connection) -> None:
         """Read the journal from the start."""
         super().__init__(**self._arguments)
         self._seq = 0
-        for entry in db.execute(_NEWS, (0,)):
+        for entry in _run(db, _NEWS, 0):
             self._replay(*entry)
         # Of the queues that ever got a task, those that have one now; in the order in which they got it.
         ready = self._region.ready
@@ -281,12 +281,14 @@ class JournaledService(Service):
             except (msgspec.MsgspecError, TypeError, UnicodeEncodeError) as error:
                 # What cannot be written and read again has no effect. The rules have better words, if one is broken.
                 self._region.validator.check(request)
+                if isinstance(request, o.RespondDecisionTaskCompleted):
+                    self._region.validator.check_decisions(request.decisions or ())
                 raise SerializationException(str(error)) from None
         answer = fault = None
         with self._guard() as db:
             if not db.in_transaction:
                 self._check_inode()
-                db.execute("BEGIN IMMEDIATE")
+                _run(db, "BEGIN IMMEDIATE")
                 self._read_on(db)
             region = self._region
             before, revision, due = region.clock, region.revision, self._is_due(now)
@@ -313,15 +315,15 @@ class JournaledService(Service):
         db = sqlite3.connect(
             f"file:{quote(self.path)}?mode={mode}",
             uri=True,
-            timeout=BUSY_SECONDS_MAX,
+            timeout=0,
             isolation_level=None,
             check_same_thread=False,
         )
         self._db = db
         # Full means that the disk itself has it: on macOS the plain call does not ask for that.
-        db.execute(f"PRAGMA synchronous = {self._sync}")
-        db.execute(f"PRAGMA fullfsync = {int(self._sync == 'full')}")
-        db.execute(f"PRAGMA wal_autocheckpoint = {_PAGES_PER_CHECKPOINT}")
+        _run(db, f"PRAGMA synchronous = {self._sync}")
+        _run(db, f"PRAGMA fullfsync = {int(self._sync == 'full')}")
+        _run(db, f"PRAGMA wal_autocheckpoint = {_PAGES_PER_CHECKPOINT}")
         return db
 
     def _check_inode(self) -> None:
@@ -351,7 +353,7 @@ class JournaledService(Service):
                 # While it is empty. The files that SQLite puts beside it are made with the same permissions.
                 os.chmod(self.path, 0o600)
             self._inode = os.stat(self.path).st_ino
-            db.execute("BEGIN IMMEDIATE")
+            _run(db, "BEGIN IMMEDIATE")
             mark, format = (db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version"))
             if not mark and not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
                 mark, format = APPLICATION, FORMAT
@@ -372,24 +374,11 @@ class JournaledService(Service):
                     "(only what differs from the defaults is told). Open it with the same"
                 )
             db.execute("COMMIT")
-            self._write_ahead(db)
-            return str(meta["seed"])
-
-    def _write_ahead(self, db: sqlite3.Connection) -> None:
-        """Have readers and a writer not wait for each other; once set, it stays so in the file."""
-        give_up_at = time.monotonic() + BUSY_SECONDS_MAX
-        while True:
-            try:
-                (mode,) = db.execute("PRAGMA journal_mode = WAL").fetchone()
-            except sqlite3.OperationalError:
-                # While others open the file SQLite does not wait here of itself.
-                if time.monotonic() > give_up_at:
-                    raise
-                time.sleep(0.005)
-                continue
+            # Readers and a writer then do not wait for each other. It stays so in the file.
+            (mode,) = _run(db, "PRAGMA journal_mode = WAL").fetchone()
             if mode != "wal":
                 raise JournalError(f"{self.path} is on a file system without shared memory: put it on a local disk")
-            return
+            return str(meta["seed"])
 
     @contextmanager
     def _guard(self, mode: str = "rw") -> Iterator[sqlite3.Connection]:
@@ -446,6 +435,22 @@ class JournaledService(Service):
             f"{self.path} is damaged ({what}). Stop every process that works with it, and put a copy in its place; "
             "without one, `sqlite3 FILE .recover` saves what can be read"
         )
+
+
+def _run(db: sqlite3.Connection, statement: str, *values: object) -> sqlite3.Cursor:
+    """Run a statement, and wait for other processes if need be: for less than SQLite would, and as patiently."""
+    pause, give_up_at = 0.0001, 0.0
+    while True:
+        try:
+            return db.execute(statement, values)
+        except sqlite3.OperationalError as error:
+            if not error.sqlite_errorname.startswith("SQLITE_BUSY"):
+                raise
+            give_up_at = give_up_at or time.monotonic() + BUSY_SECONDS_MAX
+            if time.monotonic() > give_up_at:
+                raise
+            time.sleep(pause)
+            pause = min(pause * 1.5, 0.005)
 
 
 def _check_place(path: str) -> None:
