@@ -11,11 +11,14 @@ from benchmarks.core import CORE
 from benchmarks.durable import DURABLE
 from benchmarks.measures import report
 from benchmarks.server import SERVER
+from benchmarks.simulator import SIMULATOR
 
 
 def main() -> int:
     words = sys.argv[1:]
-    measures = [measure for measure in [*CORE, *DURABLE, *SERVER] if all(word in measure.name for word in words)]
+    measures = [
+        measure for measure in [*CORE, *SIMULATOR, *DURABLE, *SERVER] if all(word in measure.name for word in words)
+    ]
     return 0 if report(measures) else 1
 
 

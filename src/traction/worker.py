@@ -406,7 +406,8 @@ class ActivityWorker:
 
 def _fail(task: o.ActivityTask, error: BaseException) -> o.RespondActivityTaskFailed:
     reason, details = describe_failure(error)
-    log.warning("%s failed: %s: %s", _name(task), reason, read_failure(reason, details).message)
+    # A failed attempt is data of the history, where the flow and people find it.
+    log.info("%s failed: %s: %s", _name(task), reason, read_failure(reason, details).message)
     return o.RespondActivityTaskFailed(task_token=task.task_token, reason=reason, details=details)
 
 
