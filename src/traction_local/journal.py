@@ -168,7 +168,7 @@ class JournaledService(Service):
         try:
             if self._db is not None and self._db.in_transaction:
                 with self._guard() as db:
-                    db.execute("COMMIT")
+                    _run(db, "COMMIT")
         finally:
             self._failure = None
             if self._closed:
@@ -306,7 +306,7 @@ class JournaledService(Service):
             else:
                 region.clock = before
             if not self._group:
-                db.execute("COMMIT")
+                _run(db, "COMMIT")
         if fault is not None:
             raise fault
         return answer
@@ -373,7 +373,7 @@ class JournaledService(Service):
                     f"{self.path} was made with the limits and knobs {meta['settings']}, and is opened with {settings} "
                     "(only what differs from the defaults is told). Open it with the same"
                 )
-            db.execute("COMMIT")
+            _run(db, "COMMIT")
             # Readers and a writer then do not wait for each other. It stays so in the file.
             (mode,) = _run(db, "PRAGMA journal_mode = WAL").fetchone()
             if mode != "wal":

@@ -91,7 +91,8 @@ class Replicas(World):
     """A world whose service is a file. Each move is made by one of those that have it open."""
 
     def __init__(self, path: str, knobs: Knobs, limits: Limits, replicas: int = 1) -> None:
-        self.path, self.given = path, {"seed": "s", "knobs": knobs, "limits": limits, "lambdas": answer_lambda}
+        self.path = path
+        self.given: dict[str, Any] = {"seed": "s", "knobs": knobs, "limits": limits, "lambdas": answer_lambda}
         self.open = [JournaledService(path, **self.given) for _ in range(replicas)]
         self.turn = 0
         super().__init__(knobs, limits)
