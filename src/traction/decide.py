@@ -310,7 +310,7 @@ class Decider:
         chars = 0
         for ask in self._asks:
             decision = ask.decision
-            chars += len(getattr(decision, "input", None) or "") + len(getattr(decision, "result", None) or "")
+            chars += sum(len(getattr(decision, name, None) or "") for name in ("input", "result", "details"))
             if len(chosen) == DECISIONS_MAX - 1 < len(self._asks) - 1 or (chars > DECISION_CHARS_MAX and chosen):
                 timer = f"{MORE}{self._started.event_id}"
                 return [*chosen, d.StartTimer(timer_id=timer, start_to_fire_timeout="0")]
@@ -442,7 +442,7 @@ class Decider:
         if (
             kind is e.MarkerRecorded
             and event.marker_name.startswith(PATCH)
-            and event.marker_name[len(PATCH) :] not in (self.patches)
+            and event.marker_name[len(PATCH) :] not in self.patches
         ):
             return  # a patch that the code has retired
         ask = self._asks.popleft() if self._asks else None
