@@ -146,9 +146,9 @@ class Interpreter:
                 kind = type(given)
                 if kind in _WRAPPERS:
                     frames.append(given)
-                    given = given.source
+                    given = given.source  # pyright: ignore[reportAttributeAccessIssue]
                 elif kind is Done:
-                    mode, given = VALUE, given.value
+                    mode, given = VALUE, given.value  # pyright: ignore[reportAttributeAccessIssue]
                 elif isinstance(given, Asked):
                     fiber.waits = leaf = Leaf(fiber.scope.make_id(given.step_label), given, fiber)
                     answer = self._ask(leaf)
@@ -157,7 +157,7 @@ class Interpreter:
                     leaf.fiber = fiber.waits = None
                     mode, given = answer
                 elif kind is All or kind is Both or kind is First:
-                    if given.steps:
+                    if given.steps:  # pyright: ignore[reportAttributeAccessIssue]
                         self._open(fiber, given)
                         return
                     mode, given = VALUE, [] if kind is All else ()
