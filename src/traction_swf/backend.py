@@ -42,7 +42,7 @@ from traction.limits import Limits
 from traction.names import WorkflowExecution
 from traction_swf import wire
 from traction_swf.clock import ServiceClock
-from traction_swf.faults import NotSent, ServiceUnavailable, classify
+from traction_swf.faults import AnswerCut, NotSent, ServiceUnavailable, classify
 from traction_swf.options import SwfOptions, read_url
 
 T = TypeVar("T")
@@ -59,11 +59,11 @@ CONNECT_TIMEOUT = 10
 READ_TRIES = 5
 """How often botocore sends a read before it gives up."""
 
-WRITE_TRIES = 5
-"""How often a change is sent that SWF throttles, or that did not reach it."""
+TRIES = 5
+"""How often a change is sent that SWF throttles, or that did not reach it; and a read whose answer was cut."""
 
 PAUSE_MAX = 5.0
-"""The longest pause before a change is sent again, in seconds."""
+"""The longest pause before something is sent again, in seconds."""
 
 LOOK = 0.05
 """How soon whoever waits for a close looks again, in seconds; and then ever later, in proportion to the wait."""
@@ -137,6 +137,7 @@ class SwfBackend(Backend):
         self._methods: dict[type, Callable[..., Any]] = {
             kind: getattr(self._choose(name), xform_name(name)) for name, kind in wire.OPERATIONS.items()
         }
+        self._again = {kind: _choose_again(name) for name, kind in wire.OPERATIONS.items()}
         self._clients = clients
         self._closed = threading.Event()
         self._lock = threading.Lock()
@@ -153,13 +154,11 @@ class SwfBackend(Backend):
             ServiceFault: SWF's fault, by its own name; the request had no effect.
             BackendError: the service could not be reached.
         """
-        kind = type(request)
-        if kind.__name__ not in CHANGES:
-            return self._call_once(request)
-        for tried in range(1, WRITE_TRIES):
+        again = self._again[type(request)]
+        for tried in range(1, TRIES):
             try:
                 return self._call_once(request)
-            except (ThrottlingException, NotSent):
+            except again:
                 # Full jitter, so that those who were throttled together do not come back together.
                 time.sleep(random.random() * min(PAUSE_MAX, 0.1 * 2**tried))
         return self._call_once(request)
@@ -174,10 +173,12 @@ class SwfBackend(Backend):
             try:
                 answer = self._methods[kind](**wire.to_plain(request))
             except Exception as error:
-                raise _translate(error) from error
+                if (known := _translate(error)) is error:
+                    raise
+                raise known from error
             self._hear(answer, sent)
         body = answer.get(_BODY)
-        return wire.read_answer(kind, answer) if body is None else wire.decode_answer(kind, body)
+        return wire.read_answer(kind, answer) if body is None else wire.decode_answer(kind, body or b"{}")
 
     def _hear(self, answer: Any, sent: datetime) -> None:
         """Note what time the service has. The date of an answer that was long awaited tells nothing of the sending."""
@@ -254,6 +255,13 @@ class SwfBackend(Backend):
                         client.close()
 
 
+def _choose_again(name: str) -> tuple[type[BackendError], ...]:
+    """Say after which errors an operation is sent again by itself."""
+    if name in POLLS:
+        return ()
+    return (ThrottlingException, NotSent) if name in CHANGES else (AnswerCut,)
+
+
 # The clients.
 
 
@@ -303,6 +311,7 @@ def _prepare(client: Any, *, fast: bool) -> None:
     for name in TIMED:
         events.register(f"before-parameter-build.swf.{name}", _keep_times)
         events.register(f"before-call.swf.{name}", _send_times)
+    events.register("before-parse.swf", _check_length)
     if fast:
         events.register("before-parse.swf", _take_body)
 
@@ -313,6 +322,14 @@ def _keep_times(params: dict[str, Any], context: dict[str, Any], **_: Any) -> No
 
 def _send_times(params: MutableMapping[str, Any], context: dict[str, Any], **_: Any) -> None:
     params["body"] = context[_BODY]
+
+
+def _check_length(response_dict: dict[str, Any], **_: Any) -> None:
+    """Refuse an answer that is shorter than it says: botocore would take what there is of it for an empty one."""
+    headers = response_dict["headers"]
+    told = headers.get("Content-Length", "")
+    if told.isdigit() and int(told) != len(response_dict["body"]) and "Content-Encoding" not in headers:
+        raise AnswerCut(f"the connection ended after {len(response_dict['body'])} of {told} bytes of the answer")
 
 
 def _take_body(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any) -> None:
@@ -338,7 +355,7 @@ def _translate(error: Exception) -> BaseException:
             return ValidationException(told)
         case b.EndpointConnectionError() | b.ConnectTimeoutError() | b.ProxyConnectionError():
             return NotSent(told)
-        case b.HTTPClientError() | b.IncompleteReadError() | ResponseParserError():
+        case b.HTTPClientError() | b.SSLError() | b.IncompleteReadError() | ResponseParserError():
             return ServiceUnavailable(told)
         case b.CredentialRetrievalError() | b.MetadataRetrievalError():
             return NotSent(told)

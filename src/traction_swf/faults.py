@@ -22,6 +22,10 @@ class ServiceUnavailable(BackendError):
     retryable = True
 
 
+class AnswerCut(ServiceUnavailable):
+    """The connection ended within the answer."""
+
+
 class NotSent(ServiceUnavailable):
     """No connection came to be: what was asked had no effect."""
 

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.swf.world import Site, World, reach_here
 from traction_local.backend import LocalBackend
 from traction_local.plugin import open_local
 from traction_local.server import serving
@@ -57,3 +58,19 @@ def make_stage() -> Iterator[MakeStage]:
 def stage(make_stage: MakeStage) -> Stage:
     """Serve one backend."""
     return make_stage()
+
+
+@pytest.fixture(scope="session")
+def site() -> Iterator[Site]:
+    """One server for all the worlds of a test run."""
+    with Site().serve() as served:
+        yield served
+
+
+@pytest.fixture(params=["in process", "over HTTP"])
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    """Give a service whose time stands still, reached in this process and by boto3."""
+    reach = reach_here if request.param == "in process" else request.getfixturevalue("site").reach
+    world = World(reach)
+    yield world
+    world.close()

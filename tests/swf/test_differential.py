@@ -1,0 +1,56 @@
+"""The same flow, in this process and through boto3: the same decisions, and the same history to the byte."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from tests.swf.world import Site, World, reach_here
+from traction import Step, done, workflow
+from traction.deciders import Sticky
+from traction.names import TaskList
+from traction.testing.strategies import flows, insist, part, persist, work
+from traction.worker import Worker
+
+SAID: list[Step[Any]] = []
+
+
+@workflow
+def say_drawn() -> Step[str]:
+    # What a flow gives may be an exception, say: here it only matters that it is the same.
+    return SAID[-1].flat_map(lambda value: done(repr(value)))
+
+
+def play(reach: Any, *, sticky: bool) -> tuple[Any, Any]:
+    world = World(reach)
+    try:
+        told = Sticky(TaskList("own"), "10", lambda: False) if sticky else None
+        deciders = [world.decider(definition, sticky=told) for definition in (say_drawn, part)]
+        followers = [deciders[0].follow()] if sticky else []
+        if sticky:
+            followers[0].workflows = {**deciders[0].workflows, **deciders[1].workflows}
+        workers: list[Worker] = [
+            *deciders,
+            *followers,
+            *(world.worker(activity) for activity in (work, persist, insist)),
+        ]
+        handle = world.start(say_drawn())
+        world.run(workers, handle.execution)
+        return world.backend.decided, world.history(handle)
+    finally:
+        world.close()
+
+
+@pytest.mark.parametrize("sticky", [False, True])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(flow=flows())
+def test_a_flow_decides_the_same_through_boto3_as_in_this_process(site: Site, sticky: bool, flow: Step[Any]) -> None:
+    SAID.append(flow)
+    try:
+        here, there = play(reach_here, sticky=sticky), play(site.reach, sticky=sticky)
+    finally:
+        del SAID[-1]
+    assert there[0] == here[0]
+    assert there[1] == here[1]
