@@ -2,27 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from traction.definition import Activity, Workflow, activity, workflow
-from traction.leaves import (
-    Child,
-    cancel,
-    continue_as_new,
-    history_events,
-    invoke_lambda,
-    patched,
-    report,
-    side_effect,
-    start_child,
-)
-from traction.options import Retry, days, hours, minutes, seconds
-from traction.scopes import CancelScope, cancel_scope, fail_after, move_on_after
-from traction.signals import Signal, receive, send, signals
-from traction.step import (
-    Cancelled,
-    Failure,
-    Outcome,
-    Step,
-    Success,
+from traction.combinators import (
     all_of,
     done,
     each,
@@ -37,6 +17,23 @@ from traction.step import (
     step,
     uuid4,
 )
+from traction.definition import Activity, Workflow, activity, workflow
+from traction.leaves import (
+    Child,
+    cancel,
+    continue_as_new,
+    history_events,
+    invoke_lambda,
+    patched,
+    report,
+    side_effect,
+    start_child,
+)
+from traction.options import Retry, days, hours, minutes, seconds
+from traction.recurring import every
+from traction.scopes import CancelScope, cancel_scope, fail_after, move_on_after
+from traction.signals import Signal, receive, send, signals
+from traction.step import Cancelled, Failure, Outcome, Step, Success
 from traction.tasks import current_task, heartbeat
 
 if TYPE_CHECKING:
@@ -66,6 +63,7 @@ __all__ = [
     "days",
     "done",
     "each",
+    "every",
     "fail",
     "fail_after",
     "first_of",
