@@ -186,7 +186,7 @@ def be(order: Order) -> None:
         return
     system = WorkerSystem(backend=backend)
     if order.role == "decider":
-        system.start_workflow_worker(tally, instances=2)  # type: ignore[arg-type]
+        system.start_workflow_worker(tally, instances=2)
     else:
         system.start_activity_worker(increment, instances=3)
     threading.Event().wait()

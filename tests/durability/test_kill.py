@@ -24,7 +24,7 @@ from traction_local.identities import ACTIVITY, DECISION, make_stem, parse_token
 ROOT = Path(__file__).parents[2]
 
 # Some at the desk, hundreds at night.
-KILLS = max(60, settings.default.max_examples // 5)
+KILLS = max(60, settings().max_examples // 5)
 
 ROLES = ("client", "decider", "worker", "worker")
 

@@ -98,7 +98,7 @@ class Replicas(World):
         super().__init__(knobs, limits)
 
     @property
-    def service(self) -> Service:  # type: ignore[override]
+    def service(self) -> Service:
         return self.open[self.turn]
 
     @service.setter
