@@ -173,6 +173,16 @@ class Handle(Generic[R]):
         """
         return self._backend.call(o.DescribeWorkflowExecution(domain=self._backend.domain, execution=self.execution))
 
+    def report(self, type: Any = Any) -> Any:
+        """Give what the flow reported last with `traction.report`, read as `type`; `None` if it has not.
+
+        Raises:
+            UnknownResourceFault: the run is not known, or no longer kept.
+            PayloadError: the report is not of that type.
+        """
+        told = self.describe().latest_execution_context
+        return None if told is None else self._codec.decode(told, type, f"the report of {self.workflow_id}")
+
     def status(self) -> str:
         """Say `OPEN`, or how it closed: `COMPLETED`, `FAILED`, `CANCELED`, `TERMINATED`, `CONTINUED_AS_NEW`,
         `TIMED_OUT`.

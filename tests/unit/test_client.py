@@ -20,7 +20,7 @@ from tests.unit.stage import (
     run_threads,
     take_turns,
 )
-from traction import Activity, WorkerSystem, Workflow, activity, all_of, sleep, workflow
+from traction import Activity, WorkerSystem, Workflow, activity, all_of, report, sleep, workflow
 from traction import decisions as d
 from traction import events as e
 from traction import operations as o
@@ -511,3 +511,29 @@ def test_activities_of_one_system_may_share_a_task_list() -> None:
         handle = system.run(both(10))
         assert handle.result(60) == 12_286
         assert find_events(handle, e.ActivityTaskFailed) == []
+
+
+def test_a_handle_reads_what_the_flow_reported_last() -> None:
+    @workflow
+    async def reporting() -> None:
+        await report({"stage": 1})
+        await sleep(0)
+        await report({"stage": 2})
+
+    with WorkerSystem() as system:
+        system.start_workflow_worker(reporting)
+        handle = system.run(reporting())
+        handle.result(30)
+        assert handle.report(dict[str, int]) == {"stage": 2}
+
+
+def test_a_handle_of_a_flow_that_reports_nothing_reads_nothing() -> None:
+    @workflow
+    async def silent() -> None:
+        await sleep(0)
+
+    with WorkerSystem() as system:
+        system.start_workflow_worker(silent)
+        handle = system.run(silent())
+        handle.result(30)
+        assert handle.report() is None
