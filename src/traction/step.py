@@ -4,8 +4,9 @@ Takes values, functions and other steps; gives a tree of frozen nodes. Nothing r
 the tree, and a worker does the work. A step may be built once and read many times.
 
 There are four kinds of nodes. *Leaves* ask something of the service: activities, timers, children. *Sources* answer at
-once: `done`, `fail`, `now`, `uuid4`, `random`. *Continuations* wrap one step and say what follows it: `map`,
-`flat_map`, `recover`, `ensure`, `named`. *Groups* hold several: `&` and `|`. Everything else is made of these.
+once: a value, a failure, the time, chance. *Continuations* wrap one step and say what follows it: `map`, `flat_map`,
+`recover`, `ensure`, `named`. *Groups* hold several: `&` and `|`. Everything else is made of these. This room has the
+nodes and the methods of all steps; `combinators` has the functions that say them.
 
 Laws, checked in `traction.testing.laws` (equality means the same decisions with the same ids for every history):
     done(x).flat_map(f) == f(x);  s.flat_map(done) == s
@@ -18,39 +19,20 @@ Laws, checked in `traction.testing.laws` (equality means the same decisions with
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Generator, Iterable
+from collections.abc import Callable, Coroutine, Generator
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    ClassVar,
-    Generic,
-    ParamSpec,
-    TypeAlias,
-    TypeVar,
-    TypeVarTuple,
-    cast,
-    overload,
-)
+from typing import Any, ClassVar, Generic, TypeAlias, TypeVar, TypeVarTuple, cast
 
 import msgspec
 
 from traction.errors import StepTimedOut
 from traction.options import ActivitySpec, Retry, Span, WorkflowSpec, to_timedelta
 
-if TYPE_CHECKING:
-    from uuid import UUID
-
 T = TypeVar("T")
 U = TypeVar("U")
-A = TypeVar("A")
-B = TypeVar("B")
-D = TypeVar("D")
-F = TypeVar("F")
 R_co = TypeVar("R_co", covariant=True)
 E = TypeVar("E", bound=Exception)
-P = ParamSpec("P")
 Ts = TypeVarTuple("Ts")
 
 
@@ -109,7 +91,7 @@ class Step(Generic[R_co]):
             done(x).attempt() == done(Success(x));  fail(e).attempt() == done(Failure(e))
         """
         succeeded: Step[Outcome[R_co]] = Map(self, Success)
-        return succeeded.recover(Exception, lambda error: done(Failure(error)))
+        return succeeded.recover(Exception, lambda error: Done(Failure(error)))
 
     def retry(self, policy: Retry) -> Step[R_co]:
         """Try this step again when it fails, as the policy says; the failure of the last attempt is the step's.
@@ -122,7 +104,7 @@ class Step(Generic[R_co]):
         """
         if policy.deadline is None:
             return _retry(self, policy, 1, None, timedelta(0))
-        return now().flat_map(lambda began: _retry(self, policy, 1, began, timedelta(0)))
+        return Now().flat_map(lambda began: _retry(self, policy, 1, began, timedelta(0)))
 
     def timeout(self, span: Span) -> Step[R_co]:
         """Give this step so long; after that, cancel it and fail with `StepTimedOut`.
@@ -270,6 +252,11 @@ class Fail(Step[Any], msgspec.Struct, frozen=True):
     traceback: TracebackType | None = None
     notes: tuple[str, ...] = ()
 
+    @classmethod
+    def of(cls, error: Exception) -> Fail:
+        """Keep an error as it is now."""
+        return cls(error, error.__traceback__, tuple(getattr(error, "__notes__", ())))
+
 
 class Map(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
     """`source`, then a function of its result."""
@@ -382,169 +369,12 @@ class Helper(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
     kwargs: dict[str, Any]
 
 
-# How steps are said.
+# What the methods are made of.
 
 
-def done(value: T) -> Step[T]:
-    """Give a value: the unit of `flat_map`."""
-    return Done(value)
-
-
-def fail(error: Exception) -> Step[Any]:
-    """Fail with an error: the zero of `flat_map`."""
-    return Fail(error, error.__traceback__, tuple(getattr(error, "__notes__", ())))
-
-
-@overload
-def all_of(steps: Iterable[Step[T]], /) -> Step[list[T]]: ...
-@overload
-def all_of(a: Step[A], b: Step[B], /) -> Both[A, B]: ...
-@overload
-def all_of(a: Step[A], b: Step[B], c: Step[D], /) -> Both[A, B, D]: ...
-@overload
-def all_of(a: Step[A], b: Step[B], c: Step[D], d: Step[F], /) -> Both[A, B, D, F]: ...
-@overload
-def all_of(*steps: Step[T]) -> Step[tuple[T, ...]]: ...
-def all_of(*steps: Any) -> Any:
-    """Do all concurrently and give all results, in the order of the arguments; the first failure cancels the rest.
-
-    One iterable of steps gives a list; several steps give a tuple.
-    """
-    if len(steps) == 1 and not isinstance(steps[0], Step):
-        return All(_check_steps("all_of", steps[0]))
-    return Both(_check_steps("all_of", steps))
-
-
-@overload
-def first_of(steps: Iterable[Step[T]], /) -> Step[T]: ...
-@overload
-def first_of(a: Step[A], b: Step[B], /) -> Step[A | B]: ...
-@overload
-def first_of(a: Step[A], b: Step[B], c: Step[D], /) -> Step[A | B | D]: ...
-@overload
-def first_of(a: Step[A], b: Step[B], c: Step[D], d: Step[F], /) -> Step[A | B | D | F]: ...
-@overload
-def first_of(*steps: Step[T]) -> Step[T]: ...
-def first_of(*steps: Any) -> Any:
-    """Do all concurrently, go on with whichever closes first, and cancel the rest. See `Step.__or__`.
-
-    Raises:
-        ValueError: there are no steps, so none could be first.
-    """
-    if len(steps) == 1 and not isinstance(steps[0], Step):
-        steps = tuple(steps[0])
-    if not steps:
-        raise ValueError("first_of() needs at least one step: of none, none is first")
-    return First(_check_steps("first_of", steps))
-
-
-def each(f: Callable[[T], Step[U]], items: Iterable[T], *, limit: int | None = None) -> Step[list[U]]:
-    """Do `f(item)` for every item, at most `limit` at a time, and give the results in the order of the items.
-
-    `f` is called when its item's turn comes. The first failure cancels the rest.
-
-    Laws:
-        each(done, xs) == done(list(xs));  each(f, xs) == all_of([f(x) for x in xs])
-    """
-    if limit is not None and limit < 1:
-        raise ValueError(f"each(limit={limit}): at least one at a time, or None for no limit")
-    return All(tuple(FlatMap(Done(item), f) for item in items), limit)
-
-
-def shield(step: Step[T]) -> Step[T]:
-    """Do a step to its end though it is cancelled; the cancellation is felt after it.
-
-    Example:
-        await shield(transfer(amount))
-    """
-    return Shield(step)
-
-
-def saga(step: Step[T]) -> Step[T]:
-    """Do a step; if it fails or is cancelled, undo what it did, and then fail so.
-
-    What is to be undone was registered with `Step.compensate`. Compensations run one after the other, the last
-    registered first, each to its end: one that fails does not keep the others from running, and a cancellation waits
-    for them. A saga within a saga that succeeds leaves its compensations to the one around it.
-
-    Example:
-        @step
-        async def book(trip: Trip) -> Booking:
-            flight = await BookFlight(trip).compensate(lambda flight: CancelFlight(flight))
-            hotel = await BookHotel(trip).compensate(lambda hotel: CancelHotel(hotel))
-            return Booking(flight, hotel)
-
-        booking = await saga(book(trip))
-
-    Laws:
-        saga(done(x)) == done(x);  saga(fail(e)) == fail(e)
-        saga(s.compensate(f).flat_map(lambda _: fail(e))) == s.flat_map(f).attempt().flat_map(lambda _: fail(e))
-    """
-    return Saga(step)
-
-
-def sleep(span: Span) -> Step[None]:
-    """Wait by a durable timer. SWF's timers count whole seconds: a part of a second is rounded up."""
-    return Sleep(to_timedelta(span))
-
-
-def sleep_until(time: datetime) -> Step[None]:
-    """Wait until an instant by a durable timer, or not at all if it has passed.
-
-    Raises:
-        ValueError: the datetime is naive.
-    """
-    if time.tzinfo is None:
-        raise ValueError(f"sleep_until({time!r}): an instant has a time zone; say datetime(..., tzinfo=timezone.utc)")
-
-    def wait(now: datetime) -> Step[None]:
-        return sleep(time - now) if time > now else done(None)
-
-    return now().flat_map(wait)
-
-
-def now() -> Step[datetime]:
-    """Give the time of the decision task under which the flow runs: the same on every replay, and in UTC."""
-    return Now()
-
-
-def uuid4() -> Step[UUID]:
-    """Give a random UUID that is the same on every replay: a function of the run and of the place in the flow."""
-
-    def to_uuid(bits: int) -> UUID:
-        from uuid import UUID
-
-        # Version 4, variant 1 (RFC 9562): the other 122 bits are chance.
-        return UUID(int=bits & ~(0xF << 76) & ~(0x3 << 62) | 0x4 << 76 | 0x2 << 62)
-
-    return Draw().map(to_uuid)
-
-
-def random() -> Step[float]:
-    """Give a random number in [0, 1) that is the same on every replay: a function of the run and the place."""
-    return Draw().map(lambda bits: (bits >> 75) / (1 << 53))
-
-
-@overload
-def step(f: Callable[P, Coroutine[Any, Any, T]], /) -> Callable[P, Step[T]]: ...
-@overload
-def step(f: Callable[P, Step[T]], /) -> Callable[P, Step[T]]: ...
-def step(f: Callable[..., Any], /) -> Callable[..., Step[Any]]:
-    """Make a helper flow of an `async def` that awaits steps: its calls are steps, to be awaited or combined.
-
-    Example:
-        >>> @step
-        ... async def twice(s: Step[int]) -> tuple[int, int]:
-        ...     return (await s, await s)
-    """
-
-    def call(*args: Any, **kwargs: Any) -> Step[Any]:
-        return Helper(f, args, kwargs)
-
-    for name in ("__module__", "__name__", "__qualname__", "__doc__", "__annotations__"):
-        setattr(call, name, getattr(f, name, None))
-    call.__wrapped__ = f  # type: ignore[attr-defined]
-    return call
+def to_chance(bits: int) -> float:
+    """Make a number in [0, 1) of 128 bits."""
+    return (bits >> 75) / (1 << 53)
 
 
 def find_segment_fault(name: str) -> str | None:
@@ -560,14 +390,6 @@ def find_segment_fault(name: str) -> str | None:
     return None
 
 
-def _check_steps(where: str, steps: Iterable[Any]) -> tuple[Step[Any], ...]:
-    checked = tuple(steps)
-    for index, one in enumerate(checked):
-        if not isinstance(one, Step):
-            raise TypeError(f"{where}: item {index} is {one!r:.100}, and not a step")
-    return checked
-
-
 def _retry(source: Step[T], policy: Retry, attempt: int, began: datetime | None, pause: timedelta) -> Step[T]:
     """Make attempt number `attempt` after a pause, and what follows if it fails."""
     body = Sleep(pause).flat_map(lambda _: source) if pause else source
@@ -576,12 +398,12 @@ def _retry(source: Step[T], policy: Retry, attempt: int, began: datetime | None,
         start = time if began is None else began
         after = policy.find_pause(attempt, error, elapsed=time - start, chance=chance)
         if after is None:
-            return fail(error)
+            return Fail.of(error)
         return _retry(source, policy, attempt + 1, start, after)
 
     def failed(error: Exception) -> Step[T]:
         if not policy.jitter:
-            return now().flat_map(lambda time: again(error, time, 0))
-        return random().flat_map(lambda chance: now().flat_map(lambda time: again(error, time, chance)))
+            return Now().flat_map(lambda time: again(error, time, 0))
+        return Draw().flat_map(lambda bits: Now().flat_map(lambda time: again(error, time, to_chance(bits))))
 
     return (body if attempt == 1 else Named(body, f"~{attempt}")).recover(Exception, failed)

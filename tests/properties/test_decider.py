@@ -11,8 +11,9 @@ from traction import decisions as d
 from traction import events as e
 from traction.answers import ANSWERS, is_answer
 from traction.codec import Codec
+from traction.combinators import first_of, sleep
 from traction.decide import Decider, decide
-from traction.step import Step, first_of, sleep
+from traction.step import Step
 from traction.testing.laws import assert_chunk_invariant, to_workflow
 from traction.testing.player import EXECUTION, Choose, Play, answer_steadily, choose_from, choose_plainly, play
 from traction.testing.strategies import choices, flows, part, work

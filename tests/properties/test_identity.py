@@ -10,7 +10,8 @@ from hypothesis import given
 from tests.properties.story import Story
 from traction import decisions as d
 from traction.codec import Codec
-from traction.step import Step, all_of, done, each, first_of, sleep, step
+from traction.combinators import all_of, done, each, first_of, sleep, step
+from traction.step import Step
 from traction.testing.laws import assert_equivalent, to_workflow
 from traction.testing.player import Choose, Play, answer_steadily, choose_plainly, play
 from traction.testing.strategies import choices, flows, part, work

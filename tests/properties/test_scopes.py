@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from tests.properties.story import Story
 from traction.codec import Codec
+from traction.combinators import all_of, done, fail, first_of, saga, shield, sleep, step
 from traction.decide import decide
 from traction.leaves import continue_as_new, patched, side_effect
 from traction.scopes import cancel_scope, move_on_after
 from traction.signals import Signal, receive
-from traction.step import all_of, done, fail, first_of, saga, shield, sleep, step
 from traction.testing.laws import to_workflow
 from traction.testing.player import EXECUTION
 from traction.testing.strategies import work

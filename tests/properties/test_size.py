@@ -14,8 +14,9 @@ import pytest
 
 from traction import events as e
 from traction.codec import Codec
+from traction.combinators import all_of, done, each, fail, first_of, sleep, step
 from traction.decide import Decider
-from traction.step import All, Step, all_of, done, each, fail, first_of, sleep, step
+from traction.step import All, Step
 from traction.testing.laws import to_workflow
 from traction.testing.player import EXECUTION, answer_steadily, play
 from traction.testing.strategies import work

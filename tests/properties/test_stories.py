@@ -6,8 +6,9 @@ import pytest
 
 from tests.properties.story import Story
 from traction import events as e
+from traction.combinators import all_of, done, each, fail, first_of, now, sleep, step
 from traction.errors import HistoryError
-from traction.step import Cancelled, all_of, done, each, fail, first_of, now, sleep, step
+from traction.step import Cancelled
 from traction.testing.strategies import insist, part, persist, work
 
 

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from traction import events as e
+from traction.combinators import done, fail, sleep, step
 from traction.decide import Decider, decide
 from traction.definition import activity, workflow
 from traction.errors import FlowError, HistoryError, NonDeterminismError, PayloadError
 from traction.names import TaskList
-from traction.step import Step, done, fail, sleep, step
+from traction.step import Step
 from traction.testing.laws import to_workflow
 from traction.testing.player import choose_plainly, play
 

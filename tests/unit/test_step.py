@@ -10,24 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from traction.codec import Codec
+from traction.combinators import all_of, done, each, first_of, now, random, sleep, sleep_until, step, uuid4
 from traction.names import find_fault
-from traction.step import (
-    Both,
-    Done,
-    First,
-    Step,
-    all_of,
-    done,
-    each,
-    find_segment_fault,
-    first_of,
-    now,
-    random,
-    sleep,
-    sleep_until,
-    step,
-    uuid4,
-)
+from traction.step import Both, Done, First, Step, find_segment_fault
 from traction.testing.laws import to_workflow
 from traction.testing.player import play
 

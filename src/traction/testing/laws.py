@@ -28,11 +28,12 @@ import msgspec
 from traction import decisions as d
 from traction import events as e
 from traction.codec import Codec, read_failure
+from traction.combinators import all_of, done, each, fail, first_of, saga, shield, step
 from traction.decide import Decider, decide
 from traction.names import TaskList, WorkflowType
 from traction.options import Retry, WorkflowSpec
 from traction.scopes import cancel_scope
-from traction.step import Failure, Step, Success, WorkflowStep, all_of, done, each, fail, first_of, saga, shield, step
+from traction.step import Failure, Step, Success, WorkflowStep
 from traction.testing.player import EXECUTION, Answer, Choose, Play, answer_freely, answer_steadily, play
 
 Flow: TypeAlias = Step[Any]

@@ -13,27 +13,11 @@ from uuid import UUID
 import msgspec
 from hypothesis import strategies as st
 
+from traction.combinators import all_of, done, fail, first_of, now, random, saga, shield, sleep, step, uuid4
 from traction.definition import activity, workflow
 from traction.options import Retry
 from traction.scopes import cancel_scope, move_on_after
-from traction.step import (
-    All,
-    Cancelled,
-    Failure,
-    Step,
-    Success,
-    all_of,
-    done,
-    fail,
-    first_of,
-    now,
-    random,
-    saga,
-    shield,
-    sleep,
-    step,
-    uuid4,
-)
+from traction.step import All, Cancelled, Failure, Step, Success
 from traction.testing.laws import Context, Flow, Law, identity, say
 from traction.testing.player import Choose, choose_from
 
