@@ -10,7 +10,23 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from traction.options import Span, to_timedelta
-from traction.step import All, Both, Done, Draw, Fail, First, FlatMap, Helper, Now, Saga, Shield, Sleep, Step, to_chance
+from traction.step import (
+    All,
+    Both,
+    Done,
+    Draw,
+    Fail,
+    First,
+    FlatMap,
+    Helper,
+    Now,
+    Outcome,
+    Saga,
+    Shield,
+    Sleep,
+    Step,
+    to_chance,
+)
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -107,17 +123,30 @@ def first_of(*steps: Any) -> Any:
     return First(_check_steps("first_of", steps))
 
 
-def each(f: Callable[[T], Step[U]], items: Iterable[T], *, limit: int | None = None) -> Step[list[U]]:
+@overload
+def each(f: Callable[[T], Step[U]], items: Iterable[T], *, limit: int | None = None) -> Step[list[U]]: ...
+@overload
+def each(
+    f: Callable[[T], Step[U]], items: Iterable[T], *, limit: int | None = None, tolerate: int
+) -> Step[list[Outcome[U]]]: ...
+def each(
+    f: Callable[[T], Step[Any]], items: Iterable[T], *, limit: int | None = None, tolerate: int | None = None
+) -> Step[list[Any]]:
     """Do `f(item)` for every item, at most `limit` at a time, and give the results in the order of the items.
 
-    `f` is called when its item's turn comes. The first failure cancels the rest.
+    `f` is called when its item's turn comes. The first failure cancels the rest; with `tolerate`, the results are
+    outcomes, `Success` or `Failure`, and only a failure more than so many cancels the rest and fails.
 
     Laws:
         each(done, xs) == done(list(xs));  each(f, xs) == all_of([f(x) for x in xs])
+        each(f, xs, tolerate=len(xs)) == all_of([f(x).attempt() for x in xs])
     """
+    if tolerate is not None and tolerate < 0:
+        raise ValueError(f"each(tolerate={tolerate}): no fewer failures than 0 can be tolerated")
     if limit is not None and limit < 1:
         raise ValueError(f"each(limit={limit}): at least one at a time, or None for no limit")
-    return All(tuple(FlatMap(Done(item), f) for item in items), limit)
+    steps = tuple(FlatMap(Done(item), f) for item in items)
+    return All(steps if tolerate is None else tuple(one.attempt() for one in steps), limit, tolerate)
 
 
 def shield(step: Step[T]) -> Step[T]:
@@ -126,7 +155,7 @@ def shield(step: Step[T]) -> Step[T]:
     Example:
         await shield(transfer(amount))
     """
-    return Shield(step)
+    return Shield(_check_step("shield", step))
 
 
 def saga(step: Step[T]) -> Step[T]:
@@ -149,7 +178,7 @@ def saga(step: Step[T]) -> Step[T]:
         saga(done(x)) == done(x);  saga(fail(e)) == fail(e)
         saga(s.compensate(f).flat_map(lambda _: fail(e))) == s.flat_map(f).attempt().flat_map(lambda _: fail(e))
     """
-    return Saga(step)
+    return Saga(_check_step("saga", step))
 
 
 def sleep(span: Span) -> Step[None]:
@@ -214,6 +243,12 @@ def step(f: Callable[..., Any], /) -> Callable[..., Step[Any]]:
         setattr(call, name, getattr(f, name, None))
     call.__wrapped__ = f  # type: ignore[attr-defined]
     return call
+
+
+def _check_step(where: str, one: Step[T]) -> Step[T]:
+    if not isinstance(one, Step):
+        raise TypeError(f"{where}: {one!r:.100} is no step; put @step over an async def, and call it")
+    return one
 
 
 def _check_steps(where: str, steps: Iterable[Any]) -> tuple[Step[Any], ...]:

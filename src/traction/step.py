@@ -102,6 +102,8 @@ class Step(Generic[R_co]):
         Laws:
             done(x).retry(p) == done(x);  s.retry(Retry(attempts=1)) == s
         """
+        if not isinstance(policy, Retry):
+            raise TypeError(f"retry({policy!r:.100}): that is no Retry; write retry(Retry(attempts=5))")
         if policy.deadline is None:
             return _retry(self, policy, 1, None, timedelta(0))
         return Now().flat_map(lambda began: _retry(self, policy, 1, began, timedelta(0)))
@@ -122,6 +124,8 @@ class Step(Generic[R_co]):
         Raises:
             FlowError: (in the flow) there is no saga around it.
         """
+        if not callable(f):
+            raise TypeError(f"compensate({f!r:.100}): that is no function of the result; write lambda result: ...")
         return Compensate(self, f)
 
     def named(self, name: str) -> Step[R_co]:
@@ -224,6 +228,10 @@ class Adjusted(Asked[R_co], msgspec.Struct, Generic[R_co], frozen=True):
         return label
 
 
+class AdjustedChild(Adjusted[R_co], Generic[R_co], frozen=True):
+    """A child's call with options of its own."""
+
+
 class WorkflowStep(Asked[R_co]):
     """The leaf that a child execution is, and what a decider runs: `traction.definition.Workflow` makes them."""
 
@@ -314,10 +322,14 @@ class Compensate(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
 
 
 class All(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
-    """Steps done concurrently, at most `limit` at a time: a list of their results."""
+    """Steps done concurrently, at most `limit` at a time: a list of their results.
+
+    With `tolerate`, their results are outcomes, and the group fails with the failure that is one too many.
+    """
 
     steps: tuple[Step[Any], ...]
     limit: int | None = None
+    tolerate: int | None = None
 
 
 class Both(Step[tuple[*Ts]], msgspec.Struct, Generic[*Ts], frozen=True):

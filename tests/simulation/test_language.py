@@ -13,6 +13,7 @@ from traction import (
     Retry,
     Signal,
     Step,
+    Success,
     Workflow,
     activity,
     all_of,
@@ -20,6 +21,7 @@ from traction import (
     cancel_scope,
     continue_as_new,
     days,
+    each,
     fail,
     fail_after,
     history_events,
@@ -683,3 +685,33 @@ def test_an_approved_order_ships() -> None:
 
 def test_an_order_that_nobody_approves_is_refunded() -> None:
     assert simulate(Order()).result == "charge"
+
+
+# Partial failure.
+
+
+@activity
+def pick(n: int) -> int:
+    if n % 3 == 0:
+        raise ValueError(n)
+    return n
+
+
+def test_so_many_failures_are_tolerated_and_given_as_outcomes() -> None:
+    @workflow
+    async def flow() -> list[int | None]:
+        outcomes = await each(pick, range(1, 8), limit=2, tolerate=2)
+        return [outcome.value if isinstance(outcome, Success) else None for outcome in outcomes]
+
+    assert simulate(flow()).result == [1, 2, None, 4, 5, None, 7]
+
+
+def test_one_failure_too_many_cancels_the_rest_and_fails() -> None:
+    @workflow
+    async def flow() -> None:
+        await each(pick, range(1, 100), limit=1, tolerate=1)
+
+    run = simulate(flow())
+    assert isinstance(run.error, WorkflowFailed)
+    assert "ValueError: 6" in run.error.message
+    assert len(run.calls(pick)) == 6
