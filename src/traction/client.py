@@ -37,7 +37,7 @@ from traction.errors import (
 )
 from traction.names import ActivityType, WorkflowExecution, WorkflowType, find_fault
 from traction.options import Span, to_timedelta
-from traction.plugins import open_backend
+from traction.plugins import open_backend, open_payload_store
 from traction.registration import register_type as register_type
 from traction.worker import (
     ActivityWorker,
@@ -202,6 +202,12 @@ class WorkerSystem:
 
     Close it, or use it in a `with` statement: then its workers finish what they have in hand, and stop.
 
+    Args:
+        url: the backend.
+        codec: how values become payloads; plain JSON unless given.
+        payloads: the URL of the store for what is too long for SWF, the same for all who share executions.
+        identity: what histories show as who took a task.
+
     Example:
         with WorkerSystem("local:") as ws:
             ws.start_workflow_worker(IndexProjectData, instances=2)
@@ -214,10 +220,13 @@ class WorkerSystem:
         url: str = "local:",
         *,
         codec: Codec = JSON,
+        payloads: str | None = None,
         identity: str | None = None,
         plugins: pluggy.PluginManager | None = None,
         backend: Backend | None = None,
     ) -> None:
+        if payloads is not None:
+            codec = codec.with_store(open_payload_store(payloads, plugins))
         self.backend = open_backend(url, plugins) if backend is None else backend
         self.identity = identity or f"{socket.gethostname()}:{os.getpid()}"
         self._codec = codec

@@ -2,18 +2,22 @@
 
 Takes a value and gives JSON text, or takes JSON text and a type and gives a value of that type. Typed both
 ways, by msgspec; nothing else is ever evaluated or imported. Fields that a type no longer has are passed over,
-fields that it has gained take their defaults; anything else that differs is a `PayloadError`.
+fields that it has gained take their defaults; anything else that differs is a `PayloadError`. A codec may have
+transforms and a store besides (`transforms`, `stores`); a payload says what was done to it.
 """
 
 from __future__ import annotations
 
 import builtins
+from collections.abc import Iterable
 from math import isfinite
 from typing import Any
 
 import msgspec
 
 from traction.errors import PayloadError
+from traction.stores import PayloadStore, Shelf
+from traction.transforms import MARK, Chain, Transform
 
 PAYLOAD_CHARS_MAX = 32_768
 """The most characters that an input, a result, a detail or a control may have (SWF)."""
@@ -84,7 +88,9 @@ def write_attempt(payload: str, number: int, details: str | None) -> str:
     The members' names are no names of fields, so whoever reads the input alone passes them over.
     """
     told = msgspec.json.encode(Attempt(number, details)).decode()
-    joined = payload[:-1] + ("," if len(payload) > 2 else "") + told[1:]
+    # Behind the body of a transformed payload, which has no brace.
+    kept = payload if payload.startswith(MARK) else payload[:-1]
+    joined = kept + told if kept is payload else kept + ("," if len(payload) > 2 else "") + told[1:]
     return joined if len(joined) <= PAYLOAD_CHARS_MAX else payload
 
 
@@ -92,6 +98,8 @@ def read_attempt(payload: str | None) -> Attempt:
     """Read what `write_attempt` wrote; the first attempt is told nothing."""
     if payload is None or '"~attempt"' not in payload:
         return Attempt()
+    if payload.startswith(MARK):
+        payload = payload[payload.index("{") :]
     try:
         return msgspec.json.decode(payload, type=Attempt)
     except msgspec.DecodeError:
@@ -126,23 +134,68 @@ def _mend_text(text: str) -> str:
 
 
 class Codec:
-    """JSON by msgspec.
+    """JSON by msgspec, and what a chain of transforms makes of it.
+
+    Args:
+        transforms: what is done to the text, in this order: `Compress()`, then `Encrypt(keys)`.
+        store: where what is too long for SWF is kept. Without one it is refused.
 
     Laws:
         `decode(encode(x), type(x)) == x` for every value that msgspec can read back.
+        Without transforms, what is not too long is plain JSON.
     """
 
-    __slots__ = ("_decoders", "_encoder")
+    __slots__ = ("_chain", "_decoders", "_encoder", "_plain_chars_max")
 
-    def __init__(self) -> None:
+    def __init__(self, *transforms: Transform, store: PayloadStore | None = None) -> None:
         self._encoder = msgspec.json.Encoder()
         self._decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
+        self._chain = Chain(transforms, None if store is None else Shelf(store))
+        # Longer texts go through the chain: all of them if it has transforms.
+        self._plain_chars_max = -1 if transforms else PAYLOAD_CHARS_MAX
+
+    def with_store(self, store: PayloadStore) -> Codec:
+        """Give a codec with the same transforms that keeps there what is too long for SWF."""
+        return self._with_chain(Chain(self._chain.transforms, Shelf(store)))
+
+    def defer(self) -> Codec:
+        """Give a codec that reads as this one does, and writes to the store only at `settle`.
+
+        A decider has such a codec: what it encodes may be in the history already, or may never be asked.
+        """
+        shelf = self._chain.shelf
+        return self if shelf is None else self._with_chain(Chain(self._chain.transforms, shelf.defer()))
+
+    def settle(self, payloads: Iterable[str | None], *, more: bool = False) -> None:
+        """Bring into the store what these payloads refer to, now that they are sent.
+
+        Args:
+            payloads: what is sent.
+            more: whether some of what was encoded is still to be sent; the rest is forgotten.
+
+        Raises:
+            PayloadStoreError: the store does not take it.
+        """
+        shelf = self._chain.shelf
+        if shelf is not None:
+            for payload in payloads:
+                if payload is not None:
+                    self._chain.settle(payload)
+            if not more:
+                shelf.forget()
+
+    def _with_chain(self, chain: Chain) -> Codec:
+        codec = Codec()
+        codec._encoder, codec._decoders = self._encoder, self._decoders
+        codec._chain, codec._plain_chars_max = chain, self._plain_chars_max
+        return codec
 
     def encode(self, value: object) -> str:
         """Write a value.
 
         Raises:
             PayloadError: the value cannot be written, or the text is longer than SWF takes.
+            PayloadStoreError: it should go to the store, which does not take it.
         """
         try:
             payload = self._encoder.encode(value).decode()
@@ -156,11 +209,16 @@ class Codec:
                 f"{_show(value)} cannot be written as JSON: JSON has no {culprit!r}, which would be read "
                 "as null; use None, or a string"
             )
-        if len(payload) > PAYLOAD_CHARS_MAX:
-            raise PayloadError(
-                f"{type(value).__name__} takes {len(payload):,} characters as JSON, and SWF carries at most "
-                f"{PAYLOAD_CHARS_MAX:,}; pass a reference (a key, a path) to what is larger"
-            )
+        if len(payload) > self._plain_chars_max:
+            kind = type(value).__name__
+            payload = self._chain.pack(payload, PAYLOAD_CHARS_MAX, kind)
+            if len(payload) > PAYLOAD_CHARS_MAX:
+                written = "as it is written" if payload.startswith(MARK) else "as JSON"
+                raise PayloadError(
+                    f"{kind} takes {len(payload):,} characters {written}, and SWF carries at most "
+                    f"{PAYLOAD_CHARS_MAX:,}; pass a reference (a key, a path) to what is larger, or open a payload "
+                    "store: WorkerSystem(..., payloads=...)"
+                )
         return payload
 
     def decode(self, payload: str | None, type: Any, what: str = "payload") -> Any:
@@ -170,6 +228,7 @@ class Codec:
 
         Raises:
             PayloadError: the text is not JSON, or not of that type.
+            PayloadUnavailable: a key, a store or a transform is missing that it takes to read it.
         """
         try:
             decoder = self._decoders[type]
@@ -180,15 +239,23 @@ class Codec:
         try:
             return decoder.decode(payload if payload is not None else "null")
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-            mend = (
-                "A type may lose fields, and gain fields with defaults; any other change needs a new version of the "
-                "definition"
-                if isinstance(error, msgspec.ValidationError)
-                else "It is nothing that Traction wrote; look for another program that answers here"
-            )
-            raise PayloadError(
-                f"{what} does not decode as {name_type(type)}: {error}. It reads {payload!r:.200}. {mend}"
-            ) from error
+            if payload is None or not payload.startswith(MARK):
+                raise _explain(payload, type, what, error) from error
+        # Plain JSON costs nothing extra: what is not, no decoder takes.
+        payload = self._chain.unpack(payload, what)
+        try:
+            return decoder.decode(payload)
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+            raise _explain(payload, type, what, error) from error
+
+
+def _explain(payload: str | None, type: Any, what: str, error: Exception) -> PayloadError:
+    mend = (
+        "A type may lose fields, and gain fields with defaults; any other change needs a new version of the definition"
+        if isinstance(error, msgspec.ValidationError)
+        else "It is nothing that Traction wrote; look for another program that answers here"
+    )
+    return PayloadError(f"{what} does not decode as {name_type(type)}: {error}. It reads {payload!r:.200}. {mend}")
 
 
 def write_canonically(value: object) -> bytes:

@@ -147,7 +147,7 @@ class Decider:
     ) -> None:
         self.workflow = workflow
         self.execution = execution or WorkflowExecution("", "")
-        self.codec = codec
+        self.codec = codec.defer()
         self.history = History()
         self.decided_event_id = 0
         """The DecisionTaskStarted for which it last decided, 0 if none: the next task's `previousStartedEventId`."""

@@ -12,13 +12,14 @@ import secrets
 import socket
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import NamedTuple
 
 from msgspec import structs
 
-from traction.decide import Decider
+from traction.decide import MORE, Decider
+from traction.decisions import Decision
 from traction.names import TaskList, WorkflowExecution
 from traction.operations import RespondDecisionTaskCompleted
 from traction.options import to_duration
@@ -66,6 +67,17 @@ class DeciderCache:
 
     def __len__(self) -> int:
         return len(self._deciders)
+
+
+def store_payloads(decider: Decider, decisions: Sequence[Decision]) -> None:
+    """Bring into the payload store what a response refers to, before it is sent. A decider itself writes nothing.
+
+    Raises:
+        PayloadStoreError: the store does not take it.
+    """
+    said = [getattr(decision, name, None) for decision in decisions for name in ("input", "result", "details")]
+    more = bool(decisions) and getattr(decisions[-1], "timer_id", "").startswith(MORE)
+    decider.codec.settle([*said, decider.report], more=more)
 
 
 class Sticky(NamedTuple):

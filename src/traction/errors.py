@@ -70,6 +70,24 @@ class PayloadError(TractionError):
     """A payload does not decode as the type that the definition gives, or a value cannot be written."""
 
 
+class PayloadUnavailable(PayloadError):
+    """A payload cannot be read or written here and now: a key, a store or a transform is missing.
+
+    Nothing is wrong with the value, so the task that needs it fails and is tried again.
+    """
+
+
+class PayloadStoreError(PayloadUnavailable):
+    """A payload store does not keep what it should: `what` belongs to `key` of the store with the URL `store`."""
+
+    def __init__(self, what: str, *, store: str, key: str, problem: str) -> None:
+        self.what, self.store, self.key, self.problem = what, store, key, problem
+        super().__init__(
+            f"{what} belongs to the payload store {store} under {key}, and {problem}. The task is tried again; mend "
+            "the store, or name the one that it was written to"
+        )
+
+
 class BackendError(TractionError):
     """A service refused a call, or could not be reached."""
 

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING
 import pluggy
 
 from traction.backend import Backend
+from traction.stores import PayloadStore
 
 if TYPE_CHECKING:
     import typer
@@ -51,6 +52,15 @@ def traction_backend(url: str) -> Backend | None:
 @hookspec
 def traction_schemes() -> Sequence[str]:  # type: ignore[empty-body]
     """Name the schemes whose URLs this plugin opens, each with its colon."""
+
+
+@hookspec(firstresult=True)
+def traction_payload_store(url: str) -> PayloadStore | None:
+    """Open the payload store that a URL names, or give `None` if its scheme is another's.
+
+    Raises:
+        BackendError: the scheme is this plugin's, and the URL is wrong or the store cannot be reached.
+    """
 
 
 @hookspec

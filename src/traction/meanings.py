@@ -13,7 +13,7 @@ from typing import Any, Final
 from traction import decisions as d
 from traction import events as e
 from traction.answers import ANSWERS, CHILD_STATUS, CLOSE_REFUSALS, REFUSALS, TRANSIENT
-from traction.codec import UNREADABLE, read_failure, write_attempt
+from traction.codec import JSON, UNREADABLE, read_failure, write_attempt
 from traction.desk import Beside, Desk
 from traction.errors import (
     ActivityCanceled,
@@ -26,6 +26,7 @@ from traction.errors import (
     LambdaFailed,
     NonDeterminismError,
     PayloadError,
+    PayloadUnavailable,
     SignalFailed,
     StepFailed,
 )
@@ -43,7 +44,7 @@ from traction.leaves import (
 )
 from traction.options import to_duration
 from traction.signals import Receive, Send
-from traction.step import ActivityStep, Adjusted, Sleep, WorkflowStep
+from traction.step import ActivityStep, Adjusted, AdjustedChild, Sleep, WorkflowStep
 
 TRANSIENT_DELAY_MAX: Final = timedelta(minutes=1)
 """The longest pause before a decision is asked again that SWF refused for a limit or a rate."""
@@ -155,7 +156,8 @@ def _ask_lambda(desk: Desk, leaf: Leaf) -> None:
         d.ScheduleLambdaFunction(
             id=leaf.id,
             name=node.name,
-            input=None if node.input is None else desk.codec.encode(node.input),
+            # The function is not Traction's, and reads JSON alone.
+            input=None if node.input is None else JSON.encode(node.input),
             start_to_close_timeout=None if node.limit is None else to_duration(node.limit),
         ),
     )
@@ -214,6 +216,7 @@ def _ask_history_events(desk: Desk, _: Leaf) -> Given:
 
 ASKS: dict[type, Callable[[Desk, Leaf], Given | None]] = {
     Adjusted: _ask_adjusted,
+    AdjustedChild: _ask_adjusted,
     ChildResult: _ask_child_result,
     HistoryEvents: _ask_history_events,
     InvokeLambda: _ask_lambda,
@@ -390,6 +393,8 @@ def _take_signal(desk: Desk, leaf: Leaf) -> Given | None:
             return VALUE, desk.codec.decode(
                 event.input, kind, f"the signal {event.signal_name} (event {event.event_id})"
             )
+        except PayloadUnavailable:
+            raise  # another decider may read it, and must not find that this one has passed it over
         except PayloadError as error:
             desk.notes.append(str(error))
     return None

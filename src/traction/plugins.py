@@ -1,6 +1,6 @@
-"""Find the plugins that are installed, and open backends through them.
+"""Find the plugins that are installed, and open backends and payload stores through them.
 
-Takes entry points and URLs; gives a plugin manager, and backends. Keeps no state: who needs plugins holds them.
+Takes entry points and URLs; gives a plugin manager, backends, and stores. Keeps no state: who needs plugins holds them.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import pluggy
 from traction import hookspecs
 from traction.backend import Backend
 from traction.errors import UnknownSchemeError
+from traction.stores import PayloadStore
 
 
 def load_plugins(*extra: object) -> pluggy.PluginManager:
@@ -39,3 +40,20 @@ def open_backend(url: str, plugins: pluggy.PluginManager | None = None) -> Backe
             "Backends come with packages that have an entry point in the group 'traction'"
         )
     return backend
+
+
+def open_payload_store(url: str, plugins: pluggy.PluginManager | None = None) -> PayloadStore:
+    """Open the payload store that a URL names, such as `file:///srv/payloads` or `s3://bucket/prefix`.
+
+    Raises:
+        UnknownSchemeError: no installed plugin answers to the scheme.
+        BackendError: the URL is wrong, or the store cannot be reached.
+    """
+    plugins = plugins or load_plugins()
+    store: PayloadStore | None = plugins.hook.traction_payload_store(url=url)
+    if store is None:
+        raise UnknownSchemeError(
+            f"no installed payload store opens {url!r}. Traction has file:///directory, and s3://bucket/prefix with "
+            "its extra: traction[swf]"
+        )
+    return store

@@ -24,7 +24,7 @@ from traction.checks import check_dependency, index_by_type
 from traction.codec import JSON, UNREADABLE, Codec, describe_failure, read_attempt, read_failure
 from traction.decide import Decider
 from traction.deciders import DeciderCache as DeciderCache
-from traction.deciders import Sticky
+from traction.deciders import Sticky, store_payloads
 from traction.decisions import (
     CancelWorkflowExecution,
     CompleteWorkflowExecution,
@@ -37,6 +37,7 @@ from traction.errors import (
     DefinitionError,
     FlowError,
     PayloadError,
+    PayloadUnavailable,
     ServiceFault,
     UnknownResourceFault,
     ValidationException,
@@ -175,6 +176,7 @@ class WorkflowWorker:
             decider = self._find_decider(task)
             decider.feed(self._read_news(task, decider))
             decisions = decider.decide()
+            store_payloads(decider, decisions)
             self._meet(decider.met)
             if decider.notes or decider.signals:
                 self._tell(task.workflow_execution, decider)
@@ -406,6 +408,8 @@ class ActivityWorker:
 
 def _fail(task: o.ActivityTask, error: BaseException) -> o.RespondActivityTaskFailed:
     reason, details = describe_failure(error)
+    if isinstance(error, PayloadUnavailable):
+        reason = UNREADABLE  # the work is done again when its result can be written
     # A failed attempt is data of the history, where the flow and people find it.
     log.info("%s failed: %s: %s", _name(task), reason, read_failure(reason, details).message)
     return o.RespondActivityTaskFailed(task_token=task.task_token, reason=reason, details=details)

@@ -15,6 +15,7 @@ from traction import operations as o
 from traction.backend import Backend
 from traction.errors import BackendError, DomainAlreadyExistsFault
 from traction.hookspecs import hookimpl
+from traction.stores import PayloadStore
 from traction_local.backend import DOMAIN, LocalBackend
 from traction_local.service import Service
 
@@ -51,6 +52,16 @@ def traction_backend(url: str) -> Backend | None:
 def traction_schemes() -> list[str]:
     """Name the scheme."""
     return [SCHEME]
+
+
+@hookimpl
+def traction_payload_store(url: str) -> PayloadStore | None:
+    """Open `file:///directory`."""
+    if not url.startswith("file:"):
+        return None
+    from traction_local.payloads import open_directory
+
+    return open_directory(url)
 
 
 @hookimpl

@@ -1,6 +1,6 @@
-"""Open `swf://` URLs: the plugin by which Traction finds Amazon SWF.
+"""Open `swf://` and `s3://` URLs: the plugin by which Traction finds Amazon SWF, and payload stores in S3.
 
-Takes URLs; gives backends. Importing this imports no boto3: who never opens such a URL need not have it.
+Takes URLs; gives backends and stores. Importing this imports no boto3: who never opens such a URL need not have it.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from traction.backend import Backend
 from traction.errors import BackendError
 from traction.hookspecs import hookimpl
+from traction.stores import PayloadStore
 
 SCHEME = "swf:"
 
@@ -30,3 +31,17 @@ def traction_backend(url: str) -> Backend | None:
 def traction_schemes() -> list[str]:
     """Name the scheme."""
     return [SCHEME]
+
+
+@hookimpl
+def traction_payload_store(url: str) -> PayloadStore | None:
+    """Open `s3://bucket/prefix`; `docs/payloads.md` tells what may follow the question mark."""
+    if not url.startswith("s3:"):
+        return None
+    try:
+        from traction_swf.payloads import open_bucket
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] not in ("boto3", "botocore"):
+            raise
+        raise BackendError(f'{url!r} needs boto3, which is not installed: pip install "traction[swf]"') from error
+    return open_bucket(url)

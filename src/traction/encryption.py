@@ -1,0 +1,98 @@
+"""Encrypt payloads by AES-GCM, with keys that can be replaced.
+
+Takes bytes and a ring of keys; gives bytes that name the key they were encrypted with. Needs the extra `crypto`. A room
+that acts: each nonce is new, so the same value is never written twice alike.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from traction.errors import PayloadError, PayloadUnavailable
+
+NONCE_BYTES = 12
+"""How long a nonce is. Drawn by lot, one key is good for 2 ** 32 payloads (NIST SP 800-38D)."""
+
+
+class KeyRing:
+    """Keys by id, of 16, 24 or 32 bytes each. The last one encrypts; any of them decrypts.
+
+    To replace a key, first give the new one to all who read, before the old one in the ring; then put it last; and
+    take the old one out when no history is kept any more that was written with it.
+
+    Args:
+        keys: the keys, oldest first. Ids stand in payloads for all to see.
+    """
+
+    def __init__(self, keys: Mapping[str, bytes]) -> None:
+        if not keys:
+            raise ValueError("a ring without keys encrypts nothing; make one with AESGCM.generate_key(256)")
+        for id, key in keys.items():
+            if not 1 <= len(id.encode()) <= 255:
+                raise ValueError(f"{id!r:.100} is no id of a key: an id has 1 to 255 bytes")
+            if len(key) not in (16, 24, 32):
+                raise ValueError(f"the key {id!r} has {len(key)} bytes; AES has keys of 16, 24 or 32")
+        self._ciphers = {id: AESGCM(key) for id, key in keys.items()}
+        self.newest = list(keys)[-1]
+
+    def __repr__(self) -> str:
+        return f"<KeyRing of {', '.join(self._ciphers)}>"
+
+    def get(self, id: str, what: str) -> AESGCM:
+        """Give the cipher of a key.
+
+        Raises:
+            PayloadUnavailable: the ring does not have it.
+        """
+        try:
+            return self._ciphers[id]
+        except KeyError:
+            raise PayloadUnavailable(
+                f"{what} was encrypted with the key {id!r}, and the ring here has {', '.join(map(repr, self._ciphers))}"
+                ". Give this process that key; it is needed for as long as histories are kept that were written with it"
+            ) from None
+
+
+class Encrypt:
+    """Encrypt by AES-GCM, which also shows whether anybody has changed what it wrote.
+
+    Args:
+        keys: the ring.
+        chance: gives so many bytes that nobody can foresee.
+    """
+
+    name = "aes-gcm"
+
+    def __init__(self, keys: KeyRing, *, chance: Callable[[int], bytes] = os.urandom) -> None:
+        self._keys = keys
+        self._chance = chance
+
+    def write(self, data: bytes) -> bytes | None:
+        keys = self._keys
+        id = keys.newest.encode()
+        head = bytes([len(id)]) + id
+        nonce = self._chance(NONCE_BYTES)
+        return head + nonce + keys.get(keys.newest, "").encrypt(nonce, data, head)
+
+    def read(self, data: bytes, what: str) -> bytes:
+        end = 1 + data[0] if data else 1
+        head, nonce, body = data[:end], data[end : end + NONCE_BYTES], data[end + NONCE_BYTES :]
+        try:
+            id = head[1:].decode()
+        except UnicodeDecodeError:
+            id = ""
+        if not id or len(nonce) < NONCE_BYTES:
+            raise PayloadError(
+                f"{what} says that it is encrypted, and its {len(data):,} bytes are too few or name no key"
+            )
+        try:
+            return self._keys.get(id, what).decrypt(nonce, body, head)
+        except InvalidTag:
+            raise PayloadUnavailable(
+                f"{what} was encrypted with another key than the one that is called {id!r} here, or was changed since. "
+                "Give this process the key of that id that its writer had"
+            ) from None
