@@ -19,48 +19,43 @@ import msgspec
 
 from traction.codec import name_type, write_canonically
 from traction.errors import DefinitionError
+from traction.fields import check_fields, check_writable, is_about_later
 from traction.names import NAME_CHARS_MAX, VERSION_CHARS_MAX, ActivityType, TaskList, WorkflowType
 from traction.options import (
     DESCRIPTION_CHARS_MAX,
-    NO_TIMEOUT,
     ROLE_CHARS_MAX,
     ActivityOptions,
     ActivitySpec,
     ChildOptions,
-    Retry,
     TaskOptions,
     WorkflowOptions,
     WorkflowSpec,
     check_options,
+    read_child_policy,
+    read_execution_span,
     read_name,
     read_overrides,
     read_priority,
+    read_retry,
     read_span,
     read_tags,
     read_text,
 )
 from traction.signatures import (
     Signature,
-    check_fields,
     check_flow,
     check_run,
-    check_writable,
     find_arguments,
-    is_about_later,
     is_open,
     read_arguments,
     read_function,
 )
-from traction.step import ActivityStep, Adjusted, Step, WorkflowStep
-from traction.values import ChildPolicy
+from traction.step import ActivityStep, Adjusted, AdjustedChild, Step, WorkflowStep
 
 C = TypeVar("C")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 P = ParamSpec("P")
-
-EXECUTION_SECONDS_MAX = 31_536_000
-"""The longest that an execution may be open: one year, in seconds (SWF)."""
 
 
 def _make_struct(metaclass: Any, name: str, bases: Any, namespace: dict[str, Any], kw_only: bool) -> Any:
@@ -195,14 +190,14 @@ class Workflow(WorkflowStep[R_co], msgspec.Struct, Generic[R_co], metaclass=Work
 
         return f"{self.spec.label[:200]}-{sha256(write_canonically(self)).hexdigest()[:16]}"
 
-    def options(self, **options: Unpack[ChildOptions]) -> Step[R_co]:
+    def options(self, **options: Unpack[ChildOptions]) -> AdjustedChild[R_co]:
         """Make this call, as a child, with options of its own: its id, time-outs, task list, child policy, tags.
 
         Raises:
             DefinitionError: SWF does not take an option.
         """
         told: dict[str, Any] = dict(options)
-        return Adjusted(self, read_overrides(f"{type(self).__qualname__}.options", told, ChildOptions))
+        return AdjustedChild(self, read_overrides(f"{type(self).__qualname__}.options", told, ChildOptions))
 
 
 class _PlainActivity(Protocol):
@@ -257,6 +252,8 @@ def activity(f: Any = None, /, *, needs: Any = None, **options: Any) -> Any:
         def run(self: Any, *dependency: Any) -> Any:
             return f(*dependency, **{name: getattr(self, name) for name in names})
 
+        # What says whether it is async; not __wrapped__, whose parameters would be taken for those of `run`.
+        vars(run)["body"] = f
         return _make_class(f, typing.cast(Any, Activity)[needs, signature.result], signature, {"run": run}, options)
 
     return define if f is None else define(f)
@@ -389,9 +386,6 @@ def _activity_spec(cls: Any, where: str, arguments: tuple[Any, ...], options: di
     needs = None if needs is type(None) else needs
     check_run(cls, where, needs, result)
     name, version, task_list = _read_type(cls, where, options)
-    retry = options.get("retry")
-    if retry is not None and not isinstance(retry, Retry):
-        raise DefinitionError(f"{where}: retry={retry!r} is no Retry; write retry=Retry(attempts=5)")
     return ActivitySpec(
         type=ActivityType(name, version),
         label=make_label(name),
@@ -400,7 +394,7 @@ def _activity_spec(cls: Any, where: str, arguments: tuple[Any, ...], options: di
         start_to_close=read_span(where, options, "start_to_close", timedelta(minutes=5)),
         schedule_to_close=read_span(where, options, "schedule_to_close", None),
         heartbeat=read_span(where, options, "heartbeat", None),
-        retry=retry,
+        retry=read_retry(where, options),
         priority=read_priority(where, options),
         description=_read_description(cls, where, options),
         needs=needs,
@@ -413,24 +407,13 @@ def _workflow_spec(cls: Any, where: str, arguments: tuple[Any, ...], options: di
     (result,) = arguments
     check_flow(cls, where, result)
     name, version, task_list = _read_type(cls, where, options)
-    execution = read_span(where, options, "execution_start_to_close", timedelta(days=365))
-    if execution == NO_TIMEOUT or int(execution) > EXECUTION_SECONDS_MAX:
-        raise DefinitionError(
-            f"{where}: execution_start_to_close={options['execution_start_to_close']!r}: an execution is open for at "
-            f"most one year, {EXECUTION_SECONDS_MAX:,} s (SWF); for longer work, continue as a new run"
-        )
-    policy = options.get("child_policy", "TERMINATE")
-    if policy not in typing.get_args(ChildPolicy):
-        raise DefinitionError(
-            f"{where}: child_policy={policy!r} is not one of SWF's: {', '.join(typing.get_args(ChildPolicy))}"
-        )
     return WorkflowSpec(
         type=WorkflowType(name, version),
         label=make_label(name),
         task_list=task_list,
-        execution_start_to_close=execution,
+        execution_start_to_close=read_execution_span(where, options),
         task_start_to_close=read_span(where, options, "task_start_to_close", timedelta(seconds=30)),
-        child_policy=policy,
+        child_policy=read_child_policy(where, options),
         priority=read_priority(where, options),
         tags=read_tags(where, options),
         lambda_role=read_text(where, options, "lambda_role", ROLE_CHARS_MAX),

@@ -10,18 +10,27 @@ Some of these are answered at once and leave a marker in the history (`side_effe
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Final, Generic, Never, TypeVar, overload
 
 import msgspec
 
+from traction.limits import Limits
 from traction.names import WorkflowExecution
-from traction.options import Span, to_timedelta
+from traction.options import Span, to_duration
 from traction.signals import Signal, read_execution, send
-from traction.step import Asked, Step, WorkflowStep
+from traction.step import AdjustedChild, Asked, Step, WorkflowStep
 
 T = TypeVar("T")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
+
+PATCH_CHARS_MAX: Final = 200
+"""The most characters that the name of a patch may have, which is a part of a marker's name."""
+
+_LIMITS: Final = Limits()
+
+# What `inspect` calls CO_COROUTINE.
+_COROUTINE: Final = 0x80
 
 
 class RequestCancel(Asked[None], msgspec.Struct, frozen=True):
@@ -74,7 +83,7 @@ class StartChild(Asked["Child[R_co]"], msgspec.Struct, Generic[R_co], frozen=Tru
     """A child that is started and not waited for."""
 
     step_label: ClassVar[str] = "start_child"
-    call: WorkflowStep[R_co]
+    call: WorkflowStep[R_co] | AdjustedChild[R_co]
 
 
 class ChildResult(Asked[R_co], msgspec.Struct, Generic[R_co], frozen=True):
@@ -84,7 +93,7 @@ class ChildResult(Asked[R_co], msgspec.Struct, Generic[R_co], frozen=True):
     child: str
 
 
-class ContinueAsNew(Step[Any], msgspec.Struct, frozen=True):
+class ContinueAsNew(Step[Never], msgspec.Struct, frozen=True):
     """The end of this run, and the start of the next."""
 
     call: WorkflowStep[Any]
@@ -132,7 +141,7 @@ def cancel(execution: WorkflowExecution | str) -> Step[None]:
     History:
         Asks RequestCancelExternalWorkflowExecution; answered by ExternalWorkflowExecutionCancelRequested.
     """
-    return RequestCancel(*read_execution(execution))
+    return RequestCancel(*read_execution("cancel", execution))
 
 
 def side_effect(f: Callable[[], T], type: Any = None) -> Step[T]:
@@ -144,6 +153,11 @@ def side_effect(f: Callable[[], T], type: Any = None) -> Step[T]:
     History:
         Asks RecordMarker, in the decision task that runs the code.
     """
+    if not callable(f) or isinstance(f, Step):
+        raise TypeError(f"side_effect({f!r:.100}): that is no function; write side_effect(lambda: ...)")
+    code = getattr(f, "__code__", None)
+    if code is not None and code.co_flags & _COROUTINE:
+        raise TypeError(f"side_effect({f.__name__}): it is async, and nobody awaits it. Do this in an activity")
     kind = type if type is not None else getattr(f, "__annotations__", {}).get("return", Any)
     return SideEffect(f, Any if isinstance(kind, str) else kind)
 
@@ -159,6 +173,10 @@ def patched(name: str) -> Step[bool]:
     History:
         Asks RecordMarker, once for each name.
     """
+    if not isinstance(name, str):
+        raise TypeError(f"patched({name!r:.100}): the name of a patch is a string")
+    if not 1 <= len(name) <= PATCH_CHARS_MAX:
+        raise ValueError(f"patched({name!r:.100}): the name of a patch has 1 to {PATCH_CHARS_MAX} characters")
     return Patched(name)
 
 
@@ -176,6 +194,12 @@ def history_events() -> Step[int]:
     return HistoryEvents()
 
 
+@overload
+def invoke_lambda(name: str, input: object = None, *, timeout: Span | None = None) -> Step[Any]: ...
+@overload
+def invoke_lambda(name: str, input: object = None, *, type: type[T], timeout: Span | None = None) -> Step[T]: ...
+@overload
+def invoke_lambda(name: str, input: object = None, *, type: Any, timeout: Span | None = None) -> Step[Any]: ...
 def invoke_lambda(name: str, input: object = None, *, type: Any = Any, timeout: Span | None = None) -> Step[Any]:
     """Call an AWS Lambda function, and give its answer, read as `type`.
 
@@ -187,12 +211,21 @@ def invoke_lambda(name: str, input: object = None, *, type: Any = Any, timeout: 
     History:
         Asks ScheduleLambdaFunction; answered by LambdaFunctionCompleted, or its failures.
     """
-    if timeout is not None:
-        to_timedelta(timeout)
+    if not isinstance(name, str):
+        raise TypeError(f"invoke_lambda({name!r:.100}): the name of a function is a string")
+    if not 1 <= len(name) <= _LIMITS.lambda_name_chars_max:
+        raise ValueError(
+            f"invoke_lambda({name!r:.100}): the name of a function has 1 to {_LIMITS.lambda_name_chars_max} characters "
+            "(SWF)"
+        )
+    if timeout is not None and not 1 <= int(to_duration(timeout)) <= _LIMITS.lambda_seconds_max:
+        raise ValueError(
+            f"invoke_lambda(timeout={timeout!r}): a function is given 1 to {_LIMITS.lambda_seconds_max} seconds (SWF)"
+        )
     return InvokeLambda(name, input, type, timeout)
 
 
-def start_child(call: WorkflowStep[R]) -> Step[Child[R]]:
+def start_child(call: WorkflowStep[R] | AdjustedChild[R]) -> Step[Child[R]]:
     """Start a child and go on when it runs, without waiting for its end.
 
     What becomes of it when its parent closes is the `child_policy` of the parent: `TERMINATE` unless given.
@@ -203,10 +236,12 @@ def start_child(call: WorkflowStep[R]) -> Step[Child[R]]:
     History:
         Asks StartChildWorkflowExecution; answered by ChildWorkflowExecutionStarted.
     """
+    if not isinstance(call, WorkflowStep | AdjustedChild):
+        raise TypeError(f"start_child: {_describe(call)} is no call of a workflow{_mend(call)}")
     return StartChild(call)
 
 
-def continue_as_new(call: WorkflowStep[Any]) -> Step[Any]:
+def continue_as_new(call: WorkflowStep[Any]) -> Step[Never]:
     """Close this run and go on as a new one with an empty history, under the same workflow id.
 
     The call is of the same workflow; its version may be another. Task list, timeouts, child policy and tags stay as
@@ -215,4 +250,17 @@ def continue_as_new(call: WorkflowStep[Any]) -> Step[Any]:
     History:
         Asks ContinueAsNewWorkflowExecution, after whatever `finally` blocks ask.
     """
+    if isinstance(call, AdjustedChild):
+        raise TypeError("continue_as_new: the next run has the options of this one; leave out .options(...)")
+    if not isinstance(call, WorkflowStep):
+        raise TypeError(f"continue_as_new: {_describe(call)} is no call of a workflow{_mend(call)}")
     return ContinueAsNew(call)
+
+
+def _describe(thing: Any) -> str:
+    return thing.__qualname__ if isinstance(thing, type) else f"{thing!r:.100}"
+
+
+def _mend(thing: Any) -> str:
+    """Say what was meant where a definition stands for its call."""
+    return f"; write {thing.__qualname__}(...)" if isinstance(thing, type) and issubclass(thing, WorkflowStep) else ""

@@ -6,7 +6,7 @@ Takes numbers, `timedelta`s and policies; gives frozen values and SWF's strings 
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any, TypeAlias, TypedDict
+from typing import Any, TypeAlias, TypedDict, get_args
 
 import msgspec
 
@@ -34,6 +34,9 @@ DESCRIPTION_CHARS_MAX = 1_024
 
 ROLE_CHARS_MAX = 1_600
 """The most characters that a role may have (SWF)."""
+
+EXECUTION_SECONDS_MAX = 31_536_000
+"""The longest that an execution may be open: one year, in seconds (SWF)."""
 
 
 def seconds(n: float) -> timedelta:
@@ -114,15 +117,31 @@ class Retry(msgspec.Struct, frozen=True):
             raise TypeError(f"Retry(attempts={self.attempts!r}): a number of attempts is an int")
         if self.attempts < 1:
             raise ValueError(f"Retry(attempts={self.attempts}): there is at least one attempt, the first")
-        for name, span in (("backoff", self.backoff), ("max_delay", self.max_delay)):
+        for name, span in (("backoff", self.backoff), ("max_delay", self.max_delay), ("deadline", self.deadline)):
+            if span is None and name == "deadline":
+                continue
             try:
-                to_timedelta(span)
+                to_timedelta(span)  # type: ignore[arg-type]
             except (TypeError, ValueError) as error:
                 raise type(error)(f"Retry({name}={span!r}): {error}") from None
-        if self.deadline is not None:
-            to_timedelta(self.deadline)
+        if not isinstance(self.jitter, int | float) or isinstance(self.jitter, bool):
+            raise TypeError(f"Retry(jitter={self.jitter!r}): it is the part of a pause left to chance, a number")
         if not 0 <= self.jitter <= 1:
             raise ValueError(f"Retry(jitter={self.jitter!r}): it is the part of a pause left to chance, from 0 to 1")
+        self._check_kinds("give_up_on", self.give_up_on)
+        if self.retry_on is not None:
+            self._check_kinds("retry_on", self.retry_on)
+
+    @staticmethod
+    def _check_kinds(name: str, kinds: Any) -> None:
+        if not isinstance(kinds, tuple):
+            only = kinds.__name__ if isinstance(kinds, type) else repr(kinds)
+            raise TypeError(f"Retry({name}={only:.100}): there may be several; write {name}=({only:.100},)")
+        for one in kinds:
+            if not isinstance(one, str) and not (isinstance(one, type) and issubclass(one, Exception)):
+                raise TypeError(
+                    f"Retry({name}={kinds!r:.100}): {one!r:.100} is no type of exception, nor the name of one"
+                )
 
     def find_delay(self, attempt: int) -> timedelta | None:
         """Say how long to wait after attempt number `attempt` (from 1) has failed, or `None` to give up.
@@ -330,6 +349,35 @@ def read_span(where: str, options: dict[str, Any], key: str, default: Span | Non
         raise DefinitionError(f"{where}: {key}: {error}") from error
 
 
+def read_execution_span(where: str, options: dict[str, Any]) -> Duration:
+    """Write how long an execution may be open, which is never for ever."""
+    execution = read_span(where, options, "execution_start_to_close", EXECUTION_SECONDS_MAX)
+    if execution == NO_TIMEOUT or int(execution) > EXECUTION_SECONDS_MAX:
+        raise DefinitionError(
+            f"{where}: execution_start_to_close={options['execution_start_to_close']!r}: an execution is open for at "
+            f"most one year, {EXECUTION_SECONDS_MAX:,} s (SWF); for longer work, continue as a new run"
+        )
+    return execution
+
+
+def read_child_policy(where: str, options: dict[str, Any]) -> ChildPolicy:
+    """Check that a child policy is one."""
+    policy: ChildPolicy = options.get("child_policy", "TERMINATE")
+    if policy not in get_args(ChildPolicy):
+        raise DefinitionError(
+            f"{where}: child_policy={policy!r} is not one of SWF's: {', '.join(get_args(ChildPolicy))}"
+        )
+    return policy
+
+
+def read_retry(where: str, options: dict[str, Any]) -> Retry | None:
+    """Check that a policy of retries is one."""
+    retry = options.get("retry")
+    if retry is not None and not isinstance(retry, Retry):
+        raise DefinitionError(f"{where}: retry={retry!r:.100} is no Retry; write retry=Retry(attempts=5)")
+    return retry
+
+
 def read_priority(where: str, options: dict[str, Any]) -> str | None:
     """Write a priority as SWF does."""
     priority = options.get("priority")
@@ -378,7 +426,9 @@ def read_overrides(where: str, options: dict[str, Any], known: Any) -> dict[str,
     check_options(where, options, known)
     told: dict[str, Any] = {}
     for key in options:
-        if key == "heartbeat" or key.endswith(("_to_start", "_to_close")):
+        if key == "execution_start_to_close":
+            told[f"{key}_timeout"] = read_execution_span(where, options)
+        elif key == "heartbeat" or key.endswith(("_to_start", "_to_close")):
             told[f"{key}_timeout"] = read_span(where, options, key, None)
         elif key == "task_list":
             told[key] = TaskList(read_name(where, key, options[key], NAME_CHARS_MAX))
@@ -388,6 +438,11 @@ def read_overrides(where: str, options: dict[str, Any], known: Any) -> dict[str,
             told["task_priority"] = read_priority(where, options)
         elif key == "tags":
             told["tag_list"] = read_tags(where, options) or None
-        elif key != "retry":
-            told[key] = options[key]
+        elif key == "child_policy":
+            told[key] = read_child_policy(where, options)
+        elif key == "lambda_role":
+            told[key] = read_text(where, options, key, ROLE_CHARS_MAX)
+        else:
+            assert key == "retry", key
+            read_retry(where, options)
     return told

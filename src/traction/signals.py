@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, dataclass_tra
 import msgspec
 
 from traction.errors import DefinitionError
-from traction.names import NAME_CHARS_MAX, WorkflowExecution
+from traction.fields import OF_A_SIGNAL, check_fields, is_about_later
+from traction.names import NAME_CHARS_MAX, WorkflowExecution, find_fault
 from traction.options import SignalSpec
 from traction.step import Asked, Step
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
         """The metaclass of signals, as type checkers see it: fields make the constructor."""
 
         def __new__(
-            mcls, cls_name: str, bases: Any, namespace: Any, /, *, kw_only: bool = False, name: str = ""
+            mcls, cls_name: str, bases: Any, namespace: Any, /, *, kw_only: bool = False, name: str = ...
         ) -> SignalMeta: ...
 
 else:
@@ -34,17 +35,35 @@ else:
     class SignalMeta(msgspec.StructMeta):
         """Make a frozen struct of a signal's class, and its name of the class keyword."""
 
-        def __new__(mcls, cls_name, bases, namespace, /, *, kw_only=False, name=""):
-            cls = super().__new__(mcls, cls_name, bases, namespace, frozen=True, kw_only=kw_only)
-            where = f"{cls.__module__}.{cls.__qualname__}"
-            told = name or cls_name
-            if not isinstance(told, str) or len(told) > NAME_CHARS_MAX:
+        def __new__(mcls, cls_name, bases, namespace, /, *, kw_only=False, name=None, **options):
+            where = f"{namespace.get('__module__')}.{namespace.get('__qualname__', cls_name)}"
+            if options:
                 raise DefinitionError(
-                    f"{where}: a signal's name is a string of at most {NAME_CHARS_MAX} characters (SWF)"
+                    f"{where}: there is no option {next(iter(options))!r}; the options of a signal are kw_only, name"
+                )
+            try:
+                cls = super().__new__(mcls, cls_name, bases, namespace, frozen=True, kw_only=kw_only)
+            except TypeError as error:
+                raise DefinitionError(f"{where}: {error}") from error
+            told = cls_name if name is None else name
+            if not isinstance(told, str) or not 1 <= len(told) <= NAME_CHARS_MAX:
+                raise DefinitionError(
+                    f"{where}: name={told!r:.100} is no name of a signal, which is a string of 1 to {NAME_CHARS_MAX} "
+                    "characters (SWF)"
                 )
             if "spec" in cls.__struct_fields__:
-                raise DefinitionError(f"{where}: a field cannot be called 'spec': every signal has one")
+                raise DefinitionError(
+                    f"{where}: a field cannot be called 'spec', because every signal has a 'spec' of its own "
+                    "(Traction); call it spec_"
+                )
             cls.spec = SignalSpec(told)
+            try:
+                check_fields(cls, where, OF_A_SIGNAL)
+            except DefinitionError as error:
+                # What is not defined yet may be defined further down; who receives or sends it checks again.
+                if not is_about_later(error):
+                    raise
+                cls.__traction_unchecked__ = True
             return cls
 
 
@@ -58,14 +77,15 @@ class Signal(msgspec.Struct, metaclass=SignalMeta):
         'Approve'
 
     Raises:
-        DefinitionError: when the class is made, for whatever is wrong with it.
+        DefinitionError: when the class is made, for whatever is wrong with it; or when it is first said, where its
+            annotations name what comes later.
     """
 
     spec: ClassVar[SignalSpec]
 
     if TYPE_CHECKING:
 
-        def __init_subclass__(cls, *, name: str = "") -> None: ...
+        def __init_subclass__(cls, *, kw_only: bool = False, name: str = ...) -> None: ...
 
 
 class Receive(Asked[R_co], msgspec.Struct, Generic[R_co], frozen=True):
@@ -134,21 +154,64 @@ def send(execution: WorkflowExecution | str, signal: Signal) -> Step[None]:
         Asks SignalExternalWorkflowExecution; answered by ExternalWorkflowExecutionSignaled.
     """
     if not isinstance(signal, Signal):
-        raise TypeError(f"send: {signal!r:.100} is no signal; make its class a Signal")
-    return Send(*read_execution(execution), signal)
+        raise TypeError(f"send: {signal!r:.100} is no signal; {_mend_signal(signal)}")
+    check_signal("send", type(signal))
+    return Send(*read_execution("send", execution), signal)
 
 
-def read_execution(execution: WorkflowExecution | str) -> tuple[str, str | None]:
-    """Read a run, or a workflow id, which means whichever run is open under it."""
+def read_execution(where: str, execution: WorkflowExecution | str) -> tuple[str, str | None]:
+    """Read a run, or a workflow id, which means whichever run is open under it.
+
+    Raises:
+        TypeError: it is neither.
+        ValueError: it is no workflow id that SWF takes.
+    """
     if isinstance(execution, WorkflowExecution):
         return execution.workflow_id, execution.run_id
+    if not isinstance(execution, str):
+        raise TypeError(f"{where}: {execution!r:.100} is no execution; give a workflow id, or a child's .execution")
+    if fault := find_fault(execution):
+        raise ValueError(f"{where}: {execution!r:.100} is no workflow id: {fault} (SWF)")
     return execution, None
 
 
+def _mend_signal(thing: Any) -> str:
+    return f"write {thing.__qualname__}(...)" if is_signal(thing) else "make its class a Signal"
+
+
+def is_signal(thing: object) -> bool:
+    """Whether something is a class of signals."""
+    return isinstance(thing, type) and issubclass(thing, Signal)
+
+
+def check_signal(where: str, signal: Any) -> None:
+    """Refuse what is no class of signals, or one whose fields cannot be written and read.
+
+    Raises:
+        TypeError, DefinitionError: it is so.
+    """
+    if not is_signal(signal):
+        mend = (
+            f"name its class, {type(signal).__qualname__}" if isinstance(signal, Signal) else "make its class a Signal"
+        )
+        raise TypeError(f"{where}: {signal!r:.100} is no class of signals; {mend}")
+    if signal is Signal:
+        raise TypeError(f"{where}: Signal is what signals are made of, and nobody sends it; name a class of your own")
+    if "__traction_unchecked__" in signal.__dict__:
+        check_fields(signal, f"{signal.__module__}.{signal.__qualname__}", OF_A_SIGNAL)
+        del signal.__traction_unchecked__
+
+
 def _check_signals(where: str, signals: tuple[Any, ...]) -> tuple[Any, ...]:
-    for one in signals:
-        if not (isinstance(one, type) and issubclass(one, Signal)):
-            raise TypeError(f"{where}: {one!r:.100} is no signal; make it a class: class Approve(Signal)")
     if not signals:
         raise ValueError(f"{where}() needs at least one signal: of none, none arrives")
+    by_name: dict[str, Any] = {}
+    for one in signals:
+        check_signal(where, one)
+        other = by_name.setdefault(one.spec.name, one)
+        if other is not one:
+            raise DefinitionError(
+                f"{where}: {other.__module__}.{other.__qualname__} and {one.__module__}.{one.__qualname__} are both "
+                f"called {one.spec.name!r}, and what arrives could be either. Give one another name"
+            )
     return signals

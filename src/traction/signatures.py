@@ -16,6 +16,7 @@ import msgspec
 
 from traction.codec import name_type
 from traction.errors import DefinitionError
+from traction.fields import UNRESOLVED
 from traction.step import Both, Step, WorkflowStep
 
 # Flags of code objects, as `inspect` calls them: VARARGS, VARKEYWORDS, GENERATOR | ASYNC_GENERATOR, COROUTINE.
@@ -23,9 +24,6 @@ _VARARGS = 0x04
 _VARKEYWORDS = 0x08
 _GENERATOR = 0x20 | 0x200
 _COROUTINE = 0x80
-
-_LATER = (NameError, AttributeError)
-"""What an annotation raises that names what is not there yet."""
 
 
 class Signature(msgspec.Struct, frozen=True):
@@ -160,7 +158,7 @@ def _find_hints(method: Any, where: str) -> dict[str, Any] | None:
         return None
     try:
         return typing.get_type_hints(method)
-    except _LATER:
+    except UNRESOLVED:
         return None
     except Exception as error:
         raise DefinitionError(f"{where}: an annotation of {method.__name__} is not a type: {error}") from error
@@ -300,108 +298,3 @@ def _read_result(where: str, said: Any, is_async: int, *, flow: bool) -> Any:
             "one: write -> Step[int]"
         )
     return result
-
-
-# Types.
-
-_MEND = (
-    "A call's input and result travel as JSON: make it of numbers, strings, lists, dicts, dataclasses or "
-    "msgspec.Structs, and let the worker provide what cannot travel, as the dependency"
-)
-
-
-def check_fields(cls: Any, where: str) -> None:
-    """Check that every field of a definition can be written and read.
-
-    Raises:
-        DefinitionError: one cannot, or (from a `NameError` or `AttributeError`) its annotation does not resolve.
-    """
-    try:
-        fields = msgspec.structs.fields(cls)
-    except _LATER as error:
-        raise DefinitionError(
-            f"{where}: the annotation of a field does not resolve: {error}. Workers read the input by it: define or "
-            f"import it in {cls.__module__}, at the level of the module and not under TYPE_CHECKING"
-        ) from error
-    except Exception as error:
-        raise DefinitionError(f"{where}: the annotation of a field is not a type: {error}") from error
-    for field in fields:
-        check_writable(where, f"field {field.name!r}", field.type)
-
-
-def is_about_later(error: DefinitionError) -> bool:
-    """Whether a definition names what may be defined further down."""
-    return isinstance(error.__cause__, _LATER)
-
-
-def check_writable(where: str, what: str, annotation: Any) -> None:
-    """Check that msgspec can write and read a type with no help."""
-    if annotation is None or (isinstance(annotation, type) and annotation in _PLAIN):
-        return
-    from msgspec import inspect
-
-    try:
-        info = inspect.type_info(annotation)
-    except _LATER as error:
-        raise DefinitionError(
-            f"{where}: {what} is {name_type(annotation)}, and an annotation within it does not resolve: {error}"
-        ) from error
-    except Exception as error:
-        raise DefinitionError(
-            f"{where}: {what} is {name_type(annotation)}, which cannot be written as JSON: {error}. {_MEND}"
-        ) from error
-    if culprit := _find_culprit(info, "", set()):
-        raise DefinitionError(f"{where}: {what} is {name_type(annotation)}, and {culprit}. {_MEND}")
-
-
-_PLAIN = frozenset({int, str, float, bool, bytes, type(None)})
-"""Types that need no look."""
-
-_KEYS = frozenset(
-    [
-        "Any",
-        "Str",
-        "Int",
-        "Float",
-        "Bytes",
-        "DateTime",
-        "Date",
-        "Time",
-        "TimeDelta",
-        "Decimal",
-        "UUID",
-        "Enum",
-        "Literal",
-    ]
-)
-"""Types that msgspec can write as the key of a JSON object; of any other it says so when it writes one."""
-
-
-def _find_culprit(info: Any, trail: str, seen: set[int]) -> str | None:
-    """Say which type within a type msgspec cannot write or read, or `None`."""
-    from msgspec import inspect
-
-    if isinstance(info, inspect.CustomType | inspect.ExtType):
-        culprit = info.cls if isinstance(info, inspect.CustomType) else msgspec.msgpack.Ext
-        return f"{trail or 'it'} is a {name_type(culprit)}" if trail else f"{name_type(culprit)} cannot be written"
-    if id(info) in seen:
-        return None
-    seen.add(id(info))
-    if isinstance(info, inspect.DictType):
-        members = info.key_type.types if isinstance(info.key_type, inspect.UnionType) else (info.key_type,)
-        for member in members:
-            if type(member).__name__.removesuffix("Type") not in _KEYS:
-                return "the keys of a JSON object are strings or numbers"
-    owner = name_type(getattr(info, "cls", None))
-    for name in info.__struct_fields__:
-        part = getattr(info, name)
-        for one in part if isinstance(part, tuple) else (part,):
-            if isinstance(one, inspect.Field):
-                found = _find_culprit(one.type, f"{owner}.{one.name}", seen)
-            elif isinstance(one, inspect.Type):
-                found = _find_culprit(one, trail, seen)
-            else:
-                continue
-            if found:
-                return found
-    return None

@@ -123,7 +123,9 @@ assert_type(first_of(a, b), Step[int | str])
 assert_type(first_of(a, b, c, d), Step[int | str | bytes | float])
 assert_type(first_of(a, b, c, d, e), Step[int | str | bytes | float | bool])
 assert_type(first_of(a, b, c, d, f, g, h), Step[int | str | bytes | float | list[int] | dict[str, int] | None])
-assert_type(first_of(a, b, c, d, e, f, g, h), Step[int | str | bytes | float | bool | list[int] | dict[str, int] | None])
+assert_type(
+    first_of(a, b, c, d, e, f, g, h), Step[int | str | bytes | float | bool | list[int] | dict[str, int] | None]
+)
 assert_type(first_of(a, a, a, a, a, a, a, a, a), Step[int])
 assert_type(first_of(a, sleep(1)), Step[int | None])
 assert_type(each(say, [1, 2]), Step[list[str]])

@@ -1,0 +1,126 @@
+"""Refuse what cannot be written as JSON and read back, where it is defined.
+
+Takes the fields and results of definitions, and the fields of signals; gives nothing, or a `DefinitionError` that
+names the part of a part that cannot travel.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from traction.codec import name_type
+from traction.errors import DefinitionError
+
+OF_A_CALL = (
+    "A call's input and result travel as JSON: make it of numbers, strings, lists, dicts, dataclasses or "
+    "msgspec.Structs, and let the worker provide what cannot travel, as the dependency"
+)
+"""What to do about a part of a call that cannot be written."""
+
+OF_A_SIGNAL = (
+    "A signal travels as JSON: make it of numbers, strings, lists, dicts, dataclasses or msgspec.Structs, and send a "
+    "reference to what cannot travel"
+)
+"""What to do about a part of a signal that cannot be written."""
+
+UNRESOLVED = (NameError, AttributeError)
+"""What an annotation raises that names what is defined further down."""
+
+
+def check_fields(cls: Any, where: str, mend: str = OF_A_CALL) -> None:
+    """Check that every field of a definition can be written and read; `mend` says what to do about one that cannot.
+
+    Raises:
+        DefinitionError: one cannot, or (from a `NameError` or `AttributeError`) its annotation does not resolve.
+    """
+    try:
+        fields = msgspec.structs.fields(cls)
+    except UNRESOLVED as error:
+        raise DefinitionError(
+            f"{where}: the annotation of a field does not resolve: {error}. What travels is read by "
+            f"it: define or import it in {cls.__module__}, at the level of the module and not under TYPE_CHECKING"
+        ) from error
+    except Exception as error:
+        raise DefinitionError(f"{where}: the annotation of a field is not a type: {error}") from error
+    for field in fields:
+        check_writable(where, f"field {field.name!r}", field.type, mend)
+
+
+def is_about_later(error: DefinitionError) -> bool:
+    """Whether a definition names what may be defined further down."""
+    return isinstance(error.__cause__, UNRESOLVED)
+
+
+def check_writable(where: str, what: str, annotation: Any, mend: str = OF_A_CALL) -> None:
+    """Check that msgspec can write and read a type with no help."""
+    if annotation is None or (isinstance(annotation, type) and annotation in _PLAIN):
+        return
+    from msgspec import inspect
+
+    try:
+        info = inspect.type_info(annotation)
+    except UNRESOLVED as error:
+        raise DefinitionError(
+            f"{where}: {what} is {name_type(annotation)}, and an annotation within it does not resolve: {error}"
+        ) from error
+    except Exception as error:
+        raise DefinitionError(
+            f"{where}: {what} is {name_type(annotation)}, which cannot be written as JSON: {error}. {mend}"
+        ) from error
+    if culprit := _find_culprit(info, "", set()):
+        raise DefinitionError(f"{where}: {what} is {name_type(annotation)}, and {culprit}. {mend}")
+
+
+_PLAIN = frozenset({int, str, float, bool, bytes, type(None)})
+"""Types that need no look."""
+
+_KEYS = frozenset(
+    [
+        "Any",
+        "Str",
+        "Int",
+        "Float",
+        "Bytes",
+        "DateTime",
+        "Date",
+        "Time",
+        "TimeDelta",
+        "Decimal",
+        "UUID",
+        "Enum",
+        "Literal",
+    ]
+)
+"""Types that msgspec can write as the key of a JSON object; of any other it says so when it writes one."""
+
+
+def _find_culprit(info: Any, trail: str, seen: set[int]) -> str | None:
+    """Say which type within a type msgspec cannot write or read, or `None`."""
+    from msgspec import inspect
+
+    if isinstance(info, inspect.CustomType | inspect.ExtType):
+        culprit = info.cls if isinstance(info, inspect.CustomType) else msgspec.msgpack.Ext
+        return f"{trail or 'it'} is a {name_type(culprit)}" if trail else f"{name_type(culprit)} cannot be written"
+    if id(info) in seen:
+        return None
+    seen.add(id(info))
+    if isinstance(info, inspect.DictType):
+        members = info.key_type.types if isinstance(info.key_type, inspect.UnionType) else (info.key_type,)
+        for member in members:
+            if type(member).__name__.removesuffix("Type") not in _KEYS:
+                return "the keys of a JSON object are strings or numbers"
+    owner = name_type(getattr(info, "cls", None))
+    for name in info.__struct_fields__:
+        part = getattr(info, name)
+        for one in part if isinstance(part, tuple) else (part,):
+            if isinstance(one, inspect.Field):
+                found = _find_culprit(one.type, f"{owner}.{one.name}", seen)
+            elif isinstance(one, inspect.Type):
+                found = _find_culprit(one, trail, seen)
+            else:
+                continue
+            if found:
+                return found
+    return None
