@@ -10,35 +10,35 @@ import os
 import random
 import socket
 import threading
-import time
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
-from typing import Any, Generic, Self, TypeVar, overload
+from typing import Any, Self, TypeVar, overload
 
 import pluggy
 
-from traction import events as e
 from traction import operations as o
-from traction.backend import POLL_WAIT_MAX, Backend
+from traction.backend import Backend
 from traction.checks import check_call, check_dependency, check_kind, check_twins
-from traction.codec import JSON, Codec, read_failure
+from traction.codec import JSON, Codec
 from traction.deciders import make_sticky
 from traction.definition import Activity, Workflow, check_definition
 from traction.errors import (
     DefinitionError,
-    ExecutionFailed,
     UnknownResourceFault,
-    WorkflowCanceled,
     WorkflowExecutionAlreadyStartedFault,
-    WorkflowFailed,
-    WorkflowTerminated,
-    WorkflowTimedOut,
 )
+from traction.executors import Executor, employ
+from traction.handles import Handle as Handle
+from traction.handles import start_execution as start_execution
+from traction.heartbeats import Pulse
 from traction.names import ActivityType, WorkflowExecution, WorkflowType, find_fault
 from traction.options import Span, to_timedelta
 from traction.plugins import open_backend, open_payload_store
+from traction.processes import PerProcess, ProcessPool
 from traction.registration import register_type as register_type
+from traction.stopping import FINISHED, UNFINISHED, Signals, finish
+from traction.tokens import Answers
 from traction.worker import (
     ActivityWorker,
     DeciderCache,
@@ -55,146 +55,6 @@ log = logging.getLogger("traction.client")
 
 START_TRIES_MAX = 6
 """How often a start is tried that found an execution open which was closed when looked at."""
-
-
-class Handle(Generic[R]):
-    """One execution, whose flow gives an `R`: wait for it, look at it, ask it to stop.
-
-    It follows the execution through `continue_as_new`: its result is that of the last run.
-    """
-
-    def __init__(self, backend: Backend, execution: WorkflowExecution, result: Any, *, codec: Codec = JSON) -> None:
-        self._backend = backend
-        self.execution = execution
-        self._result = result
-        self._codec = codec
-
-    @property
-    def workflow_id(self) -> str:
-        """The id under which it was started."""
-        return self.execution.workflow_id
-
-    @property
-    def run_id(self) -> str:
-        """The id that the service gave to the run."""
-        return self.execution.run_id
-
-    def result(self, timeout: Span | None = None) -> R:
-        """Wait until the execution has closed, and give its result.
-
-        Args:
-            timeout: how long to wait at the most, in seconds or as a `timedelta`; without it, for ever.
-
-        Raises:
-            TimeoutError: it is still open after `timeout`. It goes on; ask again.
-            WorkflowFailed, WorkflowTimedOut, WorkflowCanceled, WorkflowTerminated: it closed so.
-            PayloadError: its result does not decode as the definition says.
-        """
-        deadline = None if timeout is None else time.monotonic() + to_timedelta(timeout).total_seconds()
-        while True:
-            left = POLL_WAIT_MAX
-            if deadline is not None:
-                left = min(left, timedelta(seconds=max(deadline - time.monotonic(), 0)))
-            if self._backend.wait_until_closed(self.execution, left):
-                closing = self._backend.find_closing_event(self.execution)
-                if not self._follow(closing):
-                    return self._read_result(closing)
-            elif deadline is not None and time.monotonic() >= deadline:
-                raise TimeoutError(
-                    f"{self.workflow_id} is still open after {to_timedelta(timeout or 0).total_seconds():g} s"
-                )
-
-    def _read_result(self, closing: e.Event | None) -> R:
-        name = self.workflow_id
-        match closing:
-            case e.WorkflowExecutionCompleted():
-                value: R = self._codec.decode(closing.result, self._result, f"the result of {name}")
-                return value
-            case e.WorkflowExecutionFailed():
-                said = read_failure(closing.reason, closing.details)
-                raise WorkflowFailed(name, type=said.type, message=said.message, traceback=said.traceback)
-            case e.WorkflowExecutionTimedOut():
-                raise WorkflowTimedOut(name)
-            case e.WorkflowExecutionCanceled():
-                raise WorkflowCanceled(name, details=closing.details)
-            case e.WorkflowExecutionTerminated():
-                raise WorkflowTerminated(name, cause=closing.cause, reason=closing.reason)
-            case _:
-                raise ExecutionFailed(name, f"closed with {type(closing).__name__}")
-
-    def cancel(self) -> None:
-        """Ask the execution to cancel: `Cancelled` is thrown into its flow, which may clean up.
-
-        Raises:
-            UnknownResourceFault: it is not open any more.
-        """
-        self._ask_open(o.RequestCancelWorkflowExecution)
-
-    def terminate(self, reason: str | None = None) -> None:
-        """Close the execution at once; its flow is told nothing, its children according to their policy.
-
-        Raises:
-            UnknownResourceFault: it is not open any more.
-        """
-        self._ask_open(partial(o.TerminateWorkflowExecution, reason=reason))
-
-    def _ask_open(self, request: Callable[..., o.Request[None]]) -> None:
-        """Ask something of the run that is open: the last, if the execution was continued as new."""
-        while True:
-            try:
-                self._backend.call(
-                    request(domain=self._backend.domain, workflow_id=self.workflow_id, run_id=self.run_id)
-                )
-                return
-            except UnknownResourceFault:
-                if not self._follow(self._backend.find_closing_event(self.execution)):
-                    raise
-
-    def _follow(self, closing: e.Event | None) -> bool:
-        """Go on to the next run, if the execution was continued as new."""
-        if not isinstance(closing, e.WorkflowExecutionContinuedAsNew):
-            return False
-        self.execution = WorkflowExecution(self.workflow_id, closing.new_execution_run_id)
-        return True
-
-    def history(self) -> list[e.Event]:
-        """Give all events so far.
-
-        Raises:
-            UnknownResourceFault: the run is not known, or no longer kept.
-        """
-        return self._backend.get_history(self.execution)
-
-    def describe(self) -> o.WorkflowExecutionDetail:
-        """Give what the service tells of the run besides its events.
-
-        Raises:
-            UnknownResourceFault: the run is not known, or no longer kept.
-        """
-        return self._backend.call(o.DescribeWorkflowExecution(domain=self._backend.domain, execution=self.execution))
-
-    def report(self, type: Any = Any) -> Any:
-        """Give what the flow reported last with `traction.report`, read as `type`; `None` if it has not.
-
-        Raises:
-            UnknownResourceFault: the run is not known, or no longer kept.
-            PayloadError: the report is not of that type.
-        """
-        told = self.describe().latest_execution_context
-        return None if told is None else self._codec.decode(told, type, f"the report of {self.workflow_id}")
-
-    def status(self) -> str:
-        """Say `OPEN`, or how it closed: `COMPLETED`, `FAILED`, `CANCELED`, `TERMINATED`, `CONTINUED_AS_NEW`,
-        `TIMED_OUT`.
-
-        Raises:
-            UnknownResourceFault: the run is not known, or no longer kept.
-        """
-        info = self.describe().execution_info
-        return info.close_status or info.execution_status
-
-    def __repr__(self) -> str:
-        return f"<Handle of {self.workflow_id}, run {self.run_id}>"
 
 
 class WorkerSystem:
@@ -238,6 +98,10 @@ class WorkerSystem:
         self._deciding: dict[str, dict[WorkflowType, type[Workflow[Any]]]] = {}
         self._registered: set[Any] = set()
         self._lock = threading.Lock()
+        self._pulse = Pulse()
+        self._pools: list[ProcessPool] = []
+        self._answers = Answers(self.backend, codec, self._stop.wait)
+        self._late: list[str] | None = None
 
     # Work.
 
@@ -364,47 +228,67 @@ class WorkerSystem:
 
     @overload
     def start_activity_worker(
-        self, activity: Callable[..., Activity[None, Any]], *, instances: int = 1, task_list: str | None = None
+        self,
+        activity: Callable[..., Activity[None, Any]],
+        *,
+        instances: int = 1,
+        task_list: str | None = None,
+        executor: Executor = "thread",
     ) -> None: ...
     @overload
     def start_activity_worker(
         self,
         activity: Callable[..., Activity[C, Any]],
-        dependency: C,
+        dependency: C | PerProcess[C],
         *,
         instances: int = 1,
         task_list: str | None = None,
+        executor: Executor = "thread",
     ) -> None: ...
     def start_activity_worker(
-        self, activity: Any, dependency: Any = None, *, instances: int = 1, task_list: str | None = None
+        self,
+        activity: Any,
+        dependency: Any = None,
+        *,
+        instances: int = 1,
+        task_list: str | None = None,
+        executor: Executor = "thread",
     ) -> None:
-        """Start threads that do the tasks of an activity.
+        """Do the tasks of an activity.
 
         Args:
             activity: the definition.
-            dependency: what it needs; the threads share it.
-            instances: how many threads.
+            dependency: what it needs; all instances share it. For `executor="process"`, what pickle takes, or
+                `PerProcess(make)`.
+            instances: how many tasks are in hand at a time.
             task_list: poll this list instead of the definition's own.
+            executor: where the activity runs: in as many threads, in as many processes, or, if it is async, together
+                on one event loop.
 
         Raises:
-            DefinitionError: something is wrong with the definition, its dependency is missing, or another definition
-                of its name and version has a worker here.
+            DefinitionError: something is wrong with the definition, its dependency is missing, another definition of
+                its name and version has a worker here, or the executor cannot run it.
         """
         check_kind(activity, Activity)
         check_dependency(activity, dependency)
         self._host(activity)
         neighbours = self._neighbours.setdefault(task_list or activity.spec.task_list.name, {})
-        for _ in range(instances):
-            worker = ActivityWorker(
-                self.backend,
-                activity,
-                dependency,
-                task_list=task_list,
-                identity=self.identity,
-                codec=self._codec,
-                neighbours=neighbours,
-            )
-            neighbours.setdefault(activity.spec.type, worker)
+        make = partial(
+            ActivityWorker,
+            self.backend,
+            task_list=task_list,
+            identity=self.identity,
+            codec=self._codec,
+            neighbours=neighbours,
+            pulse=self._pulse,
+        )
+        workers, pools = employ(
+            make, activity, dependency, executor=executor, instances=instances, leaving=self._stop.is_set
+        )
+        with self._lock:
+            self._pools += pools
+        for worker in workers:
+            neighbours.setdefault(activity.spec.type, worker.host)
             self._spawn(f"work {activity.spec.task_list.name}", worker)
 
     def _host(self, definition: Any) -> None:
@@ -421,6 +305,9 @@ class WorkerSystem:
             if not self._stop.is_set():
                 thread.start()
                 self._threads.append(thread)
+                return
+        worker.close()
+        self._close_pools()
 
     def _register(self, definition: Any) -> None:
         """Register a type once; one that is there already is as good."""
@@ -433,55 +320,84 @@ class WorkerSystem:
         with self._lock:
             self._registered.add(definition)
 
+    # Tasks whose activities returned `LATER`.
+
+    def complete(self, token: str, value: object) -> None:
+        """Answer an activity task with its result, from wherever that is known.
+
+        Args:
+            token: what `current_task().token` said.
+            value: the result, as the activity would have returned it.
+
+        Raises:
+            UnknownResourceFault: the task is no longer open: it was answered, has timed out, or its execution closed.
+            PayloadError: the value cannot be written.
+            BackendError: the service could not be reached, though tried several times.
+        """
+        self._answers.complete(token, value)
+
+    def fail(self, token: str, error: BaseException) -> None:
+        """Answer an activity task with its failure; `Cancelled()` says that it stopped since nobody wanted it.
+
+        Raises:
+            UnknownResourceFault: the task is no longer open.
+            BackendError: the service could not be reached, though tried several times.
+        """
+        self._answers.fail(token, error)
+
+    def heartbeat(self, token: str, details: object = None) -> None:
+        """Say that the work on an activity task goes on; its worker says it no longer.
+
+        Raises:
+            Cancelled: nobody wants the result any more.
+            BackendError: the service could not be reached, though tried several times.
+        """
+        self._answers.heartbeat(token, details)
+
     # The end.
 
-    def close(self, grace: Span = 90) -> None:
+    def run_until_stopped(self, grace: Span = 90) -> int:
+        """Work until SIGTERM or SIGINT, and then close; call it from the program's main thread.
+
+        A second signal ends the program at once, with exit code 128 and the signal's number.
+
+        Returns:
+            The exit code: 0 if all was finished, 1 if something had to be handed back after the grace.
+        """
+        with Signals() as signals:
+            signals.wait(self._stop)
+            return self.close(grace)
+
+    def close(self, grace: Span = 90) -> int:
         """Stop the workers and let go of the backend.
 
-        A worker finishes the task that it has; a poll in flight is answered first, since a task handed to a dropped
-        connection would be lost until it times out. `grace` is how long to wait for that.
+        No more polls are sent. Those in flight are answered first, since a task handed to a dropped connection would be
+        lost until it times out; that takes a minute at the most (SWF). Workers finish the tasks that they have. What is
+        left after `grace` is handed back: the task fails with a reason that deciders schedule again.
+
+        Returns:
+            0 if all was finished, 1 if something was left.
         """
         with self._lock:
             self._stop.set()
             threads = [thread for thread in self._threads if thread is not threading.current_thread()]
         self.backend.close()
-        deadline = time.monotonic() + to_timedelta(grace).total_seconds()
-        for thread in threads:
-            thread.join(max(deadline - time.monotonic(), 0))
-        if late := [thread.name for thread in threads if thread.is_alive()]:
+        # Twice is once: what was left after the first grace gets no other.
+        late = finish(threads, self._pulse, 0 if self._late else to_timedelta(grace).total_seconds())
+        if late and self._late is None:
             log.warning("still working after %s: %s", grace, ", ".join(late))
+        self._late = self._late or late
+        self._close_pools()
+        return UNFINISHED if self._late else FINISHED
+
+    def _close_pools(self) -> None:
+        with self._lock:
+            pools, self._pools = self._pools, []
+        for pool in pools:
+            pool.close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def start_execution(
-    backend: Backend, workflow: Workflow[R], *, workflow_id: str | None = None, codec: Codec = JSON
-) -> Handle[R]:
-    """Start an execution of a registered workflow.
-
-    Raises:
-        PayloadError: the input does not decode as the definition says.
-        WorkflowExecutionAlreadyStartedFault: an execution is open under this id.
-        BackendError: the service refused, or could not be reached.
-    """
-    spec = workflow.spec
-    payload = codec.encode(workflow)
-    # A wrong type is seen here, where the call is written, and not by a worker tomorrow.
-    codec.decode(payload, type(workflow), f"the input of {spec.type.name} {spec.type.version}")
-    id = workflow.workflow_id() if workflow_id is None else workflow_id
-    run = backend.call(
-        o.StartWorkflowExecution(
-            domain=backend.domain,
-            workflow_id=id,
-            workflow_type=spec.type,
-            task_list=spec.task_list,
-            input=payload,
-            tag_list=spec.tags or None,
-        )
-    )
-    assert run.run_id is not None
-    return Handle(backend, WorkflowExecution(id, run.run_id), spec.result, codec=codec)

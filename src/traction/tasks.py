@@ -1,4 +1,4 @@
-"""Let an activity know its own task: say that it is alive, and learn that it should stop.
+"""Let an activity know its own task: say that it is alive, learn that it should stop, leave the answer to another.
 
 Takes calls from inside an activity's `run`; gives them to the worker that runs it. Knows no backend.
 """
@@ -28,6 +28,14 @@ class RunningTask(ABC):
     attempt: int
     """Which attempt this is, from 1."""
 
+    token: str
+    """What names the task to the service: whoever has it may answer, from any process. See `LATER`."""
+
+    @property
+    @abstractmethod
+    def cancelled(self) -> bool:
+        """Whether nobody wants the result any more, as far as the last heartbeat told. Asks nobody, raises nothing."""
+
     @abstractmethod
     def last_details(self, type: Any = Any) -> Any:
         """Give what the last heartbeat of the attempt before this one said, read as `type`; `None` if nothing.
@@ -43,6 +51,30 @@ class RunningTask(ABC):
         Raises:
             Cancelled: the flow no longer wants the result, or the execution has closed. Clean up, and let it pass.
         """
+
+
+class _Later:
+    """The type of `LATER`."""
+
+    def __repr__(self) -> str:
+        return "LATER"
+
+    def __reduce__(self) -> str:
+        # One and the same in every process.
+        return "LATER"
+
+
+LATER: Any = _Later()
+"""What an activity returns when somebody else will answer its task, by the task's `token`.
+
+Example:
+    @activity(start_to_close=days(3))
+    def ask(question: str) -> bool:
+        send_mail(question, reply_to=current_task().token)
+        return LATER
+
+The reply then comes from anywhere: `WorkerSystem(url).complete(token, True)`.
+"""
 
 
 _current: ContextVar[RunningTask] = ContextVar("traction.running_task")
@@ -63,7 +95,10 @@ def current_task() -> RunningTask:
 
 
 def heartbeat(details: object = None) -> None:
-    """Say that the current activity task is alive; call it more often than its `heartbeat` timeout.
+    """Say how far the current activity task is, and learn whether it is still wanted.
+
+    That it is alive its worker says by itself. The first call sends what it is given at once; of the calls within a
+    second after that, the details of the latest are sent.
 
     Example:
         @activity(heartbeat=30)

@@ -9,19 +9,18 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
-from contextvars import copy_context
+from collections.abc import Callable, Iterable
 from copy import copy
 from datetime import timedelta
-from types import CoroutineType
 from typing import Any, Protocol, TypeVar
 
 import msgspec
 
 from traction import operations as o
+from traction.activities import ActivityWorker as ActivityWorker
 from traction.backend import Backend
-from traction.checks import check_dependency, index_by_type
-from traction.codec import JSON, UNREADABLE, Codec, describe_failure, read_attempt, read_failure
+from traction.checks import index_by_type
+from traction.codec import JSON, Codec
 from traction.decide import Decider
 from traction.deciders import DeciderCache as DeciderCache
 from traction.deciders import Sticky, store_payloads
@@ -36,16 +35,11 @@ from traction.errors import (
     BackendError,
     DefinitionError,
     FlowError,
-    PayloadError,
-    PayloadUnavailable,
     ServiceFault,
     UnknownResourceFault,
-    ValidationException,
 )
 from traction.events import Event
-from traction.names import ActivityType, TaskList, WorkflowExecution, WorkflowType
-from traction.step import Cancelled
-from traction.tasks import RunningTask, _current
+from traction.names import TaskList, WorkflowExecution, WorkflowType
 
 T = TypeVar("T")
 
@@ -53,9 +47,6 @@ log = logging.getLogger("traction.worker")
 
 BACKOFF_MAX = timedelta(seconds=30)
 """The longest pause between polls of a service that does not answer."""
-
-HEARTBEAT_CHARS_MAX = 2_048
-"""The most characters that the details of a heartbeat may have (SWF)."""
 
 _CLOSES = (CompleteWorkflowExecution, FailWorkflowExecution, CancelWorkflowExecution, ContinueAsNewWorkflowExecution)
 
@@ -275,150 +266,6 @@ class WorkflowWorker:
                 log.exception("%s: the report failed as well", execution.workflow_id)
 
 
-class ActivityWorker:
-    """Does the tasks of one activity.
-
-    Args:
-        dependency: what the activity needs, given to each `run`; several workers may share it if it allows that.
-        identity: what the history shows as who took the task.
-        body: what to do instead of the activity's `run`, given the call; then no dependency is needed.
-        neighbours: workers of other activities on the same list: their tasks come here as well, and are done here.
-    """
-
-    def __init__(
-        self,
-        backend: Backend,
-        activity: Any,
-        dependency: Any = None,
-        *,
-        task_list: str | None = None,
-        identity: str | None = None,
-        codec: Codec = JSON,
-        body: Callable[[Any], Any] | None = None,
-        neighbours: Mapping[ActivityType, ActivityWorker] | None = None,
-    ) -> None:
-        if body is None:
-            check_dependency(activity, dependency)
-        self.activity: type[Activity[Any, Any]] = activity
-        spec = self.activity.spec
-        self._poll = o.PollForActivityTask(
-            domain=backend.domain,
-            task_list=TaskList(task_list) if task_list is not None else spec.task_list,
-            identity=identity,
-        )
-        self._backend = backend
-        self._dependency = dependency
-        self._arguments = () if spec.needs is None else (dependency,)
-        self._body = body
-        self._neighbours = {} if neighbours is None else neighbours
-        self._codec = codec
-        self._what = tuple(f"the {part} of {spec.type.name} {spec.type.version}" for part in ("input", "result"))
-        self._runner: Any = None
-        self._unsent: deque[tuple[o.ActivityTask, o.Request[None]]] = deque()
-
-    def work_once(self, wait: timedelta | None = None) -> bool:
-        """Poll, wait for an activity task for so long at the most, and do it; say whether there was one.
-
-        Whatever the activity raises is that task's failure. What it is given and cannot read is a failure too, of a
-        kind that deciders schedule again until a worker can read it.
-
-        Raises:
-            BackendError: the service could not be reached; the next turn may work. An answer that could not be sent is
-                sent by the next turn, before it polls.
-        """
-        task = self.poll_once(wait)
-        if task is None:
-            return False
-        self.answer(task, self.do(task))
-        return True
-
-    def close(self) -> None:
-        """Let go of the loop on which async activities ran."""
-        runner, self._runner = self._runner, None
-        if runner is not None:
-            runner.close()
-
-    # The parts of a turn, for those who let time pass between them.
-
-    def poll_once(self, wait: timedelta | None = None) -> o.ActivityTask | None:
-        """Poll, and wait for a task for so long at the most; an answer that could not be sent goes first."""
-        while (unsent := _pop(self._unsent)) is not None:
-            self.answer(*unsent)
-        task = self._backend.call(self._poll, wait)
-        return task if task.task_token else None
-
-    def answer(self, task: o.ActivityTask, answer: o.Request[None]) -> None:
-        """Say how a task ended; if it is no longer wanted, let it be."""
-        try:
-            self._backend.call(answer)
-        except UnknownResourceFault as error:
-            log.info("%s: the answer came too late: %s", _name(task), error)
-        except ValidationException as error:
-            # The service counts characters in its own way, or has limits of its own.
-            if isinstance(answer, o.RespondActivityTaskFailed):
-                raise
-            self.answer(task, _fail(task, PayloadError(f"the service does not take the result: {error!s:.500}")))
-        except BackendError as error:
-            if error.retryable:
-                self._unsent.append((task, answer))
-            raise
-
-    def do(self, task: o.ActivityTask) -> o.Request[None]:
-        """Run the activity and say how it ended."""
-        # A neighbour tells what to do; it is done in this thread, and on this worker's loop.
-        host = self._neighbours.get(task.activity_type, self)
-        spec, token = host.activity.spec, task.task_token
-        try:
-            call = host._read(task)
-        except BaseException as error:
-            log.error("%s: its input cannot be read: %s", _name(task), error)
-            return o.RespondActivityTaskFailed(task_token=token, reason=UNREADABLE, details=describe_failure(error)[1])
-        reset = _current.set(_Running(self._backend, task, self._codec))
-        try:
-            result = call.run(*host._arguments) if host._body is None else host._body(call)
-            if isinstance(result, CoroutineType):
-                result = self._await(result)
-            payload = self._codec.encode(result)
-            # A result of another type than the definition says would leave the flow stuck: it is seen here.
-            self._codec.decode(payload, spec.result, host._what[1])
-            return o.RespondActivityTaskCompleted(task_token=token, result=payload)
-        except Cancelled:
-            return o.RespondActivityTaskCanceled(task_token=token)
-        except BaseException as error:
-            return _fail(task, error)
-        finally:
-            _current.reset(reset)
-
-    def _read(self, task: o.ActivityTask) -> Any:
-        got, has = task.activity_type, self.activity.spec.type
-        if got is not has and got != has:
-            raise PayloadError(f"the worker has {has.name} {has.version}, and the task is of {got.name} {got.version}")
-        return self._codec.decode(task.input, self.activity, self._what[0])
-
-    def _await(self, coroutine: Any) -> Any:
-        """Run an async activity on a loop of this worker's own."""
-        if self._runner is None:
-            import asyncio
-
-            self._runner = asyncio.Runner()
-        # Not by `run`, which handles signals, and has the context of its first task for all.
-        loop = self._runner.get_loop()
-        return loop.run_until_complete(loop.create_task(coroutine, context=copy_context()))
-
-
-def _fail(task: o.ActivityTask, error: BaseException) -> o.RespondActivityTaskFailed:
-    reason, details = describe_failure(error)
-    if isinstance(error, PayloadUnavailable):
-        reason = UNREADABLE  # the work is done again when its result can be written
-    # A failed attempt is data of the history, where the flow and people find it.
-    log.info("%s failed: %s: %s", _name(task), reason, read_failure(reason, details).message)
-    return o.RespondActivityTaskFailed(task_token=task.task_token, reason=reason, details=details)
-
-
-def _name(task: o.ActivityTask) -> str:
-    return f"{task.workflow_execution.workflow_id} {task.activity_id}"
-
-
 def _judge_exit(error: BaseException) -> FlowError:
     return FlowError(
         f"a flow raises {type(error).__name__}, which ends programs, not flows; raise an Exception to fail it"
@@ -430,43 +277,6 @@ def _pop(queue: deque[T]) -> T | None:
         return queue.popleft()
     except IndexError:
         return None
-
-
-class _Running(RunningTask):
-    def __init__(self, backend: Backend, task: o.ActivityTask, codec: Codec) -> None:
-        self.execution = task.workflow_execution
-        self.activity_type = task.activity_type
-        self.activity_id = task.activity_id
-        self._backend = backend
-        self._token = task.task_token
-        self._codec = codec
-        told = read_attempt(task.input)
-        self.attempt = told.number
-        self._last_details = told.details
-
-    def last_details(self, type: Any = Any) -> Any:
-        if self._last_details is None:
-            return None
-        return self._codec.decode(self._last_details, type, f"the last heartbeat of {self.activity_id}")
-
-    def heartbeat(self, details: object = None) -> None:
-        payload = None if details is None else self._codec.encode(details)
-        if payload is not None and len(payload) > HEARTBEAT_CHARS_MAX:
-            raise PayloadError(
-                f"the details of a heartbeat take {len(payload):,} characters; SWF takes {HEARTBEAT_CHARS_MAX:,}"
-            )
-        try:
-            status = self._backend.call(o.RecordActivityTaskHeartbeat(task_token=self._token, details=payload))
-        except UnknownResourceFault:
-            raise Cancelled from None
-        except BackendError as error:
-            if not error.retryable:
-                raise
-            # What becomes of one heartbeat is no failure of the work; the next may get through.
-            log.warning("%s %s: a heartbeat was lost: %s", self.execution.workflow_id, self.activity_id, error)
-            return
-        if status.cancel_requested:
-            raise Cancelled
 
 
 def run_worker(

@@ -1,0 +1,288 @@
+"""Do the tasks of activities: read what a task is given, run its activity, say how it ended.
+
+Takes a backend and an activity; gives answers to tasks. Whatever an activity raises is its task's failure; nothing that
+it does stops a worker. What runs the body is its own matter: here the thread that polls; `executors` and `processes`
+have other places.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from contextvars import copy_context
+from datetime import timedelta
+from types import CoroutineType
+from typing import Any, TypeVar
+
+from traction import operations as o
+from traction.backend import Backend
+from traction.checks import check_dependency
+from traction.codec import JSON, UNREADABLE, Codec, describe_failure, read_failure
+from traction.definition import Activity
+from traction.errors import BackendError, PayloadError, PayloadUnavailable, UnknownResourceFault, ValidationException
+from traction.heartbeats import Pulse, Running
+from traction.names import ActivityType, TaskList
+from traction.step import Cancelled
+from traction.tasks import LATER, _current
+
+T = TypeVar("T")
+
+log = logging.getLogger("traction.worker")
+
+
+class Told(Exception):
+    """A failure that another process has described already, in SWF's two strings."""
+
+    def __init__(self, reason: str, details: str) -> None:
+        self.reason, self.details = reason, details
+        super().__init__(reason)
+
+
+class ActivityWorker:
+    """Does the tasks of one activity.
+
+    Args:
+        dependency: what the activity needs, given to each `run`; several workers may share it if it allows that.
+        identity: what the history shows as who took the task.
+        body: what to do instead of the activity's `run`, given the call; then no dependency is needed.
+        neighbours: workers of other activities on the same list: their tasks come here as well, and are done here.
+        pulse: what beats for the tasks; without one they beat only when the activity says so.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        activity: Any,
+        dependency: Any = None,
+        *,
+        task_list: str | None = None,
+        identity: str | None = None,
+        codec: Codec = JSON,
+        body: Callable[[Any], Any] | None = None,
+        neighbours: Mapping[ActivityType, ActivityWorker] | None = None,
+        pulse: Pulse | None = None,
+    ) -> None:
+        if body is None:
+            check_dependency(activity, dependency)
+        self.activity: type[Activity[Any, Any]] = activity
+        spec = self.activity.spec
+        self._poll = o.PollForActivityTask(
+            domain=backend.domain,
+            task_list=TaskList(task_list) if task_list is not None else spec.task_list,
+            identity=identity,
+        )
+        self._backend = backend
+        self._dependency = dependency
+        self._arguments = () if spec.needs is None else (dependency,)
+        self._body = body
+        self._neighbours = {} if neighbours is None else neighbours
+        self._codec = codec
+        self._what = tuple(f"the {part} of {spec.type.name} {spec.type.version}" for part in ("input", "result"))
+        self._pulse = pulse
+        self._runner: Any = None
+        self._unsent: deque[tuple[o.ActivityTask, o.Request[None]]] = deque()
+
+    @property
+    def host(self) -> ActivityWorker:
+        """What does a task of this activity that came to another worker."""
+        return self
+
+    def work_once(self, wait: timedelta | None = None) -> bool:
+        """Poll, wait for an activity task for so long at the most, and do it; say whether there was one.
+
+        Whatever the activity raises is that task's failure. What it is given and cannot read is a failure too, of a
+        kind that deciders schedule again until a worker can read it.
+
+        Raises:
+            BackendError: the service could not be reached; the next turn may work. An answer that could not be sent is
+                sent by the next turn, before it polls.
+        """
+        task = self.poll_once(wait)
+        if task is None:
+            return False
+        self.answer(task, self.do(task))
+        return True
+
+    def close(self) -> None:
+        """Let go of the loop on which async activities ran."""
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            runner.close()
+
+    # The parts of a turn, for those who let time pass between them.
+
+    def poll_once(self, wait: timedelta | None = None) -> o.ActivityTask | None:
+        """Poll, and wait for a task for so long at the most; an answer that could not be sent goes first."""
+        self.flush()
+        task = self._backend.call(self._poll, wait)
+        return task if task.task_token else None
+
+    def flush(self) -> None:
+        """Send the answers that could not be sent."""
+        while (unsent := _pop(self._unsent)) is not None:
+            self.answer(*unsent, again=True)
+
+    def answer(self, task: o.ActivityTask, answer: o.Request[None] | None, *, again: bool = False) -> None:
+        """Say how a task ended; if it is no longer wanted, or somebody else will say it, let it be."""
+        if answer is None:
+            return
+        try:
+            self._backend.call(answer)
+        except UnknownResourceFault as error:
+            # Of an answer that was sent before, this may say that it had arrived.
+            late = "was answered already, or too late" if again else "the answer came too late"
+            log.info("%s: %s: %s", name_task(task), late, error)
+        except ValidationException as error:
+            # The service counts characters in its own way, or has limits of its own.
+            if isinstance(answer, o.RespondActivityTaskFailed):
+                raise
+            self.answer(task, fail(task, PayloadError(f"the service does not take the result: {error!s:.500}")))
+        except BackendError as error:
+            if error.retryable:
+                self._unsent.append((task, answer))
+            raise
+
+    def do(self, task: o.ActivityTask) -> o.Request[None] | None:
+        """Run the activity and say how it ended; `None` if that is for others to say."""
+        host, call, unread = self.open(task)
+        if unread is not None:
+            return unread
+        running = self.begin(host, task)
+        reset = _current.set(running)
+        try:
+            if running.handed_back:
+                return None
+            result = host.act(call)
+            if isinstance(result, CoroutineType):
+                result = self._await(result, running)
+            return self.tell(host, running, task, result)
+        except BaseException as error:
+            return self.explain(running, task, error)
+        finally:
+            _current.reset(reset)
+            self.end(running)
+
+    # The parts of doing it, for those who run the activity elsewhere.
+
+    def open(self, task: o.ActivityTask) -> tuple[ActivityWorker, Any, o.Request[None] | None]:
+        """Read a task: whose it is, and the call; or the answer that it cannot be read."""
+        # A neighbour tells what to do; it is done in this thread, and on this worker's loop.
+        host = self._neighbours.get(task.activity_type, self)
+        try:
+            return host, host._read(task), None
+        except BaseException as error:
+            log.error("%s: its input cannot be read: %s", name_task(task), error)
+            details = describe_failure(error)[1]
+            return (
+                host,
+                None,
+                o.RespondActivityTaskFailed(task_token=task.task_token, reason=UNREADABLE, details=details),
+            )
+
+    def act(self, call: Any) -> Any:
+        """Run the body; of an async activity, give its coroutine."""
+        return call.run(*self._arguments) if self._body is None else self._body(call)
+
+    def begin(self, host: ActivityWorker, task: o.ActivityTask, *, aside: bool = False) -> Running:
+        """Take a task in hand."""
+        timeout = host.activity.spec.heartbeat
+        running = Running(self._backend, task, self._codec, timeout=timeout, pulse=self._pulse, aside=aside)
+        if self._pulse is not None:
+            self._pulse.begin(running)
+        return running
+
+    def end(self, running: Running) -> None:
+        """Let go of a task."""
+        if self._pulse is not None:
+            self._pulse.end(running)
+
+    def tell(self, host: ActivityWorker, running: Running, task: o.ActivityTask, result: Any) -> o.Request[None] | None:
+        """Say that the activity gave a result.
+
+        Raises:
+            PayloadError: it cannot be written, or is of another type than the definition says.
+        """
+        if result is LATER or running.handed_back:
+            return None
+        payload = self._codec.encode(result)
+        # A result of another type than the definition says would leave the flow stuck: it is seen here.
+        self._codec.decode(payload, host.activity.spec.result, host._what[1])
+        return o.RespondActivityTaskCompleted(task_token=task.task_token, result=payload)
+
+    def explain(self, running: Running, task: o.ActivityTask, error: BaseException) -> o.Request[None] | None:
+        """Say that the activity gave none."""
+        if running.handed_back:
+            return None
+        if isinstance(error, Cancelled) or (running.cancelled and type(error).__name__ == "CancelledError"):
+            return o.RespondActivityTaskCanceled(task_token=task.task_token)
+        return fail(task, error)
+
+    def _read(self, task: o.ActivityTask) -> Any:
+        got, has = task.activity_type, self.activity.spec.type
+        if got is not has and got != has:
+            raise PayloadError(f"the worker has {has.name} {has.version}, and the task is of {got.name} {got.version}")
+        return self._codec.decode(task.input, self.activity, self._what[0])
+
+    def _await(self, coroutine: Any, running: Running) -> Any:
+        """Run an async activity on a loop of this worker's own."""
+        if self._runner is None:
+            import asyncio
+
+            self._runner = asyncio.Runner()
+        # Not by `run`, which handles signals, and has the context of its first task for all.
+        loop = self._runner.get_loop()
+        task = loop.create_task(coroutine, context=copy_context())
+        cancel_at_await(loop, task, running)
+        try:
+            return loop.run_until_complete(task)
+        finally:
+            running.wake_when_cancelled(None)
+
+
+async def settle(coroutine: Any) -> tuple[Any, BaseException | None]:
+    """Await an async activity; what it raises is its own affair, and ends no loop, whatever it is."""
+    try:
+        return await coroutine, None
+    except BaseException as error:
+        if type(error).__name__ == "CancelledError":
+            raise
+        return None, error
+
+
+def cancel_at_await(loop: Any, task: Any, running: Running) -> None:
+    """Cancel an async activity at its await as soon as nobody wants its result, unless a heartbeat told it before."""
+
+    def cancel() -> None:
+        if not running.told:
+            running.told = True
+            task.cancel()
+
+    def wake() -> None:
+        with suppress(RuntimeError):  # the loop is closed, and the activity over
+            loop.call_soon_threadsafe(cancel)
+
+    running.wake_when_cancelled(wake)
+
+
+def fail(task: o.ActivityTask, error: BaseException) -> o.RespondActivityTaskFailed:
+    """Say a failure as the answer to a task."""
+    reason, details = (error.reason, error.details) if isinstance(error, Told) else describe_failure(error)
+    if isinstance(error, PayloadUnavailable):
+        reason = UNREADABLE  # the work is done again when its result can be written
+    # A failed attempt is data of the history, where the flow and people find it.
+    log.info("%s failed: %s: %s", name_task(task), reason, read_failure(reason, details).message)
+    return o.RespondActivityTaskFailed(task_token=task.task_token, reason=reason, details=details)
+
+
+def name_task(task: o.ActivityTask) -> str:
+    """Say what logs call a task."""
+    return f"{task.workflow_execution.workflow_id} {task.activity_id}"
+
+
+def _pop(queue: deque[T]) -> T | None:
+    try:
+        return queue.popleft()
+    except IndexError:
+        return None

@@ -1,0 +1,210 @@
+"""Say where the bodies of activities run: in the threads that poll, in processes, or on an event loop.
+
+Takes an activity, what it needs, and how many tasks may be in hand at a time; gives workers, each for a thread of its
+own, and what to close after them.
+
+Theory of operation of the loop. One thread runs an event loop, and on it as many activities as there are slots. A few
+threads poll; each waits for a free slot first, so that no task is taken that nobody has time for. What blocks happens
+in threads beside the loop: polls, answers, heartbeats.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any, Literal, TypeAlias
+
+from traction import operations as o
+from traction.activities import ActivityWorker, cancel_at_await, name_task, settle
+from traction.errors import BackendError, DefinitionError
+from traction.processes import PerProcess, ProcessPool
+from traction.tasks import _current
+
+log = logging.getLogger("traction.worker")
+
+Executor: TypeAlias = Literal["thread", "process", "async"]
+"""Where the body of an activity runs."""
+
+POLLERS_MAX = 4
+"""How many threads poll for the tasks of one loop, at the most."""
+
+LOOK = timedelta(seconds=1)
+"""How long a turn waits for a free slot before it lets its loop look whether to stop."""
+
+
+def employ(
+    make: Callable[..., ActivityWorker],
+    activity: Any,
+    dependency: Any,
+    *,
+    executor: Executor,
+    instances: int,
+    leaving: Callable[[], bool],
+) -> tuple[list[ActivityWorker | LoopPoller], list[ProcessPool]]:
+    """Make the workers of an activity, and the pools to close after them.
+
+    Raises:
+        DefinitionError: the activity, or what it needs, cannot be run there.
+    """
+    if executor == "process":
+        pool = ProcessPool(activity, dependency, ready=instances)
+        return [make(activity, dependency, body=pool.run) for _ in range(instances)], [pool]
+    if isinstance(dependency, PerProcess):
+        dependency = dependency.make()
+    if executor == "thread":
+        return [make(activity, dependency) for _ in range(instances)], []
+    if executor != "async":
+        raise DefinitionError(f'there is no executor {executor!r}; write "thread", "process" or "async"')
+    if not is_async(activity):
+        raise DefinitionError(
+            f'{activity.__qualname__} cannot run with executor="async": it is not async, and would hold up all others '
+            'on the loop. Write async def, or executor="thread"'
+        )
+    loop = Loop(instances)
+    worker = make(activity, dependency)
+    return [LoopPoller(loop, worker, leaving) for _ in range(min(instances, POLLERS_MAX))], []
+
+
+def is_async(activity: Any) -> bool:
+    """Say whether an activity is async, as a class or as a function."""
+    return inspect.iscoroutinefunction(getattr(activity.run, "body", activity.run))
+
+
+class Loop:
+    """An event loop in a thread of its own, with slots. It begins with the first poller, and ends with the last."""
+
+    def __init__(self, slots: int) -> None:
+        self._free = slots
+        self._slots = slots
+        self._changed = threading.Condition()
+        self._pollers = 0
+        self._loop: Any = None
+        self._thread: threading.Thread | None = None
+        self._answers: ThreadPoolExecutor | None = None
+
+    def join(self) -> None:
+        """A poller comes."""
+        with self._changed:
+            self._pollers += 1
+
+    def leave(self) -> None:
+        """A poller goes; the last one waits until all is done, and ends the loop."""
+        with self._changed:
+            self._pollers -= 1
+            if self._pollers:
+                return
+            self._changed.wait_for(lambda: self._free == self._slots)
+            loop, thread, answers = self._loop, self._thread, self._answers
+            self._loop = self._thread = self._answers = None
+        if loop is not None and thread is not None and answers is not None:
+            answers.shutdown()
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            loop.close()
+
+    def take_slot(self, wait: timedelta) -> bool:
+        """Wait for a free slot, and take it; say whether there was one in time."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._free > 0, wait.total_seconds()):
+                return False
+            self._free -= 1
+            return True
+
+    def give_slot_back(self) -> None:
+        """Free a slot."""
+        with self._changed:
+            self._free += 1
+            self._changed.notify_all()
+
+    def start(self, worker: ActivityWorker, task: o.ActivityTask) -> None:
+        """Do a task on the loop, answer it beside the loop, and then free its slot."""
+        with self._changed:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                self._thread = threading.Thread(target=self._loop.run_forever, name="async activities", daemon=True)
+                self._thread.start()
+                self._answers = ThreadPoolExecutor(POLLERS_MAX, "answers of async activities")
+            loop, answers = self._loop, self._answers
+        assert answers is not None
+
+        def finish(done: Any) -> None:
+            answers.submit(self._answer, worker, task, done)
+
+        asyncio.run_coroutine_threadsafe(_do(worker, task), loop).add_done_callback(finish)
+
+    def _answer(self, worker: ActivityWorker, task: o.ActivityTask, done: Any) -> None:
+        try:
+            worker.answer(task, done.result())
+        except BackendError as error:
+            # What may be sent again is sent before the next poll.
+            log.warning("%s: its answer could not be sent: %s", name_task(task), error)
+        except BaseException:
+            log.exception("%s: its answer could not be sent", name_task(task))
+        finally:
+            self.give_slot_back()
+
+
+async def _do(worker: ActivityWorker, task: o.ActivityTask) -> o.Request[None] | None:
+    """Run an async activity on the running loop, and say how it ended."""
+    host, call, unread = worker.open(task)
+    if unread is not None:
+        return unread
+    running = worker.begin(host, task, aside=True)
+    reset = _current.set(running)
+    try:
+        if running.handed_back:
+            return None
+        body = asyncio.ensure_future(settle(host.act(call)))
+        cancel_at_await(asyncio.get_running_loop(), body, running)
+        result, error = await body
+        if error is not None:
+            return worker.explain(running, task, error)
+        return worker.tell(host, running, task, result)
+    except BaseException as error:
+        return worker.explain(running, task, error)
+    finally:
+        running.wake_when_cancelled(None)
+        _current.reset(reset)
+        worker.end(running)
+
+
+class LoopPoller:
+    """Polls for tasks that are done on a loop; one of several that share it."""
+
+    def __init__(self, loop: Loop, worker: ActivityWorker, leaving: Callable[[], bool]) -> None:
+        self._worker = worker
+        self._loop = loop
+        self._leaving = leaving
+        loop.join()
+
+    @property
+    def host(self) -> ActivityWorker:
+        """What does a task of this activity that came to another worker."""
+        return self._worker
+
+    def work_once(self, wait: timedelta | None = None) -> bool:
+        """Wait for a free slot, poll, and have the task done; say whether there was one."""
+        if not self._loop.take_slot(LOOK if wait is None else wait):
+            return False
+        started = False
+        try:
+            if not self._leaving() and (task := self._worker.poll_once(wait)) is not None:
+                self._loop.start(self._worker, task)
+                started = True
+            return started
+        finally:
+            if not started:
+                self._loop.give_slot_back()
+
+    def close(self) -> None:
+        """Leave the loop; the last one to leave waits until all is done and answered."""
+        self._loop.leave()
+        try:
+            self._worker.flush()
+        except BackendError as error:
+            log.warning("%s: an answer could not be sent: %s", self._worker.activity.__qualname__, error)

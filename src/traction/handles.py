@@ -1,0 +1,199 @@
+"""Start an execution, and hold on to it: wait for it, look at it, ask it to stop.
+
+Takes a backend and calls of workflows; gives handles. Does no work itself.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+from typing import Any, Generic, TypeVar
+
+from traction import events as e
+from traction import operations as o
+from traction.backend import POLL_WAIT_MAX, Backend
+from traction.codec import JSON, Codec, read_failure
+from traction.definition import Workflow
+from traction.errors import (
+    ExecutionFailed,
+    UnknownResourceFault,
+    WorkflowCanceled,
+    WorkflowFailed,
+    WorkflowTerminated,
+    WorkflowTimedOut,
+)
+from traction.names import WorkflowExecution
+from traction.options import Span, to_timedelta
+
+R = TypeVar("R")
+
+
+class Handle(Generic[R]):
+    """One execution, whose flow gives an `R`: wait for it, look at it, ask it to stop.
+
+    It follows the execution through `continue_as_new`: its result is that of the last run.
+    """
+
+    def __init__(self, backend: Backend, execution: WorkflowExecution, result: Any, *, codec: Codec = JSON) -> None:
+        self._backend = backend
+        self.execution = execution
+        self._result = result
+        self._codec = codec
+
+    @property
+    def workflow_id(self) -> str:
+        """The id under which it was started."""
+        return self.execution.workflow_id
+
+    @property
+    def run_id(self) -> str:
+        """The id that the service gave to the run."""
+        return self.execution.run_id
+
+    def result(self, timeout: Span | None = None) -> R:
+        """Wait until the execution has closed, and give its result.
+
+        Args:
+            timeout: how long to wait at the most, in seconds or as a `timedelta`; without it, for ever.
+
+        Raises:
+            TimeoutError: it is still open after `timeout`. It goes on; ask again.
+            WorkflowFailed, WorkflowTimedOut, WorkflowCanceled, WorkflowTerminated: it closed so.
+            PayloadError: its result does not decode as the definition says.
+        """
+        deadline = None if timeout is None else time.monotonic() + to_timedelta(timeout).total_seconds()
+        while True:
+            left = POLL_WAIT_MAX
+            if deadline is not None:
+                left = min(left, timedelta(seconds=max(deadline - time.monotonic(), 0)))
+            if self._backend.wait_until_closed(self.execution, left):
+                closing = self._backend.find_closing_event(self.execution)
+                if not self._follow(closing):
+                    return self._read_result(closing)
+            elif deadline is not None and time.monotonic() >= deadline:
+                raise TimeoutError(
+                    f"{self.workflow_id} is still open after {to_timedelta(timeout or 0).total_seconds():g} s"
+                )
+
+    def _read_result(self, closing: e.Event | None) -> R:
+        name = self.workflow_id
+        match closing:
+            case e.WorkflowExecutionCompleted():
+                value: R = self._codec.decode(closing.result, self._result, f"the result of {name}")
+                return value
+            case e.WorkflowExecutionFailed():
+                said = read_failure(closing.reason, closing.details)
+                raise WorkflowFailed(name, type=said.type, message=said.message, traceback=said.traceback)
+            case e.WorkflowExecutionTimedOut():
+                raise WorkflowTimedOut(name)
+            case e.WorkflowExecutionCanceled():
+                raise WorkflowCanceled(name, details=closing.details)
+            case e.WorkflowExecutionTerminated():
+                raise WorkflowTerminated(name, cause=closing.cause, reason=closing.reason)
+            case _:
+                raise ExecutionFailed(name, f"closed with {type(closing).__name__}")
+
+    def cancel(self) -> None:
+        """Ask the execution to cancel: `Cancelled` is thrown into its flow, which may clean up.
+
+        Raises:
+            UnknownResourceFault: it is not open any more.
+        """
+        self._ask_open(o.RequestCancelWorkflowExecution)
+
+    def terminate(self, reason: str | None = None) -> None:
+        """Close the execution at once; its flow is told nothing, its children according to their policy.
+
+        Raises:
+            UnknownResourceFault: it is not open any more.
+        """
+        self._ask_open(partial(o.TerminateWorkflowExecution, reason=reason))
+
+    def _ask_open(self, request: Callable[..., o.Request[None]]) -> None:
+        """Ask something of the run that is open: the last, if the execution was continued as new."""
+        while True:
+            try:
+                self._backend.call(
+                    request(domain=self._backend.domain, workflow_id=self.workflow_id, run_id=self.run_id)
+                )
+                return
+            except UnknownResourceFault:
+                if not self._follow(self._backend.find_closing_event(self.execution)):
+                    raise
+
+    def _follow(self, closing: e.Event | None) -> bool:
+        """Go on to the next run, if the execution was continued as new."""
+        if not isinstance(closing, e.WorkflowExecutionContinuedAsNew):
+            return False
+        self.execution = WorkflowExecution(self.workflow_id, closing.new_execution_run_id)
+        return True
+
+    def history(self) -> list[e.Event]:
+        """Give all events so far.
+
+        Raises:
+            UnknownResourceFault: the run is not known, or no longer kept.
+        """
+        return self._backend.get_history(self.execution)
+
+    def describe(self) -> o.WorkflowExecutionDetail:
+        """Give what the service tells of the run besides its events.
+
+        Raises:
+            UnknownResourceFault: the run is not known, or no longer kept.
+        """
+        return self._backend.call(o.DescribeWorkflowExecution(domain=self._backend.domain, execution=self.execution))
+
+    def report(self, type: Any = Any) -> Any:
+        """Give what the flow reported last with `traction.report`, read as `type`; `None` if it has not.
+
+        Raises:
+            UnknownResourceFault: the run is not known, or no longer kept.
+            PayloadError: the report is not of that type.
+        """
+        told = self.describe().latest_execution_context
+        return None if told is None else self._codec.decode(told, type, f"the report of {self.workflow_id}")
+
+    def status(self) -> str:
+        """Say `OPEN`, or how it closed: `COMPLETED`, `FAILED`, `CANCELED`, `TERMINATED`, `CONTINUED_AS_NEW`,
+        `TIMED_OUT`.
+
+        Raises:
+            UnknownResourceFault: the run is not known, or no longer kept.
+        """
+        info = self.describe().execution_info
+        return info.close_status or info.execution_status
+
+    def __repr__(self) -> str:
+        return f"<Handle of {self.workflow_id}, run {self.run_id}>"
+
+
+def start_execution(
+    backend: Backend, workflow: Workflow[R], *, workflow_id: str | None = None, codec: Codec = JSON
+) -> Handle[R]:
+    """Start an execution of a registered workflow.
+
+    Raises:
+        PayloadError: the input does not decode as the definition says.
+        WorkflowExecutionAlreadyStartedFault: an execution is open under this id.
+        BackendError: the service refused, or could not be reached.
+    """
+    spec = workflow.spec
+    payload = codec.encode(workflow)
+    # A wrong type is seen here, where the call is written, and not by a worker tomorrow.
+    codec.decode(payload, type(workflow), f"the input of {spec.type.name} {spec.type.version}")
+    id = workflow.workflow_id() if workflow_id is None else workflow_id
+    run = backend.call(
+        o.StartWorkflowExecution(
+            domain=backend.domain,
+            workflow_id=id,
+            workflow_type=spec.type,
+            task_list=spec.task_list,
+            input=payload,
+            tag_list=spec.tags or None,
+        )
+    )
+    assert run.run_id is not None
+    return Handle(backend, WorkflowExecution(id, run.run_id), spec.result, codec=codec)

@@ -1,0 +1,309 @@
+"""Keep the tasks that are worked on alive, and tell them when nobody wants them any more.
+
+Takes tasks, a backend and a clock; gives `Running`, which is what an activity knows as its own task, and `Pulse`, which
+beats for all the tasks that a process works on. Never decides how a task ends.
+
+Theory of operation. A service takes a task for lost that has not beaten for its heartbeat timeout. `Pulse` beats for
+each task three times in that time, whatever its activity does, until the task is over or no longer ours. What the
+activity itself says goes out at once, but no more often than once a second: of what it says meanwhile, the latest goes
+with the next beat. Every answer to a beat tells whether the task is still wanted, which is how cancellation arrives.
+Without a pulse, as in a simulation, a beat is sent when the activity says so, and only then.
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+import threading
+import time
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+import msgspec
+
+from traction.backend import Backend
+from traction.codec import UNREADABLE, Codec, FailureDetails, read_attempt
+from traction.errors import BackendError, PayloadError, UnknownResourceFault
+from traction.operations import ActivityTask, RecordActivityTaskHeartbeat, RespondActivityTaskFailed
+from traction.options import NO_TIMEOUT
+from traction.step import Cancelled
+from traction.tasks import RunningTask
+from traction.values import Duration
+
+log = logging.getLogger("traction.worker")
+
+HEARTBEAT_CHARS_MAX = 2_048
+"""The most characters that the details of a heartbeat may have (SWF)."""
+
+BEATS_PER_TIMEOUT = 3
+"""How often a task is beaten for within its heartbeat timeout."""
+
+SECONDS_APART_MIN = 1.0
+"""How many seconds two beats of one task are apart, at the least."""
+
+THREADS = 4
+"""How many threads beat for all tasks: one that waits for a lost connection must not silence the others."""
+
+
+HANDED_BACK = "its worker stopped before it was done; it is scheduled again"
+"""What a history says of a task that was handed back."""
+
+
+class Running(RunningTask):
+    """A task that is worked on.
+
+    Args:
+        timeout: the activity's heartbeat timeout.
+        pulse: what beats for the task; without one, it beats only when the activity says so.
+        aside: whether a beat must not be sent by the thread that says it, as on an event loop.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        task: ActivityTask,
+        codec: Codec,
+        *,
+        timeout: Duration = NO_TIMEOUT,
+        pulse: Pulse | None = None,
+        aside: bool = False,
+    ) -> None:
+        self.execution = task.workflow_execution
+        self.activity_type = task.activity_type
+        self.activity_id = task.activity_id
+        self.token = task.task_token
+        told = read_attempt(task.input)
+        self.attempt = told.number
+        self.backend = backend
+        self.every = find_interval(timeout)
+        self.aside = aside
+        # Whether it is no longer ours, was handed back, and whether the activity was told that nobody wants it.
+        self.gone = self.handed_back = self.told = False
+        # Whether the activity said something that has not been sent, when the last beat was, and when the next is due.
+        self.unsent = False
+        self.sent_at = float("-inf")
+        self.due: float | None = None
+        self._last_details = told.details
+        self._codec = codec
+        self._pulse = pulse
+        self._details: str | None = None
+        self._cancelled = False
+        self._wake: Callable[[], object] | None = None
+        self._lock = threading.Lock()
+        self._sending = threading.Lock()
+
+    @property
+    def name(self) -> str:
+        """What logs call it."""
+        return f"{self.execution.workflow_id} {self.activity_id}"
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the last beat was answered that nobody wants the result."""
+        return self._cancelled
+
+    def last_details(self, type: Any = Any) -> Any:
+        """Read what the last heartbeat of the attempt before this one said."""
+        if self._last_details is None:
+            return None
+        return self._codec.decode(self._last_details, type, f"the last heartbeat of {self.activity_id}")
+
+    def heartbeat(self, details: object = None) -> None:
+        """Say that the task is alive: at once, or with the next beat if the last one was just now."""
+        if details is not None:
+            self._details = write_details(self._codec, details)
+        self.unsent = True
+        # What is over is nobody's, or another's who has its token: the answer to a beat will tell.
+        if self._pulse is None or not self._pulse.hasten(self):
+            self.beat()
+        if self._cancelled:
+            self.told = True
+            raise Cancelled
+
+    def beat(self) -> None:
+        """Send a beat now, with the latest details, and note what its answer says."""
+        with self._sending:
+            self.unsent = False
+            try:
+                status = self.backend.call(RecordActivityTaskHeartbeat(task_token=self.token, details=self._details))
+            except UnknownResourceFault:
+                # It timed out, was answered, or its execution has closed: it is no longer ours.
+                self.gone = True
+                self.cancel()
+                return
+            except BackendError as error:
+                if not error.retryable:
+                    raise
+                # What becomes of one heartbeat is no failure of the work; the next may get through.
+                log.warning("%s: a heartbeat was lost: %s", self.name, error)
+                return
+            finally:
+                if self._pulse is not None:
+                    self._pulse.note(self)
+        if status.cancel_requested:
+            self.cancel()
+
+    def cancel(self) -> None:
+        """Note that nobody wants the result, and wake who waits for that."""
+        with self._lock:
+            wake, self._wake = self._wake, None
+            self._cancelled = True
+        if wake is not None:
+            wake()
+
+    def hand_back(self) -> None:
+        """Fail the task as one that was not done, which deciders schedule again, and let the activity know."""
+        self.handed_back = True
+        details = msgspec.json.encode(FailureDetails("traction.HandedBack", HANDED_BACK)).decode()
+        try:
+            self.backend.call(RespondActivityTaskFailed(task_token=self.token, reason=UNREADABLE, details=details))
+        except UnknownResourceFault as error:
+            log.info("%s: it was handed back too late: %s", self.name, error)
+        except BackendError as error:
+            log.warning("%s: it could not be handed back, and will time out: %s", self.name, error)
+        self.gone = True
+        self.cancel()
+
+    def wake_when_cancelled(self, wake: Callable[[], object] | None) -> None:
+        """Say what to call, from any thread, as soon as nobody wants the result; `None` for nothing any more."""
+        with self._lock:
+            self._wake = wake if not self._cancelled else None
+        if self._cancelled and wake is not None:
+            wake()
+
+
+class Pulse:
+    """Beats for tasks from `begin` to `end`, at a fraction of their heartbeat timeouts; knows what is in hand.
+
+    Args:
+        clock: tells seconds that never go back.
+        threads: how many threads beat, at the most; with none, whoever calls `beat_once`.
+    """
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic, threads: int = THREADS) -> None:
+        self._clock = clock
+        self._threads_max = threads
+        self._threads: list[threading.Thread] = []
+        self._tasks: set[Running] = set()
+        self._queue: list[tuple[float, int, Running]] = []
+        self._order = count()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._handing_back = False
+
+    def begin(self, task: Running) -> None:
+        """Beat for a task from now on."""
+        with self._changed:
+            late = self._handing_back
+            if not late:
+                self._tasks.add(task)
+            if not late and task.every is not None:
+                # Its start counts as a beat for the service, but what the activity says first goes out at once.
+                self._plan(task, self._clock() + task.every)
+        if late:
+            task.hand_back()
+
+    def end(self, task: Running) -> None:
+        """Beat for it no longer."""
+        with self._changed:
+            self._tasks.discard(task)
+            task.due = None
+
+    def hand_back(self) -> None:
+        """Hand back all tasks that are worked on, and those that come from now on."""
+        with self._changed:
+            self._handing_back = True
+            tasks, self._tasks = self._tasks, set()
+        for task in tasks:
+            log.warning("%s: handed back, its worker stops", task.name)
+            task.hand_back()
+
+    def hasten(self, task: Running) -> bool:
+        """Let the next beat be as soon as it may; say whether it is for the pulse to send it."""
+        with self._changed:
+            now = self._clock()
+            due = max(now, task.sent_at + SECONDS_APART_MIN)
+            if task not in self._tasks or (due <= now and not task.aside):
+                return False
+            if task.due is None or due < task.due:
+                self._plan(task, due)
+            return True
+
+    def note(self, task: Running) -> None:
+        """A beat was sent, or lost: plan the next one."""
+        with self._changed:
+            task.sent_at = self._clock()
+            task.due = None
+            if task.gone or task not in self._tasks:
+                return
+            if task.unsent:
+                self._plan(task, task.sent_at + SECONDS_APART_MIN)
+            elif task.every is not None:
+                self._plan(task, task.sent_at + task.every)
+
+    def beat_once(self) -> float | None:
+        """Send the beat that is due; give the seconds until the next one, or `None` if there is none."""
+        with self._changed:
+            while self._queue and self._queue[0][2].due != self._queue[0][0]:
+                heapq.heappop(self._queue)
+            if not self._queue:
+                return None
+            due, _, task = self._queue[0]
+            if (left := due - self._clock()) > 0:
+                return left
+            heapq.heappop(self._queue)
+            task.due = None
+        try:
+            task.beat()
+        except Exception:
+            log.exception("%s: a heartbeat was refused", task.name)
+        return 0.0
+
+    def close(self) -> None:
+        """Stop, and wait for a beat that is being sent."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+
+    def _plan(self, task: Running, due: float) -> None:
+        task.due = due
+        heapq.heappush(self._queue, (due, next(self._order), task))
+        if len(self._threads) < min(self._threads_max, len(self._tasks)) and not self._closed:
+            thread = threading.Thread(target=self._beat_on, name=f"heartbeats {len(self._threads)}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+        self._changed.notify()
+
+    def _beat_on(self) -> None:
+        while not self._closed:
+            left = self.beat_once()
+            if left == 0:
+                continue
+            with self._changed:
+                if not self._closed and (not self._queue or self._queue[0][0] > self._clock()):
+                    self._changed.wait(left)
+
+
+def find_interval(timeout: Duration) -> float | None:
+    """Say how many seconds lie between beats: a third of the timeout, a second at least, and half of it at most."""
+    if timeout == NO_TIMEOUT:
+        return None
+    seconds = float(timeout)
+    return min(max(seconds / BEATS_PER_TIMEOUT, SECONDS_APART_MIN), seconds / 2)
+
+
+def write_details(codec: Codec, details: object) -> str:
+    """Write the details of a heartbeat.
+
+    Raises:
+        PayloadError: they cannot be written, or are longer than SWF takes.
+    """
+    payload = codec.encode(details)
+    if len(payload) > HEARTBEAT_CHARS_MAX:
+        raise PayloadError(
+            f"the details of a heartbeat take {len(payload):,} characters; SWF takes {HEARTBEAT_CHARS_MAX:,}"
+        )
+    return payload

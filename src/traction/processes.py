@@ -1,0 +1,333 @@
+"""Run the bodies of activities in processes of their own, so that what they do to a process is done to no worker.
+
+Takes an activity, what it needs, and calls; gives results, or failures. A process does one call after another. When it
+dies, the task it had in hand fails and says how; the next task gets a new one. Polls, answers and heartbeats stay with
+the worker, so a body that never lets go of the interpreter is still beaten for.
+
+Theory of operation. Worker and process talk by one pipe, one message at a time, the worker first: a call. The process
+answers with how it ended, or with questions before that: what an activity asks of its own task is asked of the worker's
+`Running`, and answered or raised there. The process is started anew (spawn), never forked from a worker with threads.
+It ends when the pipe does, and passes over the signals that stop a worker: whether to go on is the worker's to say.
+"""
+
+from __future__ import annotations
+
+import atexit
+import multiprocessing
+import pickle
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from types import CoroutineType
+from typing import Any, Generic, TypeVar, cast
+
+from traction.activities import Told, settle
+from traction.codec import UNREADABLE, describe_failure
+from traction.errors import DefinitionError, TractionError
+from traction.step import Cancelled
+from traction.tasks import RunningTask, _current, current_task
+
+C = TypeVar("C")
+
+LOOK = 1.0
+"""How often an async activity in a process looks whether it is still wanted, in seconds."""
+
+FAREWELL = 5.0
+"""For how many seconds the end of a process is waited for whose pipe has ended."""
+
+
+class PerProcess(Generic[C]):
+    """A dependency that each process makes for itself: `make` is a function of a module, or whatever pickle takes.
+
+    Example:
+        ws.start_activity_worker(CollectChanges, PerProcess(connect), executor="process", instances=4)
+    """
+
+    def __init__(self, make: Callable[[], C]) -> None:
+        self.make = make
+
+
+class ProcessDied(TractionError):
+    """The process that ran an activity ended before the activity did; `exit_code` as `multiprocessing` tells it."""
+
+    def __init__(self, activity: str, exit_code: int | None) -> None:
+        self.exit_code = exit_code
+        super().__init__(
+            f"the process that ran {activity} ended before the activity did, {say_exit(exit_code)}. "
+            "The worker goes on with a new process"
+        )
+
+
+def say_exit(exit_code: int | None) -> str:
+    """Say an exit code in words."""
+    if exit_code is None:
+        return "and nobody knows how"
+    if exit_code >= 0:
+        return f"with exit code {exit_code}"
+    with suppress(ValueError):
+        return f"by {signal.Signals(-exit_code).name}"
+    return f"by signal {-exit_code}"
+
+
+class ProcessPool:
+    """Processes that run an activity. Any number of threads may call `run`; each call has a process for itself.
+
+    Args:
+        activity: the definition, which a process imports by its name.
+        dependency: what it needs, pickled to each process, or `PerProcess`.
+        ready: how many processes to start at once; others are started when they are needed.
+
+    Raises:
+        DefinitionError: the activity or its dependency cannot be sent to a process.
+    """
+
+    def __init__(self, activity: Any, dependency: Any = None, *, ready: int = 0) -> None:
+        self._name = activity.__qualname__
+        self._packed = _pack(activity, dependency)
+        self._idle: deque[_Process] = deque()
+        self._all: set[_Process] = set()
+        self._lock = threading.Lock()
+        self._closed = False
+        for _ in range(ready):
+            self._idle.append(self._start())
+
+    def run(self, call: Any) -> Any:
+        """Run a call in a process, for the current task, and give what it returns.
+
+        Raises:
+            Told: it failed, and said how.
+            Cancelled: it was told that nobody wants its result.
+            ProcessDied: its process ended before it.
+        """
+        process = self._take()
+        try:
+            kind, value = process.converse(call, current_task())
+        except (EOFError, OSError):
+            raise ProcessDied(self._name, self._bury(process)) from None
+        except BaseException:
+            # What is in the pipe now, nobody knows.
+            self._bury(process, kill=True)
+            raise
+        if kind == "broken":
+            # The process could not be made ready for any call: no failure of the work, which has not begun.
+            self._bury(process)
+            raise Told(UNREADABLE, value[1])
+        self._put_back(process)
+        if kind == "failed":
+            raise Told(*value)
+        if kind == "cancelled":
+            raise Cancelled
+        return value
+
+    def close(self) -> None:
+        """End the processes; those that still run a call are killed."""
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, deque()
+            busy = self._all - set(idle)
+        for process in busy:
+            process.kill()
+        for process in idle:
+            process.pipe.close()
+        for process in idle:
+            self._bury(process)
+
+    def _take(self) -> _Process:
+        while True:
+            with self._lock:
+                process = self._idle.pop() if self._idle else None
+            if process is None:
+                return self._start()
+            if process.process.is_alive():
+                return process
+            self._bury(process)
+
+    def _put_back(self, process: _Process) -> None:
+        with self._lock:
+            if not self._closed:
+                self._idle.append(process)
+                return
+        process.pipe.close()
+        self._bury(process)
+
+    def _start(self) -> _Process:
+        process = _Process(self._name, self._packed)
+        with self._lock:
+            self._all.add(process)
+            closed = self._closed
+        if closed:
+            process.kill()
+        return process
+
+    def _bury(self, process: _Process, *, kill: bool = False) -> int | None:
+        with self._lock:
+            self._all.discard(process)
+        return process.end(kill=kill)
+
+
+class _Process:
+    """One process and our end of its pipe."""
+
+    def __init__(self, name: str, packed: bytes) -> None:
+        # At the end of the program, processes that still run are killed: before multiprocessing would wait for them.
+        atexit.register(self.kill)
+        context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=_serve, args=(theirs, packed), name=f"activity {name}")
+        self.process.start()
+        # From here on only the process holds its end, and the pipe ends with it.
+        theirs.close()
+
+    def converse(self, call: Any, task: RunningTask) -> tuple[str, Any]:
+        facts = (task.execution, task.activity_type, task.activity_id, task.attempt, task.token)
+        self.pipe.send((call, facts))
+        while True:
+            kind, *said = pickle.loads(self.pipe.recv_bytes())
+            if kind != "ask":
+                return kind, said[0]
+            asked, arguments = said
+            try:
+                answer = getattr(task, asked)
+                self.pipe.send(("is", answer if asked == "cancelled" else answer(*arguments)))
+            except OSError:
+                raise
+            except BaseException as error:
+                self.pipe.send(("raises", error))
+
+    def kill(self) -> None:
+        with suppress(ValueError, AttributeError):  # it has ended, or never began
+            self.process.kill()
+
+    def end(self, *, kill: bool) -> int | None:
+        if kill:
+            self.kill()
+        self.process.join(FAREWELL)
+        if self.process.is_alive():
+            self.kill()
+            self.process.join()
+        exit_code = self.process.exitcode
+        self.pipe.close()
+        self.process.close()
+        atexit.unregister(self.kill)
+        return exit_code
+
+
+def _pack(activity: Any, dependency: Any) -> bytes:
+    for what, thing in ((f"{activity.__qualname__}", activity), ("what it needs", dependency)):
+        try:
+            pickle.dumps(thing)
+        except Exception as error:
+            mend = (
+                "Define it at the top of a module, so that a process can import it"
+                if thing is activity
+                else "Give PerProcess(make), with a function of a module that makes it in each process"
+            )
+            raise DefinitionError(
+                f'{activity.__qualname__} cannot run with executor="process": {what} cannot be sent to a process '
+                f"({error}). {mend}"
+            ) from error
+    return pickle.dumps((activity, dependency))
+
+
+# The other side of the pipe.
+
+
+def _serve(pipe: Any, packed: bytes) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    try:
+        activity, dependency = pickle.loads(packed)
+        if isinstance(dependency, PerProcess):
+            dependency = dependency.make()
+        arguments = () if activity.spec.needs is None else (dependency,)
+    except BaseException as error:
+        with suppress(OSError):
+            pipe.send(("broken", describe_failure(error)))
+        return
+    runner: Any = None
+    with suppress(EOFError, OSError):
+        while True:
+            told = pipe.recv_bytes()
+            try:
+                call, facts = pickle.loads(told)
+                task = _Asking(pipe, *facts)
+                reset = _current.set(task)
+                try:
+                    result = call.run(*arguments)
+                    if isinstance(result, CoroutineType):
+                        if runner is None:
+                            import asyncio
+
+                            runner = asyncio.Runner()
+                        result = runner.run(_watch(task, result))
+                finally:
+                    _current.reset(reset)
+                    task.is_over = True
+                answer = pickle.dumps(("done", result))
+            except Cancelled:
+                answer = pickle.dumps(("cancelled", None))
+            except BaseException as error:
+                answer = pickle.dumps(("failed", describe_failure(error)))
+            pipe.send_bytes(answer)
+
+
+async def _watch(task: _Asking, coroutine: Any) -> Any:
+    """Run an async activity, and cancel it at its await when nobody wants its result."""
+    import asyncio
+
+    running = asyncio.ensure_future(settle(coroutine))
+    while not running.done():
+        await asyncio.wait((running,), timeout=LOOK)
+        if not running.done() and not task.told and task.cancelled:
+            task.told = True
+            running.cancel()
+    if running.cancelled() and task.told:
+        raise Cancelled
+    result, error = running.result()
+    if error is not None:
+        raise error
+    return result
+
+
+class _Asking(RunningTask):
+    """A task as its process knows it: what it is asked, it asks the worker."""
+
+    def __init__(
+        self, pipe: Any, execution: Any, activity_type: Any, activity_id: str, attempt: int, token: str
+    ) -> None:
+        self.execution, self.activity_type, self.activity_id = execution, activity_type, activity_id
+        self.attempt, self.token = attempt, token
+        self.told = self.is_over = False
+        self._pipe = pipe
+        self._lock = threading.Lock()
+
+    @property
+    def cancelled(self) -> bool:
+        return cast("bool", self._ask("cancelled"))
+
+    def last_details(self, type: Any = Any) -> Any:
+        return self._ask("last_details", type)
+
+    def heartbeat(self, details: object = None) -> None:
+        try:
+            self._ask("heartbeat", details)
+        except Cancelled:
+            self.told = True
+            raise
+
+    def _ask(self, asked: str, *arguments: Any) -> Any:
+        # One question at a time, whichever thread asks it.
+        with self._lock:
+            if self.is_over:
+                raise Cancelled
+            try:
+                self._pipe.send(("ask", asked, arguments))
+                kind, answer = self._pipe.recv()
+            except (EOFError, OSError):
+                # The worker is gone, and nobody will have the result.
+                raise Cancelled from None
+        if kind == "raises":
+            raise answer
+        return answer

@@ -1,0 +1,76 @@
+"""Answer activity tasks by their tokens, from any process: what an activity left open by returning `LATER`.
+
+Takes a token and what became of the work; gives the service its answer. Sends again what is safe to send again.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+from traction import operations as o
+from traction.backend import Backend
+from traction.codec import Codec, describe_failure
+from traction.errors import BackendError, ThrottlingException, UnknownResourceFault
+from traction.heartbeats import write_details
+from traction.step import Cancelled
+
+TRIES = 5
+"""How often an answer is sent before its sender hears that the service cannot be reached."""
+
+
+class Answers:
+    """Sends answers by token.
+
+    Args:
+        pause: called with seconds between two tries of one answer.
+    """
+
+    def __init__(self, backend: Backend, codec: Codec, pause: Callable[[float], object]) -> None:
+        self._backend = backend
+        self._codec = codec
+        self._pause = pause
+
+    def complete(self, token: str, value: object) -> None:
+        """Give the result of a task."""
+        self._send(o.RespondActivityTaskCompleted(task_token=token, result=self._codec.encode(value)))
+
+    def fail(self, token: str, error: BaseException) -> None:
+        """Say that a task failed; `Cancelled` says that it stopped because nobody wanted its result."""
+        if isinstance(error, Cancelled):
+            self._send(o.RespondActivityTaskCanceled(task_token=token))
+            return
+        reason, details = describe_failure(error)
+        self._send(o.RespondActivityTaskFailed(task_token=token, reason=reason, details=details))
+
+    def heartbeat(self, token: str, details: object = None) -> None:
+        """Say that a task is alive."""
+        payload = None if details is None else write_details(self._codec, details)
+        try:
+            status = self._insist(o.RecordActivityTaskHeartbeat(task_token=token, details=payload))
+        except UnknownResourceFault:
+            raise Cancelled from None
+        if status.cancel_requested:
+            raise Cancelled
+
+    def _send(self, answer: o.Request[None]) -> None:
+        self._insist(answer, once=True)
+
+    def _insist(self, request: o.Request[Any], *, once: bool = False) -> Any:
+        arrived = False
+        for tried in range(TRIES):
+            try:
+                return self._backend.call(request)
+            except UnknownResourceFault:
+                # An answer is taken once. After a try of which nobody knows, this says that it had arrived, or that the
+                # task is over otherwise, which comes to the same: there is nothing left to answer.
+                if once and arrived:
+                    return None
+                raise
+            except BackendError as error:
+                if not error.retryable or tried == TRIES - 1:
+                    raise
+                arrived = arrived or not isinstance(error, ThrottlingException)
+                self._pause(random.random() * 2**tried)
+        return None
