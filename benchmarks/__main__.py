@@ -12,12 +12,15 @@ from benchmarks.durable import DURABLE
 from benchmarks.measures import report
 from benchmarks.server import SERVER
 from benchmarks.simulator import SIMULATOR
+from benchmarks.swf import SWF
 
 
 def main() -> int:
     words = sys.argv[1:]
     measures = [
-        measure for measure in [*CORE, *SIMULATOR, *DURABLE, *SERVER] if all(word in measure.name for word in words)
+        measure
+        for measure in [*CORE, *SIMULATOR, *DURABLE, *SERVER, *SWF]
+        if all(word in measure.name for word in words)
     ]
     return 0 if report(measures) else 1
 

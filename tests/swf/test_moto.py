@@ -1,0 +1,85 @@
+"""Ask a second opinion: moto, which knows part of SWF. Where it differs, docs/swf-differences.md says so."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from moto import mock_aws
+
+from tests.swf.test_sticky import chain, increment
+from tests.swf.world import NOW
+from traction import events as e
+from traction.client import register_type, start_execution
+from traction.registration import RegistrationError
+from traction.testing.conformance import CHECKS
+from traction.worker import ActivityWorker, WorkflowWorker
+from traction_swf.backend import SwfBackend, open_swf
+
+DIFFERENCES = Path(__file__).parents[2] / "docs" / "swf-differences.md"
+
+AGREED = (
+    "a_type_is_registered_once_and_keeps_its_defaults",
+    "a_name_may_have_many_versions",
+    "a_type_that_nobody_registered_is_unknown",
+    "the_domain_exists",
+    "a_default_that_nobody_gives_is_missed_at_the_start",
+    "one_run_of_an_id_is_open_at_most",
+    "a_termination_closes_at_once_and_a_second_finds_nothing_open",
+    "the_first_decision_task_brings_the_history_up_to_its_own_start",
+    "an_answer_is_taken_once",
+    "an_activity_task_is_handed_out_and_its_result_told",
+    "an_activity_id_names_one_open_task",
+    "a_list_of_types_is_the_same_in_pages_and_backwards",
+    "every_call_that_many_threads_make_is_in_one_history_once",
+    "many_starts_of_one_id_open_one_run",
+    "who_waits_for_a_close_is_woken_by_it",
+)
+"""The checks of the exam that moto passes, as traction_swf asks it."""
+
+BY_NAME = {check.__name__: check for check in CHECKS}
+
+
+@pytest.fixture(params=["fast", "plain"])
+def backend(request: pytest.FixtureRequest) -> Iterator[SwfBackend]:
+    with mock_aws():
+        backend = open_swf(f"swf://acme?region=us-east-1&retention_days=7&decode={request.param}")
+        yield backend
+        backend.close()
+
+
+@pytest.mark.parametrize("name", AGREED)
+def test_moto_takes_what_is_sent_and_is_understood(name: str, backend: SwfBackend) -> None:
+    BY_NAME[name](backend)
+
+
+def test_the_shipping_workers_run_a_chain_on_moto(backend: SwfBackend) -> None:
+    for definition in (chain, increment):
+        assert register_type(backend, definition) is None
+    handle = start_execution(backend, chain(5), workflow_id="one")
+    decides, works = WorkflowWorker(backend, [chain]), ActivityWorker(backend, increment)  # type: ignore[list-item]
+    assert decides.work_once(NOW)
+    for _ in range(5):
+        assert works.work_once(NOW)
+        assert decides.work_once(NOW)
+    assert handle.result(1) == 5
+    # One turn of the ring, five times, and the close: as SWF's.
+    turn = ["DecisionTaskScheduled", "DecisionTaskStarted", "DecisionTaskCompleted"]
+    work = ["ActivityTaskScheduled", "ActivityTaskStarted", "ActivityTaskCompleted"]
+    told = [type(event).__name__ for event in handle.history()]
+    assert told == [e.WorkflowExecutionStarted.__name__, *(turn + work) * 5, *turn, "WorkflowExecutionCompleted"]
+
+
+def test_moto_shows_the_same_differences_of_what_is_registered(backend: SwfBackend) -> None:
+    from tests.swf.test_registration import brew, brew_longer
+
+    register_type(backend, brew)
+    with pytest.raises(RegistrationError):
+        register_type(backend, brew_longer)
+
+
+def test_every_check_that_moto_does_not_pass_is_told() -> None:
+    told = set(re.findall(r"`([a-z_]{12,})`", DIFFERENCES.read_text()))
+    assert set(BY_NAME) - set(AGREED) == told & set(BY_NAME)

@@ -1,0 +1,110 @@
+"""Who decides, who works and who asks are processes of their own: same results, same histories."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.swf.conftest import MakeStage, Stage
+from tests.swf.shop import Kitchen, burn, cook, course, dinner, feast, weigh
+from traction import events as e
+from traction.client import WorkerSystem
+
+HERE = "tests.swf.shop"
+PASSED_OVER = {
+    "eventTimestamp",
+    "identity",
+    "runId",
+    "newExecutionRunId",
+    "scheduleToStartTimeout",
+    "taskListScheduleToStartTimeout",
+}
+"""What differs between two runs: when, who, ids that the service gave, and for how long a decider was waited for."""
+
+
+@contextmanager
+def working(stage: Stage, *names: str, provide: str | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a worker in a process of its own; let it finish what it has."""
+    argv = [sys.executable, "-m", "traction", "worker", *(f"{HERE}:{name}" for name in names)]
+    argv += ["--url", stage.url(), "--instances", "2"]
+    argv += ["--provide", f"{provide}={HERE}:open_kitchen"] if provide else []
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    with subprocess.Popen(argv, stderr=subprocess.PIPE, env=environment) as process:
+        try:
+            yield process
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=90)
+
+
+def strip(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: strip(member) for name, member in value.items() if name not in PASSED_OVER}
+    return [strip(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def tell(events: list[e.Event]) -> list[Any]:
+    told = []
+    for event in events:
+        members = strip(msgspec.to_builtins(event))
+        if isinstance(event, e.DecisionTaskCompleted | e.DecisionTaskScheduled):
+            # Where decision tasks wait is the workers' affair.
+            members.pop("taskList", None)
+        told.append((type(event).__name__, members))
+    return told
+
+
+def play_here(call: Any) -> tuple[Any, list[e.Event]]:
+    with WorkerSystem() as system:
+        system.start_workflow_worker(course, dinner, feast)
+        for activity in (weigh, burn):
+            system.start_activity_worker(activity)
+        system.start_activity_worker(cook, Kitchen())
+        handle = system.run(call)
+        return handle.result(60), handle.history()
+
+
+def test_processes_give_the_result_and_the_history_of_one_process(make_stage: MakeStage) -> None:
+    stage = make_stage(hold=timedelta(seconds=1))
+    with ExitStack() as stack, WorkerSystem(stage.url()) as client:
+        processes = [
+            stack.enter_context(working(stage, "course", "dinner")),
+            stack.enter_context(working(stage, "weigh", "burn")),
+            stack.enter_context(working(stage, "cook", provide="cook")),
+        ]
+        handle = client.run(dinner(3))
+        result, history = handle.result(60), handle.history()
+    assert [process.returncode for process in processes] == [0, 0, 0]
+    here, played = play_here(dinner(3))
+    assert result == here
+    assert tell(history) == tell(played)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_decider_that_is_killed_leaves_its_executions_to_the_next(
+    make_stage: MakeStage, number: signal.Signals
+) -> None:
+    stage = make_stage(hold=timedelta(seconds=1))
+    with WorkerSystem(stage.url(sticky=1)) as client, ExitStack() as stack:
+        handle = client.run(feast(7))
+        with working(stage, "feast") as first:
+            stack.enter_context(working(stage, "weigh"))
+            # It has taken the execution when an activity has been asked for.
+            while not any(isinstance(event, e.ActivityTaskCompleted) for event in handle.history()):
+                assert first.poll() is None
+            first.send_signal(number)
+            first.wait(30)
+        stack.enter_context(working(stage, "feast"))
+        assert handle.result(60) == [120, 7]
+        scheduled = [event for event in handle.history() if isinstance(event, e.ActivityTaskScheduled)]
+    assert len(scheduled) == 60
+    assert len({event.activity_id for event in scheduled}) == 60
