@@ -245,9 +245,12 @@ def step(f: Callable[..., Any], /) -> Callable[..., Step[Any]]:
     return call
 
 
-def _check_step(where: str, one: Step[T]) -> Step[T]:
+def _check_step(where: str, one: Any) -> Any:
     if not isinstance(one, Step):
-        raise TypeError(f"{where}: {one!r:.100} is no step; put @step over an async def, and call it")
+        called = isinstance(one, type) and issubclass(one, Step)
+        name = getattr(one, "__qualname__", f"{one!r:.100}")
+        mend = f"write {name}(...)" if called else "put @step over an async def, and call it"
+        raise TypeError(f"{where}: {name} is no step; {mend}")
     return one
 
 

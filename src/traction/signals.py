@@ -154,7 +154,7 @@ def send(execution: WorkflowExecution | str, signal: Signal) -> Step[None]:
         Asks SignalExternalWorkflowExecution; answered by ExternalWorkflowExecutionSignaled.
     """
     if not isinstance(signal, Signal):
-        raise TypeError(f"send: {signal!r:.100} is no signal; {_mend_signal(signal)}")
+        raise TypeError(f"send: {_show(signal)} is no signal; {_mend_signal(signal)}")
     check_signal("send", type(signal))
     return Send(*read_execution("send", execution), signal)
 
@@ -173,6 +173,10 @@ def read_execution(where: str, execution: WorkflowExecution | str) -> tuple[str,
     if fault := find_fault(execution):
         raise ValueError(f"{where}: {execution!r:.100} is no workflow id: {fault} (SWF)")
     return execution, None
+
+
+def _show(thing: Any) -> str:
+    return thing.__qualname__ if isinstance(thing, type) else f"{thing!r:.100}"
 
 
 def _mend_signal(thing: Any) -> str:
@@ -194,7 +198,7 @@ def check_signal(where: str, signal: Any) -> None:
         mend = (
             f"name its class, {type(signal).__qualname__}" if isinstance(signal, Signal) else "make its class a Signal"
         )
-        raise TypeError(f"{where}: {signal!r:.100} is no class of signals; {mend}")
+        raise TypeError(f"{where}: {_show(signal)} is no class of signals; {mend}")
     if signal is Signal:
         raise TypeError(f"{where}: Signal is what signals are made of, and nobody sends it; name a class of your own")
     if "__traction_unchecked__" in signal.__dict__:

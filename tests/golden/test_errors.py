@@ -28,6 +28,7 @@ from traction.interpret import Interpreter
 # Cases make mistakes that type checkers would see: they are written against this, which hides nothing from the reader.
 A: Any = Activity
 W: Any = Workflow
+S: Any = traction.Signal
 T = TypeVar("T")
 
 GOLDEN = Path(__file__).parent / "errors"
@@ -562,6 +563,123 @@ def payload_with_a_number_that_json_does_not_have() -> None:
 @case
 def payload_that_is_too_long() -> None:
     JSON.encode(["x" * 40_000])
+
+
+# The rest of the language.
+
+
+def say(f: Callable[..., Any], *args: Any, **options: Any) -> Callable[[], Any]:
+    return lambda: f(*args, **options)
+
+
+class Approve(traction.Signal):
+    by: str
+
+
+class Approved(traction.Signal, name="Approve"):
+    by: str
+
+
+@workflow
+async def book_trip() -> None: ...
+
+
+async def read_setting() -> int:
+    return 7
+
+
+@case
+def signal_whose_field_cannot_be_written() -> None:
+    class Found(traction.Signal):
+        where: Path
+
+
+@case
+def signal_whose_field_names_nothing() -> None:
+    class Found(traction.Signal):
+        page: Page  # type: ignore[name-defined]  # noqa: F821
+
+    traction.receive(Found)
+
+
+@case
+def signal_with_a_field_of_a_taken_name() -> None:
+    class Found(traction.Signal):
+        spec: str
+
+
+@case
+def signal_with_an_unknown_option() -> None:
+    class Found(S, version="2"):
+        by: str
+
+
+@case
+def signal_with_an_empty_name() -> None:
+    class Found(S, name=""):
+        by: str
+
+
+@case
+def signal_with_a_name_that_is_a_number() -> None:
+    class Found(S, name=7):
+        by: str
+
+
+@case
+def signal_with_a_field_without_a_default_after_one_with() -> None:
+    class Found(S):
+        by: str = ""
+        where: str
+
+
+CASES |= {
+    "receive_of_nothing": say(traction.receive),
+    "receive_of_a_string": say(traction.receive, "Approve"),
+    "receive_of_a_signal_and_not_its_class": say(traction.receive, Approve("Ann")),
+    "receive_of_the_base_of_signals": say(traction.receive, traction.Signal),
+    "receive_of_two_signals_of_one_name": say(traction.receive, Approve, Approved),
+    "signals_of_an_activity": say(traction.signals, fetch),
+    "send_of_a_string": say(traction.send, "trip-1", "Approve"),
+    "send_of_a_class": say(traction.send, "trip-1", Approve),
+    "send_to_a_number": say(traction.send, 7, Approve("Ann")),
+    "send_to_what_is_no_workflow_id": say(traction.send, "trip:1", Approve("Ann")),
+    "cancel_of_nobody": say(traction.cancel, None),
+    "start_child_of_an_activity": say(traction.start_child, fetch(7)),
+    "start_child_of_a_definition": say(traction.start_child, book_trip),
+    "continue_as_new_of_a_definition": say(traction.continue_as_new, book_trip),
+    "continue_as_new_with_options": lambda: traction.continue_as_new(
+        book_trip().options(priority=7)  # type: ignore[arg-type]
+    ),
+    "call_of_an_activity_with_a_childs_option": lambda: fetch(7).options(tags=("a",)),  # type: ignore[call-arg]
+    "call_with_a_retry_that_is_a_number": lambda: fetch(7).options(retry=3),  # type: ignore[arg-type]
+    "call_of_a_child_for_longer_than_a_year": lambda: book_trip().options(execution_start_to_close=traction.days(366)),
+    "call_of_a_child_with_an_unknown_child_policy": lambda: book_trip().options(
+        child_policy="KILL"  # type: ignore[arg-type]
+    ),
+    "call_of_a_child_with_an_id_that_is_none": lambda: book_trip().options(workflow_id="trip/1"),
+    "retry_of_a_step_a_number_of_times": lambda: done(1).retry(3),  # type: ignore[arg-type]
+    "retry_with_a_jitter_of_more_than_all": say(Retry, jitter=2),
+    "retry_with_a_jitter_that_is_a_string": say(Retry, jitter="half"),
+    "retry_with_a_deadline_that_is_a_string": say(Retry, deadline="1 h"),
+    "retry_that_gives_up_on_one_type": say(Retry, give_up_on=ValueError),
+    "retry_that_gives_up_on_what_is_no_exception": say(Retry, give_up_on=(7,)),
+    "retry_on_one_name": say(Retry, retry_on="ValueError"),
+    "timeout_that_is_a_string": lambda: done(1).timeout("1 h"),  # type: ignore[arg-type]
+    "timeout_that_is_negative": lambda: done(1).timeout(-1),
+    "compensate_with_a_step": lambda: fetch(7).compensate(fetch(8)),  # type: ignore[arg-type]
+    "saga_of_a_function": say(traction.saga, fetch),
+    "shield_of_a_function": say(traction.shield, read_setting),
+    "move_on_after_a_string": say(traction.move_on_after, "1 h"),
+    "fail_after_less_than_no_time": say(traction.fail_after, -1),
+    "side_effect_of_a_value": say(traction.side_effect, 7),
+    "side_effect_of_a_step": say(traction.side_effect, done(7)),
+    "side_effect_that_is_async": say(traction.side_effect, read_setting),
+    "patched_without_a_name": say(traction.patched, ""),
+    "patched_by_a_number": say(traction.patched, 7),
+    "lambda_without_a_name": say(traction.invoke_lambda, ""),
+    "lambda_for_longer_than_it_may_run": say(traction.invoke_lambda, "resize", timeout=traction.hours(1)),
+}
 
 
 # What reaches flows and callers.

@@ -39,7 +39,7 @@ mapped = [
     a.named(7),  # E: mypy=arg-type pyright=reportArgumentType
     each(length, ["a"]),  # E: mypy=arg-type pyright=reportArgumentType
     each(repeat, [7]),  # E: mypy=arg-type pyright=reportArgumentType
-    each(repeat, ["a"], limit="2"),  # E: mypy=arg-type pyright=reportArgumentType
+    each(repeat, ["a"], limit="2"),  # E: mypy=call-overload pyright=reportArgumentType
 ]
 
 # Steps go with steps.
