@@ -40,10 +40,12 @@ class LossyBackend(Backend):
         self.lose_requests: list[type] = []
         self.lose_replies: list[type] = []
         self.asked: list[str] = []
+        self.sent: list[Any] = []
 
     def call(self, request: Any, wait: timedelta | None = None) -> Any:
         kind = type(request)
         self.asked.append(kind.__name__)
+        self.sent.append(request)
         if kind in self.lose_requests:
             self.lose_requests.remove(kind)
             raise ConnectionLost("the connection was lost before the request was sent")
