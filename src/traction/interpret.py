@@ -25,7 +25,7 @@ from hashlib import sha256
 from types import CoroutineType, GeneratorType
 from typing import Any
 
-from traction.errors import DefinitionError, FlowError, PayloadError, StepTimedOut
+from traction.errors import FlowError, StepTimedOut
 from traction.frames import (
     ERROR,
     STEP,
@@ -48,6 +48,15 @@ from traction.frames import (
     keep_wider,
 )
 from traction.leaves import ContinueAsNew, ContinuedAsNew
+from traction.mistakes import (
+    AWAITABLE,
+    awaits_step,
+    close_coroutine,
+    explain_await,
+    explain_result,
+    judge,
+    name_thing,
+)
 from traction.scopes import CancelNow, CancelScope, EnterScope, ExitScope
 from traction.step import (
     All,
@@ -127,7 +136,7 @@ class Interpreter:
                 fibers.extend(fiber.waits.running.values())
             for frame in reversed(fiber.frames):
                 if type(frame) is CoroutineType:
-                    _close_coroutine(frame)
+                    close_coroutine(frame)
             fiber.frames.clear()
 
     # The loop.
@@ -179,17 +188,17 @@ class Interpreter:
                 except StopIteration as stop:
                     frames.pop()
                     mode, given = VALUE, stop.value
-                    if isinstance(given, _AWAITABLE):
-                        raise _explain_result(frame, given) from None
+                    if isinstance(given, AWAITABLE):
+                        raise explain_result(frame, given) from None
                     continue
                 except BaseException as error:
                     frames.pop()
-                    mode, given = ERROR, _judge(error)
+                    mode, given = ERROR, judge(error)
                     continue
                 if not isinstance(given, Step) or (
-                    type(frame.cr_await) is not GeneratorType and not _awaits_step(frame.cr_await)
+                    type(frame.cr_await) is not GeneratorType and not awaits_step(frame.cr_await)
                 ):
-                    raise _explain_await(frame, given)
+                    raise explain_await(frame, given)
                 mode = STEP
             elif isinstance(frame, Frame):
                 mode, given = frame.leave(self, fiber, mode, given)
@@ -204,7 +213,7 @@ class Interpreter:
                     try:
                         given = frame.f(given)
                     except BaseException as error:
-                        mode, given = ERROR, _judge(error)
+                        mode, given = ERROR, judge(error)
                     else:
                         if kind is FlatMap:
                             mode = STEP
@@ -212,7 +221,7 @@ class Interpreter:
                 try:
                     mode, given = STEP, frame.f(given)
                 except BaseException as error:
-                    mode, given = ERROR, _judge(error)
+                    mode, given = ERROR, judge(error)
 
     def _say(self, fiber: Fiber, kind: type, node: Any) -> Given:
         """Read the nodes that answer at once."""
@@ -249,7 +258,7 @@ class Interpreter:
             try:
                 said = node.f(*node.args, **node.kwargs)
             except BaseException as error:
-                return ERROR, _judge(error)
+                return ERROR, judge(error)
             if type(said) is CoroutineType:
                 fiber.frames.append(said)
                 return VALUE, None
@@ -257,11 +266,11 @@ class Interpreter:
                 return STEP, said
             name = getattr(node.f, "__qualname__", repr(node.f))
             raise FlowError(
-                f"{name} gives {_name_thing(said)}, which is no step. A flow is an async def that awaits steps, or a "
+                f"{name} gives {name_thing(said)}, which is no step. A flow is an async def that awaits steps, or a "
                 "function that returns a step, such as done(x)"
             )
         raise FlowError(
-            f"{_name_thing(node)} is no step, and stands where one is needed. Functions given to flat_map and recover "
+            f"{name_thing(node)} is no step, and stands where one is needed. Functions given to flat_map and recover "
             "return steps: write done(x) for a plain value, and @step over an async def"
         )
 
@@ -341,9 +350,9 @@ class Interpreter:
         fiber.alive = False
         join = fiber.join
         if join is None:
-            if isinstance(given, _AWAITABLE):
+            if isinstance(given, AWAITABLE):
                 raise FlowError(
-                    f"the flow gives {_name_thing(given)}, a step that nobody asks for. The result of a flow is a "
+                    f"the flow gives {name_thing(given)}, a step that nobody asks for. The result of a flow is a "
                     "value (Traction); where a function gives a step, write flat_map and not map"
                 )
             if fiber is self._root:
@@ -425,78 +434,3 @@ def _drop_unstarted(join: Join) -> list[Fiber]:
 
 
 _WRAPPERS = frozenset({Map, FlatMap, Recover, Ensure, Compensate})
-_AWAITABLE = (Step, CoroutineType)
-
-# What Python and asyncio say of an await that reaches neither a step nor an event loop.
-_FOREIGN_AWAITS = ("can't be used in 'await' expression", "can't be awaited", "no running event loop")
-
-
-def _judge(error: BaseException) -> BaseException:
-    """Let pass what is the flow's own failure; raise what its author or an operator must mend."""
-    if isinstance(error, (FlowError, DefinitionError, PayloadError)) or not isinstance(
-        error, (Exception, Cancelled, ContinuedAsNew)
-    ):
-        raise error
-    if type(error) in (TypeError, RuntimeError) and any(text in str(error) for text in _FOREIGN_AWAITS):
-        # The first frame is ours; the next is the flow's, whatever it called.
-        trace = error.__traceback__
-        assert trace is not None
-        trace = trace.tb_next or trace
-        code = trace.tb_frame.f_code
-        raise FlowError(
-            f"{code.co_qualname} awaits what is no step ({code.co_filename}, line {trace.tb_lineno}): {error}. "
-            f"{_AWAIT_STEPS}"
-        ) from error
-    return error
-
-
-def _awaits_step(inner: Any) -> bool:
-    """Say whether a step is awaited through nothing but comprehensions, which are coroutines in Python 3.11."""
-    while type(inner) is CoroutineType and inner.cr_code.co_name in ("<listcomp>", "<setcomp>", "<dictcomp>"):
-        inner = inner.cr_await
-    return type(inner) is GeneratorType
-
-
-def _explain_await(coroutine: Any, given: Any) -> FlowError:
-    frame = coroutine.cr_frame
-    inner = coroutine.cr_await
-    awaited = inner if isinstance(given, Step) or hasattr(inner, "__qualname__") else given
-    return FlowError(
-        f"{coroutine.__qualname__} awaits {_name_thing(awaited)}, which is no step ({frame.f_code.co_filename}, "
-        f"line {frame.f_lineno}). {_AWAIT_STEPS}"
-    )
-
-
-_AWAIT_STEPS = (
-    "A flow awaits steps only, because it is run again from its history (Traction). Put @step over a helper flow; wait "
-    "with traction.sleep; do any other work in an activity"
-)
-
-
-def _explain_result(coroutine: Any, given: Any) -> FlowError:
-    code, what = coroutine.cr_code, f"{given!r:.100}"
-    if isinstance(given, CoroutineType):
-        what = _name_thing(given)
-        given.close()
-    return FlowError(
-        f"{coroutine.__qualname__} returns {what}, a step that nobody awaits ({code.co_filename}, "
-        f"line {code.co_firstlineno}). The result of an async flow is a value (Traction); write return await ..."
-    )
-
-
-def _name_thing(thing: Any) -> str:
-    """Name what is no step: a coroutine or generator by its function, anything else as it shows itself."""
-    name = getattr(thing, "__qualname__", None)
-    return f"{name}(...)" if isinstance(name, str) else f"{thing!r:.100}"
-
-
-def _close_coroutine(coroutine: Any) -> None:
-    # Each await in a finally block stops the close once; a flow with more of them than this is left to the interpreter.
-    for _ in range(100):
-        try:
-            coroutine.close()
-            return
-        except RuntimeError:  # it awaited a step instead of ending
-            continue
-        except BaseException:  # its finally block raised: nobody is left to be told
-            return

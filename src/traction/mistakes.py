@@ -1,0 +1,93 @@
+"""Tell a flow's own failure from what no flow may do, and say the latter in its author's words.
+
+Takes exceptions, coroutines and what they gave; gives errors, with the line and what to write instead.
+"""
+
+from __future__ import annotations
+
+from types import CoroutineType, GeneratorType
+from typing import Any
+
+from traction.errors import DefinitionError, FlowError, PayloadError
+from traction.leaves import ContinuedAsNew
+from traction.step import Cancelled, Step
+
+AWAITABLE = (Step, CoroutineType)
+"""What stands for a value that nobody has awaited."""
+
+# What Python and asyncio say of an await that reaches neither a step nor an event loop.
+_FOREIGN_AWAITS = ("can't be used in 'await' expression", "can't be awaited", "no running event loop")
+
+
+def judge(error: BaseException) -> BaseException:
+    """Let pass what is the flow's own failure; raise what its author or an operator must mend."""
+    if isinstance(error, (FlowError, DefinitionError, PayloadError)) or not isinstance(
+        error, (Exception, Cancelled, ContinuedAsNew)
+    ):
+        raise error
+    if type(error) in (TypeError, RuntimeError) and any(text in str(error) for text in _FOREIGN_AWAITS):
+        # The first frame is ours; the next is the flow's, whatever it called.
+        trace = error.__traceback__
+        assert trace is not None
+        trace = trace.tb_next or trace
+        code = trace.tb_frame.f_code
+        raise FlowError(
+            f"{code.co_qualname} awaits what is no step ({code.co_filename}, line {trace.tb_lineno}): {error}. "
+            f"{_AWAIT_STEPS}"
+        ) from error
+    return error
+
+
+def awaits_step(inner: Any) -> bool:
+    """Say whether a step is awaited through nothing but comprehensions, which are coroutines in Python 3.11."""
+    while type(inner) is CoroutineType and inner.cr_code.co_name in ("<listcomp>", "<setcomp>", "<dictcomp>"):
+        inner = inner.cr_await
+    return type(inner) is GeneratorType
+
+
+def explain_await(coroutine: Any, given: Any) -> FlowError:
+    """Say what a flow awaits that is no step."""
+    frame = coroutine.cr_frame
+    inner = coroutine.cr_await
+    awaited = inner if isinstance(given, Step) or hasattr(inner, "__qualname__") else given
+    return FlowError(
+        f"{coroutine.__qualname__} awaits {name_thing(awaited)}, which is no step ({frame.f_code.co_filename}, "
+        f"line {frame.f_lineno}). {_AWAIT_STEPS}"
+    )
+
+
+_AWAIT_STEPS = (
+    "A flow awaits steps only, because it is run again from its history (Traction). Put @step over a helper flow; wait "
+    "with traction.sleep; do any other work in an activity"
+)
+
+
+def explain_result(coroutine: Any, given: Any) -> FlowError:
+    """Say what a flow returns that is a step."""
+    code, what = coroutine.cr_code, f"{given!r:.100}"
+    if isinstance(given, CoroutineType):
+        what = name_thing(given)
+        given.close()
+    return FlowError(
+        f"{coroutine.__qualname__} returns {what}, a step that nobody awaits ({code.co_filename}, "
+        f"line {code.co_firstlineno}). The result of an async flow is a value (Traction); write return await ..."
+    )
+
+
+def name_thing(thing: Any) -> str:
+    """Name what is no step: a coroutine or generator by its function, anything else as it shows itself."""
+    name = getattr(thing, "__qualname__", None)
+    return f"{name}(...)" if isinstance(name, str) else f"{thing!r:.100}"
+
+
+def close_coroutine(coroutine: Any) -> None:
+    """Let go of a suspended coroutine."""
+    # Each await in a finally block stops the close once; a flow with more of them than this is left to the interpreter.
+    for _ in range(100):
+        try:
+            coroutine.close()
+            return
+        except RuntimeError:  # it awaited a step instead of ending
+            continue
+        except BaseException:  # its finally block raised: nobody is left to be told
+            return
