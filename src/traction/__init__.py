@@ -39,6 +39,7 @@ from traction.tasks import current_task, heartbeat
 if TYPE_CHECKING:
     from traction.client import Handle, WorkerSystem
     from traction.embedded import run
+    from traction.flowlog import get_logger
 
 __all__ = [
     "Activity",
@@ -67,6 +68,7 @@ __all__ = [
     "fail",
     "fail_after",
     "first_of",
+    "get_logger",
     "heartbeat",
     "history_events",
     "hours",
@@ -94,7 +96,7 @@ __all__ = [
 ]
 
 # What runs work is imported when it is first used: definitions alone need neither threads nor plugins.
-_LATE = {"Handle": "client", "WorkerSystem": "client", "run": "embedded"}
+_LATE = {"Handle": "client", "WorkerSystem": "client", "get_logger": "flowlog", "run": "embedded"}
 
 
 def __getattr__(name: str) -> Any:

@@ -26,6 +26,7 @@ from traction.heartbeats import Pulse, Running
 from traction.names import ActivityType, TaskList
 from traction.step import Cancelled
 from traction.tasks import LATER, _current
+from traction.telemetry import Observer, tell_task
 
 T = TypeVar("T")
 
@@ -48,6 +49,7 @@ class ActivityWorker:
         identity: what the history shows as who took the task.
         body: what to do instead of the activity's `run`, given the call; then no dependency is needed.
         neighbours: workers of other activities on the same list: their tasks come here as well, and are done here.
+        observer: what tells plugins of tasks.
         pulse: what beats for the tasks; without one they beat only when the activity says so.
     """
 
@@ -63,6 +65,7 @@ class ActivityWorker:
         body: Callable[[Any], Any] | None = None,
         neighbours: Mapping[ActivityType, ActivityWorker] | None = None,
         pulse: Pulse | None = None,
+        observer: Observer | None = None,
     ) -> None:
         if body is None:
             check_dependency(activity, dependency)
@@ -81,6 +84,7 @@ class ActivityWorker:
         self._codec = codec
         self._what = tuple(f"the {part} of {spec.type.name} {spec.type.version}" for part in ("input", "result"))
         self._pulse = pulse
+        self._observer = observer
         self._runner: Any = None
         self._unsent: deque[tuple[o.ActivityTask, o.Request[None]]] = deque()
 
@@ -133,7 +137,7 @@ class ActivityWorker:
         except UnknownResourceFault as error:
             # Of an answer that was sent before, this may say that it had arrived.
             late = "was answered already, or too late" if again else "the answer came too late"
-            log.info("%s: %s: %s", name_task(task), late, error)
+            log.info("%s: %s: %s", name_task(task), late, error, extra=tell_task(task))
         except ValidationException as error:
             # The service counts characters in its own way, or has limits of its own.
             if isinstance(answer, o.RespondActivityTaskFailed):
@@ -173,7 +177,7 @@ class ActivityWorker:
         try:
             return host, host._read(task), None
         except BaseException as error:
-            log.error("%s: its input cannot be read: %s", name_task(task), error)
+            log.error("%s: its input cannot be read: %s", name_task(task), error, extra=tell_task(task))
             details = describe_failure(error)[1]
             return (
                 host,
@@ -191,10 +195,14 @@ class ActivityWorker:
         running = Running(self._backend, task, self._codec, timeout=timeout, pulse=self._pulse, aside=aside)
         if self._pulse is not None:
             self._pulse.begin(running)
+        if self._observer is not None:
+            self._observer.begin_task(running)
         return running
 
     def end(self, running: Running) -> None:
         """Let go of a task."""
+        if self._observer is not None:
+            self._observer.end_task(running)
         if self._pulse is not None:
             self._pulse.end(running)
 
@@ -209,13 +217,18 @@ class ActivityWorker:
         payload = self._codec.encode(result)
         # A result of another type than the definition says would leave the flow stuck: it is seen here.
         self._codec.decode(payload, host.activity.spec.result, host._what[1])
+        if self._observer is not None:
+            self._observer.note_task(running, "COMPLETED")
         return o.RespondActivityTaskCompleted(task_token=task.task_token, result=payload)
 
     def explain(self, running: Running, task: o.ActivityTask, error: BaseException) -> o.Request[None] | None:
         """Say that the activity gave none."""
         if running.handed_back:
             return None
-        if isinstance(error, Cancelled) or (running.cancelled and type(error).__name__ == "CancelledError"):
+        cancelled = isinstance(error, Cancelled) or (running.cancelled and type(error).__name__ == "CancelledError")
+        if self._observer is not None:
+            self._observer.note_task(running, *(("CANCELED", None) if cancelled else ("FAILED", error)))
+        if cancelled:
             return o.RespondActivityTaskCanceled(task_token=task.task_token)
         return fail(task, error)
 
@@ -272,7 +285,8 @@ def fail(task: o.ActivityTask, error: BaseException) -> o.RespondActivityTaskFai
     if isinstance(error, PayloadUnavailable):
         reason = UNREADABLE  # the work is done again when its result can be written
     # A failed attempt is data of the history, where the flow and people find it.
-    log.info("%s failed: %s: %s", name_task(task), reason, read_failure(reason, details).message)
+    message = read_failure(reason, details).message
+    log.info("%s failed: %s: %s", name_task(task), reason, message, extra=tell_task(task))
     return o.RespondActivityTaskFailed(task_token=task.task_token, reason=reason, details=details)
 
 

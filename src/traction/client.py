@@ -34,10 +34,11 @@ from traction.handles import start_execution as start_execution
 from traction.heartbeats import Pulse
 from traction.names import ActivityType, WorkflowExecution, WorkflowType, find_fault
 from traction.options import Span, to_timedelta
-from traction.plugins import open_backend, open_payload_store
+from traction.plugins import load_plugins, open_backend, open_payload_store
 from traction.processes import PerProcess, ProcessPool
 from traction.registration import register_type as register_type
 from traction.stopping import FINISHED, UNFINISHED, Signals, finish
+from traction.telemetry import find_observer
 from traction.tokens import Answers
 from traction.worker import (
     ActivityWorker,
@@ -87,6 +88,9 @@ class WorkerSystem:
     ) -> None:
         if payloads is not None:
             codec = codec.with_store(open_payload_store(payloads, plugins))
+        if plugins is None and backend is None:
+            plugins = load_plugins()
+        self._observer = find_observer(plugins)
         self.backend = open_backend(url, plugins) if backend is None else backend
         self.identity = identity or f"{socket.gethostname()}:{os.getpid()}"
         self._codec = codec
@@ -219,6 +223,7 @@ class WorkerSystem:
                 met=meet,
                 report=report,
                 neighbours=self._deciding.setdefault(name, {}),
+                observer=self._observer,
                 sticky=make_sticky(name, wait, self._stop.is_set) if wait else None,
             )
             for _ in range(instances):
@@ -281,6 +286,7 @@ class WorkerSystem:
             codec=self._codec,
             neighbours=neighbours,
             pulse=self._pulse,
+            observer=self._observer,
         )
         workers, pools = employ(
             make, activity, dependency, executor=executor, instances=instances, leaving=self._stop.is_set

@@ -48,6 +48,7 @@ from traction.meanings import ask as ask_for
 from traction.names import WorkflowExecution
 from traction.options import to_duration
 from traction.step import Cancelled, WorkflowStep
+from traction.turns import take_turn
 
 DECISIONS_MAX: Final = 100
 """The most decisions in one response. SWF's own quota was 100 for years; what bounds a response today is its size."""
@@ -235,7 +236,7 @@ class Decider:
                 f"no decision task is started after event {self.history.last}, so there is nothing to decide"
             )
         if not self._decided:
-            self._take_turn(self._started)
+            take_turn(self, self._take_turn, self._started)
         return self._choose()
 
     def end(self) -> None:
@@ -466,7 +467,7 @@ class Decider:
         if not self._decided:
             self.markers = {event.marker_name: event.details for event in self._answers if type(event) is _MARKER}
             self.replaying = True
-            self._take_turn(self._started)
+            take_turn(self, self._take_turn, self._started)
             self.replaying = False
         for event in self._answers:
             self._read_answer(event)

@@ -24,6 +24,7 @@ from traction.activities import ActivityWorker, cancel_at_await, name_task, sett
 from traction.errors import BackendError, DefinitionError
 from traction.processes import PerProcess, ProcessPool
 from traction.tasks import _current
+from traction.telemetry import tell_task
 
 log = logging.getLogger("traction.worker")
 
@@ -142,9 +143,9 @@ class Loop:
             worker.answer(task, done.result())
         except BackendError as error:
             # What may be sent again is sent before the next poll.
-            log.warning("%s: its answer could not be sent: %s", name_task(task), error)
+            log.warning("%s: its answer could not be sent: %s", name_task(task), error, extra=tell_task(task))
         except BaseException:
-            log.exception("%s: its answer could not be sent", name_task(task))
+            log.exception("%s: its answer could not be sent", name_task(task), extra=tell_task(task))
         finally:
             self.give_slot_back()
 

@@ -29,6 +29,7 @@ from traction.operations import ActivityTask, RecordActivityTaskHeartbeat, Respo
 from traction.options import NO_TIMEOUT
 from traction.step import Cancelled
 from traction.tasks import RunningTask
+from traction.telemetry import tell_task
 from traction.values import Duration
 
 log = logging.getLogger("traction.worker")
@@ -136,7 +137,7 @@ class Running(RunningTask):
                 if not error.retryable:
                     raise
                 # What becomes of one heartbeat is no failure of the work; the next may get through.
-                log.warning("%s: a heartbeat was lost: %s", self.name, error)
+                log.warning("%s: a heartbeat was lost: %s", self.name, error, extra=tell_task(self))
                 return
             finally:
                 if self._pulse is not None:
@@ -159,9 +160,10 @@ class Running(RunningTask):
         try:
             self.backend.call(RespondActivityTaskFailed(task_token=self.token, reason=UNREADABLE, details=details))
         except UnknownResourceFault as error:
-            log.info("%s: it was handed back too late: %s", self.name, error)
+            log.info("%s: it was handed back too late: %s", self.name, error, extra=tell_task(self))
         except BackendError as error:
-            log.warning("%s: it could not be handed back, and will time out: %s", self.name, error)
+            said = "%s: it could not be handed back, and will time out: %s"
+            log.warning(said, self.name, error, extra=tell_task(self))
         self.gone = True
         self.cancel()
 
@@ -216,7 +218,7 @@ class Pulse:
             self._handing_back = True
             tasks, self._tasks = self._tasks, set()
         for task in tasks:
-            log.warning("%s: handed back, its worker stops", task.name)
+            log.warning("%s: handed back, its worker stops", task.name, extra=tell_task(task))
             task.hand_back()
 
     def hasten(self, task: Running) -> bool:
@@ -257,7 +259,7 @@ class Pulse:
         try:
             task.beat()
         except Exception:
-            log.exception("%s: a heartbeat was refused", task.name)
+            log.exception("%s: a heartbeat was refused", task.name, extra=tell_task(task))
         return 0.0
 
     def close(self) -> None:

@@ -28,7 +28,10 @@ from typing import TYPE_CHECKING
 import pluggy
 
 from traction.backend import Backend
+from traction.decisions import Decision
+from traction.operations import DecisionTask
 from traction.stores import PayloadStore
+from traction.tasks import RunningTask
 
 if TYPE_CHECKING:
     import typer
@@ -61,6 +64,26 @@ def traction_payload_store(url: str) -> PayloadStore | None:
     Raises:
         BackendError: the scheme is this plugin's, and the URL is wrong or the store cannot be reached.
     """
+
+
+@hookspec
+def traction_task_started(task: RunningTask) -> None:
+    """Hear that an attempt of an activity begins, in the thread or on the loop that it runs on."""
+
+
+@hookspec
+def traction_task_finished(task: RunningTask, outcome: str, seconds: float, error: BaseException | None) -> None:
+    """Hear that it ended: `COMPLETED`, `FAILED` with its error, `CANCELED`, or `LEFT` for others to answer."""
+
+
+@hookspec
+def traction_decision_started(task: DecisionTask) -> None:
+    """Hear that a decision is about to be made."""
+
+
+@hookspec
+def traction_decision_finished(task: DecisionTask, outcome: str, seconds: float, decisions: Sequence[Decision]) -> None:
+    """Hear what was `DECIDED`, or that the decision is `STUCK` and its task left to time out."""
 
 
 @hookspec

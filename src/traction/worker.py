@@ -40,6 +40,7 @@ from traction.errors import (
 )
 from traction.events import Event
 from traction.names import TaskList, WorkflowExecution, WorkflowType
+from traction.telemetry import Observer, tell_execution
 
 T = TypeVar("T")
 
@@ -87,6 +88,7 @@ class WorkflowWorker:
         report: called with every `StuckDecision`, besides the log.
         neighbours: what others decide for on the same list: those tasks come here as well, and are decided here. What
             is decided for here is added.
+        observer: what tells plugins of decisions.
         sticky: where the decision tasks of executions shall come whose deciders are kept, if not to any worker.
     """
 
@@ -103,6 +105,7 @@ class WorkflowWorker:
         report: Callable[[StuckDecision], None] | None = None,
         neighbours: dict[WorkflowType, type[Workflow[Any]]] | None = None,
         sticky: Sticky | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self.workflows = index_by_type(workflows)
         lists = {workflow.spec.task_list for workflow in self.workflows.values()}
@@ -115,6 +118,7 @@ class WorkflowWorker:
             neighbours.update(self.workflows)
             self.workflows = neighbours
         self._sticky = sticky
+        self._observer = observer
         self._poll = o.PollForDecisionTask(
             domain=backend.domain,
             task_list=TaskList(task_list) if task_list is not None else lists.pop(),
@@ -152,7 +156,14 @@ class WorkflowWorker:
         task = self._backend.call(self._poll, wait)
         if not task.task_token:
             return False
-        answer = self._decide(task)
+        if self._observer is not None:
+            self._observer.begin_decision(task)
+        answer = None
+        try:
+            answer = self._decide(task)
+        finally:
+            if self._observer is not None:
+                self._observer.end_decision(task, None if answer is None else answer.decisions)
         if answer is not None:
             self._respond(task.workflow_execution, answer)
         return True
@@ -191,11 +202,12 @@ class WorkflowWorker:
     def _tell(self, execution: WorkflowExecution, decider: Decider) -> None:
         """Tell what went wrong in a flow that fails nothing."""
         for note in decider.notes:
-            log.error("%s: %s", execution.workflow_id, note)
+            log.error("%s: %s", execution.workflow_id, note, extra=tell_execution(execution))
         decider.notes.clear()
         if decider.signals and decider.flow.outcome is not None:
             names = ", ".join(dict.fromkeys(event.signal_name for event in decider.signals))
-            log.warning("%s: %d signals were never received: %s", execution.workflow_id, len(decider.signals), names)
+            said = "%s: %d signals were never received: %s"
+            log.warning(said, execution.workflow_id, len(decider.signals), names, extra=tell_execution(execution))
 
     def _meet(self, met: set[type]) -> None:
         if self._met is None or met <= self._seen:
@@ -253,17 +265,19 @@ class WorkflowWorker:
         """Report what keeps an execution from going on; raise what may pass by itself."""
         if isinstance(error, UnknownResourceFault):
             # The task timed out or the execution closed while we decided: what matters happens elsewhere.
-            log.info("%s: the decision came too late: %s", execution.workflow_id, error)
+            about = tell_execution(execution)
+            log.info("%s: the decision came too late: %s", execution.workflow_id, error, extra=about)
             return
         if isinstance(error, BackendError) and (error.retryable or not isinstance(error, ServiceFault)):
             raise error
         stuck = StuckDecision(execution, error if isinstance(error, Exception) else _judge_exit(error))
-        log.error("%s", stuck, exc_info=error)
+        log.error("%s", stuck, exc_info=error, extra=tell_execution(execution))
         if self._report is not None:
             try:
                 self._report(stuck)
             except Exception:
-                log.exception("%s: the report failed as well", execution.workflow_id)
+                about = tell_execution(execution)
+                log.exception("%s: the report failed as well", execution.workflow_id, extra=about)
 
 
 def _judge_exit(error: BaseException) -> FlowError:
