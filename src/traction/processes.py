@@ -20,6 +20,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from contextvars import copy_context
 from types import CoroutineType
 from typing import Any, Generic, TypeVar, cast
 
@@ -261,7 +262,8 @@ def _serve(pipe: Any, packed: bytes) -> None:
                             import asyncio
 
                             runner = asyncio.Runner()
-                        result = runner.run(_watch(task, result))
+                        # Not in the context of the first task that it ran.
+                        result = runner.run(_watch(task, result), context=copy_context())
                 finally:
                     _current.reset(reset)
                     task.is_over = True

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from typing import Annotated
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Annotated, Literal
 
 import pluggy
 import typer
@@ -15,6 +13,7 @@ from traction.cli import calls, screen
 from traction.cli.words import Provide, Url, Verbose
 from traction.client import WorkerSystem
 from traction.definition import Activity, Workflow
+from traction.stopping import Signals
 
 
 def add_to(app: typer.Typer, _: Sequence[str]) -> None:
@@ -28,11 +27,16 @@ def work(
         list[str], typer.Argument(metavar="MODULE:DEFINITION...", help="Workflows and activities to work on.")
     ],
     provide: Provide = None,
-    instances: Annotated[int, typer.Option(min=1, help="How many threads for each of them.")] = 4,
+    instances: Annotated[int, typer.Option(min=1, help="How many tasks of each are in hand at a time.")] = 4,
+    executor: Annotated[Literal["thread", "process", "async"], typer.Option(help="Where activities run.")] = "thread",
+    grace: Annotated[float, typer.Option(min=0, help="For how many seconds what is in hand may go on.")] = 90,
     url: Url = "local:",
     verbose: Verbose = False,
 ) -> None:
-    """Work until SIGINT or SIGTERM; then finish what is in hand, and stop."""
+    """Work until SIGINT or SIGTERM; then finish what is in hand, and stop.
+
+    Leaves with 1 if something had to be handed back after the grace, and at once at a second signal.
+    """
     definitions = [calls.load(target) for target in targets]
     for target, definition in zip(targets, definitions, strict=True):
         if not (isinstance(definition, type) and issubclass(definition, (Activity, Workflow))):
@@ -40,25 +44,19 @@ def work(
     screen.set_up_logs(verbose)
     with ExitStack() as stack:
         dependencies = calls.provide_all(provide or (), stack, definitions)
-        asked = stack.enter_context(_stopped_by_signals())
+        # From here on, so that a signal that comes early is heard.
+        signals = stack.enter_context(Signals())
         with WorkerSystem(url, plugins=context.find_object(pluggy.PluginManager)) as system:
             for definition in definitions:
                 if issubclass(definition, Workflow):
                     system.start_workflow_worker(definition, instances=instances)
                 else:
-                    system.start_activity_worker(definition, dependencies.get(definition), instances=instances)
+                    system.start_activity_worker(
+                        definition, dependencies.get(definition), instances=instances, executor=executor
+                    )
             screen.tell(f"Working on {', '.join(targets)}; stop with Ctrl-C")
-            asked.wait()
+            signals.wait()
             screen.tell("Stopping: finishing what is in hand")
-
-
-@contextmanager
-def _stopped_by_signals() -> Iterator[threading.Event]:
-    """Give an event that SIGINT and SIGTERM set."""
-    asked = threading.Event()
-    before = {number: signal.signal(number, lambda *_: asked.set()) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+            code = system.close(grace)
+    if code:
+        raise typer.Exit(code)
