@@ -1,4 +1,4 @@
-"""Answer to the contract with Amazon SWF, through boto3: the only file that imports it.
+"""Answer to the contract with Amazon SWF, through boto3, which only this file and `payloads` import.
 
 Takes requests from any thread; gives SWF's answers. `wire` says how they stand in JSON, `faults` what an error is,
 `options` what a URL says, `clock` what SWF's time is. Decides nothing.
