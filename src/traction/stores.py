@@ -7,7 +7,6 @@ plugins open stores by URL. Reading is a function of the key: what a key names n
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from hashlib import sha256
 
 from traction.errors import BackendError, PayloadStoreError
 
@@ -64,6 +63,8 @@ class Shelf:
         Raises:
             PayloadStoreError: the store does not take it.
         """
+        from hashlib import sha256  # with OpenSSL behind it, too slow to import for nothing
+
         key = sha256(data).hexdigest()
         if self._pending is not None:
             self._pending[key] = data
@@ -118,6 +119,8 @@ class Shelf:
             raise PayloadStoreError(what, store=url, key=key, problem=f"cannot be read there: {error}") from error
         if data is None:
             raise PayloadStoreError(what, store=url, key=key, problem="is not there")
+        from hashlib import sha256  # with OpenSSL behind it, too slow to import for nothing
+
         if (found := sha256(data).hexdigest()) != key:
             raise PayloadStoreError(
                 what, store=url, key=key, problem=f"is corrupt there: its {len(data):,} bytes hash to {found}"
