@@ -8,6 +8,8 @@ task closes) before they are due; so both cost no search in the heap. An alarm k
 there. To call off is to forget the entry; to put off is to move `due` and leave the entry where it is,
 which is mended when it comes up. Entries that no alarm knows any more are dropped when they come up, or all
 at once when they are the greater part of the heap: so the heap stays in proportion to what is pending.
+What is far away and never changed, the ends of retention, has a heap of its own: it comes nearly in order, so
+it costs nothing to add, and what is near does not sift through it.
 """
 
 from __future__ import annotations
@@ -72,10 +74,11 @@ class Effect(Alarm):
 class Alarms:
     """All alarms that are set, soonest first."""
 
-    __slots__ = ("_heap", "_sequence", "_stale")
+    __slots__ = ("_fixed", "_heap", "_sequence", "_stale")
 
     def __init__(self) -> None:
         self._heap: list[Entry] = []
+        self._fixed: list[Entry] = []
         self._sequence = 0
         self._stale = 0
 
@@ -93,6 +96,15 @@ class Alarms:
         alarm.entry = entry = (due, alarm.rank, sequence, alarm)
         heappush(self._heap, entry)
 
+    def fix(self, alarm: Alarm, due: datetime) -> None:
+        """Make the alarm due at this time for good: until then it is neither set nor called off again."""
+        self.clear(alarm)
+        self._sequence = sequence = self._sequence + 1
+        alarm.due = due
+        alarm.sequence = sequence
+        alarm.entry = entry = (due, alarm.rank, sequence, alarm)
+        heappush(self._fixed, entry)
+
     def clear(self, alarm: Alarm) -> None:
         """Call the alarm off, if it is set."""
         if alarm.entry is None:
@@ -109,27 +121,26 @@ class Alarms:
 
     def find_next(self) -> datetime | None:
         """When the soonest alarm is due, if any is set."""
-        self._settle()
-        return self._heap[0][0] if self._heap else None
+        heap = self._settle()
+        return heap[0][0] if heap else None
 
     def is_due(self, now: datetime) -> bool:
         """Whether it is worth asking `take_due`. Cheap, and at times too hopeful."""
-        heap = self._heap
-        return bool(heap) and heap[0][0] <= now
+        heap, fixed = self._heap, self._fixed
+        return bool((heap and heap[0][0] <= now) or (fixed and fixed[0][0] <= now))
 
     def take_due(self, now: datetime) -> tuple[datetime, Alarm] | None:
         """Take the soonest alarm and its time, if it is due at or before `now`."""
-        self._settle()
-        heap = self._heap
+        heap = self._settle()
         if not heap or heap[0][0] > now:
             return None
         due, _, _, alarm = heappop(heap)
         alarm.due = alarm.entry = None
         return due, alarm
 
-    def _settle(self) -> None:
-        """Bring a valid entry to the top of the heap."""
-        heap = self._heap
+    def _settle(self) -> list[Entry]:
+        """Bring a valid entry to the top of the heap; give the heap whose top is the soonest of all."""
+        heap, fixed = self._heap, self._fixed
         while heap:
             entry = heap[0]
             _, rank, sequence, alarm = entry
@@ -140,4 +151,5 @@ class Alarms:
                 alarm.entry = (alarm.due, rank, alarm.sequence, alarm)
                 heapreplace(heap, alarm.entry)
             else:
-                return
+                return fixed if fixed and fixed[0] < entry else heap
+        return fixed

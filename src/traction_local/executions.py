@@ -341,7 +341,7 @@ class Execution(Alarm):
         self.queued = self.running = None
         self.activities, self.timers, self.lambdas = {}, {}, {}
         self.domain.close(self)
-        region.alarms.set(self, now + self.domain.retention)
+        region.alarms.fix(self, now + self.domain.retention)
         children.follow_close(self, event, policy or self.settings.child_policy, now)
 
     def count_open(self) -> OpenCounts:
