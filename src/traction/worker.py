@@ -151,22 +151,45 @@ class WorkflowWorker:
         Raises:
             BackendError: the service could not be reached; the next turn may work.
         """
-        while (unsent := _pop(self._unsent)) is not None:
-            self._respond(*unsent)
-        task = self._backend.call(self._poll, wait)
-        if not task.task_token:
+        task = self.poll_once(wait)
+        if task is None:
             return False
-        if self._observer is not None:
-            self._observer.begin_decision(task)
+        self.answer(task.workflow_execution, self.do(task))
+        return True
+
+    # The parts of a turn, for those who let time pass between them.
+
+    def poll_once(self, wait: timedelta | None = None) -> o.DecisionTask | None:
+        """Poll, and wait for a task for so long at the most; an answer that could not be sent goes first."""
+        while (unsent := _pop(self._unsent)) is not None:
+            self.answer(*unsent)
+        task = self._backend.call(self._poll, wait)
+        return task if task.task_token else None
+
+    def do(self, task: o.DecisionTask) -> o.RespondDecisionTaskCompleted | None:
+        """Decide, and tell plugins; `None` if that was not possible, which is reported."""
+        if self._observer is None:
+            return self._decide(task)
+        self._observer.begin_decision(task)
         answer = None
         try:
             answer = self._decide(task)
         finally:
-            if self._observer is not None:
-                self._observer.end_decision(task, None if answer is None else answer.decisions)
-        if answer is not None:
-            self._respond(task.workflow_execution, answer)
-        return True
+            self._observer.end_decision(task, None if answer is None else answer.decisions)
+        return answer
+
+    def answer(self, execution: WorkflowExecution, answer: o.RespondDecisionTaskCompleted | None) -> None:
+        """Say what was decided; if it is no longer wanted, let it be."""
+        if answer is None:
+            return
+        try:
+            self._backend.call(answer)
+        except BackendError as error:
+            if error.retryable:
+                self._unsent.append((execution, answer))
+            elif (stale := self._cache.take(execution)) is not None:
+                stale.close()
+            self._explain(execution, error)
 
     def close(self) -> None:
         """Let go of what turns keep between them: nothing, but for the cache, which others may share."""
@@ -250,16 +273,6 @@ class WorkflowWorker:
             task = self._backend.call(more)
             events += task.events
         return events
-
-    def _respond(self, execution: WorkflowExecution, answer: o.RespondDecisionTaskCompleted) -> None:
-        try:
-            self._backend.call(answer)
-        except BackendError as error:
-            if error.retryable:
-                self._unsent.append((execution, answer))
-            elif (stale := self._cache.take(execution)) is not None:
-                stale.close()
-            self._explain(execution, error)
 
     def _explain(self, execution: WorkflowExecution, error: BaseException) -> None:
         """Report what keeps an execution from going on; raise what may pass by itself."""
