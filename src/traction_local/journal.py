@@ -61,8 +61,9 @@ _TABLES = (
 _NEWS = "SELECT seq, at, operation, request FROM journal WHERE seq > ? ORDER BY seq"
 _APPEND = "INSERT INTO journal VALUES (?, ?, ?, ?)"
 
+_KINDS: dict[str, Any] = {kind.__name__: kind for kind in get_args(o.Operation)}
 _DECODE: dict[str, Callable[[str | bytes], Any]] = {
-    kind.__name__: msgspec.json.Decoder(kind).decode for kind in get_args(o.Operation)
+    name: msgspec.json.Decoder(kind).decode for name, kind in _KINDS.items()
 }
 _encode = msgspec.json.Encoder().encode
 
@@ -253,7 +254,7 @@ class JournaledService(Service):
         if operation != _TICK:
             revision, refused = region.revision, None
             try:
-                super().call(_DECODE[operation](request), now)
+                super().call(_read(operation, request), now)
             except ServiceFault as fault:
                 refused = fault
             except (msgspec.MsgspecError, KeyError):
@@ -277,7 +278,7 @@ class JournaledService(Service):
             operation = type(request).__name__
             try:
                 raw = _encode(request)
-                request, text = _DECODE[operation](raw), raw.decode()
+                request, text = _read(operation, raw), raw.decode()
             except (msgspec.MsgspecError, TypeError, UnicodeEncodeError) as error:
                 # What cannot be written and read again has no effect. The rules have better words, if one is broken.
                 self._region.validator.check(request)
@@ -435,6 +436,31 @@ class JournaledService(Service):
             f"{self.path} is damaged ({what}). Stop every process that works with it, and put a copy in its place; "
             "without one, `sqlite3 FILE .recover` saves what can be read"
         )
+
+
+class _Tags(msgspec.Struct, rename="camel"):
+    """The tags of a request and of its decisions."""
+
+    tag_list: tuple[str | None, ...] | None = None
+    decisions: tuple[_Tags, ...] | None = None
+
+    def put(self, struct: Any) -> Any:
+        return struct if self.tag_list is None else msgspec.structs.replace(struct, tag_list=self.tag_list)
+
+
+def _read(operation: str, text: str | bytes) -> Any:
+    """Read a request as it was written. Its tags may be null, which SWF takes and the types do not know."""
+    try:
+        return _DECODE[operation](text)
+    except msgspec.ValidationError:
+        tags, plain = msgspec.json.decode(text, type=_Tags), msgspec.json.decode(text)
+    for part in (plain, *(plain.get("decisions") or ())):
+        part.pop("tagList", None)
+    request = msgspec.convert(plain, _KINDS[operation])
+    if tags.decisions is not None:
+        decisions = zip(tags.decisions, request.decisions, strict=True)
+        request = msgspec.structs.replace(request, decisions=tuple(told.put(decision) for told, decision in decisions))
+    return tags.put(request)
 
 
 def _run(db: sqlite3.Connection, statement: str, *values: object) -> sqlite3.Cursor:

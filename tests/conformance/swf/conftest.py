@@ -1,7 +1,8 @@
 """Give the exam its one fixture: a service, and a hand to move its clock.
 
 The tests ask by operations and look at answers, histories and faults, by SWF's code and message: nothing else. So the
-exam is sat twice: by the service in this process, and over HTTP, asked by boto3 as any program would.
+exam is sat three times: by the service in this process; by the service in a file, which must tell the same when it is
+opened again; and over HTTP, asked by boto3 as any program would.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import http.client
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 
 import boto3
@@ -41,6 +43,7 @@ from traction.operations import (
     WorkflowExecutionDetail,
 )
 from traction_local.backend import LocalBackend
+from traction_local.journal import JournaledService
 from traction_local.knobs import Knobs, LambdaCall, LambdaOutcome
 from traction_local.paces import VirtualClock
 from traction_local.server import make_app, serving_app
@@ -290,23 +293,41 @@ def site(served_site: Site) -> Iterator[Site]:
 MakeSwf = Callable[..., Swf]
 
 
-@pytest.fixture(params=["in process", "over HTTP"])
-def make_swf(request: pytest.FixtureRequest) -> MakeSwf:
+@pytest.fixture(params=["in process", "in a file", "over HTTP"])
+def make_swf(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeSwf]:
     """Make services with other limits, knobs or Lambda functions."""
     site: Site | None = request.getfixturevalue("site") if request.param == "over HTTP" else None
+    in_a_file = request.param == "in a file"
+    files: list[tuple[JournaledService, dict[str, Any]]] = []
 
     def make(
         limits: Limits | None = None,
         knobs: Knobs | None = None,
         lambdas: Callable[[LambdaCall], LambdaOutcome] | None = None,
     ) -> Swf:
-        limits = limits or Limits()
-        service = Service(limits=limits, knobs=knobs or Knobs(), lambdas=lambdas)
-        swf = Swf(service) if site is None else HttpSwf(service, limits, site)
+        given: dict[str, Any] = {"limits": limits or Limits(), "knobs": knobs or Knobs(), "lambdas": lambdas}
+        if in_a_file:
+            service: Service = JournaledService(tmp_path / f"{len(files)}.db", **given)
+            files.append((service, given))
+        else:
+            service = Service(**given)
+        swf = Swf(service) if site is None else HttpSwf(service, given["limits"], site)
         swf.register()
         return swf
 
-    return make
+    yield make
+    for service, given in files:
+        service.close()
+        again = JournaledService(service.path, **given)
+        again.close()
+        assert tell_state(again) == tell_state(service), "the file was read otherwise than it was written"
+
+
+def tell_state(service: Service) -> tuple[Any, ...]:
+    """All that a service could be asked for."""
+    runs = service._region.by_stem
+    histories = {run.execution: tuple(run.events) for run in runs.values()}
+    return service.clock, service.revision, service.next_alarm(), histories
 
 
 @pytest.fixture

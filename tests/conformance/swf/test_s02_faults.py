@@ -14,6 +14,7 @@ from traction.decisions import (
     FailWorkflowExecution,
     RecordMarker,
     ScheduleActivityTask,
+    StartChildWorkflowExecution,
     ScheduleLambdaFunction,
     SignalExternalWorkflowExecution,
     StartTimer,
@@ -362,6 +363,9 @@ def test_s2_1_a_null_tag_is_accepted_and_echoed(swf: Swf) -> None:
     execution = swf.start(tag_list=(null,))
     assert swf.find(execution, "WorkflowExecutionStarted")["tag_list"] == (null,)
     assert swf.describe(execution).execution_info.tag_list == (null,)
+    child = StartChildWorkflowExecution(workflow_type=WORKFLOW, workflow_id="child", tag_list=("t", null))
+    swf.decide(RecordMarker(marker_name="m"), child)
+    assert swf.find(execution, "StartChildWorkflowExecutionInitiated")["tag_list"] == ("t", null)
 
 
 def test_s2_6_limits_are_a_record_that_a_test_may_make_smaller(make_swf: MakeSwf) -> None:
