@@ -14,9 +14,9 @@ from traction.decisions import (
     FailWorkflowExecution,
     RecordMarker,
     ScheduleActivityTask,
-    StartChildWorkflowExecution,
     ScheduleLambdaFunction,
     SignalExternalWorkflowExecution,
+    StartChildWorkflowExecution,
     StartTimer,
 )
 from traction.limits import Limits
