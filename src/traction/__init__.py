@@ -16,6 +16,7 @@ from traction.combinators import (
     sleep_until,
     step,
     uuid4,
+    uuid7,
 )
 from traction.definition import Activity, Workflow, activity, workflow
 from traction.leaves import (
@@ -92,6 +93,7 @@ __all__ = [
     "start_child",
     "step",
     "uuid4",
+    "uuid7",
     "workflow",
 ]
 

@@ -20,7 +20,7 @@ continuations cost no number and re-association changes no id.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from types import CoroutineType, GeneratorType
 from typing import Any
@@ -80,13 +80,14 @@ from traction.step import (
     Shield,
     Sleep,
     Step,
+    Tick,
 )
 
 
 class Interpreter:
     """Runs one flow. `now` is set by the decider; `outcome` is `(VALUE, x)` or `(ERROR, e)` when it has closed."""
 
-    __slots__ = ("_ask", "_cancelled", "_ready", "_root", "_seed", "_withdraw", "now", "outcome")
+    __slots__ = ("_ask", "_cancelled", "_ready", "_root", "_seed", "_tick", "_withdraw", "now", "outcome")
 
     def __init__(self, seed: str, ask: Callable[[Leaf], Given | None], withdraw: Callable[[Leaf], None]) -> None:
         self._seed = seed
@@ -95,6 +96,7 @@ class Interpreter:
         self._ready: list[tuple[Fiber, int, Any]] = []
         self._root = Fiber(Scope(""), None, 0)
         self._cancelled = False
+        self._tick = 0
         self.now = datetime.min.replace(tzinfo=UTC)
         self.outcome: Given | None = None
 
@@ -254,6 +256,10 @@ class Interpreter:
         if kind is Draw:
             place = f"{self._seed}\0{fiber.scope.prefix}\0{fiber.scope.count('?')}"
             return VALUE, int.from_bytes(sha256(place.encode()).digest()[:16], "big")
+        if kind is Tick:
+            # Where the milliseconds are those of the last, or there are too many within one, count on from it.
+            self._tick = max((self.now - _EPOCH) // _MILLISECOND << 12, self._tick + 1)
+            return VALUE, self._tick
         if kind is Helper:
             try:
                 said = node.f(*node.args, **node.kwargs)
@@ -433,4 +439,6 @@ def _drop_unstarted(join: Join) -> list[Fiber]:
     return list(join.running.values())
 
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 _WRAPPERS = frozenset({Map, FlatMap, Recover, Ensure, Compensate})

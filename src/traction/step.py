@@ -373,6 +373,10 @@ class Draw(Step[int], msgspec.Struct, frozen=True):
     """128 bits of chance, a function of the run and of the place in the flow alone."""
 
 
+class Tick(Step[int], msgspec.Struct, frozen=True):
+    """A number that grows each time it is asked for: 48 bits of the milliseconds of `now()`, and 12 bits of count."""
+
+
 class Helper(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
     """A call of a function under `@step`."""
 

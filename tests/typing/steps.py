@@ -58,6 +58,7 @@ async def await_one() -> None:
     assert_type(await sleep(1), None)
     assert_type(await now(), datetime)
     assert_type(await traction.uuid4(), UUID)
+    assert_type(await traction.uuid7(), UUID)
     assert_type(await traction.random(), float)
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from traction.codec import Codec
-from traction.combinators import all_of, done, each, first_of, now, random, sleep, sleep_until, step, uuid4
+from traction.combinators import all_of, done, each, first_of, now, random, sleep, sleep_until, step, uuid4, uuid7
 from traction.names import find_fault
 from traction.step import Both, Done, First, Step, find_segment_fault
 from traction.testing.laws import to_workflow
@@ -131,6 +132,40 @@ def test_chance_is_a_function_of_the_place_alone() -> None:
 def test_a_uuid_is_of_version_4() -> None:
     assert read(uuid4())[14] == "4"
     assert read(uuid4())[19] in "89ab"
+
+
+@step
+async def stamp(naps: list[int]) -> list[tuple[int, UUID]]:
+    """Draw stamps side by side, with naps between; give each with the milliseconds of its time."""
+    stamped = []
+    for seconds in naps:
+        if seconds:
+            await sleep(seconds)
+        ms = int((await now()).timestamp() * 1000)
+        stamped += [(ms, one) for one in await all_of([uuid7(), uuid7().named("x")])]
+    return stamped
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=6))
+def test_uuids_of_version_7_grow_within_a_run_and_begin_with_its_time(naps: list[int]) -> None:
+    stamped: list[tuple[int, UUID]] = []
+    read(stamp(naps).map(stamped.extend))
+    ids = [one for _, one in stamped]
+    assert ids == sorted(set(ids))
+    assert {(one.version, one.variant) for one in ids} == {(7, "specified in RFC 4122")}
+    assert [one.int >> 80 for one in ids] == [ms for ms, _ in stamped]
+
+
+def test_more_uuids_of_version_7_than_a_millisecond_has_room_for_still_grow() -> None:
+    ids: list[UUID] = []
+    read(all_of([uuid7() for _ in range(5_000)]).map(ids.extend))
+    assert ids == sorted(set(ids))
+    assert ids[-1].int >> 80 == (ids[0].int >> 80) + 1
+
+
+def test_a_uuid_of_version_7_is_the_same_on_every_replay() -> None:
+    whole, chunked = (play(to_workflow(stamp([0, 1, 1])), incremental=one, codec=Codec()) for one in (False, True))
+    assert whole.decisions == chunked.decisions
 
 
 @given(st.integers(0, 50))

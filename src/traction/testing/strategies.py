@@ -13,7 +13,7 @@ from uuid import UUID
 import msgspec
 from hypothesis import strategies as st
 
-from traction.combinators import all_of, done, fail, first_of, now, random, saga, shield, sleep, step, uuid4
+from traction.combinators import all_of, done, fail, first_of, now, random, saga, shield, sleep, step, uuid4, uuid7
 from traction.definition import activity, workflow
 from traction.options import Retry
 from traction.scopes import cancel_scope, move_on_after
@@ -240,7 +240,7 @@ def flows(
     if failures:
         leaves.append(st.builds(fail, errors))
     if places:
-        leaves.append(st.sampled_from([now(), uuid4(), random()]))
+        leaves.append(st.sampled_from([now(), uuid4(), uuid7(), random()]))
     if races:
         leaves.append(st.builds(part, numbers))
     pure = functions if failures else st.builds(Plus, numbers)
