@@ -124,6 +124,11 @@ class Alarms:
         heap = self._settle()
         return heap[0][0] if heap else None
 
+    def find_rank(self) -> int | None:
+        """The rank of the soonest alarm, if any is set."""
+        heap = self._settle()
+        return heap[0][1] if heap else None
+
     def is_due(self, now: datetime) -> bool:
         """Whether it is worth asking `take_due`. Cheap, and at times too hopeful."""
         heap, fixed = self._heap, self._fixed

@@ -89,6 +89,10 @@ class Service:
         """When there is next something for `advance` to do."""
         return self._region.alarms.find_next()
 
+    def next_rank(self) -> int | None:
+        """What the next alarm is: the rank of an effect or a timer, of a task's timeout, or of an execution's."""
+        return self._region.alarms.find_rank()
+
     def take_ready(self) -> list[Ready]:
         """Which queues got a task to hand out since last asked: one entry per task."""
         ready = self._region.ready
