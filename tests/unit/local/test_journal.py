@@ -397,10 +397,14 @@ def write_other_database(path: Path) -> None:
         db.executescript("CREATE TABLE books (title TEXT); INSERT INTO books VALUES ('SICP');")
 
 
-def write_other_format(path: Path) -> None:
+def write_older_format(path: Path, format: int = FORMAT - 1) -> None:
     JournaledService(path).close()
     with closing(sqlite3.connect(path)) as db:
-        db.execute(f"PRAGMA user_version = {FORMAT + 1}")
+        db.execute(f"PRAGMA user_version = {format}")
+
+
+def write_newer_format(path: Path) -> None:
+    write_older_format(path, FORMAT + 1)
 
 
 def write_with_a_hole(path: Path) -> None:
@@ -442,7 +446,8 @@ def write_torn(path: Path) -> None:
     [
         (write_text, "is not a file of Traction's, and was left as it is: name another"),
         (write_other_database, "is not a file of Traction's, and was left as it is: name another"),
-        (write_other_format, f"has format {FORMAT + 1}, and this release of Traction reads format {FORMAT}: .* newer"),
+        (write_older_format, f"has format {FORMAT - 1}, and this release of Traction reads format {FORMAT}: .* older"),
+        (write_newer_format, f"has format {FORMAT + 1}, and this release of Traction reads format {FORMAT}: .* newer"),
         (write_with_a_hole, r"is damaged \(entry 2 is missing\)"),
         (write_nonsense_entry, r"is damaged \(entry 3 cannot be read\)"),
         (write_entry_that_was_never_accepted, "entry 4 of .*StartWorkflowExecution, was accepted once"),
