@@ -1,91 +1,96 @@
-"""Run a workflow in virtual time: one call, one thread, no clock, no port, no file.
+"""Run workflows in virtual time: one call, one thread, no clock, no port, no file.
 
-Takes a call of a workflow, what its activities need or do instead, and what comes from outside and when; gives its
-result and its history. It drives the turns of the shipping workers over the real codec and the real service: there
+Takes calls of workflows, what their activities need or do instead, and what comes from outside and when; gives their
+results and their histories. It drives the turns of the shipping workers over the real codec and the real service: there
 is no second copy of their logic for tests.
 
-Theory of operation. What can happen now stands in one line, in the order in which it became possible: a poll that
-would find a task, an attempt that ends, a signal that arrives. The schedule chooses who moves next; the plain one
-takes the first. When nobody can move, time jumps to the next thing that is due, be it milliseconds or months. Time
-stands still while somebody moves.
+Theory of operation. What can happen now stands in one line, in the order in which it became possible: a task that
+waits for a worker, an answer or the end of an attempt (at the head, so that plainly nobody comes in between), what was
+planned for this time. The schedule chooses who moves next; the plain one takes the first. It may also let come what may
+come at any time, put the first one off until nobody else can move, or let time pass although somebody could move. When
+nobody can, time jumps to the next thing that is due, be it milliseconds or months. Time stands still while somebody
+moves. What goes wrong between a machine and the service is chosen at each request, in `machines`.
+
+Every choice is a call of `choose(n, why)`, counted from 0; a plain schedule is never asked. So the numbers of the
+choices that were not plain say all there is to say about a run: its `deviations`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
+from copy import copy
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from heapq import heappop, heappush
-from typing import Any, Generic, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
+from traction import decisions as d
 from traction import events as e
 from traction import operations as o
-from traction.backend import Backend
 from traction.client import Handle, register_type, start_execution
 from traction.codec import JSON, Codec
 from traction.definition import Activity, Workflow
-from traction.errors import DefinitionError, ExecutionFailed
+from traction.errors import BackendError, DefinitionError, UnknownResourceFault
+from traction.history import EXECUTION_CLOSES
 from traction.limits import Limits
 from traction.names import WorkflowExecution
 from traction.options import Span, to_timedelta
-from traction.testing.schedule import PLAIN, Schedule
+from traction.signals import Signal
+from traction.testing.audit import audit
+from traction.testing.faults import Faults
+from traction.testing.purity import watch
+from traction.testing.schedule import PLAIN, Deviations, Plain, Schedule
 from traction.testing.scripts import BODY, Script, check_script, to_script
-from traction.timeline import read_timeline, render
-from traction.worker import ActivityWorker, DeciderCache, StuckDecision, WorkflowWorker
+from traction.testing.waiting import explain_waiting
+from traction.worker import StuckDecision
+from traction_local.alarms import EFFECT, EXECUTION, TASK
+from traction_local.crews import Crew
 from traction_local.knobs import Knobs
+from traction_local.machines import DOMAIN, Died, Machine, SimulatedBackend, Trouble
 from traction_local.service import Service
+from traction_local.stories import Moved
 from traction_local.tasklists import Ready
 
 R = TypeVar("R")
-T = TypeVar("T")
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
 """When simulations begin, unless told otherwise."""
 
-DOMAIN = "simulation"
-"""The domain of a simulation."""
+PAUSE = timedelta(seconds=1)
+"""For how long a worker rests whose request did not get through."""
 
 _NOTHING = timedelta(0)
-_LIMITS = Limits()
-_KNOBS = Knobs()
+
+LIMITS = Limits()
+"""The quotas of SWF."""
+
+KNOBS = Knobs()
+"""The likeliest SWF."""
 
 
-class SimulatedBackend(Backend):
-    """The service in virtual time, on one thread: polls are answered at once."""
+class Move(NamedTuple):
+    """Something that can happen now: who does it, if that is settled, what, and the act."""
 
-    def __init__(self, service: Service, time: datetime, limits: Limits) -> None:
-        self.url = "simulation:"
-        self.domain = DOMAIN
-        self.limits = limits
-        self.service = service
-        self.time = time
-
-    def call(self, request: o.Request[T], wait: timedelta | None = None) -> T:
-        """Make a request at the time that it is; nobody waits."""
-        return self.service.call(request, self.time)
-
-    def now(self) -> datetime:
-        """Tell the virtual time."""
-        return self.time
-
-    def wait_until_closed(self, execution: WorkflowExecution, wait: timedelta) -> bool:
-        """Say whether a run has closed; nobody waits."""
-        return self.find_closing_event(execution) is not None
-
-    def close(self) -> None:
-        """Nothing is held."""
+    machine: Machine | None
+    why: str
+    act: Callable[[], object]
 
 
 class Simulation:
-    """A world in virtual time: a service, workers for whatever flows ask for, and what comes from outside.
+    """A world in virtual time: a service, machines with workers for whatever flows ask for, what comes from outside.
 
     Args:
         provide: what activities need, by activity.
         stub: what activities do instead of their own body, by activity: see `traction.testing.scripts`.
-        schedule: who makes the choices.
+        schedule: what makes the choices.
+        faults: what may go wrong, where the schedule deviates to it.
+        workers: how many machines there are, each with workers for everything.
+        deploy: new code, by the definition that it replaces: each machine begins with the old, and is restarted with
+            the new at any time.
         limits: the service's quotas.
         knobs: what SWF leaves open.
         start: when the simulation begins.
+        checked: whether flows are watched for what no flow may do.
 
     Raises:
         DefinitionError: a key is no activity, or a stub gives what its activity does not.
@@ -97,12 +102,15 @@ class Simulation:
         provide: Mapping[Callable[..., Activity[Any, Any]], Any] | None = None,
         stub: Mapping[Callable[..., Activity[Any, Any]], Any] | None = None,
         schedule: Schedule = PLAIN,
-        limits: Limits = _LIMITS,
-        knobs: Knobs = _KNOBS,
+        faults: Faults = Faults.none(),  # noqa: B008
+        workers: int = 1,
+        deploy: Mapping[Any, Any] | None = None,
+        limits: Limits = LIMITS,
+        knobs: Knobs = KNOBS,
         start: datetime = START,
         codec: Codec = JSON,
+        checked: bool = True,
     ) -> None:
-        self._schedule = schedule
         self._codec = codec
         self._provide: dict[Any, Any] = dict(provide or {})
         self._scripts: dict[Any, Script] = {activity: to_script(one) for activity, one in (stub or {}).items()}
@@ -111,18 +119,64 @@ class Simulation:
                 raise DefinitionError(f"provide and stub go by activity, and {activity!r:.100} is none")
         for activity, script in self._scripts.items():
             check_script(activity, script, codec)
+        if workers < 1:
+            raise DefinitionError(f"workers={workers}: a simulation has one at least")
         self.backend = SimulatedBackend(Service(seed=DOMAIN, limits=limits, knobs=knobs), start, limits)
         self.backend.call(o.RegisterDomain(name=DOMAIN, workflow_execution_retention_period_in_days="90"))
-        self._cache = DeciderCache()
-        self._deciding: dict[Ready, WorkflowWorker] = {}
-        self._working: dict[Ready, ActivityWorker] = {}
+        self.schedule = schedule
+        self.deviations: dict[int, int] = {}
+        """What was chosen, by the number of the choice, where that was not the plain choice."""
+        self.widths: list[int] = []
+        """Of how many alternatives each choice was."""
+        self.moves: list[Moved] = []
+        """What happened, if not all of it was plain."""
+        self.orders: set[int] = set()
+        """The numbers of the choices that only said who of several moves first."""
+        self.decided: dict[str, dict[int, tuple[d.Decision, ...]]] = {}
+        """What was decided, by run and DecisionTaskStarted."""
+        self.stuck = ""
+        """What is waited for that never comes, a line for each thing."""
+        self.restarts = 0
+        """How many machines died."""
+        self._make = None if isinstance(schedule, Plain) else copy(schedule).choose
+        self._deviated: tuple[int, ...] = ()
+        self._timeouts = faults.timeouts
+        self._checked = checked
         self._attempts: dict[Any, int] = {}
-        # What can happen now, in the order in which it became possible; and what will happen, by time and order.
-        self._moves: list[tuple[str, Callable[[], object]]] = []
-        self._planned: list[tuple[datetime, int, str, Callable[[], object]]] = []
+        # What can happen now, in the order in which it became possible; what was put off until nobody can move; what
+        # may happen at any time, and what of it was put off until nothing else will; and what is planned, by time and
+        # order.
+        self._line: list[Move] = []
+        self._put_off: list[Move] = []
+        self._anytime: list[Move] = []
+        self._last: list[Move] = []
+        self._planned: list[tuple[datetime, int, Move]] = []
         self._plans = 0
         self._stuck: list[StuckDecision] = []
-        self._playing = BODY.acts[0]
+        self._runs: dict[str, WorkflowExecution] = {}
+        make = partial(
+            Machine,
+            self.backend,
+            codec=codec,
+            provide=self._provide,
+            scripts=self._scripts,
+            met=self._host,
+            report=self._stuck.append,
+            note=self.note,
+            trouble=None if self._make is None or faults == Faults.none() else Trouble(faults, self._choose),
+        )
+        self._new = dict(deploy or {})
+        choose = None if self._make is None else self._choose
+        self._crew = Crew(workers, make, choose=choose, skew=faults.skew, new=self._new)
+        for name in [machine.name for machine in self._crew.machines] if self._new else ():
+            self._come(None, f"deploy to {name}", partial(self._crew.deploy, name))
+
+    @property
+    def trace(self) -> str:
+        """The deviations as a text: `Deviations(trace)` is the schedule of this very simulation."""
+        return str(Deviations(self.deviations))
+
+    # What users do.
 
     def start(self, workflow: Workflow[R], *, workflow_id: str | None = None) -> Handle[R]:
         """Start an execution.
@@ -133,45 +187,145 @@ class Simulation:
         self._host(type(workflow))
         return start_execution(self.backend, workflow, workflow_id=workflow_id, codec=self._codec)
 
-    def plan(self, when: Span, why: str, act: Callable[[], object]) -> None:
+    def plan(self, when: Span, why: str, act: Callable[[], object], machine: Machine | None = None) -> None:
         """Let something happen after a span of virtual time."""
         self._plans += 1
-        heappush(self._planned, (self.backend.time + to_timedelta(when), self._plans, why, act))
+        heappush(self._planned, (self.backend.time + to_timedelta(when), self._plans, Move(machine, why, act)))
 
-    def run(self, handle: Handle[Any]) -> None:
-        """Move until an execution has closed; one that is continued as new has not.
+    def signal(self, handle: Handle[Any], signal: Any) -> None:
+        """Let a signal come: `Approve("Ann")` at any time, `(days(9), Approve("Ann"))` after so long.
+
+        `(days(9), "Approve", value)` sends what any sender may send.
+
+        Raises:
+            DefinitionError: it is none of these.
+        """
+        when, name, value = _read_signal(signal)
+        request = o.SignalWorkflowExecution(
+            domain=DOMAIN, workflow_id=handle.workflow_id, signal_name=name, input=self._codec.encode(value)
+        )
+        self._come(when, f"signal {name}", partial(self._reach, self.backend.call, request))
+
+    def cancel(self, handle: Handle[Any], when: Span | None = None) -> None:
+        """Let somebody ask an execution to cancel after a span, or at any time."""
+        self._come(when, "cancel", partial(self._reach, handle.cancel))
+
+    def run(self, *handles: Handle[Any]) -> None:
+        """Move until executions have closed; one that is continued as new has not.
 
         Raises:
             DefinitionError, FlowError, PayloadError: a flow cannot go on until its author mends it.
+            ImpureFlow: a flow does what no flow may do.
         """
-        run_id = handle.run_id
+        waiting = {handle.run_id: handle for handle in handles}
+        service = self.backend.service
         while True:
-            if run_id in self.backend.service.take_closed():
+            for run_id in service.take_closed():
+                if self._checked and not self._new and run_id in self._runs:
+                    self._audit(self._runs[run_id])
+                handle = waiting.pop(run_id, None)
+                if handle is None:
+                    continue
                 closing = self.backend.find_closing_event(handle.execution)
-                if not isinstance(closing, e.WorkflowExecutionContinuedAsNew):
-                    return
-                run_id = closing.new_execution_run_id
-                handle.execution = WorkflowExecution(handle.workflow_id, run_id)
+                if isinstance(closing, e.WorkflowExecutionContinuedAsNew):
+                    handle.execution = WorkflowExecution(handle.workflow_id, closing.new_execution_run_id)
+                    waiting[handle.run_id] = handle
+            if not waiting:
+                return
             self.move_once()
+
+    def _audit(self, execution: WorkflowExecution) -> None:
+        """Check a run that has closed.
+
+        Raises:
+            UnsoundFlow: a claim about it does not hold.
+        """
+        events = self.backend.get_history(execution)
+        types = {one.spec.type: one for one in self._crew.hosted}
+        begin = events[0]
+        assert isinstance(begin, e.WorkflowExecutionStarted)
+        decided = self.decided[execution.run_id]
+        audit(types[begin.workflow_type], execution, events, decided, activities=types, codec=self._codec)
+
+    # Moving.
 
     def move_once(self) -> None:
         """Let one of those who can move do so, or let time jump to when one can."""
-        service = self.backend.service
-        for key in service.take_ready():
-            if key in self._deciding:
-                self._moves.append((f"decide on {key.task_list}", self._deciding[key].work_once))
-            elif key in self._working:
-                worker = self._working[key]
-                self._moves.append((f"work on {key.task_list}", partial(self._begin, worker)))
-        if not self._moves:
+        for key in self.backend.service.take_ready():
+            take = self._decide if key.kind == "decision" else self._work
+            self._line.append(Move(None, f"{key.kind} task on {key.task_list}", partial(take, key)))
+        if self._make is None:
+            if not self._line and self._anytime:
+                self._line.append(self._anytime.pop(0))
+            move = self._line.pop(0) if self._line else None
+        else:
+            move = self._pick()
+        if move is None:
             self._jump()
             return
-        n = len(self._moves)
-        _, act = self._moves.pop(self._schedule.choose(n, "who moves") if n > 1 else 0)
-        act()
+        self._act(move)
+        self._advance()
+
+    def _pick(self) -> Move | None:
+        """Choose who moves; `None` to let time pass."""
+        if not self._line and self._put_off:
+            self._line, self._put_off = self._put_off, []
+        line, anytime = self._line, self._anytime
+        ready = len(line) + len(anytime)
+        if not ready:
+            return None
+        # Who is first in line may be put off; what may come at any time, if nobody else can move, until it comes last.
+        can_put_off, can_pass = ready > 1 or not line, self._can_pass()
+        n = ready + can_put_off + can_pass
+        chosen = self._choose(n, "who moves") if n > 1 else 0
+        if chosen < len(line):
+            if chosen:
+                self.orders.add(len(self.widths) - 1)
+            return line.pop(chosen)
+        if chosen < ready:
+            return anytime.pop(chosen - len(line))
+        if chosen == ready and can_put_off:
+            source, kept = (line, self._put_off) if line else (anytime, self._last)
+            kept.append(source.pop(0))
+            self.note("", f"put off: {kept[-1].why}")
+            return self._pick()
+        if self.backend.service.next_rank() == TASK:
+            self._timeouts -= 1
+        self.note("", "time passes")
+        return None
+
+    def _can_pass(self) -> bool:
+        """Say whether time may pass although somebody could move: to what is planned, or to a timer.
+
+        To the time-out of a task only as a fault; to that of an execution never.
+        """
+        alarm = self.backend.service.next_alarm()
+        if self._planned and (alarm is None or self._planned[0][0] <= alarm):
+            return True
+        rank = self.backend.service.next_rank()
+        return rank == EFFECT or (rank == TASK and self._timeouts > 0)
+
+    def _choose(self, n: int, why: str) -> int:
+        assert self._make is not None
+        chosen = self._make(n, why)
+        if chosen:
+            number = len(self.widths)
+            self.deviations[number] = chosen
+            self._deviated += (number,)
+        self.widths.append(n)
+        return chosen
+
+    def _act(self, move: Move) -> None:
+        """Let somebody move; what becomes of the machine is its own affair."""
+        try:
+            move.act()
+        except Died:
+            self._line = [move for move in self._line if move.machine is None or move.machine.alive]
+            self._put_off = [move for move in self._put_off if move.machine is None or move.machine.alive]
+            self._crew.replace_dead()
+            self.restarts += 1
         if self._stuck:
             raise self._stuck[0].error
-        self._advance()
 
     def _jump(self) -> None:
         """Let time pass until something is due."""
@@ -179,12 +333,34 @@ class Simulation:
         alarm = self.backend.service.next_alarm()
         if alarm is not None:
             due.append(alarm)
+            if not self._planned and self.backend.service.next_rank() == EXECUTION:
+                if self._last:
+                    self._line.append(self._last.pop(0))
+                    return
+                self.stuck = self._explain_waiting()
         assert due, "an open execution has a time-out, and so an alarm"
         self.backend.time = max(self.backend.time, min(due))
         self._advance()
         while self._planned and self._planned[0][0] <= self.backend.time:
-            _, _, why, act = heappop(self._planned)
-            self._moves.append((why, act))
+            move = heappop(self._planned)[2]
+            if move.machine is None or move.machine.alive:
+                self._line.append(move)
+
+    def read_histories(self) -> list[list[e.Event]]:
+        """Give the histories of all runs for which anything was decided."""
+        return [self.backend.get_history(execution) for execution in self._runs.values()]
+
+    def _explain_waiting(self) -> str:
+        """Say what each open execution waits for."""
+        types = {one.spec.type: one for one in self._crew.hosted}
+        lines = []
+        for execution, events in zip(self._runs.values(), self.read_histories(), strict=True):
+            begin = events[0]
+            if type(events[-1]) in EXECUTION_CLOSES or not isinstance(begin, e.WorkflowExecutionStarted):
+                continue
+            for line in explain_waiting(types[begin.workflow_type], execution, events, self._codec):
+                lines.append(f"{execution.workflow_id}: {line}")
+        return "\n".join(lines)
 
     def _advance(self) -> None:
         """Let the service do what is due by now."""
@@ -192,172 +368,126 @@ class Simulation:
         while (alarm := service.next_alarm()) is not None and alarm <= now:
             service.advance(now)
 
-    # Workers.
+    def note(self, who: str, what: str, decisions: tuple[d.Decision, ...] = ()) -> None:
+        """Tell what happens, for the story."""
+        if self._make is not None:
+            self.moves.append(Moved(self.backend.time, who, what, self._deviated, decisions))
+            self._deviated = ()
 
-    def _host(self, definition: Any) -> None:
-        """Make a worker for a definition that a flow asks for."""
-        register_type(self.backend, definition)
-        if issubclass(definition, Workflow):
-            key = Ready("decision", DOMAIN, definition.spec.task_list.name)
-            known = self._deciding[key].workflows.values() if key in self._deciding else ()
-            self._deciding[key] = WorkflowWorker(
-                self.backend,
-                [*known, definition],
-                task_list=key.task_list,
-                codec=self._codec,
-                cache=self._cache,
-                met=self._host,
-                report=self._stuck.append,
-            )
-        elif issubclass(definition, Activity):
-            key = Ready("activity", DOMAIN, definition.spec.task_list.name)
-            self._working[key] = self._employ(definition)
+    # What machines do.
 
-    def _employ(self, activity: Any) -> ActivityWorker:
-        if activity in self._scripts:
-            return ActivityWorker(
-                self.backend, activity, codec=self._codec, body=lambda call: self._play(activity, call)
-            )
-        needs = activity.spec.needs
-        if needs is not None and activity not in self._provide:
-            name = activity.__qualname__
-            raise DefinitionError(
-                f"{name} needs {getattr(needs, '__qualname__', needs)}, and the simulation has none. Write "
-                f"simulate(..., provide={{{name}: dependency}}), or stub={{{name}: result}}"
-            )
-        return ActivityWorker(self.backend, activity, self._provide.get(activity), codec=self._codec)
+    def _decide(self, key: Ready, machine: Machine | None = None) -> None:
+        """Let a worker take a decision task, and answer."""
+        machine = self._crew.choose(key, machine)
+        worker = machine.find_decider(key.task_list)
+        try:
+            task = worker.poll_once(_NOTHING)
+            if task is None:  # it timed out, or the execution closed, in the meantime
+                return
+            answer = watch(worker.do, task) if self._checked else worker.do(task)
+        except BackendError as error:
+            self._rest(error, machine, key)
+            return
+        if answer is None:
+            return
+        execution = self._runs[task.workflow_execution.run_id] = task.workflow_execution
+        decisions = self.decided.setdefault(execution.run_id, {})[task.started_event_id] = answer.decisions or ()
+        self.note(machine.name, f"decides for {execution.workflow_id}", decisions)
+        self._end(Move(machine, "answer", partial(self._tell, machine, key, partial(worker.answer, execution, answer))))
 
-    def _begin(self, worker: ActivityWorker) -> None:
-        """Let a worker take a task, and let it end after as long as its script says."""
-        task = worker.poll_once(_NOTHING)
+    def _work(self, key: Ready, machine: Machine | None = None) -> None:
+        """Let a worker take an activity task, and end it after as long as its script says."""
+        machine = self._crew.choose(key, machine)
+        worker = machine.find_worker(key.task_list)
+        try:
+            task = worker.poll_once(_NOTHING)
+        except BackendError as error:
+            self._rest(error, machine, key)
+            return
         if task is None:  # it timed out or was cancelled in the meantime
             return
-        attempt = self._attempts[worker.activity] = self._attempts.get(worker.activity, 0) + 1
-        act = self._scripts.get(worker.activity, BODY).find_act(attempt)
+        activity = machine.find_activity(task.activity_type)
+        attempt = self._attempts[activity] = self._attempts.get(activity, 0) + 1
+        act = self._scripts.get(activity, BODY).find_act(attempt)
+        if act.instead and self._make is not None:
+            chosen = self._choose(1 + len(act.instead), f"attempt {attempt} of {task.activity_id}")
+            act = (act, *act.instead)[chosen]
+        self.note(machine.name, f"begins {task.activity_id}")
 
         def end() -> None:
-            self._playing = act
-            worker.answer(task, worker.do(task))
+            machine.playing = act
+            answer = worker.do(task)
+            if act.dies:
+                self.note(machine.name, f"dies at the end of {task.activity_id}")
+                raise machine.die()
+            self.note(machine.name, f"ends {task.activity_id}: {_name_answer(answer)}")
+            self._tell(machine, key, partial(worker.answer, task, answer))
 
+        move = Move(machine, f"end of {task.activity_id}", end)
         if act.span:
-            self.plan(act.span, f"{task.activity_id} ends", end)
+            self.plan(act.span, *move[1:], machine)
         else:
-            end()
+            self._end(move)
 
-    def _play(self, activity: Any, call: Any) -> Any:
-        """Do what the script says, instead of the activity's body."""
-        play = self._playing.play
-        if play is None:
-            needs = activity.spec.needs
-            return call.run() if needs is None else call.run(self._provide[activity])
-        return play(call)
-
-
-class Simulated(Generic[R]):
-    """What became of a simulated execution."""
-
-    def __init__(self, handle: Handle[R], codec: Codec) -> None:
-        self._codec = codec
-        self.history: list[e.Event] = handle.history()
-        """All events of its last run."""
-        self.error: ExecutionFailed | None = None
-        """How it closed, if not with a result."""
-        self._result: R | None = None
+    def _tell(self, machine: Machine, key: Ready, answer: Callable[[], None]) -> None:
         try:
-            self._result = handle.result()
-        except ExecutionFailed as error:
-            self.error = error
+            answer()
+        except BackendError as error:
+            # The worker keeps what it could not send, and sends it at its next turn.
+            self._rest(error, machine, key)
 
-    @property
-    def result(self) -> R:
-        """What the flow gave.
+    def _end(self, move: Move) -> None:
+        """Let come what plainly comes at once."""
+        if self._make is None:
+            move.act()
+        else:
+            self._line.insert(0, move)
 
-        Raises:
-            ExecutionFailed: it gave nothing; the error tells the story.
-        """
-        if self.error is not None:
-            self.error.add_note(str(self))
-            raise self.error
-        return self._result  # type: ignore[return-value]
+    def _rest(self, error: BackendError, machine: Machine, key: Ready) -> None:
+        """Let a worker rest whose request did not get through; what people must mend is raised."""
+        if not error.retryable:
+            raise error
+        take = self._decide if key.kind == "decision" else self._work
+        self.plan(PAUSE, f"{machine.name} tries again", partial(take, key, machine))
 
-    @property
-    def elapsed(self) -> timedelta:
-        """How much virtual time passed from its start to its close."""
-        return self.history[-1].event_timestamp - self.history[0].event_timestamp
+    def _host(self, definition: Any) -> None:
+        """Let every machine have what does the work of a definition that a flow asks for."""
+        if self._crew.host(definition):
+            register_type(self.backend, definition)
 
-    def calls(self, activity: Callable[..., Activity[Any, T]]) -> list[Activity[Any, T]]:
-        """Give the calls of an activity in the order in which they were scheduled, each attempt one."""
-        type: Any = activity.spec.type  # type: ignore[attr-defined]
-        return [
-            self._codec.decode(event.input, activity)
-            for event in self.history
-            if isinstance(event, e.ActivityTaskScheduled) and event.activity_type == type
-        ]
+    # What comes from outside.
 
-    def called(self, activity: Callable[..., Activity[Any, Any]]) -> bool:
-        """Say whether an activity was scheduled at all."""
-        return bool(self.calls(activity))
+    def _come(self, when: Span | None, why: str, act: Callable[[], object]) -> None:
+        def come() -> None:
+            self.note("", why)
+            act()
 
-    def __str__(self) -> str:
-        return render(read_timeline(self.history))
+        if when is None:
+            self._anytime.append(Move(None, why, come))
+        else:
+            self.plan(when, why, come)
 
-    def __repr__(self) -> str:
-        closing = type(self.history[-1]).__name__
-        return f"<Simulated: {closing} after {self.elapsed}, {len(self.history)} events>"
+    def _reach(self, call: Callable[..., object], *arguments: object) -> None:
+        """Ask something of an execution that may have closed."""
+        try:
+            call(*arguments)
+        except UnknownResourceFault:
+            self.note("", "it came too late: the execution has closed")
 
 
-def simulate(
-    workflow: Workflow[R],
-    *,
-    provide: Mapping[Callable[..., Activity[Any, Any]], Any] | None = None,
-    stub: Mapping[Callable[..., Activity[Any, Any]], Any] | None = None,
-    signals: Iterable[tuple[Span, str, Any]] = (),
-    cancels: Iterable[Span] = (),
-    schedule: Schedule = PLAIN,
-    limits: Limits = _LIMITS,
-    knobs: Knobs = _KNOBS,
-    start: datetime = START,
-    codec: Codec = JSON,
-) -> Simulated[R]:
-    """Run a workflow to its end in virtual time, and tell what became of it.
-
-    Args:
-        workflow: a call of a workflow, with its input.
-        provide: what activities need, by activity.
-        stub: what activities do instead of their own body, by activity: a value, a function of the call, or a script.
-        signals: what is sent to it: after how long, the name, the value.
-        cancels: after how long it is asked to cancel.
-        schedule: who makes the choices; the plain one unless given, and then every run is the same, byte for byte.
-        limits: the service's quotas.
-        knobs: what SWF leaves open.
-        start: when the simulation begins.
-
-    Example:
-        >>> from traction import activity, days, sleep, workflow
-        >>> @activity
-        ... def greet(name: str) -> str:
-        ...     return f"Hello, {name}!"
-        >>> @workflow
-        ... async def greet_later(name: str) -> str:
-        ...     await sleep(days(30))
-        ...     return await greet(name)
-        >>> run = simulate(greet_later("world"), stub={greet: "Hi!"})
-        >>> run.result, run.elapsed.days, run.calls(greet)
-        ('Hi!', 30, [greet(name='world')])
-
-    Raises:
-        DefinitionError, FlowError, PayloadError: the flow cannot go on until its author mends it.
-    """
-    simulation = Simulation(
-        provide=provide, stub=stub, schedule=schedule, limits=limits, knobs=knobs, start=start, codec=codec
+def _read_signal(said: Any) -> tuple[Span | None, str, Any]:
+    if isinstance(said, Signal):
+        return None, said.spec.name, said
+    if isinstance(said, tuple) and len(said) == 2 and isinstance(said[1], Signal):
+        return said[0], said[1].spec.name, said[1]
+    if isinstance(said, tuple) and len(said) == 3 and isinstance(said[1], str):
+        return said
+    raise DefinitionError(
+        f"signals=[{said!r:.200}]: write Approve(...) for a signal that comes at any time, (days(9), Approve(...)) for "
+        'one that comes after so long, or (days(9), "Approve", value)'
     )
-    handle = simulation.start(workflow)
-    for when, name, value in signals:
-        request = o.SignalWorkflowExecution(
-            domain=DOMAIN, workflow_id=handle.workflow_id, signal_name=name, input=codec.encode(value)
-        )
-        simulation.plan(when, f"signal {name}", partial(simulation.backend.call, request))
-    for when in cancels:
-        simulation.plan(when, "cancel", handle.cancel)
-    simulation.run(handle)
-    return Simulated(handle, codec)
+
+
+def _name_answer(answer: o.Request[None] | None) -> str:
+    """Say how an attempt ended."""
+    return "later" if answer is None else type(answer).__name__.removeprefix("RespondActivityTask").lower()

@@ -9,20 +9,68 @@ say what activities do in a test, and `schedule` who moves next.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from traction.testing.scripts import fails, raises, returns, takes
+from traction.testing.faults import Faults
+from traction.testing.schedule import PLAIN, Deviations, Plain, Schedule, Seeded
+from traction.testing.scripts import dies, fails, heartbeats_then_dies, raises, returns, sometimes, takes
 
 if TYPE_CHECKING:
-    from traction_local.simulation import Simulated, Simulation, simulate
+    from traction.testing.audit import UnsoundFlow
+    from traction.testing.exploration import Coverage, Explored, StuckExecution, explore
+    from traction.testing.runs import executions, histories, inputs, schedules, signals
+    from traction_local.simulated import Simulated, simulate
+    from traction_local.simulation import Simulation
 
-__all__ = ["Simulated", "Simulation", "fails", "raises", "returns", "simulate", "takes"]
+__all__ = [
+    "PLAIN",
+    "Coverage",
+    "Deviations",
+    "Explored",
+    "Faults",
+    "Plain",
+    "Schedule",
+    "Seeded",
+    "Simulated",
+    "Simulation",
+    "StuckExecution",
+    "UnsoundFlow",
+    "dies",
+    "executions",
+    "explore",
+    "fails",
+    "heartbeats_then_dies",
+    "histories",
+    "inputs",
+    "raises",
+    "returns",
+    "schedules",
+    "signals",
+    "simulate",
+    "sometimes",
+    "takes",
+]
+
+# A door for people: what is simulated lives with the simulator, and the core does not know its backends.
+_DOOR = {
+    "Coverage": "traction.testing.exploration",
+    "Explored": "traction.testing.exploration",
+    "StuckExecution": "traction.testing.exploration",
+    "UnsoundFlow": "traction.testing.audit",
+    "executions": "traction.testing.runs",
+    "explore": "traction.testing.exploration",
+    "histories": "traction.testing.runs",
+    "inputs": "traction.testing.runs",
+    "schedules": "traction.testing.runs",
+    "signals": "traction.testing.runs",
+    "Simulated": "traction_local.simulated",
+    "Simulation": "traction_local.simulation",
+    "simulate": "traction_local.simulated",
+}
 
 
 def __getattr__(name: str) -> Any:
-    # A door for people: what is simulated lives with the simulator, and the core does not know its backends.
-    if name not in ("Simulated", "Simulation", "simulate"):
+    if name not in _DOOR:
         raise AttributeError(f"module 'traction.testing' has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module("traction_local.simulation"), name)
+    return getattr(import_module(_DOOR[name]), name)

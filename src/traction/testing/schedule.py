@@ -2,11 +2,18 @@
 
 Takes a number of alternatives and the reason of the choice; gives one of them. Zero is always the plain choice:
 first in line, no delay, no fault. So a schedule is a short list of deviations from the plain run.
+
+A simulation takes a copy of its schedule and asks that, so a schedule is a value: it has not chosen yet, and
+makes the same choices in every simulation.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from random import Random
 from typing import Protocol
+
+from traction.errors import DefinitionError
 
 
 class Schedule(Protocol):
@@ -24,6 +31,78 @@ class Plain:
         """Give 0."""
         return 0
 
+    def __repr__(self) -> str:
+        return "PLAIN"
+
 
 PLAIN = Plain()
-"""The plain schedule: every simulation without another is the same."""
+"""The plain schedule: every simulation without another is the same. A simulation does not even ask it."""
+
+
+class Deviations:
+    """The plain run but for some choices, by number from 0: `Deviations("4:2 9:1")`, or `Deviations({4: 2, 9: 1})`.
+
+    A choice beyond the last alternative counts on from the first deviation: any numbers from 1 make a schedule.
+
+    Raises:
+        DefinitionError: the text is no list of deviations.
+    """
+
+    def __init__(self, choices: str | Mapping[int, int] = "") -> None:
+        self.choices: dict[int, int] = _parse(choices) if isinstance(choices, str) else dict(sorted(choices.items()))
+        self._number = -1
+
+    def choose(self, n: int, why: str) -> int:
+        """Deviate as the list says."""
+        self._number += 1
+        chosen = self.choices.get(self._number, 0)
+        return chosen if chosen < n else 1 + (chosen - 1) % (n - 1)
+
+    def __str__(self) -> str:
+        return " ".join(f"{number}:{chosen}" for number, chosen in self.choices.items())
+
+    def __repr__(self) -> str:
+        return f"Deviations({str(self)!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Deviations) and self.choices == other.choices
+
+    def __hash__(self) -> int:
+        return hash(tuple(self.choices.items()))
+
+
+class Seeded:
+    """Deviate at random: at each choice with the probability `rate`. Equal seeds make equal choices.
+
+    Raises:
+        DefinitionError: the rate is no probability.
+    """
+
+    def __init__(self, seed: int, rate: float = 0.1) -> None:
+        if not 0 <= rate <= 1:
+            raise DefinitionError(f"Seeded({seed}, rate={rate}): a rate is a probability, from 0 to 1")
+        self.seed, self.rate = seed, rate
+        self._dice: Random | None = None
+
+    def choose(self, n: int, why: str) -> int:
+        """Roll dice of this simulation's own."""
+        if self._dice is None:
+            self._dice = Random(self.seed)
+        roll = self._dice.random
+        return 1 + int(roll() * (n - 1)) if roll() < self.rate else 0
+
+    def __repr__(self) -> str:
+        return f"Seeded({self.seed}, rate={self.rate})"
+
+
+def _parse(text: str) -> dict[int, int]:
+    choices = {}
+    for item in text.split():
+        number, colon, chosen = item.partition(":")
+        if not (colon and number.isdecimal() and chosen.isdecimal()):
+            raise DefinitionError(
+                f"Deviations({text!r}): {item!r} is no deviation; each is the number of a choice and what is chosen "
+                'there, as in "4:2 9:1"'
+            )
+        choices[int(number)] = int(chosen)
+    return choices

@@ -10,6 +10,8 @@ Example:
         Notify: raises(SmtpError("down")),       # an error, always
         Refund: lambda call: call.amount,        # a function of the call
         Audit: None,                             # a value
+        Index: sometimes(raises(Down)),          # its own body, or an error where the schedule deviates
+        Resize: heartbeats_then_dies(0.5),       # a heartbeat, and then the worker is gone; next time its own body
     }
 """
 
@@ -24,6 +26,7 @@ import msgspec
 from traction.codec import JSON, Codec, name_type
 from traction.errors import DefinitionError, PayloadError
 from traction.options import Span, to_timedelta
+from traction.tasks import current_task
 
 
 class Act(msgspec.Struct, frozen=True):
@@ -31,6 +34,10 @@ class Act(msgspec.Struct, frozen=True):
 
     play: Callable[[Any], Any] | None
     span: timedelta = timedelta(0)
+    dies: bool = False
+    """Whether the worker dies when it has done so much, and says nothing."""
+    instead: tuple[Act, ...] = ()
+    """What it may be instead, if the schedule deviates."""
 
 
 class Script(msgspec.Struct, frozen=True):
@@ -55,6 +62,13 @@ class _Raises(msgspec.Struct, frozen=True):
 
     def __call__(self, call: Any) -> Any:
         raise self.error
+
+
+class _Beats(msgspec.Struct, frozen=True):
+    details: Any
+
+    def __call__(self, call: Any) -> Any:
+        current_task().heartbeat(self.details)
 
 
 BODY = Script((Act(None),))
@@ -84,7 +98,23 @@ def fails(times: int, then: Any = BODY, error: BaseException | type[BaseExceptio
 def takes(span: Span, then: Any = BODY) -> Script:
     """Let time pass before each attempt ends as `then` says: a value, a function, another script."""
     added = to_timedelta(span)
-    return Script(tuple(Act(act.play, act.span + added) for act in to_script(then).acts))
+    return Script(tuple(msgspec.structs.replace(act, span=act.span + added) for act in to_script(then).acts))
+
+
+def dies(then: Any = BODY) -> Script:
+    """Let the worker die at the first attempt, when the body is done but not answered; then do what `then` says."""
+    return Script((Act(None, dies=True), *to_script(then).acts))
+
+
+def heartbeats_then_dies(details: Any = None, then: Any = BODY) -> Script:
+    """Send a heartbeat at the first attempt, and let the worker die; then do what `then` says."""
+    return Script((Act(_Beats(details), dies=True), *to_script(then).acts))
+
+
+def sometimes(odd: Any, otherwise: Any = BODY) -> Script:
+    """Do what `odd` says at the attempts where the schedule deviates, and what `otherwise` says at all others."""
+    instead = to_script(odd).acts
+    return Script(tuple(msgspec.structs.replace(act, instead=instead) for act in to_script(otherwise).acts))
 
 
 def to_script(stub: Any) -> Script:
@@ -103,7 +133,7 @@ def check_script(activity: Any, script: Script, codec: Codec = JSON) -> None:
         DefinitionError: one is of another type.
     """
     spec, name = activity.spec, activity.__qualname__
-    for act in script.acts:
+    for act in (*script.acts, *(odd for each in script.acts for odd in each.instead)):
         if isinstance(act.play, _Returns):
             try:
                 codec.decode(codec.encode(act.play.value), spec.result)

@@ -1,0 +1,244 @@
+"""Run a test in every ordering, with every fault: as Hypothesis draws them, or all of them up to so many deviations.
+
+Takes a call of a workflow, what its world is made of, and a test of one run; runs the test for run after run. One that
+fails comes back as the shortest story that shows it, with the line that runs it again.
+
+Theory of operation. A schedule is a list of deviations from the plain run. Hypothesis draws such lists and shrinks
+them. The systematic way takes the plain run, then every run with one deviation, then with two: since a run tells of how
+many alternatives each of its choices was, the runs with one deviation more follow from it. Where deviations only
+reordered who moves, and the history came out the same but for the order inside a decision task, nothing depends on
+that order (it is what `&` promises), and its own deviations are not followed.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from traction import events as e
+from traction.definition import Workflow
+from traction.testing.faults import Faults
+from traction.testing.schedule import Deviations, Schedule
+
+R = TypeVar("R")
+
+RUNS_MAX = 100_000
+"""After how many runs a systematic exploration stops, complete or not."""
+
+
+class StuckExecution(AssertionError):
+    """An execution waits for what never comes, although nothing goes wrong any more."""
+
+
+class Coverage(msgspec.Struct, frozen=True):
+    """What a systematic exploration covered."""
+
+    deviations: int
+    """Up to how many deviations."""
+    runs: int
+    """How many runs that took."""
+    histories: int
+    """How many different histories there were."""
+    pruned: int
+    """After how many runs no further deviation was looked for, because their order makes no difference."""
+    complete: bool
+    """Whether that was all."""
+
+    def __str__(self) -> str:
+        what = "all" if self.complete else "the first"
+        return (
+            f"{what} {self.runs} runs with up to {self.deviations} deviations: {self.histories} different histories, "
+            f"{self.pruned} runs whose order makes no difference"
+        )
+
+
+class Explored(Generic[R]):
+    """A test of single runs, and the world in which they are made."""
+
+    def __init__(self, workflow: Workflow[R], test: Callable[..., None], world: dict[str, Any], closes: bool) -> None:
+        self._workflow = workflow
+        self._test = test
+        self._world = world
+        self._closes = closes
+        self.coverage: Coverage | None = None
+        """What the last systematic exploration covered."""
+
+    def at(self, deviations: str | Schedule, *arguments: Any, **named: Any) -> Any:
+        """Run the test once, under one schedule: what a failure prints to be pasted. Gives the run.
+
+        Raises:
+            Exception: as the test.
+        """
+        from traction.testing import simulate
+
+        schedule = Deviations(deviations) if isinstance(deviations, str) else deviations
+        run = simulate(self._workflow, schedule=schedule, tell=self._retell, **self._world)
+        try:
+            if run.stuck and self._closes:
+                raise StuckExecution(f"{run.workflow_id} waits for what never comes:\n{run.stuck}")
+            self._test(run, *arguments, **named)
+        except Exception as error:
+            self._retell(error, run.deviations, run.story)
+            raise
+        return run
+
+    def _retell(self, error: Exception, deviations: str, story: str) -> None:
+        count = len(deviations.split())
+        say = "the plain run" if count == 0 else f"{count} deviation{'s' if count > 1 else ''} from the plain run"
+        name = getattr(self._test, "__name__", "test")
+        error.add_note(
+            f"\nThe story, {say} (those with a star):\n\n{story}\n\nThe same run as a test of its own:\n\n"
+            f'    def {name}_again() -> None:\n        {name}.at("{deviations}")\n'
+        )
+
+    def at_quietly(self, schedule: Schedule, *arguments: Any, **named: Any) -> Any:
+        """As `at`, and let nobody log: of many runs, the logs are no story."""
+        disabled = logging.root.manager.disable
+        logging.disable()
+        try:
+            return self.at(schedule, *arguments, **named)
+        finally:
+            logging.disable(disabled)
+
+    def measure(self) -> int:
+        """Say how many choices the plain run makes."""
+        try:
+            return max(len(self.at_quietly(Deviations()).widths), 1)
+        except Exception:
+            return 50  # it is the first example, and fails there
+
+    def cover(self, deviations: int, runs_max: int = RUNS_MAX) -> Coverage:
+        """Run the test under every schedule with up to so many deviations.
+
+        Raises:
+            Exception: as the test, with the story; no run with fewer deviations fails.
+        """
+        waiting: deque[dict[int, int]] = deque([{}])
+        histories: set[str] = set()
+        orders: set[str] = set()
+        runs = pruned = 0
+        while waiting and runs < runs_max:
+            choices = waiting.popleft()
+            run = self.at_quietly(Deviations(choices))
+            runs += 1
+            histories.add(_hash(run.history, ordered=True))
+            if run.orders.issuperset(choices):
+                shape = _hash(run.history, ordered=False)
+                if shape in orders:
+                    pruned += 1
+                    continue
+                orders.add(shape)
+            if len(choices) < deviations:
+                waiting += _follow(choices, run.widths)
+        self.coverage = Coverage(deviations, runs, len(histories), pruned, not waiting)
+        return self.coverage
+
+
+def explore(
+    workflow: Workflow[Any],
+    *,
+    faults: Faults = Faults.none(),  # noqa: B008
+    deviations: int | None = None,
+    closes: bool = True,
+    **world: Any,
+) -> Callable[[Callable[..., None]], Any]:
+    """Run the decorated test for run after run of a workflow; it takes the run as its first argument.
+
+    Args:
+        workflow: a call of the workflow.
+        faults: what may go wrong; else only orders and delays are explored.
+        deviations: run all schedules with up to so many deviations, instead of those that Hypothesis draws.
+        closes: whether an execution that waits for what never comes is a failure.
+        world: as for `simulate`: `provide`, `stub`, `signals`, `cancels`, `world`, `workers`, `deploy` and so on.
+
+    The decorated test is a Hypothesis test: settings, further strategies by `given`, the example database and
+    `reproduce_failure` are as ever. `test.at("4:2 9:1")` runs it once, under one schedule.
+
+    Example:
+        >>> from traction import activity, workflow
+        >>> @activity
+        ... def double(n: int) -> int:
+        ...     return n * 2
+        >>> @workflow
+        ... async def six() -> int:
+        ...     return sum(await (double(1) & double(2)))
+        >>> @explore(six(), deviations=1)
+        ... def test_six(run):
+        ...     assert run.result == 6
+        >>> test_six()
+        >>> print(test_six.explored.coverage)
+        all 17 runs with up to 1 deviations: 4 different histories, 0 runs whose order makes no difference
+    """
+
+    def decorate(test: Callable[..., None]) -> Any:
+        explored = Explored(workflow, test, {"faults": faults, **world}, closes)
+        _, *others = inspect.signature(test).parameters.values()
+
+        if deviations is None:
+            from hypothesis import given
+            from hypothesis import strategies as st
+
+            from traction.testing.runs import schedules
+
+            def run_test(*arguments: Any, schedule: Schedule, **named: Any) -> None:
+                explored.at_quietly(schedule, *arguments, **named)
+
+            kind = inspect.Parameter.KEYWORD_ONLY
+            run_test.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+                [*others, inspect.Parameter("schedule", kind)]
+            )
+            _dress(run_test, test)
+            explored_test: Any = given(schedule=st.deferred(lambda: schedules(explored.measure())))(run_test)
+        else:
+
+            def cover() -> None:
+                explored.cover(deviations)
+
+            explored_test = _dress(cover, test)
+        explored_test.at = explored.at
+        explored_test.explored = explored
+        return explored_test
+
+    return decorate
+
+
+def _dress(function: Any, test: Any) -> Any:
+    for name in ("__name__", "__qualname__", "__doc__", "__module__"):
+        setattr(function, name, getattr(test, name))
+    return function
+
+
+def _follow(choices: dict[int, int], widths: list[int]) -> Iterator[dict[int, int]]:
+    """Give the lists with one deviation more, after the last one."""
+    for number in range(max(choices, default=-1) + 1, len(widths)):
+        for chosen in range(1, widths[number]):
+            yield {**choices, number: chosen}
+
+
+def _hash(history: list[e.Event], *, ordered: bool) -> str:
+    """Say what is told apart as a history: what happened, and in which order; inside a decision task if that counts."""
+    parts: list[list[str]] = [[]]
+    numbers: dict[int, str] = {}
+    for event in history:
+        name = _name(event, numbers)
+        numbers[event.event_id] = name
+        if isinstance(event, e.DecisionTaskStarted):
+            parts.append([])
+        parts[-1].append(name)
+    return "\n".join("|".join(part if ordered else sorted(part)) for part in parts)
+
+
+def _name(event: e.Event, numbers: dict[int, str]) -> str:
+    said = [type(event).__name__]
+    for field in event.__struct_fields__:
+        value = getattr(event, field)
+        if field.endswith(("scheduled_event_id", "initiated_event_id")):
+            said.append(numbers.get(value, ""))
+        elif not (field.endswith("event_id") or field in ("event_timestamp", "identity")) and value is not None:
+            said.append(str(value))
+    return " ".join(said)

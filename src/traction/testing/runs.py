@@ -1,0 +1,99 @@
+"""Draw runs of workflows for Hypothesis: schedules, inputs, signals, executions, histories.
+
+Takes definitions and what their activities need; gives strategies. A schedule is drawn as a short list of deviations,
+so what Hypothesis shrinks is the story: fewer deviations, earlier ones, nearer to the plain choice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import msgspec
+from hypothesis import strategies as st
+
+from traction.codec import JSON, Codec
+from traction.definition import Workflow
+from traction.errors import DefinitionError, PayloadError
+from traction.events import Event
+from traction.signals import Signal
+from traction.testing.schedule import Deviations
+
+T = TypeVar("T")
+
+CHOICES = 100
+"""Among how many choices a schedule deviates, unless told otherwise."""
+
+DEVIATIONS_MAX = 10
+"""How often a drawn schedule deviates at the most, unless told otherwise."""
+
+_ALTERNATIVES = 63
+
+
+def schedules(choices: int = CHOICES, deviations_max: int = DEVIATIONS_MAX) -> st.SearchStrategy[Deviations]:
+    """Draw schedules that deviate here and there.
+
+    Args:
+        choices: among how many choices; about as many as a run makes.
+        deviations_max: how often at the most.
+    """
+    numbers, chosen = st.integers(0, max(choices - 1, 0)), st.integers(1, _ALTERNATIVES)
+    return st.dictionaries(numbers, chosen, max_size=deviations_max).map(Deviations)
+
+
+def inputs(workflow: Callable[..., Workflow[T]], codec: Codec = JSON) -> st.SearchStrategy[Workflow[T]]:
+    """Draw calls of a workflow, each field by its type; only such as can be written and read.
+
+    Raises:
+        DefinitionError: it is no workflow.
+    """
+    definition: Any = workflow
+    if not (isinstance(definition, type) and issubclass(definition, Workflow)):
+        raise DefinitionError(f"inputs() draws calls of a workflow, and {definition!r:.100} is none")
+    drawn = st.builds(definition, **_fields(definition))
+
+    def reads_back(call: Any) -> bool:
+        try:
+            return bool(codec.decode(codec.encode(call), definition) == call)
+        except PayloadError:
+            return False
+
+    return drawn.filter(reads_back)
+
+
+def signals(*kinds: type[Signal], max_size: int = 3, within: timedelta | None = None) -> st.SearchStrategy[list[Any]]:
+    """Draw what is sent to an execution, as `simulate(signals=...)` takes it: which signals, and when.
+
+    Args:
+        kinds: which types.
+        max_size: how many at the most.
+        within: up to how long after the start; at any time if not given.
+    """
+    one = st.one_of([st.builds(kind, **_fields(kind)) for kind in kinds])
+    if within is None:
+        return st.lists(one, max_size=max_size)
+    return st.lists(st.tuples(st.timedeltas(timedelta(0), within), one), max_size=max_size)
+
+
+def executions(workflow: Any, *, choices: int = CHOICES, **world: Any) -> st.SearchStrategy[Any]:
+    """Draw runs of a workflow under drawn schedules: what `simulate` gives.
+
+    Args:
+        workflow: a call of a workflow; or a workflow, whose input is then drawn as well.
+        choices: as for `schedules`.
+        world: as for `simulate`.
+    """
+    from traction.testing import simulate
+
+    calls = inputs(workflow) if isinstance(workflow, type) else st.just(workflow)
+    return st.builds(lambda call, schedule: simulate(call, schedule=schedule, **world), calls, schedules(choices))
+
+
+def histories(workflow: Any, **options: Any) -> st.SearchStrategy[list[Event]]:
+    """Draw histories of a workflow: those of `executions`."""
+    return executions(workflow, **options).map(lambda run: run.history)
+
+
+def _fields(kind: Any) -> dict[str, st.SearchStrategy[Any]]:
+    return {field.name: st.from_type(field.type) for field in msgspec.structs.fields(kind)}

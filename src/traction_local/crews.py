@@ -1,0 +1,88 @@
+"""Keep the machines of a simulation: which there are, what code they have, and which of them takes a task.
+
+Takes what makes a machine; gives machines. One that died is replaced by another of its name, with nothing in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any
+
+from traction_local.machines import Machine
+from traction_local.tasklists import Ready
+
+_NO_SKEW = timedelta(0)
+
+
+class Crew:
+    """The machines.
+
+    Args:
+        workers: how many there are.
+        make: makes one, given its name and how far its clock is off.
+        choose: chooses among them; `None` to let the first do everything.
+        skew: how far a clock may be off, either way.
+        new: new code, by the definition that it replaces, for machines to which it is deployed.
+    """
+
+    def __init__(
+        self,
+        workers: int,
+        make: Callable[[str, timedelta], Machine],
+        *,
+        choose: Callable[[int, str], int] | None,
+        skew: timedelta,
+        new: Mapping[Any, Any],
+    ) -> None:
+        self._make, self._choose = make, choose
+        self._skews = (_NO_SKEW, skew, -skew) if skew and choose is not None else (_NO_SKEW,)
+        self._new = new
+        self._deployed: set[str] = set()
+        self.hosted: dict[Any, None] = {}
+        """The definitions whose work every machine does, in the order in which flows asked for them."""
+        self.machines: list[Machine] = []
+        self.machines += [self._boot(f"worker {n + 1}") for n in range(workers)]
+
+    def host(self, definition: Any) -> bool:
+        """Let every machine have what does the work of a definition; say whether it is a new one."""
+        if definition in self.hosted or definition in self._new.values():
+            return False
+        self.hosted[definition] = None
+        for machine in self.machines:
+            machine.host(self._find_code(machine.name, definition))
+        return True
+
+    def choose(self, key: Ready, meant: Machine | None) -> Machine:
+        """Give the machine that was meant, if it is alive; else whichever takes the task."""
+        if meant is not None and meant.alive:
+            return meant
+        if self._choose is None or len(self.machines) == 1:
+            return self.machines[0]
+        return self.machines[self._choose(len(self.machines), f"who takes the {key.kind} task on {key.task_list}")]
+
+    def replace_dead(self) -> None:
+        """Put another machine in the place of each that died."""
+        self.machines = [one if one.alive else self._boot(one.name) for one in self.machines]
+
+    def deploy(self, name: str) -> None:
+        """Restart a machine with the new code.
+
+        Raises:
+            Died: always.
+        """
+        self._deployed.add(name)
+        machine = next(machine for machine in self.machines if machine.name == name)
+        machine.note("is restarted with the new code")
+        raise machine.die()
+
+    def _boot(self, name: str) -> Machine:
+        skews = self._skews
+        chosen = self._choose(len(skews), f"the clock of {name}") if self._choose is not None and len(skews) > 1 else 0
+        machine = self._make(name, skews[chosen])
+        for definition in self.hosted:
+            machine.host(self._find_code(name, definition))
+        return machine
+
+    def _find_code(self, name: str, definition: Any) -> Any:
+        return self._new.get(definition, definition) if name in self._deployed else definition

@@ -1,0 +1,205 @@
+"""Tell what became of a simulated execution.
+
+Takes a simulation and the handle of an execution that has closed; gives its result or error, its history, the calls
+that it made, what was decided, and the story of how it came about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Generic, TypeVar
+
+from traction import decisions as d
+from traction import events as e
+from traction.client import Handle
+from traction.codec import JSON, Codec
+from traction.definition import Activity, Workflow
+from traction.errors import ExecutionFailed
+from traction.limits import Limits
+from traction.options import Span
+from traction.testing.faults import Faults
+from traction.testing.schedule import PLAIN, Schedule
+from traction.timeline import read_timeline, render
+from traction_local.knobs import Knobs
+from traction_local.simulation import KNOBS, LIMITS, START, Simulation
+from traction_local.stories import tell_story
+
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+class Simulated(Generic[R]):
+    """What became of a simulated execution."""
+
+    def __init__(self, handle: Handle[R], codec: Codec, simulation: Simulation, world: Any = None) -> None:
+        self._codec = codec
+        self._simulation = simulation
+        self.world: Any = world
+        """What the activities worked on, if `simulate` was given a `world`."""
+        self.workflow_id = handle.workflow_id
+        self.run_id = handle.run_id
+        self.history: list[e.Event] = handle.history()
+        """All events of its last run."""
+        self.error: ExecutionFailed | None = None
+        """How it closed, if not with a result."""
+        self._result: R | None = None
+        try:
+            self._result = handle.result()
+        except ExecutionFailed as error:
+            self.error = error
+            if self.stuck:
+                error.add_note(f"It waited for what never comes:\n{self.stuck}")
+
+    @property
+    def result(self) -> R:
+        """What the flow gave.
+
+        Raises:
+            ExecutionFailed: it gave nothing; the error tells the story.
+        """
+        if self.error is not None:
+            self.error.add_note(str(self))
+            raise self.error
+        return self._result  # type: ignore[return-value]
+
+    @property
+    def elapsed(self) -> timedelta:
+        """How much virtual time passed from its start to its close."""
+        return self.history[-1].event_timestamp - self.history[0].event_timestamp
+
+    @property
+    def decisions(self) -> list[tuple[d.Decision, ...]]:
+        """What was decided, decision task by decision task; what was decided and lost is left out."""
+        decided = self._simulation.decided[self.run_id]
+        return [decided[event.started_event_id] for event in self.history if isinstance(event, e.DecisionTaskCompleted)]
+
+    @property
+    def deviations(self) -> str:
+        """Where the run deviated from the plain one: `Deviations(run.deviations)` is the schedule of this very run."""
+        return self._simulation.trace
+
+    @property
+    def widths(self) -> list[int]:
+        """Of how many alternatives each choice was."""
+        return self._simulation.widths
+
+    @property
+    def orders(self) -> set[int]:
+        """The numbers of the choices that only said who of several moves first."""
+        return self._simulation.orders
+
+    @property
+    def stuck(self) -> str:
+        """What was waited for that never comes, until the execution timed out; empty if nothing was."""
+        return self._simulation.stuck
+
+    @property
+    def story(self) -> str:
+        """What happened, move by move; of a plain run, its timeline."""
+        return tell_story(self._simulation) if self._simulation.moves else str(self)
+
+    def calls(self, activity: Callable[..., Activity[Any, T]]) -> list[Activity[Any, T]]:
+        """Give the calls of an activity in the order in which they were scheduled, each attempt one."""
+        type: Any = activity.spec.type  # type: ignore[attr-defined]
+        return [
+            self._codec.decode(event.input, activity)
+            for event in self.history
+            if isinstance(event, e.ActivityTaskScheduled) and event.activity_type == type
+        ]
+
+    def called(self, activity: Callable[..., Activity[Any, Any]]) -> bool:
+        """Say whether an activity was scheduled at all."""
+        return bool(self.calls(activity))
+
+    def __str__(self) -> str:
+        return render(read_timeline(self.history))
+
+    def __repr__(self) -> str:
+        closing = type(self.history[-1]).__name__
+        return f"<Simulated: {closing} after {self.elapsed}, {len(self.history)} events>"
+
+
+def simulate(
+    workflow: Workflow[R],
+    *,
+    provide: Mapping[Callable[..., Activity[Any, Any]], Any] | Callable[[Any], Any] | None = None,
+    stub: Mapping[Callable[..., Activity[Any, Any]], Any] | Callable[[Any], Any] | None = None,
+    signals: Iterable[Any] = (),
+    cancels: Iterable[Span | None] = (),
+    world: Callable[[], Any] | None = None,
+    schedule: Schedule = PLAIN,
+    faults: Faults = Faults.none(),  # noqa: B008
+    workers: int = 1,
+    deploy: Mapping[Any, Any] | None = None,
+    limits: Limits = LIMITS,
+    knobs: Knobs = KNOBS,
+    start: datetime = START,
+    codec: Codec = JSON,
+    checked: bool = True,
+    tell: Callable[[Exception, str, str], None] | None = None,
+) -> Simulated[R]:
+    """Run a workflow to its end in virtual time, and tell what became of it.
+
+    Args:
+        workflow: a call of a workflow, with its input.
+        provide: what activities need, by activity.
+        stub: what activities do instead of their own body, by activity: a value, a function of the call, or a script.
+        signals: what is sent to it: `(days(9), Approve("Ann"))` after so long, `Approve("Ann")` at any time, which is
+            plainly when nobody can move for the first time, `(days(9), "Approve", value)` as any sender would.
+        cancels: after how long it is asked to cancel; `None` for at any time.
+        world: makes what activities work on, anew for each run; then `provide` and `stub` may be functions of it, and
+            the run has it as `world`.
+        schedule: what makes the choices; the plain one unless given, and then every run is the same, byte for byte.
+        faults: what may go wrong, where the schedule deviates to it.
+        workers: how many machines there are.
+        deploy: new code, by the definition that it replaces.
+        limits: the service's quotas.
+        knobs: what SWF leaves open.
+        start: when the simulation begins.
+        checked: whether flows are watched and checked for what no flow may do; see `traction.testing.audit`.
+        tell: called with an error that ends the run, its deviations and its story.
+
+    Example:
+        >>> from traction import activity, days, sleep, workflow
+        >>> @activity
+        ... def greet(name: str) -> str:
+        ...     return f"Hello, {name}!"
+        >>> @workflow
+        ... async def greet_later(name: str) -> str:
+        ...     await sleep(days(30))
+        ...     return await greet(name)
+        >>> run = simulate(greet_later("world"), stub={greet: "Hi!"})
+        >>> run.result, run.elapsed.days, run.calls(greet)
+        ('Hi!', 30, [greet(name='world')])
+
+    Raises:
+        DefinitionError, FlowError, PayloadError: the flow cannot go on until its author mends it.
+        UnsoundFlow: it would not ask for the same again.
+    """
+    place = world() if world is not None else None
+    simulation = Simulation(
+        provide=provide(place) if callable(provide) else provide,
+        stub=stub(place) if callable(stub) else stub,
+        schedule=schedule,
+        faults=faults,
+        workers=workers,
+        deploy=deploy,
+        limits=limits,
+        knobs=knobs,
+        start=start,
+        codec=codec,
+        checked=checked,
+    )
+    try:
+        handle = simulation.start(workflow)
+        for signal in signals:
+            simulation.signal(handle, signal)
+        for when in cancels:
+            simulation.cancel(handle, when)
+        simulation.run(handle)
+    except Exception as error:
+        if tell is not None:
+            tell(error, simulation.trace, tell_story(simulation))
+        raise
+    return Simulated(handle, codec, simulation, place)

@@ -1,0 +1,96 @@
+"""Tell what happened in a simulation, so short that the mistake is obvious.
+
+Takes a simulation; gives one aligned line for each move: the virtual time, who moved, what happened. A line that begins
+with its number and a star is where the schedule deviated from the plain run.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from datetime import datetime, timedelta
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from traction import decisions as d
+from traction import events as e
+
+if TYPE_CHECKING:
+    from traction_local.simulation import Simulation
+
+LINES_MAX = 200
+"""How many lines of a story are shown; of a longer one, its beginning and its end."""
+
+
+class Moved(NamedTuple):
+    """Something that happened: when, who did it, what, and what was decided if that is what happened."""
+
+    when: datetime
+    who: str
+    what: str
+    choices: tuple[int, ...] = ()
+    """The numbers of the choices that deviated to it."""
+    decisions: tuple[d.Decision, ...] = ()
+
+
+def tell_story(simulation: Simulation) -> str:
+    """Tell every move, and what the service did by itself."""
+    if not simulation.moves:
+        return "everything was plain"
+    begin = simulation.moves[0].when
+    moves = deque((moved.when, _mark(moved), moved.who, _say(moved)) for moved in simulation.moves)
+    rows = []
+    for when, what in _list_events(simulation):
+        while moves and moves[0][0] < when:
+            rows.append(moves.popleft())
+        rows.append((when, "", "service", what))
+    rows += moves
+    table = [(mark, _count(when - begin), who, what) for when, mark, who, what in rows]
+    marks, times, whos = (max(len(row[n]) for row in table) for n in range(3))
+    lines = [f"{mark:>{marks}}  {time:>{times}}  {who:<{whos}}  {what}".rstrip() for mark, time, who, what in table]
+    if len(lines) > LINES_MAX:
+        left_out = len(lines) - LINES_MAX
+        lines[LINES_MAX // 2 : -LINES_MAX // 2] = [f"... {left_out} moves ..."]
+    return "\n".join(lines)
+
+
+def _list_events(simulation: Simulation) -> list[tuple[datetime, str]]:
+    """Give what the service did by itself: time-outs and timers, of all executions."""
+    said = []
+    for history in simulation.read_histories():
+        for event in history:
+            match event:
+                case e.TimerFired():
+                    said.append((event.event_timestamp, f"{event.timer_id} fires"))
+                case e.ActivityTaskTimedOut() | e.DecisionTaskTimedOut():
+                    opened: Any = history[event.scheduled_event_id - 1]
+                    name = getattr(opened, "activity_id", "the decision task")
+                    said.append((event.event_timestamp, f"{name} times out: {event.timeout_type}"))
+                case e.WorkflowExecutionTimedOut():
+                    said.append((event.event_timestamp, "the execution times out"))
+    return sorted(said, key=itemgetter(0))
+
+
+def say_decision(decision: d.Decision) -> str:
+    """Say a decision in a few words: its kind, and its id."""
+    ids = ("activity_id", "timer_id", "workflow_id", "marker_name", "signal_name", "id", "reason")
+    name = next((getattr(decision, id) for id in ids if getattr(decision, id, None)), "")
+    return f"{type(decision).__name__} {name}".rstrip()
+
+
+def _say(moved: Moved) -> str:
+    if not moved.decisions:
+        return moved.what
+    return f"{moved.what}: {', '.join(map(say_decision, moved.decisions))}"
+
+
+def _mark(moved: Moved) -> str:
+    return f"{','.join(map(str, moved.choices))}*" if moved.choices else ""
+
+
+def _count(span: timedelta) -> str:
+    """Say a span: `+30d 0:00:01.500`."""
+    seconds = span.total_seconds() - span.days * 86_400
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(int(minutes), 60)
+    days = f"{span.days}d " if span.days else ""
+    return f"+{days}{hours}:{minutes:02}:{seconds:06.3f}"
