@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from copy import copy
@@ -41,6 +42,7 @@ from traction.errors import (
 from traction.events import Event
 from traction.names import TaskList, WorkflowExecution, WorkflowType
 from traction.telemetry import Observer, tell_execution
+from traction.patience import insist
 
 T = TypeVar("T")
 
@@ -60,6 +62,14 @@ class Worker(Protocol):
         ...
 
     def close(self) -> None:
+    def flush(self) -> None:
+        """Send the answers that could not be sent.
+
+        Raises:
+            BackendError: the service could not be reached; they are kept.
+        """
+        ...
+
         """Let go of what turns keep between them."""
         ...
 
@@ -161,8 +171,7 @@ class WorkflowWorker:
 
     def poll_once(self, wait: timedelta | None = None) -> o.DecisionTask | None:
         """Poll, and wait for a task for so long at the most; an answer that could not be sent goes first."""
-        while (unsent := _pop(self._unsent)) is not None:
-            self.answer(*unsent)
+        self.flush()
         task = self._backend.call(self._poll, wait)
         return task if task.task_token else None
 
@@ -170,6 +179,11 @@ class WorkflowWorker:
         """Decide, and tell plugins; `None` if that was not possible, which is reported."""
         if self._observer is None:
             return self._decide(task)
+    def flush(self) -> None:
+        """Send the answers that could not be sent."""
+        while (unsent := _pop(self._unsent)) is not None:
+            self.answer(*unsent)
+
         self._observer.begin_decision(task)
         answer = None
         try:
@@ -319,6 +333,7 @@ def run_worker(
             try:
                 worker.work_once(wait)
                 failures = 0
+    An answer that could not be sent by then is sent again a few times before the worker is given up.
             except Exception as error:
                 pause = min(timedelta(seconds=2 ** min(failures, 10)), BACKOFF_MAX) * jitter()
                 failures += 1
@@ -327,3 +342,12 @@ def run_worker(
                 stop.wait(pause.total_seconds())
     finally:
         worker.close()
+        flush_at_last(worker)
+
+
+def flush_at_last(worker: Worker) -> None:
+    """Send what could not be sent; after a few tries, leave it to time out."""
+    try:
+        insist(worker.flush, time.sleep)
+    except Exception as error:
+        log.warning("an answer could not be sent, and its task will time out: %s", error)
