@@ -35,8 +35,8 @@ from traction.handles import start_execution as start_execution
 from traction.heartbeats import Pulse
 from traction.names import ActivityType, WorkflowExecution, WorkflowType, find_fault
 from traction.options import Span, to_timedelta
-from traction.plugins import load_plugins, open_backend, open_payload_store
 from traction.patience import insist
+from traction.plugins import load_plugins, open_backend, open_payload_store
 from traction.processes import PerProcess, ProcessPool
 from traction.registration import register_type as register_type
 from traction.stopping import FINISHED, UNFINISHED, Signals, finish
@@ -114,9 +114,9 @@ class WorkerSystem:
     def run(self, workflow: Workflow[R], *, workflow_id: str | None = None) -> Handle[R]:
         """Start a workflow, or find the execution of the same id that is open.
 
-        Args:
         A start whose reply is lost is found, whether it is open still or has closed meanwhile.
 
+        Args:
             workflow: a call of a workflow, with its input.
             workflow_id: the id to start it under, instead of what `workflow.workflow_id()` says.
 
@@ -131,15 +131,15 @@ class WorkerSystem:
         id = workflow.workflow_id() if workflow_id is None else workflow_id
         if fault := find_fault(id):
             raise DefinitionError(f"{type(workflow).__qualname__} cannot be started under the id {id!r}: {fault} (SWF)")
-        for tried in range(START_TRIES_MAX):
         began, unsure = self.backend.now(), False
+        for tried in range(START_TRIES_MAX):
             # Lists of executions are some time behind (SWF).
             self._stop.wait(0 if tried < 2 else 2.0 ** (tried - 3))
             try:
-                return start_execution(self.backend, workflow, workflow_id=id, codec=self._codec)
                 # What was started may have closed before anybody heard of it.
                 if unsure and (found := self._find(workflow, id, o.ListClosedWorkflowExecutions, began)) is not None:
                     return found
+                return start_execution(self.backend, workflow, workflow_id=id, codec=self._codec)
             except WorkflowExecutionAlreadyStartedFault:
                 ever = self.backend.now() - timedelta(days=366)
                 if (found := self._find(workflow, id, o.ListOpenWorkflowExecutions, ever)) is not None:
@@ -150,11 +150,11 @@ class WorkerSystem:
                     raise
                 self._registered.discard(type(workflow))
                 self._register(type(workflow))
-        raise WorkflowExecutionAlreadyStartedFault(f"an execution {id!r} is open, and lists do not show it")
             except BackendError as error:
                 if not error.retryable or tried == START_TRIES_MAX - 1:
                     raise
                 unsure = True
+        raise WorkflowExecutionAlreadyStartedFault(f"an execution {id!r} is open, and lists do not show it")
 
     def _find(self, workflow: Workflow[R], id: str, listing: Any, since: datetime) -> Handle[R] | None:
         """Find the newest execution of an id in a list, of those that began at a time or later."""

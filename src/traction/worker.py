@@ -41,8 +41,8 @@ from traction.errors import (
 )
 from traction.events import Event
 from traction.names import TaskList, WorkflowExecution, WorkflowType
-from traction.telemetry import Observer, tell_execution
 from traction.patience import insist
+from traction.telemetry import Observer, tell_execution
 
 T = TypeVar("T")
 
@@ -61,7 +61,6 @@ class Worker(Protocol):
         """Poll, wait for a task for so long at the most, and do it; say whether there was one."""
         ...
 
-    def close(self) -> None:
     def flush(self) -> None:
         """Send the answers that could not be sent.
 
@@ -70,6 +69,7 @@ class Worker(Protocol):
         """
         ...
 
+    def close(self) -> None:
         """Let go of what turns keep between them."""
         ...
 
@@ -175,15 +175,15 @@ class WorkflowWorker:
         task = self._backend.call(self._poll, wait)
         return task if task.task_token else None
 
-    def do(self, task: o.DecisionTask) -> o.RespondDecisionTaskCompleted | None:
-        """Decide, and tell plugins; `None` if that was not possible, which is reported."""
-        if self._observer is None:
-            return self._decide(task)
     def flush(self) -> None:
         """Send the answers that could not be sent."""
         while (unsent := _pop(self._unsent)) is not None:
             self.answer(*unsent)
 
+    def do(self, task: o.DecisionTask) -> o.RespondDecisionTaskCompleted | None:
+        """Decide, and tell plugins; `None` if that was not possible, which is reported."""
+        if self._observer is None:
+            return self._decide(task)
         self._observer.begin_decision(task)
         answer = None
         try:
@@ -325,6 +325,7 @@ def run_worker(
 ) -> None:
     """Do one turn after another until `stop` is set; a task that a poll was given is always answered first.
 
+    An answer that could not be sent by then is sent again a few times before the worker is given up.
     After a turn that failed, pause: for a second, and twice as long each time up to half a minute, times `jitter()`.
     """
     failures = 0
@@ -333,7 +334,6 @@ def run_worker(
             try:
                 worker.work_once(wait)
                 failures = 0
-    An answer that could not be sent by then is sent again a few times before the worker is given up.
             except Exception as error:
                 pause = min(timedelta(seconds=2 ** min(failures, 10)), BACKOFF_MAX) * jitter()
                 failures += 1
@@ -341,8 +341,8 @@ def run_worker(
                 log.warning("a turn failed, the next is in %s: %s", pause, error, exc_info=None if known else error)
                 stop.wait(pause.total_seconds())
     finally:
-        worker.close()
         flush_at_last(worker)
+        worker.close()
 
 
 def flush_at_last(worker: Worker) -> None:
