@@ -13,7 +13,7 @@ from typing import Any, Final
 from traction import decisions as d
 from traction import events as e
 from traction.answers import ANSWERS, CHILD_STATUS, CLOSE_REFUSALS, REFUSALS, TRANSIENT, UNKNOWN_TYPE
-from traction.codec import JSON, UNREADABLE, read_failure, write_attempt
+from traction.codec import HANDED_BACK, JSON, UNREADABLE, read_failure, write_attempt
 from traction.desk import Beside, Desk
 from traction.errors import (
     ActivityCanceled,
@@ -69,8 +69,10 @@ def ask(desk: Desk, leaf: Leaf) -> Given | None:
         desk.met.add(type(node))
         payload = desk.codec.encode(node)
         id = leaf.id
+        heartbeat = leaf.overrides.get("heartbeat_timeout")
+        if leaf.attempt > 1 or heartbeat is not None:
+            payload = write_attempt(payload, leaf.attempt, leaf.details, heartbeat)
         if leaf.attempt > 1:
-            payload = write_attempt(payload, leaf.attempt, leaf.details)
             id = f"{id}~{leaf.attempt}"
         type_ = node.spec.type
         if leaf.overrides:
@@ -275,6 +277,10 @@ def _hear_activity(desk: Desk, event: Any, leaf: Leaf | None) -> None:
         if event.reason == UNREADABLE:
             # The worker could not read the input. The work was not begun: wait for a worker that can.
             desk.ask_later(leaf, UNREADABLE_DELAY_MAX)
+            return
+        if event.reason == HANDED_BACK:
+            # Its worker was stopped, which is no failure of the work, and no attempt of it that counts.
+            desk.ask_later(leaf, TRANSIENT_DELAY_MAX)
             return
         error = _read_activity_failure(leaf, event)
     elif kind is e.ActivityTaskTimedOut:
