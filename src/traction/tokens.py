@@ -5,8 +5,6 @@ Takes a token and what became of the work; gives the service its answer. Sends a
 
 from __future__ import annotations
 
-from typing import Any
-
 from traction import operations as o
 from traction.backend import Backend
 from traction.codec import Codec, describe_failure

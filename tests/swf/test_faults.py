@@ -150,9 +150,7 @@ def run_all(url: str, ledger: Ledger) -> None:
         for workers in (one, other):
             workers.start_workflow_worker(chain, fan, doze, family, listen, speak)
             workers.start_activity_worker(add, ledger, instances=3)
-        handles = [
-            client.run(call, workflow_id="listener" if type(call) is listen else None) for call, _ in EXPECTED
-        ]
+        handles = [client.run(call, workflow_id="listener" if type(call) is listen else None) for call, _ in EXPECTED]
         for id in range(3, HEARD + 1):
             tell(client, "listener", Told(id, 20))
         results = [handle.result(SOON) for handle in handles]
