@@ -80,6 +80,9 @@ TRANSIENT = frozenset(
 )
 """The causes of refusals that pass by themselves: the room or the rate comes back."""
 
+UNKNOWN_TYPE = frozenset({"ACTIVITY_TYPE_DOES_NOT_EXIST", "WORKFLOW_TYPE_DOES_NOT_EXIST"})
+"""The causes of refusals that pass if the type was registered a moment ago, and else do not."""
+
 
 def is_answer(event: Any, completed_event_id: int) -> bool:
     """Say whether an event is what the decisions of that DecisionTaskCompleted caused at once.

@@ -11,7 +11,7 @@ import random
 import socket
 import threading
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Self, TypeVar, overload
 
@@ -24,6 +24,7 @@ from traction.codec import JSON, Codec
 from traction.deciders import make_sticky
 from traction.definition import Activity, Workflow, check_definition
 from traction.errors import (
+    BackendError,
     DefinitionError,
     UnknownResourceFault,
     WorkflowExecutionAlreadyStartedFault,
@@ -34,6 +35,7 @@ from traction.handles import start_execution as start_execution
 from traction.heartbeats import Pulse
 from traction.names import ActivityType, WorkflowExecution, WorkflowType, find_fault
 from traction.options import Span, to_timedelta
+from traction.patience import insist
 from traction.plugins import load_plugins, open_backend, open_payload_store
 from traction.processes import PerProcess, ProcessPool
 from traction.registration import register_type as register_type
@@ -55,7 +57,7 @@ C = TypeVar("C")
 log = logging.getLogger("traction.client")
 
 START_TRIES_MAX = 6
-"""How often a start is tried that found an execution open which was closed when looked at."""
+"""How often a start is tried whose reply is lost, or that found an execution open which was closed when looked at."""
 
 
 class WorkerSystem:
@@ -112,6 +114,8 @@ class WorkerSystem:
     def run(self, workflow: Workflow[R], *, workflow_id: str | None = None) -> Handle[R]:
         """Start a workflow, or find the execution of the same id that is open.
 
+        A start whose reply is lost is found, whether it is open still or has closed meanwhile.
+
         Args:
             workflow: a call of a workflow, with its input.
             workflow_id: the id to start it under, instead of what `workflow.workflow_id()` says.
@@ -127,13 +131,18 @@ class WorkerSystem:
         id = workflow.workflow_id() if workflow_id is None else workflow_id
         if fault := find_fault(id):
             raise DefinitionError(f"{type(workflow).__qualname__} cannot be started under the id {id!r}: {fault} (SWF)")
+        began, unsure = self.backend.now(), False
         for tried in range(START_TRIES_MAX):
-            # Lists of open executions are some time behind (SWF).
+            # Lists of executions are some time behind (SWF).
             self._stop.wait(0 if tried < 2 else 2.0 ** (tried - 3))
             try:
+                # What was started may have closed before anybody heard of it.
+                if unsure and (found := self._find(workflow, id, o.ListClosedWorkflowExecutions, began)) is not None:
+                    return found
                 return start_execution(self.backend, workflow, workflow_id=id, codec=self._codec)
             except WorkflowExecutionAlreadyStartedFault:
-                if (found := self._find_open(workflow, id)) is not None:
+                ever = self.backend.now() - timedelta(days=366)
+                if (found := self._find(workflow, id, o.ListOpenWorkflowExecutions, ever)) is not None:
                     return found
             except UnknownResourceFault:
                 # A type that was registered a moment ago may still be unknown (SWF); or it was deleted since.
@@ -141,13 +150,18 @@ class WorkerSystem:
                     raise
                 self._registered.discard(type(workflow))
                 self._register(type(workflow))
+            except BackendError as error:
+                if not error.retryable or tried == START_TRIES_MAX - 1:
+                    raise
+                unsure = True
         raise WorkflowExecutionAlreadyStartedFault(f"an execution {id!r} is open, and lists do not show it")
 
-    def _find_open(self, workflow: Workflow[R], id: str) -> Handle[R] | None:
+    def _find(self, workflow: Workflow[R], id: str, listing: Any, since: datetime) -> Handle[R] | None:
+        """Find the newest execution of an id in a list, of those that began at a time or later."""
         backend, type = self.backend, workflow.spec.type
-        request = o.ListOpenWorkflowExecutions(
+        request = listing(
             domain=backend.domain,
-            start_time_filter=o.ExecutionTimeFilter(oldest_date=backend.now() - timedelta(days=366)),
+            start_time_filter=o.ExecutionTimeFilter(oldest_date=since),
             execution_filter=o.WorkflowExecutionFilter(workflow_id=id),
         )
         for info in backend.call(request).execution_infos:
@@ -321,7 +335,9 @@ class WorkerSystem:
             if definition in self._registered:
                 return
         check_definition(definition)
-        if (note := register_type(self.backend, definition, self._stop.wait)) is not None:
+        # A type that is there already is as good, so this may be done again.
+        note = insist(lambda: register_type(self.backend, definition, self._stop.wait), self._stop.wait)
+        if note is not None:
             log.warning("%s", note)
         with self._lock:
             self._registered.add(definition)

@@ -18,6 +18,7 @@ import msgspec
 from traction.errors import PayloadError
 from traction.stores import PayloadStore, Shelf
 from traction.transforms import MARK, Chain, Transform
+from traction.values import Duration
 
 PAYLOAD_CHARS_MAX = 32_768
 """The most characters that an input, a result, a detail or a control may have (SWF)."""
@@ -29,6 +30,9 @@ REASON_CHARS_MAX = 256
 
 UNREADABLE = "traction.Unreadable"
 """The reason of a failure that is the worker's and not the work's: it could not read what it was given."""
+
+HANDED_BACK = "traction.HandedBack"
+"""The reason of a failure that is the worker's and not the work's: it stopped before the work was done."""
 
 
 class FailureDetails(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -75,19 +79,30 @@ def read_failure(reason: str | None, details: str | None) -> FailureDetails:
         return FailureDetails(reason or "unknown", details or "")
 
 
-class Attempt(msgspec.Struct, frozen=True, omit_defaults=True, rename={"number": "~attempt", "details": "~details"}):
-    """What an attempt may know of those before it: its number, and the details of the last heartbeat, as a payload."""
+_BESIDE = {"number": "~attempt", "details": "~details", "heartbeat": "~heartbeat"}
 
-    number: int = 1
+
+class Attempt(msgspec.Struct, frozen=True, omit_defaults=True, rename=_BESIDE):
+    """What is told beside the input of a further attempt, or of one whose call has a heartbeat timeout of its own."""
+
+    number: int
+    """Which attempt it is, from 1."""
     details: str | None = None
+    """What the last heartbeat of the attempt before it said, as a payload."""
+    heartbeat: Duration | None = None
+    """The heartbeat timeout of the call, which SWF tells no worker; `None` if it is the type's."""
 
 
-def write_attempt(payload: str, number: int, details: str | None) -> str:
-    """Tell a further attempt, beside its input, which it is and what the last one had said of its progress.
+FIRST_ATTEMPT = Attempt(1)
+"""What an attempt knows that is told nothing."""
+
+
+def write_attempt(payload: str, number: int, details: str | None, heartbeat: Duration | None = None) -> str:
+    """Tell an attempt, beside its input, what is in `Attempt`. Where SWF leaves no room for it, it goes untold.
 
     The members' names are no names of fields, so whoever reads the input alone passes them over.
     """
-    told = msgspec.json.encode(Attempt(number, details)).decode()
+    told = msgspec.json.encode(Attempt(number, details, heartbeat)).decode()
     # Behind the body of a transformed payload, which has no brace.
     kept = payload if payload.startswith(MARK) else payload[:-1]
     joined = kept + told if kept is payload else kept + ("," if len(payload) > 2 else "") + told[1:]
@@ -95,15 +110,15 @@ def write_attempt(payload: str, number: int, details: str | None) -> str:
 
 
 def read_attempt(payload: str | None) -> Attempt:
-    """Read what `write_attempt` wrote; the first attempt is told nothing."""
+    """Read what `write_attempt` wrote, if it wrote anything."""
     if payload is None or '"~attempt"' not in payload:
-        return Attempt()
+        return FIRST_ATTEMPT
     if payload.startswith(MARK):
         payload = payload[payload.index("{") :]
     try:
         return msgspec.json.decode(payload, type=Attempt)
     except msgspec.DecodeError:
-        return Attempt()
+        return FIRST_ATTEMPT
 
 
 def cut_middle(text: str, chars_max: int) -> str:

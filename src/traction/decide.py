@@ -34,7 +34,7 @@ from typing import Any, Final
 
 from traction import decisions as d
 from traction import events as e
-from traction.answers import ANSWERS, REFUSALS, explain, is_answer
+from traction.answers import ANSWERS, CLOSE_REFUSALS, REFUSALS, explain, is_answer
 from traction.answers import is_answer_to as fits
 from traction.codec import JSON, Codec, describe_failure
 from traction.desk import Beside
@@ -265,7 +265,8 @@ class Decider:
                 f"what was decided at event {event.started_event_id} was lost: event {event.event_id} says that the "
                 "decision task timed out; decide again from the start of the history"
             )
-        self._news += self._later
+        # That a close was refused, this decision task's decider was told. The next one asks for it again.
+        self._news = [news for news in self._news if type(news[0]) not in CLOSE_REFUSALS] + self._later
         self._later.clear()
         self._started = None
 
@@ -350,10 +351,6 @@ class Decider:
                 f"the flow leaves {self._markers_asked} markers of {chars:,} characters in one decision task, "
                 f"which carries at most {DECISIONS_MAX - 1} and {DECISION_CHARS_MAX:,}. Let it wait between them"
             )
-
-    def ask_close_again(self) -> None:
-        """Ask for the close that was refused: at the end of this turn, as of every turn after the flow's end."""
-        assert self._finished is not None
 
     def withdraw_leaf(self, leaf: Leaf) -> None:
         """Nobody waits for a leaf any more: take its ask back, or ask to cancel what the history shows as open."""

@@ -66,9 +66,6 @@ class Desk(Protocol):
     def ask_marker(self, decision: d.RecordMarker) -> None:
         """Ask to record a marker with this very decision task."""
 
-    def ask_close_again(self) -> None:
-        """Ask for the close that was refused."""
-
     def withdraw(self, ask: Any) -> None:
         """Take back an ask."""
 

@@ -25,6 +25,7 @@ from traction.errors import BackendError, DefinitionError
 from traction.processes import PerProcess, ProcessPool
 from traction.tasks import _current
 from traction.telemetry import tell_task
+from traction.worker import flush_at_last
 
 log = logging.getLogger("traction.worker")
 
@@ -202,10 +203,11 @@ class LoopPoller:
             if not started:
                 self._loop.give_slot_back()
 
+    def flush(self) -> None:
+        """Send the answers that could not be sent."""
+        self._worker.flush()
+
     def close(self) -> None:
         """Leave the loop; the last one to leave waits until all is done and answered."""
         self._loop.leave()
-        try:
-            self._worker.flush()
-        except BackendError as error:
-            log.warning("%s: an answer could not be sent: %s", self._worker.activity.__qualname__, error)
+        flush_at_last(self._worker)

@@ -82,6 +82,8 @@ class Leaf:
     """Which attempt it is at."""
     refusals: int = 0
     """How often it was refused, or could not be read."""
+    unknown: int = 0
+    """How many of these refusals said that its type is not registered."""
     details: str | None = None
     """What the last heartbeat of its last attempt said."""
     overrides: Mapping[str, Any] = MappingProxyType({})

@@ -23,7 +23,7 @@ from typing import Any
 import msgspec
 
 from traction.backend import Backend
-from traction.codec import UNREADABLE, Codec, FailureDetails, read_attempt
+from traction.codec import HANDED_BACK, Codec, FailureDetails, read_attempt
 from traction.errors import BackendError, PayloadError, UnknownResourceFault
 from traction.operations import ActivityTask, RecordActivityTaskHeartbeat, RespondActivityTaskFailed
 from traction.options import NO_TIMEOUT
@@ -47,15 +47,11 @@ THREADS = 4
 """How many threads beat for all tasks: one that waits for a lost connection must not silence the others."""
 
 
-HANDED_BACK = "its worker stopped before it was done; it is scheduled again"
-"""What a history says of a task that was handed back."""
-
-
 class Running(RunningTask):
     """A task that is worked on.
 
     Args:
-        timeout: the activity's heartbeat timeout.
+        timeout: the activity's heartbeat timeout, unless the call has one of its own.
         pulse: what beats for the task; without one, it beats only when the activity says so.
         aside: whether a beat must not be sent by the thread that says it, as on an event loop.
     """
@@ -77,7 +73,7 @@ class Running(RunningTask):
         told = read_attempt(task.input)
         self.attempt = told.number
         self.backend = backend
-        self.every = find_interval(timeout)
+        self.every = find_interval(timeout if told.heartbeat is None else told.heartbeat)
         self.aside = aside
         # Whether it is no longer ours, was handed back, and whether the activity was told that nobody wants it.
         self.gone = self.handed_back = self.told = False
@@ -156,9 +152,10 @@ class Running(RunningTask):
     def hand_back(self) -> None:
         """Fail the task as one that was not done, which deciders schedule again, and let the activity know."""
         self.handed_back = True
-        details = msgspec.json.encode(FailureDetails("traction.HandedBack", HANDED_BACK)).decode()
+        why = FailureDetails(HANDED_BACK, "its worker stopped before it was done; it is scheduled again")
+        details = msgspec.json.encode(why).decode()
         try:
-            self.backend.call(RespondActivityTaskFailed(task_token=self.token, reason=UNREADABLE, details=details))
+            self.backend.call(RespondActivityTaskFailed(task_token=self.token, reason=HANDED_BACK, details=details))
         except UnknownResourceFault as error:
             log.info("%s: it was handed back too late: %s", self.name, error, extra=tell_task(self))
         except BackendError as error:

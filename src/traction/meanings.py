@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from traction import decisions as d
 from traction import events as e
-from traction.answers import ANSWERS, CHILD_STATUS, CLOSE_REFUSALS, REFUSALS, TRANSIENT
-from traction.codec import JSON, UNREADABLE, read_failure, write_attempt
+from traction.answers import ANSWERS, CHILD_STATUS, CLOSE_REFUSALS, REFUSALS, TRANSIENT, UNKNOWN_TYPE
+from traction.codec import HANDED_BACK, JSON, UNREADABLE, read_failure, write_attempt
 from traction.desk import Beside, Desk
 from traction.errors import (
     ActivityCanceled,
@@ -49,6 +49,9 @@ from traction.step import ActivityStep, Adjusted, AdjustedChild, Sleep, Workflow
 TRANSIENT_DELAY_MAX: Final = timedelta(minutes=1)
 """The longest pause before a decision is asked again that SWF refused for a limit or a rate."""
 
+UNKNOWN_TYPE_PAUSES_MAX: Final = 6
+"""How often a step is asked for again whose type is not registered: over 63 s, if nothing else held it up."""
+
 UNREADABLE_DELAY_MAX: Final = timedelta(hours=1)
 """The longest pause before an activity is scheduled again whose worker could not read its input."""
 
@@ -66,8 +69,10 @@ def ask(desk: Desk, leaf: Leaf) -> Given | None:
         desk.met.add(type(node))
         payload = desk.codec.encode(node)
         id = leaf.id
+        heartbeat = leaf.overrides.get("heartbeat_timeout")
+        if leaf.attempt > 1 or heartbeat is not None:
+            payload = write_attempt(payload, leaf.attempt, leaf.details, heartbeat)
         if leaf.attempt > 1:
-            payload = write_attempt(payload, leaf.attempt, leaf.details)
             id = f"{id}~{leaf.attempt}"
         type_ = node.spec.type
         if leaf.overrides:
@@ -273,6 +278,10 @@ def _hear_activity(desk: Desk, event: Any, leaf: Leaf | None) -> None:
             # The worker could not read the input. The work was not begun: wait for a worker that can.
             desk.ask_later(leaf, UNREADABLE_DELAY_MAX)
             return
+        if event.reason == HANDED_BACK:
+            # Its worker was stopped, which is no failure of the work, and no attempt of it that counts.
+            desk.ask_later(leaf, TRANSIENT_DELAY_MAX)
+            return
         error = _read_activity_failure(leaf, event)
     elif kind is e.ActivityTaskTimedOut:
         leaf.details = event.details
@@ -428,15 +437,18 @@ def _hear_lambda(desk: Desk, event: Any, leaf: Leaf | None) -> None:
 
 def _hear_refusal(desk: Desk, event: Any, leaf: Leaf | None) -> None:
     """SWF refused a decision: ask again what passes by itself, fail the step for the rest."""
-    if event.cause == "UNHANDLED_DECISION":
-        # News came while the close was on its way. They are applied by now; ask for the same close again.
-        desk.ask_close_again()
-    elif leaf is None:
-        if type(event) in CLOSE_REFUSALS:
+    decision = ANSWERS[type(event)][0].__name__
+    if type(event) in CLOSE_REFUSALS:
+        # If news came while the close was on its way, they are applied by now, and the turn ends with the same close.
+        # Anything else somebody must mend: this decision task fails, and the next asks for the same close.
+        if event.cause != "UNHANDLED_DECISION" and not event.cause.endswith("RATE_EXCEEDED"):
+            denied = event.cause == "OPERATION_NOT_PERMITTED"
+            mend = f"Allow swf:{decision} to the role that decides" if denied else "Register the type that it names"
             raise FlowError(
-                f"the execution cannot be closed: event {event.event_id} {type(event).__name__} with {event.cause}"
+                f"the execution cannot be closed: SWF refused {decision} with {event.cause} (event {event.event_id}). "
+                f"{mend}; the same is asked for again in a while"
             )
-    elif desk.forget(leaf):
+    elif leaf is None or desk.forget(leaf):
         return
     elif event.cause == "OPEN_TIMERS_LIMIT_EXCEEDED":
         desk.park(leaf)
@@ -444,8 +456,11 @@ def _hear_refusal(desk: Desk, event: Any, leaf: Leaf | None) -> None:
         desk.ask(leaf, leaf.ask.decision)
     elif event.cause in TRANSIENT:
         desk.ask_later(leaf, TRANSIENT_DELAY_MAX)
+    elif event.cause in UNKNOWN_TYPE and leaf.unknown < UNKNOWN_TYPE_PAUSES_MAX:
+        # It may have been registered a moment ago, on this machine or another, and be unknown for a while (SWF).
+        leaf.unknown += 1
+        desk.ask_later(leaf, TRANSIENT_DELAY_MAX)
     else:
-        decision = ANSWERS[type(event)][0].__name__
         desk.flow.resume(leaf, ERROR, DecisionFailed(leaf.id, decision=decision, cause=event.cause))
 
 

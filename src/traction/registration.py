@@ -7,7 +7,6 @@ told before any work is asked for.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -17,12 +16,10 @@ from traction import operations as o
 from traction.backend import Backend
 from traction.definition import Activity
 from traction.errors import DefinitionError, DomainAlreadyExistsFault, TypeAlreadyExistsFault, UnknownResourceFault
+from traction.patience import Pause
 
 LOOKS_MAX = 8
 """How often a type is looked for that was registered a moment ago: it may be unknown for as long (SWF)."""
-
-Pause = Callable[[float], object]
-"""Lets so many seconds pass."""
 
 
 class RegistrationError(DefinitionError):

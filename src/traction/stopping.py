@@ -13,6 +13,8 @@ import sys
 import threading
 import time
 from collections.abc import Iterable
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import Any, Self
 
@@ -43,13 +45,15 @@ class Signals:
     def __init__(self, *numbers: signal.Signals) -> None:
         self._numbers = numbers or (signal.SIGTERM, signal.SIGINT)
         self._before: dict[signal.Signals, Any] = {}
-        self._asked = threading.Event()
+        self._asked = False
+        # A handler may interrupt itself, so it must not wait for a lock; here it need not (queue.SimpleQueue).
+        self._heard: SimpleQueue[int] = SimpleQueue()
 
     def wait(self, stopped: threading.Event | None = None) -> None:
         """Wait for the first signal, or until `stopped` is set."""
-        while not self._asked.wait(LOOK):
-            if stopped is not None and stopped.is_set():
-                return
+        while not self._asked and not (stopped is not None and stopped.is_set()):
+            with suppress(Empty):
+                self._heard.get(timeout=LOOK)
 
     def __enter__(self) -> Self:
         self._before = {number: signal.signal(number, self._hear) for number in self._numbers}
@@ -60,10 +64,13 @@ class Signals:
             signal.signal(number, handler)
 
     def _hear(self, number: int, _: FrameType | None) -> None:
-        if self._asked.is_set():
+        if self._asked:
+            for each in self._numbers:
+                signal.signal(each, signal.SIG_IGN)
             _kill_processes()
             os._exit(SIGNALLED + number)
-        self._asked.set()
+        self._asked = True
+        self._heard.put(number)
 
 
 def _kill_processes() -> None:

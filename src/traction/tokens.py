@@ -5,19 +5,13 @@ Takes a token and what became of the work; gives the service its answer. Sends a
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable
-from typing import Any
-
 from traction import operations as o
 from traction.backend import Backend
 from traction.codec import Codec, describe_failure
 from traction.errors import BackendError, ThrottlingException, UnknownResourceFault
 from traction.heartbeats import write_details
+from traction.patience import Pause, insist
 from traction.step import Cancelled
-
-TRIES = 5
-"""How often an answer is sent before its sender hears that the service cannot be reached."""
 
 
 class Answers:
@@ -27,7 +21,7 @@ class Answers:
         pause: called with seconds between two tries of one answer.
     """
 
-    def __init__(self, backend: Backend, codec: Codec, pause: Callable[[float], object]) -> None:
+    def __init__(self, backend: Backend, codec: Codec, pause: Pause) -> None:
         self._backend = backend
         self._codec = codec
         self._pause = pause
@@ -48,29 +42,25 @@ class Answers:
         """Say that a task is alive."""
         payload = None if details is None else write_details(self._codec, details)
         try:
-            status = self._insist(o.RecordActivityTaskHeartbeat(task_token=token, details=payload))
+            request = o.RecordActivityTaskHeartbeat(task_token=token, details=payload)
+            status = insist(lambda: self._backend.call(request), self._pause)
         except UnknownResourceFault:
             raise Cancelled from None
         if status.cancel_requested:
             raise Cancelled
 
     def _send(self, answer: o.Request[None]) -> None:
-        self._insist(answer, once=True)
+        unsure = False
 
-    def _insist(self, request: o.Request[Any], *, once: bool = False) -> Any:
-        arrived = False
-        for tried in range(TRIES):
+        def send() -> None:
+            nonlocal unsure
             try:
-                return self._backend.call(request)
-            except UnknownResourceFault:
+                self._backend.call(answer)
+            except BackendError as error:
                 # An answer is taken once. After a try of which nobody knows, this says that it had arrived, or that the
                 # task is over otherwise, which comes to the same: there is nothing left to answer.
-                if once and arrived:
-                    return None
-                raise
-            except BackendError as error:
-                if not error.retryable or tried == TRIES - 1:
+                if not (unsure and isinstance(error, UnknownResourceFault)):
+                    unsure = unsure or not isinstance(error, ThrottlingException)
                     raise
-                arrived = arrived or not isinstance(error, ThrottlingException)
-                self._pause(random.random() * 2**tried)
-        return None
+
+        insist(send, self._pause)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from copy import copy
@@ -40,6 +41,7 @@ from traction.errors import (
 )
 from traction.events import Event
 from traction.names import TaskList, WorkflowExecution, WorkflowType
+from traction.patience import insist
 from traction.telemetry import Observer, tell_execution
 
 T = TypeVar("T")
@@ -57,6 +59,14 @@ class Worker(Protocol):
 
     def work_once(self, wait: timedelta | None = None) -> bool:
         """Poll, wait for a task for so long at the most, and do it; say whether there was one."""
+        ...
+
+    def flush(self) -> None:
+        """Send the answers that could not be sent.
+
+        Raises:
+            BackendError: the service could not be reached; they are kept.
+        """
         ...
 
     def close(self) -> None:
@@ -161,10 +171,14 @@ class WorkflowWorker:
 
     def poll_once(self, wait: timedelta | None = None) -> o.DecisionTask | None:
         """Poll, and wait for a task for so long at the most; an answer that could not be sent goes first."""
-        while (unsent := _pop(self._unsent)) is not None:
-            self.answer(*unsent)
+        self.flush()
         task = self._backend.call(self._poll, wait)
         return task if task.task_token else None
+
+    def flush(self) -> None:
+        """Send the answers that could not be sent."""
+        while (unsent := _pop(self._unsent)) is not None:
+            self.answer(*unsent)
 
     def do(self, task: o.DecisionTask) -> o.RespondDecisionTaskCompleted | None:
         """Decide, and tell plugins; `None` if that was not possible, which is reported."""
@@ -311,6 +325,7 @@ def run_worker(
 ) -> None:
     """Do one turn after another until `stop` is set; a task that a poll was given is always answered first.
 
+    An answer that could not be sent by then is sent again a few times before the worker is given up.
     After a turn that failed, pause: for a second, and twice as long each time up to half a minute, times `jitter()`.
     """
     failures = 0
@@ -326,4 +341,13 @@ def run_worker(
                 log.warning("a turn failed, the next is in %s: %s", pause, error, exc_info=None if known else error)
                 stop.wait(pause.total_seconds())
     finally:
+        flush_at_last(worker)
         worker.close()
+
+
+def flush_at_last(worker: Worker) -> None:
+    """Send what could not be sent; after a few tries, leave it to time out."""
+    try:
+        insist(worker.flush, time.sleep)
+    except Exception as error:
+        log.warning("an answer could not be sent, and its task will time out: %s", error)

@@ -21,7 +21,7 @@ from traction_local.apply import apply_decisions
 from traction_local.domains import unknown_execution
 from traction_local.executions import Execution
 from traction_local.identities import DECISION, make_token
-from traction_local.paging import get_page_size, make_page_token, read_page_token
+from traction_local.paging import fit, get_page_size, make_page_token, read_page_token
 from traction_local.region import Region
 
 NO_DECISION_TASK = DecisionTask(
@@ -103,16 +103,14 @@ def _cut(
 ) -> tuple[tuple[Event, ...], tuple[int, int] | None]:
     """Take a page from an end of a span of event ids; give also what is left of the span, if anything."""
     first, last = span
-    size = get_page_size(region, asked)
-    if last - first < size:
-        page, rest = execution.events[first - 1 : last], None
-    elif reverse:
-        page, rest = execution.events[last - size : last], (first, last - size)
-    else:
-        page, rest = execution.events[first - 1 : first - 1 + size], (first + size, last)
+    events, size = execution.events, get_page_size(region, asked)
     if reverse:
-        page.reverse()
-    return tuple(page), rest
+        page = fit(region, events[max(first - 1, last - size) : last][::-1])
+        first, last = first, last - len(page)
+    else:
+        page = fit(region, events[first - 1 : min(last, first - 1 + size)])
+        first, last = first + len(page), last
+    return tuple(page), (first, last) if first <= last else None
 
 
 def respond_decision_task_completed(region: Region, request: RespondDecisionTaskCompleted, now: datetime) -> None:

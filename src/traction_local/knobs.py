@@ -24,7 +24,10 @@ class Knobs(msgspec.Struct, frozen=True, kw_only=True):
     """How far lists and counts of executions lag behind: up to seconds (developer guide)."""
 
     page_items_served_max: int = 1_000
-    """A page may be shorter than asked for and yet not the last; SWF cuts at about 1 MB."""
+    """A page may be shorter than asked for and yet not the last."""
+
+    page_bytes_served_max: int = 1 << 20
+    """For how many bytes of JSON a page has room, whatever was asked for; counts stop there too. About 1 MB."""
 
     start_by_timestamp: bool = False
     """Whether `startAtPreviousStartedEvent` goes by time, as documented, or by event id, as measured. They differ

@@ -10,7 +10,7 @@ from base64 import b64decode, b64encode
 from binascii import Error
 from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -19,6 +19,9 @@ from traction_local.region import EPOCH, Region
 
 _MILLISECOND = timedelta(milliseconds=1)
 _PREFIX = b"AAAAKgAAAAEAAAAA"
+_ITEM_BYTES_MAX = 1 << 16
+
+ItemT = TypeVar("ItemT")
 
 
 class _Sealed(msgspec.Struct, array_like=True):
@@ -30,6 +33,19 @@ class _Sealed(msgspec.Struct, array_like=True):
 def get_page_size(region: Region, asked: int | None) -> int:
     """How many items a page has. None and 0 both mean as many as the service gives."""
     return min(asked or region.limits.page_items_max, region.knobs.page_items_served_max)
+
+
+def fit(region: Region, page: list[ItemT]) -> list[ItemT]:
+    """Cut a page to what it has room for, and one item at least."""
+    room = region.knobs.page_bytes_served_max
+    # So few are hardly ever longer, and need not be measured.
+    if len(page) * _ITEM_BYTES_MAX <= room or len(msgspec.json.encode(page)) <= room:
+        return page
+    for fitting, item in enumerate(page):
+        room -= len(msgspec.json.encode(item))
+        if room < 0:
+            return page[: max(fitting, 1)]
+    return page
 
 
 def make_page_token(region: Region, request: Any, now: datetime, *position: int) -> str:

@@ -5,8 +5,9 @@ Takes requests; changes and tells what is registered. Never touches an execution
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -59,8 +60,11 @@ from traction.operations import (
     WorkflowTypeInfos,
 )
 from traction_local.domains import ARN_PREFIX, ConfigurationT, Domain, Registered, TypeT
-from traction_local.paging import get_page_size, make_page_token, read_page_token
+from traction_local.paging import fit, get_page_size, make_page_token, read_page_token
 from traction_local.region import Region
+
+T = TypeVar("T")
+InfoT = TypeVar("InfoT", DomainInfo, WorkflowTypeInfo, ActivityTypeInfo)
 
 # Domains.
 
@@ -87,8 +91,8 @@ def list_domains(region: Region, request: ListDomains, now: datetime) -> DomainI
     """List domains of one status by name."""
     deprecated = request.registration_status == "DEPRECATED"
     domains = [domain for _, domain in sorted(region.domains.items()) if domain.deprecated == deprecated]
-    page, token = _cut(region, request, now, domains)
-    return DomainInfos(domain_infos=tuple(map(_tell_domain, page)), next_page_token=token)
+    page, token = _cut(region, request, now, domains, _tell_domain)
+    return DomainInfos(domain_infos=page, next_page_token=token)
 
 
 def deprecate_domain(region: Region, request: DeprecateDomain, now: datetime) -> None:
@@ -217,14 +221,16 @@ def describe_activity_type(region: Region, request: DescribeActivityType, _now: 
 
 def list_workflow_types(region: Region, request: ListWorkflowTypes, now: datetime) -> WorkflowTypeInfos:
     """List workflow types of one status by name."""
-    page, token = _cut(region, request, now, _select(region.get_domain(request.domain).workflow_types, request))
-    return WorkflowTypeInfos(type_infos=tuple(map(_tell_workflow_type, page)), next_page_token=token)
+    types = _select(region.get_domain(request.domain).workflow_types, request)
+    page, token = _cut(region, request, now, types, _tell_workflow_type)
+    return WorkflowTypeInfos(type_infos=page, next_page_token=token)
 
 
 def list_activity_types(region: Region, request: ListActivityTypes, now: datetime) -> ActivityTypeInfos:
     """List activity types of one status by name."""
-    page, token = _cut(region, request, now, _select(region.get_domain(request.domain).activity_types, request))
-    return ActivityTypeInfos(type_infos=tuple(map(_tell_activity_type, page)), next_page_token=token)
+    types = _select(region.get_domain(request.domain).activity_types, request)
+    page, token = _cut(region, request, now, types, _tell_activity_type)
+    return ActivityTypeInfos(type_infos=page, next_page_token=token)
 
 
 def _tell_workflow_type(registered: Registered[WorkflowType, WorkflowTypeConfiguration]) -> WorkflowTypeInfo:
@@ -315,12 +321,18 @@ def _check_tags(region: Region, keys: set[str], tags: tuple[ResourceTag, ...]) -
 
 
 def _cut(
-    region: Region, request: ListDomains | ListWorkflowTypes | ListActivityTypes, now: datetime, items: list[Any]
-) -> tuple[list[Any], str | None]:
-    """Take a page from a list that is in ascending order, and the token of the next."""
+    region: Region,
+    request: ListDomains | ListWorkflowTypes | ListActivityTypes,
+    now: datetime,
+    items: list[T],
+    tell: Callable[[T], InfoT],
+) -> tuple[tuple[InfoT, ...], str | None]:
+    """Tell a page of a list that is in ascending order, and the token of the next."""
     if request.reverse_order:
         items.reverse()
     start = 0 if request.next_page_token is None else read_page_token(region, request, now, 1)[0]
-    stop = start + get_page_size(region, request.maximum_page_size)
+    asked = items[start : start + get_page_size(region, request.maximum_page_size)]
+    page = fit(region, list(map(tell, asked)))
+    stop = start + len(page)
     token = make_page_token(region, request, now, stop) if stop < len(items) else None
-    return items[start:stop], token
+    return tuple(page), token

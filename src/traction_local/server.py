@@ -23,7 +23,7 @@ import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Annotated, Any, TypeAlias
 from uuid import UUID
 
@@ -37,6 +37,7 @@ from starlette.routing import Route
 
 from traction import operations as o
 from traction.backend import POLL_WAIT_MAX
+from traction.decisions import CompleteWorkflowExecution
 from traction.errors import (
     BackendError,
     InternalFailure,
@@ -46,9 +47,9 @@ from traction.errors import (
 )
 from traction_local.backend import LocalBackend, Waiter
 from traction_local.guard import find_refusal
-from traction_local.paces import VirtualClock
+from traction_local.paces import VirtualClock, advance
 from traction_local.rules import tell
-from traction_local.validation import DECISION_TYPES, Validator, get_validator
+from traction_local.validation import CLOSE_NOT_LAST, DECISION_TYPES, Validator, get_validator
 from traction_swf import wire
 
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -69,6 +70,8 @@ BODY_WAIT = 60.0
 
 KEEP_ALIVE = 75
 """For how many seconds a connection may be idle: longer than clients keep theirs, so that none meets a closing one."""
+
+_NEVER_TAKEN = (CompleteWorkflowExecution(), CompleteWorkflowExecution())
 
 log = logging.getLogger("traction.server")
 
@@ -132,10 +135,24 @@ class SwfEndpoint:
         body = await read_body(receive, self._backend.limits.request_bytes_max)
         request = wire.decode_request(operation, body)
         if type(request) is o.RespondDecisionTaskCompleted and request.decisions:
-            request = check_decisions(request, self._validator)
+            request = self._fit_decisions(request)
         if operation is o.PollForDecisionTask or operation is o.PollForActivityTask:
             return wire.encode_answer(await self._poll(request, receive))
         return wire.encode(self._backend.ask(request))
+
+    def _fit_decisions(self, request: o.RespondDecisionTaskCompleted) -> o.RespondDecisionTaskCompleted:
+        """Take decisions as they are meant. A token that is no good is told before a batch that is none."""
+        try:
+            return check_decisions(request, self._validator)
+        except ValidationException as error:
+            if any(self._validator.requests[type(request)].complain(request, "")):
+                raise
+            told = error
+        try:
+            self._backend.ask(msgspec.structs.replace(request, decisions=_NEVER_TAKEN))
+        except ValidationException as error:
+            raise told if str(error) == CLOSE_NOT_LAST else error from None
+        raise AssertionError("a batch of two closes was taken")
 
     async def _poll(self, request: o.Request[Any], receive: Receive) -> Any:
         """Give a task as soon as there is one, or the empty answer when the time is up."""
@@ -296,22 +313,6 @@ async def respond(send: Send, status: int, body: bytes, *headers: tuple[bytes, b
 
 class _Advance(msgspec.Struct, forbid_unknown_fields=True):
     seconds: Annotated[float, msgspec.Meta(ge=0, le=10**9)] = 0
-
-
-def advance(backend: LocalBackend, clock: VirtualClock, seconds: float) -> tuple[datetime, datetime | None]:
-    """Let so much time pass, and everything happen at its own moment; give the time, and the next one of note.
-
-    Raises:
-        BackendError: what is due could not be done; time stands where it was to happen.
-    """
-    target = clock.time + timedelta(milliseconds=round(seconds * 1000))
-    now, alarm = backend.settle()
-    while now < target:
-        if alarm is not None and alarm <= now:
-            raise BackendError(f"what is due at {alarm} cannot be done now: try again")
-        clock.time = target if alarm is None else min(alarm, target)
-        now, alarm = backend.settle()
-    return now, alarm
 
 
 class AdvanceEndpoint:

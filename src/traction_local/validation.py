@@ -52,6 +52,9 @@ CLOSES = (
 INCOMPATIBLE_WITH_CLOSE = (d.ScheduleActivityTask, d.StartTimer)
 
 
+CLOSE_NOT_LAST = "Close must be last decision in list"
+
+
 class Validator:
     """The rules of every request and decision, under some limits."""
 
@@ -102,7 +105,7 @@ class Validator:
 
 def _check_close(batch: Sequence[d.Decision]) -> None:
     if any(isinstance(decision, CLOSES) for decision in batch[:-1]):
-        raise ValidationException("Close must be last decision in list")
+        raise ValidationException(CLOSE_NOT_LAST)
     if isinstance(batch[-1], CLOSES) and any(isinstance(decision, INCOMPATIBLE_WITH_CLOSE) for decision in batch):
         raise ValidationException("Specified decision is incompatible with close decision")
 

@@ -33,8 +33,11 @@ from traction.operations import (
 )
 from traction_local.domains import Domain, slice_by_time
 from traction_local.executions import Execution
-from traction_local.paging import get_page_size, make_page_token, read_page_token
+from traction_local.paging import fit, get_page_size, make_page_token, read_page_token
 from traction_local.region import Region
+
+_COUNTED_MAX = 10_000
+"""More are told in no megabyte."""
 
 OpenQuery = ListOpenWorkflowExecutions | CountOpenWorkflowExecutions
 ClosedQuery = ListClosedWorkflowExecutions | CountClosedWorkflowExecutions
@@ -91,7 +94,7 @@ def count_open_workflow_executions(
 ) -> WorkflowExecutionCount:
     """Count open runs."""
     found = _find_open(region, region.get_domain(request.domain), request, now)
-    return WorkflowExecutionCount(count=found.total(), truncated=False)
+    return _count(region, found, still_open=True)
 
 
 def count_closed_workflow_executions(
@@ -99,7 +102,7 @@ def count_closed_workflow_executions(
 ) -> WorkflowExecutionCount:
     """Count closed runs."""
     found = _find_closed(region, region.get_domain(request.domain), request, now)
-    return WorkflowExecutionCount(count=found.total(), truncated=False)
+    return _count(region, found, still_open=False)
 
 
 def count_pending_activity_tasks(
@@ -125,10 +128,6 @@ class Window(NamedTuple):
     start: int
     stop: int
     passes: Callable[[Execution], bool]
-
-    def total(self) -> int:
-        """How many pass."""
-        return sum(map(self.passes, self.executions[self.start : self.stop]))
 
 
 def _find_open(region: Region, domain: Domain, request: OpenQuery, now: datetime) -> Window:
@@ -216,13 +215,23 @@ def _list(
     places = range(start, stop) if request.reverse_order else reversed(range(start, stop))
     found = (execution for place in places if passes(execution := executions[place]))
     size = get_page_size(region, request.maximum_page_size)
-    page = list(islice(found, size))
-    more = next(found, None) is not None
+    asked = list(islice(found, size))
     still_open = isinstance(request, ListOpenWorkflowExecutions)
+    page = fit(region, [_tell(execution, still_open) for execution in asked])
+    more = len(page) < len(asked) or next(found, None) is not None
     return WorkflowExecutionInfos(
-        execution_infos=tuple(_tell(execution, still_open) for execution in page),
-        next_page_token=make_page_token(region, request, now, number(page[-1])) if more else None,
+        execution_infos=tuple(page),
+        next_page_token=make_page_token(region, request, now, number(asked[len(page) - 1])) if more else None,
     )
+
+
+def _count(region: Region, window: Window, *, still_open: bool) -> WorkflowExecutionCount:
+    """Count what passes, as far as one page would reach that had to tell it all (API reference: "truncated")."""
+    executions, start, stop, passes = window
+    found = (execution for execution in islice(executions, start, stop) if passes(execution))
+    asked = [_tell(execution, still_open) for execution in islice(found, _COUNTED_MAX)]
+    count = len(fit(region, asked))
+    return WorkflowExecutionCount(count=count, truncated=count < len(asked) or next(found, None) is not None)
 
 
 def _tell(execution: Execution, still_open: bool) -> WorkflowExecutionInfo:

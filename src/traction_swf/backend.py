@@ -42,7 +42,7 @@ from traction.limits import Limits
 from traction.names import WorkflowExecution
 from traction_swf import wire
 from traction_swf.clock import ServiceClock
-from traction_swf.faults import AnswerCut, NotSent, ServiceUnavailable, classify
+from traction_swf.faults import AnswerCut, NotTaken, ServiceUnavailable, SignatureExpired, classify
 from traction_swf.options import SwfOptions, read_url
 
 T = TypeVar("T")
@@ -60,7 +60,7 @@ READ_TRIES = 5
 """How often botocore sends a read before it gives up."""
 
 TRIES = 5
-"""How often a change is sent that SWF throttles, or that did not reach it; and a read whose answer was cut."""
+"""How often a change is sent that SWF did not take; and a read whose answer was cut, or whose signature expired."""
 
 PAUSE_MAX = 5.0
 """The longest pause before something is sent again, in seconds."""
@@ -259,7 +259,7 @@ def _choose_again(name: str) -> tuple[type[BackendError], ...]:
     """Say after which errors an operation is sent again by itself."""
     if name in POLLS:
         return ()
-    return (ThrottlingException, NotSent) if name in CHANGES else (AnswerCut,)
+    return (ThrottlingException, NotTaken) if name in CHANGES else (AnswerCut, SignatureExpired)
 
 
 # The clients.
@@ -354,11 +354,11 @@ def _translate(error: Exception) -> BaseException:
         case b.ParamValidationError():
             return ValidationException(told)
         case b.EndpointConnectionError() | b.ConnectTimeoutError() | b.ProxyConnectionError():
-            return NotSent(told)
+            return NotTaken(told)
         case b.HTTPClientError() | b.SSLError() | b.IncompleteReadError() | ResponseParserError():
             return ServiceUnavailable(told)
         case b.CredentialRetrievalError() | b.MetadataRetrievalError():
-            return NotSent(told)
+            return NotTaken(told)
         case b.NoCredentialsError() | b.PartialCredentialsError():
             return BackendError(f"{told}: see docs/production.md for where boto3 looks for them")
         case b.BotoCoreError():

@@ -26,8 +26,12 @@ class AnswerCut(ServiceUnavailable):
     """The connection ended within the answer."""
 
 
-class NotSent(ServiceUnavailable):
+class NotTaken(ServiceUnavailable):
     """No connection came to be: what was asked had no effect."""
+
+
+class SignatureExpired(NotTaken):
+    """The credentials, or the time, of the signature have passed: what was asked had no effect. It is signed anew."""
 
 
 THROTTLES = frozenset(
@@ -52,20 +56,19 @@ INTERNAL = frozenset({"InternalError", "InternalFailureException", "InternalServ
 DENIALS = frozenset({"AccessDenied", "AccessDeniedException", "NotAuthorized", "UnauthorizedOperation"})
 """What IAM says where SWF says `OperationNotPermittedFault`."""
 
+EXPIRIES = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "RequestTimeTooSkewed"})
+"""What says that a signature is too old: credentials are fetched again, and clocks are set."""
+
 PASSING = frozenset(
     {
-        "ExpiredToken",
-        "ExpiredTokenException",
-        "RequestExpired",
         "RequestTimeout",
         "RequestTimeoutException",
-        "RequestTimeTooSkewed",
         "ServiceUnavailable",
         "ServiceUnavailableException",
         "TransactionInProgressException",
     }
 )
-"""Errors that pass by themselves: credentials are fetched again, clocks are set, services come back."""
+"""Errors that pass by themselves: services come back."""
 
 
 def read_code(code: str) -> str:
@@ -85,6 +88,8 @@ def classify(code: str, message: str, status: int = 400) -> BackendError:
     if (kind := FAULTS.get(name)) is not None:
         return kind(message)
     told = f"{name}: {message}" if message else name
+    if name in EXPIRIES:
+        return SignatureExpired(told)
     if name in THROTTLES or status == 429:
         return ThrottlingException(told)
     if name in INTERNAL or (status == 500 and name not in PASSING):

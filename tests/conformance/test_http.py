@@ -255,6 +255,19 @@ def test_all_that_is_wrong_with_odd_decisions_is_told_together(door: Door) -> No
     assert "Value null at 'decisions.2.member.cancelTimerDecisionAttributes.timerId'" in told["message"]
 
 
+def test_a_token_that_is_no_good_is_told_before_odd_decisions(waiting: Door) -> None:
+    def ask(token: str) -> str:
+        request = {"taskToken": token, "decisions": [{"decisionType": "Undo"}]}
+        return str(waiting.ask("RespondDecisionTaskCompleted", request)[1]["message"])
+
+    start(waiting)
+    token = waiting.do("PollForDecisionTask", domain="d", taskList=LIST)["taskToken"]
+    assert ask("garbage") == "Invalid token"
+    assert ask(token).startswith("1 validation error detected: Value 'Undo' at 'decisions.1.member.decisionType'")
+    waiting.do("RespondDecisionTaskCompleted", taskToken=token)
+    assert ask(token) == "Unknown decision task, scheduledEventId = 2"
+
+
 def test_a_close_may_come_without_attributes_and_attributes_of_others_do_nothing(waiting: Door) -> None:
     start(waiting)
     token = waiting.do("PollForDecisionTask", domain="d", taskList=LIST)["taskToken"]

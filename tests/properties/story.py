@@ -28,6 +28,14 @@ class Story(Table):
         self.respond()
         return asked
 
+    def turn_refused(self, cause: str) -> list[str]:
+        """Start a decision task, answer it, and have its one decision refused; give what was asked."""
+        asked = self.ask()
+        (decision,) = self.play.decisions[self.running]
+        self.refusals[find_id(decision)] = cause
+        self.respond()
+        return asked
+
     def ask(self) -> list[str]:
         """Start a decision task; give what is asked, each in a word and an id."""
         self.start()

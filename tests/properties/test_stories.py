@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.properties.story import Story
 from traction import events as e
 from traction.combinators import all_of, done, each, fail, first_of, now, sleep, step
-from traction.errors import HistoryError
-from traction.step import Cancelled
+from traction.errors import DecisionFailed, FlowError, HistoryError
+from traction.meanings import UNKNOWN_TYPE_PAUSES_MAX
+from traction.step import Cancelled, Step
 from traction.testing.strategies import insist, part, persist, work
 
 
@@ -329,6 +332,55 @@ def test_a_refusal_that_does_not_pass_fails_the_step() -> None:
     assert story.turn() == [
         'complete "work-1 could not be asked: ScheduleActivityTask was refused with ACTIVITY_TYPE_DEPRECATED"'
     ]
+
+
+@pytest.mark.parametrize(
+    ("flow", "id", "ask", "cause"),
+    [
+        (work(1), "work-1", "do", "ACTIVITY_TYPE_DOES_NOT_EXIST"),
+        (part(1), "part-1", "child", "WORKFLOW_TYPE_DOES_NOT_EXIST"),
+    ],
+)
+def test_a_type_that_is_not_registered_is_waited_for_a_while_and_then_fails_the_step(
+    flow: Step[Any], id: str, ask: str, cause: str
+) -> None:
+    story = Story(flow.recover(DecisionFailed, lambda error: done(error.cause)))
+    for number in range(1, UNKNOWN_TYPE_PAUSES_MAX + 1):
+        (asked,) = story.turn_refused(cause)
+        assert asked.startswith(ask)
+        assert story.turn() == [f"timer {id}~wait-{number}"]
+        story.fire_timer(f"{id}~wait-{number}")
+    story.turn_refused(cause)
+    assert story.turn() == [f'complete "{cause}"']
+
+
+def test_other_refusals_do_not_shorten_the_wait_for_a_type() -> None:
+    story = Story(work(1))
+    limit = ["OPEN_ACTIVITIES_LIMIT_EXCEEDED"] * UNKNOWN_TYPE_PAUSES_MAX
+    for number, cause in enumerate([*limit, "ACTIVITY_TYPE_DOES_NOT_EXIST"], 1):
+        story.turn_refused(cause)
+        assert story.turn() == [f"timer work-1~wait-{number}"]
+        story.fire_timer(f"work-1~wait-{number}")
+    assert story.turn() == ["do work-1"]
+
+
+@pytest.mark.parametrize("cause", ["OPERATION_NOT_PERMITTED", "WORKFLOW_TYPE_DOES_NOT_EXIST"])
+def test_a_close_that_is_refused_is_told_and_the_same_is_asked_for_by_the_next_decision_task(cause: str) -> None:
+    story = Story(work(1))
+    story.turn()
+    story.complete("work-1")
+    for _ in range(3):
+        story.turn_refused(cause)
+        with pytest.raises(FlowError, match=f"cannot be closed: SWF refused CompleteWorkflowExecution with {cause}"):
+            story.ask()
+        story.time_out_decision()
+    assert story.turn() == ['complete "0"']
+
+
+def test_a_close_that_is_refused_for_its_rate_is_asked_for_again_at_once() -> None:
+    story = Story(done(1))
+    story.turn_refused("CONTINUE_AS_NEW_WORKFLOW_EXECUTION_RATE_EXCEEDED")
+    assert story.turn() == ['complete "1"']
 
 
 def test_retries_carry_the_id_of_their_step_and_a_suffix() -> None:

@@ -31,7 +31,7 @@ from traction.names import TaskList, WorkflowExecution
 from traction_swf import wire
 from traction_swf.backend import SwfBackend, _translate, open_swf
 from traction_swf.clock import ServiceClock
-from traction_swf.faults import NotSent, ServiceUnavailable, classify
+from traction_swf.faults import NotTaken, ServiceUnavailable, SignatureExpired, classify
 
 # Codes.
 
@@ -58,7 +58,11 @@ def test_a_fault_is_known_by_its_code_in_every_form(code: str, prefix: str) -> N
         ("502", 502, ServiceUnavailable, True),
         ("503", 503, ServiceUnavailable, True),
         ("504", 504, ServiceUnavailable, True),
-        ("ExpiredTokenException", 400, ServiceUnavailable, True),
+        ("ExpiredTokenException", 400, SignatureExpired, True),
+        ("com.amazon.coral.service#ExpiredTokenException", 400, SignatureExpired, True),
+        ("RequestExpired", 400, SignatureExpired, True),
+        ("RequestTimeTooSkewed", 403, SignatureExpired, True),
+        ("RequestTimeout", 400, ServiceUnavailable, True),
         ("AccessDeniedException", 400, OperationNotPermittedFault, False),
         ("UnrecognizedClientException", 400, BackendError, False),
         ("InvalidSignatureException", 403, BackendError, False),
@@ -82,9 +86,9 @@ def test_no_error_is_without_a_class(code: str, message: str, status: int) -> No
     [
         (b.ReadTimeoutError(endpoint_url="x"), ServiceUnavailable),
         (b.ConnectionClosedError(endpoint_url="x"), ServiceUnavailable),
-        (b.ConnectTimeoutError(endpoint_url="x"), NotSent),
-        (b.EndpointConnectionError(endpoint_url="x"), NotSent),
-        (b.CredentialRetrievalError(provider="x", error_msg="y"), NotSent),
+        (b.ConnectTimeoutError(endpoint_url="x"), NotTaken),
+        (b.EndpointConnectionError(endpoint_url="x"), NotTaken),
+        (b.CredentialRetrievalError(provider="x", error_msg="y"), NotTaken),
         (b.SSLError(endpoint_url="x", error=OSError("y")), ServiceUnavailable),
         (b.NoCredentialsError(), BackendError),
         (b.ParamValidationError(report="x"), ValidationException),
@@ -169,8 +173,14 @@ POLL = o.PollForDecisionTask(domain="acme", task_list=TaskList("l"))
 COUNT = o.CountPendingActivityTasks(domain="acme", task_list=TaskList("l"))
 
 
-def test_a_throttled_change_is_sent_again(scripted: Scripted, backend: SwfBackend) -> None:
-    scripted.script = [THROTTLED, (200, b"")]
+EXPIRED = (400, b'{"__type":"com.amazon.coral.service#ExpiredTokenException","message":"expired"}')
+
+
+@pytest.mark.parametrize("refusal", [THROTTLED, EXPIRED])
+def test_a_change_that_was_refused_and_will_not_be_is_sent_again(
+    refusal: tuple[int, bytes], scripted: Scripted, backend: SwfBackend
+) -> None:
+    scripted.script = [refusal, (200, b"")]
     backend.call(SIGNAL)
     assert scripted.asked == ["SignalWorkflowExecution"] * 2
 
@@ -196,7 +206,7 @@ def test_a_poll_is_never_sent_again_by_itself(said: Any, scripted: Scripted, bac
 
 
 def test_a_read_is_sent_again_whatever_happened_to_the_first(scripted: Scripted, backend: SwfBackend) -> None:
-    scripted.script = ["drop", "cut", (200, b'{"count":3,"truncated":false}')]
+    scripted.script = ["drop", "cut", EXPIRED, (200, b'{"count":3,"truncated":false}')]
     assert backend.call(COUNT).count == 3
 
 
@@ -244,7 +254,7 @@ def test_an_empty_name_is_refused_as_swf_refuses_it(backend: SwfBackend) -> None
 
 def test_nobody_listening_is_told_as_not_sent(backend: SwfBackend, scripted: Scripted) -> None:
     scripted.close()
-    with pytest.raises(NotSent):
+    with pytest.raises(NotTaken):
         backend.call(POLL)
     scripted._listener = socket.create_server(("127.0.0.1", 0))
 

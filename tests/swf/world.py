@@ -17,8 +17,8 @@ from traction.events import Event
 from traction.names import WorkflowExecution
 from traction.worker import ActivityWorker, Worker, WorkflowWorker
 from traction_local.backend import DOMAIN, LocalBackend
-from traction_local.paces import VirtualClock
-from traction_local.server import advance, make_app, serving_app
+from traction_local.paces import VirtualClock, advance
+from traction_local.server import make_app, serving_app
 from traction_local.service import Service
 from traction_swf.backend import open_swf
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.unit.stage import (
+    BEGIN,
     NOW,
     ConnectionLost,
     LossyBackend,
@@ -20,7 +21,7 @@ from tests.unit.stage import (
     run_threads,
     take_turns,
 )
-from traction import Activity, WorkerSystem, Workflow, activity, all_of, report, sleep, workflow
+from traction import Activity, Handle, WorkerSystem, Workflow, activity, all_of, report, sleep, workflow
 from traction import decisions as d
 from traction import events as e
 from traction import operations as o
@@ -121,17 +122,56 @@ def test_an_open_execution_of_another_type_under_the_same_id_is_refused(stage: S
         stage.start(WaitToo(), workflow_id="trip")
 
 
-def test_a_start_whose_reply_is_lost_is_safe_to_call_again(stage: Stage) -> None:
-    stage.backend.lose_replies.append(o.StartWorkflowExecution)
+def list_all(stage: Stage) -> list[WorkflowExecution]:
+    since = o.ExecutionTimeFilter(oldest_date=BEGIN)
+    return [
+        info.execution
+        for listing in (o.ListOpenWorkflowExecutions, o.ListClosedWorkflowExecutions)
+        for info in stage.backend.call(
+            listing(domain=stage.backend.domain, start_time_filter=since)  # type: ignore[operator]
+        ).execution_infos
+    ]
+
+
+@pytest.mark.parametrize("lost", ["lose_requests", "lose_replies"])
+def test_a_start_that_is_lost_is_made_again_and_finds_what_it_began(stage: Stage, lost: str) -> None:
+    getattr(stage.backend, lost).append(o.StartWorkflowExecution)
+    handle = stage.start(Wait("a"))
+    assert list_all(stage) == [handle.execution]
+
+
+def test_a_start_whose_reply_is_lost_finds_what_it_began_though_that_has_closed(stage: Stage) -> None:
+    before = stage.start(Wait("a"))
+    before.terminate()
+    stage.advance(1)
+
+    class LateReply(LossyBackend):
+        def call(self, request: Any, wait: timedelta | None = None) -> Any:
+            answer = super().call(request, wait)
+            if isinstance(request, o.StartWorkflowExecution):
+                Handle(stage.backend, WorkflowExecution(request.workflow_id, answer.run_id), str).terminate()
+                raise ConnectionLost("the connection was lost before the reply came")
+            return answer
+
+    handle = WorkerSystem(backend=LateReply(stage.backend)).run(Wait("a"))
+    assert list_all(stage) == [handle.execution, before.execution]
+
+
+def test_a_start_that_never_gets_through_raises_what_kept_it(stage: Stage) -> None:
+    system = WorkerSystem(backend=stage.backend)
+    system.run(Wait("b"))
+    # From here on nothing is waited for.
+    system._stop.set()
+    stage.backend.lose_requests += [o.StartWorkflowExecution] * 100
     with pytest.raises(ConnectionLost):
-        stage.start(Wait("a"))
-    assert stage.start(Wait("a")).history()[0].event_id == 1
-    counted = stage.backend.call(
-        o.CountOpenWorkflowExecutions(
-            domain=stage.backend.domain, start_time_filter=o.ExecutionTimeFilter(oldest_date=stage.time)
-        )
-    )
-    assert counted.count == 1
+        system.run(Wait("a"))
+
+
+@pytest.mark.parametrize("lost", ["lose_requests", "lose_replies"])
+def test_a_registration_that_is_lost_is_made_again(stage: Stage, lost: str) -> None:
+    getattr(stage.backend, lost).append(o.RegisterWorkflowType)
+    stage.start(Wait("a"))
+    assert stage.backend.asked.count("RegisterWorkflowType") == (2 if lost == "lose_requests" else 1)
 
 
 def test_an_open_execution_that_lists_do_not_show_yet_is_looked_for_again() -> None:

@@ -10,10 +10,10 @@ import pytest
 
 from tests.unit.crew import Act, CallAct
 from tests.unit.stage import NOW, Stage, find_events, open_stage, take_turns
-from traction import Cancelled, Workflow, current_task, first_of, heartbeat, sleep
+from traction import Cancelled, Retry, Workflow, current_task, first_of, heartbeat, sleep
 from traction import events as e
 from traction import operations as o
-from traction.codec import UNREADABLE
+from traction.codec import HANDED_BACK
 from traction.heartbeats import Pulse, Running, find_interval
 
 
@@ -73,6 +73,24 @@ def test_a_task_is_beaten_for_three_times_within_its_timeout_though_its_activity
 )
 def test_beats_are_a_third_of_the_timeout_apart_and_a_second_at_least(timeout: str, seconds: float | None) -> None:
     assert find_interval(timeout) == seconds
+
+
+class HurryAct(Workflow[Any]):
+    heartbeat: int | None
+
+    async def flow(self) -> Any:
+        return await Act().options(heartbeat=self.heartbeat)
+
+
+@pytest.mark.parametrize(("heartbeat", "left"), [(6, 2.0), (None, None)])
+def test_a_call_with_a_heartbeat_timeout_of_its_own_is_beaten_for_within_that(
+    stage: Stage, pulse: Pulse, heartbeat: int | None, left: float | None
+) -> None:
+    seen: list[float | None] = []
+    handle = stage.start(HurryAct(heartbeat), Act)
+    worker = stage.worker(Act, lambda _: seen.append(pulse.beat_once()), pulse=pulse)
+    take_turns(stage.decider(HurryAct), worker)
+    assert (handle.result(0), seen) == (None, [left])
 
 
 def test_what_an_activity_says_at_short_intervals_goes_out_once_a_second_and_the_latest_is_kept(
@@ -235,12 +253,37 @@ def test_a_task_that_is_handed_back_is_scheduled_again_though_it_has_no_retries_
     handle = stage.start(CallAct())
     take_turns(decider, stage.worker(Act, act, pulse=pulse))
     (failed,) = find_events(handle, e.ActivityTaskFailed)
-    assert failed.reason == UNREADABLE
+    assert failed.reason == HANDED_BACK
     assert "its worker stopped before it was done" in (failed.details or "")
     assert (raised, handle.status()) == ([Cancelled], "OPEN")
     stage.advance(60)
     take_turns(decider, stage.worker(Act, lambda _: "in time"))
     assert handle.result(0) == "in time"
+
+
+class Insist(Workflow[int]):
+    async def flow(self) -> int:
+        return await Act().options(retry=Retry(attempts=2, backoff=0))
+
+
+def test_what_is_handed_back_is_no_attempt_that_counts(stage: Stage) -> None:
+    attempts: list[int] = []
+
+    def act(_: Any) -> int:
+        attempts.append(current_task().attempt)
+        if len(attempts) <= 2:
+            pulse.hand_back()
+        if len(attempts) == 3:
+            raise ValueError("no such page")
+        return len(attempts)
+
+    decider = stage.decider(Insist)
+    handle = stage.start(Insist(), Act)
+    for _ in range(3):
+        pulse = Pulse(threads=0)
+        take_turns(decider, stage.worker(Act, act, pulse=pulse))
+        stage.advance(2)
+    assert (handle.result(0), attempts) == (4, [1, 1, 1, 2])
 
 
 def test_a_task_that_comes_after_the_grace_is_handed_back_before_its_activity_begins(

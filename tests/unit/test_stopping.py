@@ -16,7 +16,7 @@ from tests.unit.crew import Act, CallAct
 from tests.unit.stage import find_events
 from traction import events as e
 from traction.client import WorkerSystem
-from traction.codec import UNREADABLE
+from traction.codec import HANDED_BACK
 from traction.stopping import Signals
 
 ROOT = Path(__file__).parents[2]
@@ -144,7 +144,7 @@ def test_a_close_hands_back_after_its_grace_and_says_that_something_was_left() -
     assert system.close(0) == 1
     assert system.close() == 1
     (failed,) = find_events(handle, e.ActivityTaskFailed)
-    assert failed.reason == UNREADABLE
+    assert failed.reason == HANDED_BACK
     go_on.set()
     for thread in set(threading.enumerate()) - before:
         thread.join(60)

@@ -166,16 +166,17 @@ def test_a_chain_has_each_transform_once() -> None:
 @given(
     value=st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=3),
     chain=st.sampled_from(chains),
-    number=st.integers(2, 99),
+    number=st.integers(1, 99),
     said=st.none() | st.text(max_size=20),
+    heartbeat=st.none() | st.sampled_from(["NONE", "30"]),
 )
 def test_an_attempt_is_told_its_number_beside_any_payload(
-    value: dict[str, str], chain: tuple[Transform, ...], number: int, said: str | None
+    value: dict[str, str], chain: tuple[Transform, ...], number: int, said: str | None, heartbeat: str | None
 ) -> None:
     codec = Codec(*chain)
     details = None if said is None else codec.encode(said)
-    told = write_attempt(codec.encode(value), number, details)
-    assert read_attempt(told) == Attempt(number, details)
+    told = write_attempt(codec.encode(value), number, details, heartbeat)
+    assert read_attempt(told) == Attempt(number, details, heartbeat)
     if told.startswith("@"):
         assert codec.decode(told, dict[str, str]) == value
 

@@ -913,7 +913,8 @@ class ScriptedWorker:
         self.stop = stop
         self.turns = list(turns)
         self.waits: list[timedelta | None] = []
-        self.closed = 0
+        self.unsent: list[Exception] = []
+        self.flushed = self.closed = 0
 
     def work_once(self, wait: timedelta | None = None) -> bool:
         self.waits.append(wait)
@@ -923,6 +924,11 @@ class ScriptedWorker:
         if isinstance(turn, Exception):
             raise turn
         return turn
+
+    def flush(self) -> None:
+        self.flushed += 1
+        if self.unsent:
+            raise self.unsent.pop()
 
     def close(self) -> None:
         self.closed += 1
@@ -964,6 +970,23 @@ def test_a_turn_that_fails_by_a_bug_is_logged_with_its_traceback_and_the_next_is
         True,
         False,
     ]
+
+
+def test_the_loop_sends_what_could_not_be_sent_before_it_ends() -> None:
+    stop = Pauses()
+    worker = ScriptedWorker(stop, ConnectionLost("no route"))
+    worker.unsent = [ConnectionLost("no route")] * 2
+    run_worker(worker, stop)
+    assert (worker.flushed, worker.closed) == (3, 1)
+
+
+def test_the_loop_ends_though_an_answer_cannot_be_sent(caplog: pytest.LogCaptureFixture) -> None:
+    stop = Pauses()
+    worker = ScriptedWorker(stop, True)
+    worker.unsent = [ZeroDivisionError("a bug")]
+    run_worker(worker, stop)
+    assert (worker.flushed, worker.closed) == (1, 1)
+    assert "its task will time out: a bug" in caplog.text
 
 
 def test_the_loop_ends_when_it_is_told_to_and_lets_go_of_what_the_worker_keeps() -> None:

@@ -26,6 +26,7 @@ from traction import decisions as d
 from traction import events as e
 from traction.codec import JSON, Codec, describe_failure
 from traction.decide import DECISIONS_MAX, Decider
+from traction.errors import FlowError
 from traction.history import EXECUTION_CLOSES
 from traction.names import TaskList, WorkflowExecution, WorkflowType
 from traction.step import Cancelled, WorkflowStep
@@ -163,6 +164,8 @@ class Table:
         self.fed = 0
         self.now = _BEGIN
         self.queued = self.scheduled = self.running = 0
+        # Whether a close was refused for what somebody must mend, and its decider has not said so yet.
+        self.denied = False
         # By the id of the opening event; and by the decision's type and the id that the decider gave.
         self.open: dict[int, _Open] = {}
         self.named: dict[tuple[type, str], int] = {}
@@ -237,7 +240,14 @@ class Table:
             self.decider, self.fed = self.make(), 0
         self.decider.feed(self.play.events[self.fed :])
         self.fed = self.running
-        self.play.decisions[self.running] = self.decider.decide()
+        try:
+            self.play.decisions[self.running] = self.decider.decide()
+        except FlowError:
+            if not self.denied:
+                raise
+            # It is told to people, and the decision task left to time out.
+            self.denied = False
+            self.time_out_decision()
         if not self.incremental:
             self.forget()
 
@@ -395,8 +405,9 @@ class Table:
                     "OPEN_ACTIVITIES_LIMIT_EXCEEDED",
                     "ACTIVITY_CREATION_RATE_EXCEEDED",
                     "ACTIVITY_TYPE_DEPRECATED",
+                    "ACTIVITY_TYPE_DOES_NOT_EXIST",
                 )
-                return causes[self.choose(3)] if self.meddle() else None
+                return causes[self.choose(len(causes))] if self.meddle() else None
             case d.RequestCancelActivityTask(activity_id=id):
                 return None if (d.ScheduleActivityTask, id) in self.named else "ACTIVITY_ID_UNKNOWN"
             case d.StartTimer():
@@ -411,8 +422,13 @@ class Table:
                 return None if (d.StartTimer, id) in self.named else "TIMER_ID_UNKNOWN"
             case d.StartChildWorkflowExecution():
                 return "OPEN_CHILDREN_LIMIT_EXCEEDED" if self.meddle() else None
+            case _ if not isinstance(decision, _CLOSES):
+                return None
+            case _ if self.queued:
+                return "UNHANDLED_DECISION"
             case _:
-                return "UNHANDLED_DECISION" if isinstance(decision, _CLOSES) and self.queued else None
+                self.denied = self.meddle()
+                return "OPERATION_NOT_PERMITTED" if self.denied else None
 
 
 _MOVES: Final[dict[type, Any]] = {

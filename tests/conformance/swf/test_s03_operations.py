@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.conformance.swf.conftest import ACTIVITY, DECIDERS, WORKFLOW, MakeSwf, Swf
@@ -183,6 +184,38 @@ def test_s3_3_pages_cover_all_once_and_the_last_has_no_token(
 
 def test_s3_3_a_page_may_be_shorter_than_asked_for_and_not_the_last(make_swf: MakeSwf) -> None:
     assert history_pages(make_swf(knobs=Knobs(page_items_served_max=4)), 1000, False) == [[1, 2, 3, 4], [5, 6, 7]]
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("by_poll", [False, True])
+def test_s3_3_a_page_has_room_for_about_a_megabyte(swf: Swf, reverse: bool, by_poll: bool) -> None:
+    execution = swf.start()
+    for _ in range(70):
+        swf.signal(execution, input="x" * 32_768)
+    read: Any = PollForDecisionTask(domain="d", task_list=DECIDERS, reverse_order=reverse)
+    if not by_poll:
+        swf.poll()
+        read = GetWorkflowExecutionHistory(domain="d", execution=execution, reverse_order=reverse)
+    pages = [swf.call(read)]
+    while (token := pages[-1].next_page_token) is not None:
+        pages.append(swf.call(msgspec.structs.replace(read, next_page_token=token)))
+    assert [event.event_id for page in pages for event in page.events] == sorted(range(1, 74), reverse=reverse)
+    assert [len(page.events) for page in pages] == ([32, 31, 10] if reverse else [33, 31, 9])
+
+
+def test_s3_3_a_page_has_one_item_however_long(make_swf: MakeSwf) -> None:
+    assert history_pages(make_swf(knobs=Knobs(page_bytes_served_max=1)), 1000, False) == [[n] for n in range(1, 8)]
+
+
+def test_s3_3_a_list_of_types_has_room_for_about_a_megabyte(swf: Swf) -> None:
+    for number in range(999):
+        swf.register_workflow_type(WorkflowType(f"t-{number}", "1"), description="x" * 1024)
+    listing = ListWorkflowTypes(domain="d", registration_status="REGISTERED")
+    first = swf.call(listing)
+    second = swf.call(msgspec.structs.replace(listing, next_page_token=first.next_page_token))
+    assert 850 < len(first.type_infos) < 950
+    assert len(first.type_infos) + len(second.type_infos) == 1000
+    assert second.next_page_token is None
 
 
 def test_s3_3_a_token_is_bound_to_its_query_and_lives_for_a_day(swf: Swf) -> None:

@@ -44,6 +44,23 @@ def since(seconds: float, until: float | None = None) -> ExecutionTimeFilter:
     return ExecutionTimeFilter(oldest_date=BEGIN + timedelta(seconds=seconds), latest_date=latest)
 
 
+def test_s10_1_a_count_stops_where_a_list_would_begin_another_page(make_swf: MakeSwf) -> None:
+    swf = make_swf(knobs=Knobs(page_bytes_served_max=2000))
+    runs = [swf.start(f"w-{number}") for number in range(100)]
+    query: dict[str, Any] = {"domain": "d", "start_time_filter": EVER}
+    page = swf.call(ListOpenWorkflowExecutions(**query))
+    counted = swf.call(CountOpenWorkflowExecutions(**query))
+    assert 3 < counted.count == len(page.execution_infos) < 20
+    assert counted.truncated
+    for run in runs[3:]:
+        swf.call(TerminateWorkflowExecution(domain="d", workflow_id=run.workflow_id))
+    counted = swf.call(CountOpenWorkflowExecutions(**query))
+    assert (counted.count, counted.truncated) == (3, False)
+    counted = swf.call(CountClosedWorkflowExecutions(**query))
+    assert 3 < counted.count < 20
+    assert counted.truncated
+
+
 def list_open(swf: Swf, **given: Any) -> list[str]:
     """The workflow ids that the list and the count of open runs give, every page of them."""
     query: dict[str, Any] = {"domain": "d", "start_time_filter": EVER} | given
