@@ -37,8 +37,8 @@ class Simulated(Generic[R]):
         self._simulation = simulation
         self.world: Any = world
         """What the activities worked on, if `simulate` was given a `world`."""
-        self.workflow_id = handle.workflow_id
-        self.run_id = handle.run_id
+        self.execution = handle.execution
+        """Its last run."""
         self.history: list[e.Event] = handle.history()
         """All events of its last run."""
         self.error: ExecutionFailed | None = None
@@ -71,8 +71,14 @@ class Simulated(Generic[R]):
     @property
     def decisions(self) -> list[tuple[d.Decision, ...]]:
         """What was decided, decision task by decision task; what was decided and lost is left out."""
-        decided = self._simulation.decided[self.run_id]
-        return [decided[event.started_event_id] for event in self.history if isinstance(event, e.DecisionTaskCompleted)]
+        return [
+            self.decided[event.started_event_id] for event in self.history if isinstance(event, e.DecisionTaskCompleted)
+        ]
+
+    @property
+    def decided(self) -> dict[int, tuple[d.Decision, ...]]:
+        """What was decided, by the id of the DecisionTaskStarted; what was lost as well."""
+        return self._simulation.decided[self.execution.run_id]
 
     @property
     def deviations(self) -> str:

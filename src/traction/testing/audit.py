@@ -69,12 +69,8 @@ def check_cuts(
     Raises:
         UnsoundFlow: it does not.
     """
-    accepted = [event.started_event_id for event in events if type(event) is e.DecisionTaskCompleted]
-    for started in _spread(accepted):
-        live = decided.get(started)
-        # What a marker records is known only where the history has it: its turn is checked by those after it.
-        if live is None or any(type(decision) is d.RecordMarker for decision in live):
-            continue
+    for started in list_cuts(events, decided):
+        live = decided[started]
         try:
             anew = decide(workflow, events[:started], execution=execution, codec=codec)
         except NonDeterminismError as error:
@@ -149,7 +145,15 @@ def check_orphans(events: Sequence[e.Event]) -> None:
             )
 
 
-def _spread(cuts: list[int]) -> list[int]:
+def list_cuts(events: Sequence[e.Event], decided: Mapping[int, Sequence[d.Decision]]) -> list[int]:
+    """Give the DecisionTaskStarted events, by id, at which it is checked what is decided anew."""
+    cuts = []
+    for event in events:
+        if type(event) is e.DecisionTaskCompleted:
+            live = decided.get(event.started_event_id)
+            # What a marker records is known only where the history has it: its turn is checked by those after it.
+            if live is not None and not any(type(decision) is d.RecordMarker for decision in live):
+                cuts.append(event.started_event_id)
     if len(cuts) <= CUTS_MAX:
         return cuts
     return [cuts[n * (len(cuts) - 1) // (CUTS_MAX - 1)] for n in range(CUTS_MAX)]

@@ -24,11 +24,16 @@ from traction import events as e
 from traction.definition import Workflow
 from traction.testing.faults import Faults
 from traction.testing.schedule import Deviations, Schedule
+from traction.testing.twin import check_twin
 
 R = TypeVar("R")
 
 RUNS_MAX = 100_000
 """After how many runs a systematic exploration stops, complete or not."""
+
+
+TWINS_MAX = 20
+"""How many different histories of an exploration are decided by another process as well."""
 
 
 class StuckExecution(AssertionError):
@@ -65,6 +70,7 @@ class Explored(Generic[R]):
         self._test = test
         self._world = world
         self._closes = closes
+        self._shown: set[int] = set()
         self.coverage: Coverage | None = None
         """What the last systematic exploration covered."""
 
@@ -79,13 +85,21 @@ class Explored(Generic[R]):
         schedule = Deviations(deviations) if isinstance(deviations, str) else deviations
         run = simulate(self._workflow, schedule=schedule, tell=self._retell, **self._world)
         try:
+            self._ask_twin(run)
             if run.stuck and self._closes:
-                raise StuckExecution(f"{run.workflow_id} waits for what never comes:\n{run.stuck}")
+                raise StuckExecution(f"{run.execution.workflow_id} waits for what never comes:\n{run.stuck}")
             self._test(run, *arguments, **named)
         except Exception as error:
             self._retell(error, run.deviations, run.story)
             raise
         return run
+
+    def _ask_twin(self, run: Any) -> None:
+        """Have a history decided by another process, unless it was before, or enough were."""
+        shape = hash(_hash(run.history, ordered=True))
+        if len(self._shown) < TWINS_MAX and shape not in self._shown and "deploy" not in self._world:
+            check_twin(type(self._workflow), run.execution, run.history, run.decided)
+            self._shown.add(shape)
 
     def _retell(self, error: Exception, deviations: str, story: str) -> None:
         count = len(deviations.split())
