@@ -77,12 +77,14 @@ class Worker(Protocol):
 class StuckDecision(Exception):
     """A decision task could not be decided: `execution`, and `error` as its author or an operator must mend it.
 
-    The execution stays open. The task comes back when it times out, to whatever code is deployed then.
+    The execution stays open. The task comes back when it times out, to whatever code is deployed then. This worker
+    leaves it alone for `pause`, which grows each time.
     """
 
-    def __init__(self, execution: WorkflowExecution, error: Exception) -> None:
+    def __init__(self, execution: WorkflowExecution, error: Exception, pause: timedelta = timedelta(0)) -> None:
         self.execution = execution
         self.error = error
+        self.pause = pause
         super().__init__(f"{execution.workflow_id} (run {execution.run_id}) cannot go on: {error}")
 
 
@@ -181,7 +183,9 @@ class WorkflowWorker:
             self.answer(*unsent)
 
     def do(self, task: o.DecisionTask) -> o.RespondDecisionTaskCompleted | None:
-        """Decide, and tell plugins; `None` if that was not possible, which is reported."""
+        """Decide, and tell plugins; `None` if that was not possible, which is reported, or was not a moment ago."""
+        if self._cache.stuck.is_left_alone(task.workflow_execution, self._backend.now):
+            return None
         if self._observer is None:
             return self._decide(task)
         self._observer.begin_decision(task)
@@ -204,6 +208,8 @@ class WorkflowWorker:
             elif (stale := self._cache.take(execution)) is not None:
                 stale.close()
             self._explain(execution, error)
+        else:
+            self._cache.stuck.forget(execution)
 
     def close(self) -> None:
         """Let go of what turns keep between them: nothing, but for the cache, which others may share."""
@@ -297,8 +303,9 @@ class WorkflowWorker:
             return
         if isinstance(error, BackendError) and (error.retryable or not isinstance(error, ServiceFault)):
             raise error
-        stuck = StuckDecision(execution, error if isinstance(error, Exception) else _judge_exit(error))
-        log.error("%s", stuck, exc_info=error, extra=tell_execution(execution))
+        pause = self._cache.stuck.note(execution, self._backend.now())
+        stuck = StuckDecision(execution, error if isinstance(error, Exception) else _judge_exit(error), pause)
+        log.error("left alone for %s: %s", pause, stuck, exc_info=error, extra=tell_execution(execution))
         if self._report is not None:
             try:
                 self._report(stuck)
