@@ -170,7 +170,7 @@ class WorkerSystem:
                     f"an execution {id!r} of {info.workflow_type.name} {info.workflow_type.version} is open, so "
                     f"{type.name} {type.version} cannot be started under the same id"
                 )
-            return Handle(backend, info.execution, workflow.spec.result, codec=self._codec)
+            return Handle(backend, info.execution, workflow.spec.result, raises=workflow.spec.raises, codec=self._codec)
         return None
 
     @overload

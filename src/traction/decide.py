@@ -36,9 +36,10 @@ from traction import decisions as d
 from traction import events as e
 from traction.answers import ANSWERS, CLOSE_REFUSALS, REFUSALS, explain, is_answer
 from traction.answers import is_answer_to as fits
-from traction.codec import JSON, Codec, describe_failure
+from traction.codec import JSON, Codec
 from traction.desk import Beside
 from traction.errors import FlowError, HistoryError, NonDeterminismError
+from traction.failures import describe_failure
 from traction.frames import VALUE, Leaf
 from traction.history import History
 from traction.interpret import Interpreter
@@ -381,7 +382,7 @@ class Decider:
             return d.CancelWorkflowExecution()
         if isinstance(given, ContinuedAsNew):
             return self._continue_as_new(given.call)
-        reason, details = describe_failure(given)
+        reason, details = describe_failure(given, self.codec)
         return d.FailWorkflowExecution(reason=reason, details=details)
 
     def _continue_as_new(self, call: WorkflowStep[Any]) -> d.Decision:

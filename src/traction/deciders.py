@@ -19,7 +19,8 @@ from typing import NamedTuple
 from msgspec import structs
 
 from traction.decide import MORE, Decider
-from traction.decisions import Decision
+from traction.decisions import Decision, FailWorkflowExecution
+from traction.failures import read_failure
 from traction.names import TaskList, WorkflowExecution
 from traction.operations import RespondDecisionTaskCompleted
 from traction.options import to_duration
@@ -119,6 +120,7 @@ def store_payloads(decider: Decider, decisions: Sequence[Decision]) -> None:
         PayloadStoreError: the store does not take it.
     """
     said = [getattr(decision, name, None) for decision in decisions for name in ("input", "result", "details")]
+    said += [read_failure(None, one.details).fields for one in decisions if isinstance(one, FailWorkflowExecution)]
     more = bool(decisions) and getattr(decisions[-1], "timer_id", "").startswith(MORE)
     decider.codec.settle([*said, decider.report], more=more)
 

@@ -19,7 +19,7 @@ import msgspec
 
 from traction.codec import name_type, write_canonically
 from traction.errors import DefinitionError
-from traction.fields import check_fields, check_writable, is_about_later
+from traction.fields import OF_AN_ERROR, check_fields, check_writable, is_about_later
 from traction.names import NAME_CHARS_MAX, VERSION_CHARS_MAX, ActivityType, TaskList, WorkflowType
 from traction.options import (
     DESCRIPTION_CHARS_MAX,
@@ -36,6 +36,7 @@ from traction.options import (
     read_name,
     read_overrides,
     read_priority,
+    read_raises,
     read_retry,
     read_span,
     read_tags,
@@ -301,6 +302,8 @@ def check_definition(definition: Any) -> None:
     where, definition = _say_where(definition), typing.cast(Any, definition)
     check_writable(where, "the result", definition.spec.result)
     check_fields(definition, where)
+    for error in definition.spec.raises:
+        check_fields(error, _say_where(error), OF_AN_ERROR)
 
 
 # How classes become definitions.
@@ -395,6 +398,7 @@ def _activity_spec(cls: Any, where: str, arguments: tuple[Any, ...], options: di
         schedule_to_close=read_span(where, options, "schedule_to_close", None),
         heartbeat=read_span(where, options, "heartbeat", None),
         retry=read_retry(where, options),
+        raises=read_raises(where, options),
         priority=read_priority(where, options),
         description=_read_description(cls, where, options),
         needs=needs,
@@ -416,6 +420,7 @@ def _workflow_spec(cls: Any, where: str, arguments: tuple[Any, ...], options: di
         child_policy=read_child_policy(where, options),
         priority=read_priority(where, options),
         tags=read_tags(where, options),
+        raises=read_raises(where, options),
         lambda_role=read_text(where, options, "lambda_role", ROLE_CHARS_MAX),
         description=_read_description(cls, where, options),
         result=result,

@@ -13,7 +13,7 @@ from typing import Any, Final
 from traction import decisions as d
 from traction import events as e
 from traction.answers import ANSWERS, CHILD_STATUS, CLOSE_REFUSALS, REFUSALS, TRANSIENT, UNKNOWN_TYPE
-from traction.codec import HANDED_BACK, JSON, UNREADABLE, read_failure, write_attempt
+from traction.codec import JSON, write_attempt
 from traction.desk import Beside, Desk
 from traction.errors import (
     ActivityCanceled,
@@ -28,8 +28,8 @@ from traction.errors import (
     PayloadError,
     PayloadUnavailable,
     SignalFailed,
-    StepFailed,
 )
+from traction.failures import HANDED_BACK, UNREADABLE, read_failure, revive
 from traction.frames import ERROR, VALUE, Given, Leaf
 from traction.leaves import (
     Child,
@@ -272,7 +272,7 @@ def _hear_activity(desk: Desk, event: Any, leaf: Leaf | None) -> None:
     if kind is e.ActivityTaskCompleted:
         desk.flow.resume(leaf, VALUE, _read_result(desk, leaf, leaf.node, event.result))
         return
-    error: StepFailed
+    error: Exception
     if kind is e.ActivityTaskFailed:
         if event.reason == UNREADABLE:
             # The worker could not read the input. The work was not begun: wait for a worker that can.
@@ -282,7 +282,7 @@ def _hear_activity(desk: Desk, event: Any, leaf: Leaf | None) -> None:
             # Its worker was stopped, which is no failure of the work, and no attempt of it that counts.
             desk.ask_later(leaf, TRANSIENT_DELAY_MAX)
             return
-        error = _read_activity_failure(leaf, event)
+        error = _read_activity_failure(desk, leaf, event)
     elif kind is e.ActivityTaskTimedOut:
         leaf.details = event.details
         error = ActivityTimedOut(leaf.id, timeout_type=event.timeout_type, details=event.details)
@@ -304,9 +304,9 @@ def _hear_activity(desk: Desk, event: Any, leaf: Leaf | None) -> None:
         ask(desk, leaf)
 
 
-def _read_activity_failure(leaf: Leaf, event: e.ActivityTaskFailed) -> StepFailed:
+def _read_activity_failure(desk: Desk, leaf: Leaf, event: e.ActivityTaskFailed) -> Exception:
     said = read_failure(event.reason, event.details)
-    return ActivityFailed(
+    failed = ActivityFailed(
         leaf.id,
         type=said.type,
         message=said.message,
@@ -314,6 +314,7 @@ def _read_activity_failure(leaf: Leaf, event: e.ActivityTaskFailed) -> StepFaile
         reason=event.reason or "",
         details=event.details or "",
     )
+    return revive(failed, said, leaf.node.spec.raises, desk.codec)
 
 
 def _hear_timer(desk: Desk, _: Any, leaf: Leaf | None) -> None:
@@ -354,17 +355,15 @@ def _hear_child(desk: Desk, event: Any, leaf: Leaf | None) -> None:
         outcome = VALUE, _read_result(desk, leaf, call, event.result)
     elif isinstance(event, e.ChildWorkflowExecutionFailed):
         said = read_failure(event.reason, event.details)
-        outcome = (
-            ERROR,
-            ChildFailed(
-                leaf.id,
-                status="FAILED",
-                type=said.type,
-                message=said.message,
-                traceback=said.traceback,
-                details=event.details,
-            ),
+        failed = ChildFailed(
+            leaf.id,
+            status="FAILED",
+            type=said.type,
+            message=said.message,
+            traceback=said.traceback,
+            details=event.details,
         )
+        outcome = ERROR, revive(failed, said, call.spec.raises, desk.codec)
     else:
         details = getattr(event, "details", None)
         outcome = ERROR, ChildFailed(leaf.id, status=CHILD_STATUS[type(event)], details=details)

@@ -20,7 +20,7 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from traction import events as e
-from traction.codec import read_failure
+from traction.failures import read_failure
 from traction.history import EXECUTION_CLOSES, SUCCESSES, History, Known
 
 State: TypeAlias = Literal["Open", "Done", "Failed", "Cancelled", "TimedOut"]

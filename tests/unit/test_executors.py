@@ -30,9 +30,9 @@ from traction import (
 from traction import events as e
 from traction import operations as o
 from traction.client import WorkerSystem
-from traction.codec import UNREADABLE, read_failure
 from traction.errors import DefinitionError, UnknownResourceFault, WorkflowFailed
 from traction.executors import is_async
+from traction.failures import UNREADABLE, read_failure
 from traction.processes import PerProcess, ProcessPool, say_exit
 from traction.tasks import LATER
 from traction_local.plugin import open_local

@@ -13,10 +13,11 @@ from traction import Activity, Retry, Signal, WorkerSystem, Workflow, current_ta
 from traction import decisions as d
 from traction import events as e
 from traction import operations as o
-from traction.codec import UNREADABLE, Codec
+from traction.codec import Codec
 from traction.decide import decide
 from traction.encryption import Encrypt, KeyRing
 from traction.errors import PayloadStoreError, PayloadUnavailable
+from traction.failures import UNREADABLE
 from traction.transforms import Compress
 from traction_local.payloads import DirectoryStore
 

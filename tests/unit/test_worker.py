@@ -27,7 +27,6 @@ from tests.unit.stage import (
 from traction import Activity, Cancelled, Retry, Workflow, activity, current_task, first_of, heartbeat, sleep, workflow
 from traction import events as e
 from traction import operations as o
-from traction.codec import UNREADABLE, read_failure
 from traction.decide import Decider
 from traction.deciders import STUCK_MAX, StuckExecutions
 from traction.errors import (
@@ -41,6 +40,7 @@ from traction.errors import (
     ValidationException,
     WorkflowFailed,
 )
+from traction.failures import UNREADABLE, read_failure
 from traction.limits import Bucket, Limits
 from traction.names import WorkflowExecution
 from traction.worker import ActivityWorker, DeciderCache, Worker, WorkflowWorker, run_worker

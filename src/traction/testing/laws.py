@@ -27,9 +27,10 @@ import msgspec
 
 from traction import decisions as d
 from traction import events as e
-from traction.codec import Codec, read_failure
+from traction.codec import Codec
 from traction.combinators import all_of, done, each, fail, first_of, saga, shield, step
 from traction.decide import Decider, decide
+from traction.failures import read_failure
 from traction.names import TaskList, WorkflowType
 from traction.options import Retry, WorkflowSpec
 from traction.scopes import cancel_scope

@@ -24,9 +24,10 @@ from typing import Any, Final, TypeAlias
 
 from traction import decisions as d
 from traction import events as e
-from traction.codec import JSON, Codec, describe_failure
+from traction.codec import JSON, Codec
 from traction.decide import DECISIONS_MAX, Decider
 from traction.errors import FlowError
+from traction.failures import describe_failure
 from traction.history import EXECUTION_CLOSES
 from traction.names import TaskList, WorkflowExecution, WorkflowType
 from traction.step import Cancelled, WorkflowStep
@@ -308,7 +309,7 @@ class Table:
         elif isinstance(outcome, Cancelled):
             self.tell(e.ActivityTaskCanceled, latest_cancel_requested_event_id=task.cancel, **links)
         else:
-            reason, details = describe_failure(outcome)
+            reason, details = describe_failure(outcome, JSON)
             self.tell(e.ActivityTaskFailed, reason=reason, details=details, **links)
 
     def move_child(self, event_id: int, child: _Open) -> None:
@@ -335,7 +336,7 @@ class Table:
         elif isinstance(outcome, Cancelled):
             self.tell(e.ChildWorkflowExecutionCanceled, **of)
         else:
-            reason, details = describe_failure(outcome)
+            reason, details = describe_failure(outcome, JSON)
             self.tell(e.ChildWorkflowExecutionFailed, reason=reason, details=details, **of)
 
     def move_request(self, event_id: int, request: _Open) -> None:
