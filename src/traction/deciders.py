@@ -18,12 +18,13 @@ from typing import NamedTuple
 
 from msgspec import structs
 
-from traction.decide import MORE, Decider
+from traction.decide import Decider
 from traction.decisions import Decision, FailWorkflowExecution
 from traction.failures import read_failure
 from traction.names import TaskList, WorkflowExecution
 from traction.operations import RespondDecisionTaskCompleted
 from traction.options import to_duration
+from traction.responses import MORE
 from traction.values import Duration
 
 STUCK_PAUSE = timedelta(seconds=30)

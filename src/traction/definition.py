@@ -20,6 +20,7 @@ import msgspec
 from traction.codec import name_type, write_canonically
 from traction.errors import DefinitionError
 from traction.fields import OF_AN_ERROR, check_fields, check_writable, is_about_later
+from traction.leaves import Local
 from traction.names import NAME_CHARS_MAX, VERSION_CHARS_MAX, ActivityType, TaskList, WorkflowType
 from traction.options import (
     DESCRIPTION_CHARS_MAX,
@@ -158,6 +159,24 @@ class Activity(ActivityStep[R_co], msgspec.Struct, Generic[C, R_co], metaclass=A
         told: dict[str, Any] = dict(options)
         where = f"{type(self).__qualname__}.options"
         return Adjusted(self, read_overrides(where, told, TaskOptions), told.get("retry"))
+
+    def locally(self) -> Step[R_co]:
+        """Have this call done by the worker that decides, within the decision task, and kept as a marker.
+
+        For what takes milliseconds: a look into a cache, a short query. It costs no task, and no time of one. It is
+        done again if the decision task is lost, and it has no time-outs and no heartbeats of its own. All that a flow
+        asks for so at one time is done in turn.
+
+        Example:
+            price = await LookUp("tea").locally()
+
+        Raises:
+            ActivityFailed: (in the flow) it failed, and its class says no further attempt.
+
+        History:
+            Asks RecordMarker, in the decision task that does it; for a pause between attempts, StartTimer.
+        """
+        return Local(self)
 
 
 class Workflow(WorkflowStep[R_co], msgspec.Struct, Generic[R_co], metaclass=WorkflowMeta):
@@ -372,7 +391,7 @@ def _define(cls: Any, root: type, make_spec: Callable[..., Any], options: dict[s
     return cls
 
 
-_TAKEN = frozenset({"spec", "step_label", "options", "run", "flow", "workflow_id"})
+_TAKEN = frozenset({"spec", "step_label", "options", "locally", "run", "flow", "workflow_id"})
 
 
 def _inherit_options(cls: Any) -> dict[str, Any]:

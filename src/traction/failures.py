@@ -188,7 +188,7 @@ def give_account(error: BaseException) -> Account:
     return Account(cut_middle(name, REASON_CHARS_MAX), message, trace, tuple(one.__name__ for one in kinds), fields)
 
 
-def write_failure(account: Account, codec: Codec) -> tuple[str, str]:
+def write_failure(account: Account, codec: Codec, *, chars_max: int = PAYLOAD_CHARS_MAX) -> tuple[str, str]:
     """Say an account in SWF's two strings: `reason`, the name of the type; `details`, a `FailureDetails` as JSON.
 
     Both are cut to SWF's limits; of a long text or traceback the middle goes, since its ends tell most. Fields are
@@ -211,20 +211,20 @@ def write_failure(account: Account, codec: Codec) -> tuple[str, str]:
     while True:
         said = cut_middle(message, max(kept, _MESSAGE_CHARS_MIN)), cut_middle(account.traceback, kept)
         details = msgspec.json.encode(FailureDetails(account.type, *said, kinds, fields)).decode()
-        if len(details) <= PAYLOAD_CHARS_MAX:
+        if len(details) <= chars_max:
             return account.type, details
         if not kept:
             kinds = kinds[:-1]  # names without end
         kept //= 2
 
 
-def describe_failure(error: BaseException, codec: Codec) -> tuple[str, str]:
+def describe_failure(error: BaseException, codec: Codec, *, chars_max: int = PAYLOAD_CHARS_MAX) -> tuple[str, str]:
     """Say an exception in SWF's two strings.
 
     Raises:
         PayloadUnavailable: its fields should go to the payload store, which does not take them.
     """
-    return write_failure(give_account(error), codec)
+    return write_failure(give_account(error), codec, chars_max=chars_max)
 
 
 def read_failure(reason: str | None, details: str | None) -> Account:

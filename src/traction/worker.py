@@ -40,6 +40,7 @@ from traction.errors import (
     UnknownResourceFault,
 )
 from traction.events import Event
+from traction.local_activities import LocalActivities
 from traction.names import TaskList, WorkflowExecution, WorkflowType
 from traction.patience import insist
 from traction.telemetry import Observer, tell_execution
@@ -100,6 +101,7 @@ class WorkflowWorker:
         report: called with every `StuckDecision`, besides the log.
         neighbours: what others decide for on the same list: those tasks come here as well, and are decided here. What
             is decided for here is added.
+        local: what does the local activities that flows ask for.
         observer: what tells plugins of decisions.
         sticky: where the decision tasks of executions shall come whose deciders are kept, if not to any worker.
     """
@@ -116,6 +118,7 @@ class WorkflowWorker:
         met: Callable[[type], None] | None = None,
         report: Callable[[StuckDecision], None] | None = None,
         neighbours: dict[WorkflowType, type[Workflow[Any]]] | None = None,
+        local: LocalActivities | None = None,
         sticky: Sticky | None = None,
         observer: Observer | None = None,
     ) -> None:
@@ -129,6 +132,7 @@ class WorkflowWorker:
         if neighbours is not None:
             neighbours.update(self.workflows)
             self.workflows = neighbours
+        self._local = LocalActivities() if local is None else local
         self._sticky = sticky
         self._observer = observer
         self._poll = o.PollForDecisionTask(
@@ -221,6 +225,10 @@ class WorkflowWorker:
             decider = self._find_decider(task)
             decider.feed(self._read_news(task, decider))
             decisions = decider.decide()
+            if decider.local:
+                execution, clock = task.workflow_execution, self._backend.now
+                self._local.do_all(decider, execution, codec=self._codec, clock=clock, observer=self._observer)
+                decisions = decider.decide()
             store_payloads(decider, decisions)
             self._meet(decider.met)
             if decider.notes or decider.signals:

@@ -236,6 +236,7 @@ def flows(
         st.builds(lambda n: sleep(timedelta(seconds=n)), numbers),
         st.builds(persist, numbers),
         st.builds(insist, numbers),
+        st.builds(lambda call, n: call(n).locally(), st.sampled_from([work, persist, insist]), numbers),
     ]
     if failures:
         leaves.append(st.builds(fail, errors))
