@@ -27,7 +27,7 @@ from traction import events as e
 from traction.codec import JSON, Codec
 from traction.decide import Decider
 from traction.errors import FlowError
-from traction.failures import describe_failure
+from traction.failures import DeclaredError, describe_failure
 from traction.history import EXECUTION_CLOSES
 from traction.names import WorkflowExecution
 from traction.records import Record, write_record
@@ -71,8 +71,10 @@ def answer_freely(_: Any, choose: Choose) -> str | BaseException | None:
     return str(chosen) if chosen < 3 else (TaskFailed("chosen"), None, Cancelled())[chosen - 3]
 
 
-class TaskFailed(Exception):
+class TaskFailed(DeclaredError):
     """How tasks fail in plays."""
+
+    why: str
 
 
 class Play:
