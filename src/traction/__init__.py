@@ -19,6 +19,7 @@ from traction.combinators import (
     uuid7,
 )
 from traction.definition import Activity, Workflow, activity, workflow
+from traction.failures import DeclaredError
 from traction.leaves import (
     Child,
     cancel,
@@ -47,6 +48,7 @@ __all__ = [
     "CancelScope",
     "Cancelled",
     "Child",
+    "DeclaredError",
     "Failure",
     "Handle",
     "Outcome",

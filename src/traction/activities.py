@@ -19,9 +19,10 @@ from typing import Any, TypeVar
 from traction import operations as o
 from traction.backend import Backend
 from traction.checks import check_dependency
-from traction.codec import JSON, UNREADABLE, Codec, describe_failure, read_failure
+from traction.codec import JSON, Codec
 from traction.definition import Activity
 from traction.errors import BackendError, PayloadError, PayloadUnavailable, UnknownResourceFault, ValidationException
+from traction.failures import UNREADABLE, Account, describe_failure, give_account, read_failure, write_failure
 from traction.heartbeats import Pulse, Running
 from traction.names import ActivityType, TaskList
 from traction.step import Cancelled
@@ -34,11 +35,11 @@ log = logging.getLogger("traction.worker")
 
 
 class Told(Exception):
-    """A failure that another process has described already, in SWF's two strings."""
+    """A failure that another process has given account of; or why it could not begin, which is not the work's."""
 
-    def __init__(self, reason: str, details: str) -> None:
-        self.reason, self.details = reason, details
-        super().__init__(reason)
+    def __init__(self, account: Account, *, begun: bool = True) -> None:
+        self.account, self.begun = account, begun
+        super().__init__(account.type)
 
 
 class ActivityWorker:
@@ -142,7 +143,8 @@ class ActivityWorker:
             # The service counts characters in its own way, or has limits of its own.
             if isinstance(answer, o.RespondActivityTaskFailed):
                 raise
-            self.answer(task, fail(task, PayloadError(f"the service does not take the result: {error!s:.500}")))
+            refused = PayloadError(f"the service does not take the result: {error!s:.500}")
+            self.answer(task, fail(task, refused, self._codec))
         except BackendError as error:
             if error.retryable:
                 self._unsent.append((task, answer))
@@ -178,7 +180,7 @@ class ActivityWorker:
             return host, host._read(task), None
         except BaseException as error:
             log.error("%s: its input cannot be read: %s", name_task(task), error, extra=tell_task(task))
-            details = describe_failure(error)[1]
+            details = describe_failure(error, JSON)[1]
             return (
                 host,
                 None,
@@ -230,7 +232,7 @@ class ActivityWorker:
             self._observer.note_task(running, *(("CANCELED", None) if cancelled else ("FAILED", error)))
         if cancelled:
             return o.RespondActivityTaskCanceled(task_token=task.task_token)
-        return fail(task, error)
+        return fail(task, error, self._codec)
 
     def _read(self, task: o.ActivityTask) -> Any:
         got, has = task.activity_type, self.activity.spec.type
@@ -279,11 +281,14 @@ def cancel_at_await(loop: Any, task: Any, running: Running) -> None:
     running.wake_when_cancelled(wake)
 
 
-def fail(task: o.ActivityTask, error: BaseException) -> o.RespondActivityTaskFailed:
+def fail(task: o.ActivityTask, error: BaseException, codec: Codec) -> o.RespondActivityTaskFailed:
     """Say a failure as the answer to a task."""
-    reason, details = (error.reason, error.details) if isinstance(error, Told) else describe_failure(error)
-    if isinstance(error, PayloadUnavailable):
-        reason = UNREADABLE  # the work is done again when its result can be written
+    try:
+        reason, details = write_failure(error.account if isinstance(error, Told) else give_account(error), codec)
+    except PayloadUnavailable as unwritten:
+        return fail(task, unwritten, codec)
+    if isinstance(error, PayloadUnavailable) or (isinstance(error, Told) and not error.begun):
+        reason = UNREADABLE  # the work is done again when it can begin, and what comes of it can be written
     # A failed attempt is data of the history, where the flow and people find it.
     message = read_failure(reason, details).message
     log.info("%s failed: %s: %s", name_task(task), reason, message, extra=tell_task(task))

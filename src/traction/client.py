@@ -10,7 +10,7 @@ import os
 import random
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Self, TypeVar, overload
@@ -33,6 +33,7 @@ from traction.executors import Executor, employ
 from traction.handles import Handle as Handle
 from traction.handles import start_execution as start_execution
 from traction.heartbeats import Pulse
+from traction.local_activities import LocalActivities
 from traction.names import ActivityType, WorkflowExecution, WorkflowType, find_fault
 from traction.options import Span, to_timedelta
 from traction.patience import insist
@@ -170,7 +171,7 @@ class WorkerSystem:
                     f"an execution {id!r} of {info.workflow_type.name} {info.workflow_type.version} is open, so "
                     f"{type.name} {type.version} cannot be started under the same id"
                 )
-            return Handle(backend, info.execution, workflow.spec.result, codec=self._codec)
+            return Handle(backend, info.execution, workflow.spec.result, raises=workflow.spec.raises, codec=self._codec)
         return None
 
     @overload
@@ -188,6 +189,7 @@ class WorkerSystem:
         *workflows: Callable[..., Workflow[Any]],
         instances: int = 1,
         task_list: str | None = None,
+        provide: Mapping[Callable[..., Activity[Any, Any]], Any] | None = None,
         met: Callable[[type], None] | None = None,
         report: Callable[[StuckDecision], None] | None = None,
         sticky: Span | None = None,
@@ -201,6 +203,7 @@ class WorkerSystem:
             instances: how many threads. There are as many again for the executions whose deciders are kept here, if
                 they are to come back here.
             task_list: poll this list instead of the definitions' own.
+            provide: what local activities need, by activity.
             met: called with each definition that a flow asks for the first time, before the service is asked.
             report: called with every decision task that cannot be decided.
             sticky: how long the decision tasks of an execution wait for this system, which has read its history
@@ -225,6 +228,7 @@ class WorkerSystem:
             if met is not None:
                 met(definition)
 
+        local = LocalActivities(provide)
         wait = self.backend.sticky if sticky is None else to_timedelta(sticky)
         for name, hosted in lists.items():
             worker = WorkflowWorker(
@@ -237,6 +241,7 @@ class WorkerSystem:
                 met=meet,
                 report=report,
                 neighbours=self._deciding.setdefault(name, {}),
+                local=local,
                 observer=self._observer,
                 sticky=make_sticky(name, wait, self._stop.is_set) if wait else None,
             )

@@ -24,61 +24,6 @@ PAYLOAD_CHARS_MAX = 32_768
 """The most characters that an input, a result, a detail or a control may have (SWF)."""
 
 
-REASON_CHARS_MAX = 256
-"""The most characters that the reason of a failure may have (SWF)."""
-
-
-UNREADABLE = "traction.Unreadable"
-"""The reason of a failure that is the worker's and not the work's: it could not read what it was given."""
-
-HANDED_BACK = "traction.HandedBack"
-"""The reason of a failure that is the worker's and not the work's: it stopped before the work was done."""
-
-
-class FailureDetails(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is kept of an exception: its type's name, its text, its traceback."""
-
-    type: str
-    message: str
-    traceback: str = ""
-
-
-def describe_failure(error: BaseException) -> tuple[str, str]:
-    """Say an exception in SWF's two strings: `reason`, its type; `details`, a `FailureDetails` as JSON.
-
-    Both are cut to SWF's limits; of a long traceback the middle goes, since its ends tell most.
-    """
-    import traceback
-
-    kind = type(error)
-    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-    try:
-        message = str(error)
-    except Exception:  # an error that cannot say itself is an error all the same
-        message = "<its str() failed>"
-    name, message, trace = map(_mend_text, (name, message, "".join(traceback.format_exception(error))))
-    name = cut_middle(name, REASON_CHARS_MAX)
-    kept = PAYLOAD_CHARS_MAX
-    while True:
-        shown = FailureDetails(name, cut_middle(message, max(kept, _MESSAGE_CHARS_MIN)), cut_middle(trace, kept))
-        details = msgspec.json.encode(shown).decode()
-        if len(details) <= PAYLOAD_CHARS_MAX:
-            return name, details
-        kept //= 2
-
-
-def read_failure(reason: str | None, details: str | None) -> FailureDetails:
-    """Read what a worker said of a failure, Traction's or another's.
-
-    Laws:
-        `read_failure(*describe_failure(e))` has the type, the message and the traceback of `e`, cut or whole.
-    """
-    try:
-        return msgspec.json.decode(details or "", type=FailureDetails)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return FailureDetails(reason or "unknown", details or "")
-
-
 _BESIDE = {"number": "~attempt", "details": "~details", "heartbeat": "~heartbeat"}
 
 
@@ -119,33 +64,6 @@ def read_attempt(payload: str | None) -> Attempt:
         return msgspec.json.decode(payload, type=Attempt)
     except msgspec.DecodeError:
         return FIRST_ATTEMPT
-
-
-def cut_middle(text: str, chars_max: int) -> str:
-    """Keep both ends of a text that is too long, and say how much is left out where there is room to say it.
-
-    Example:
-        >>> cut_middle("a" * 50 + "b" * 50, 40)
-        'aa\\n... 93 characters left out ...\\nbbbbb'
-    """
-    if len(text) <= chars_max:
-        return text
-    # The longest that the remark can be, so that what is kept does not depend on the number in it.
-    room = max(chars_max - len(_REMARK.format(len(text))), 0)
-    remark = _REMARK.format(len(text) - room)[: chars_max - room]
-    head = room // 3
-    return f"{text[:head]}{remark}{text[len(text) - (room - head) :]}"
-
-
-_REMARK = "\n... {:,} characters left out ...\n"
-
-_MESSAGE_CHARS_MIN = 4_096
-"""What is kept of an exception's text, however long its traceback. Escaped, it is six times as long, and fits."""
-
-
-def _mend_text(text: str) -> str:
-    """Write out the halves of characters, which UTF-8 does not have."""
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 class Codec:
@@ -212,6 +130,17 @@ class Codec:
             PayloadError: the value cannot be written, or the text is longer than SWF takes.
             PayloadStoreError: it should go to the store, which does not take it.
         """
+        payload = self.write(value)
+        if len(payload) > self._plain_chars_max:
+            payload = self.pack(payload, PAYLOAD_CHARS_MAX, type(value).__name__)
+        return payload
+
+    def write(self, value: object) -> str:
+        """Write a value as JSON of any length.
+
+        Raises:
+            PayloadError: the value cannot be written.
+        """
         try:
             payload = self._encoder.encode(value).decode()
         except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
@@ -224,16 +153,23 @@ class Codec:
                 f"{_show(value)} cannot be written as JSON: JSON has no {culprit!r}, which would be read "
                 "as null; use None, or a string"
             )
-        if len(payload) > self._plain_chars_max:
-            kind = type(value).__name__
-            payload = self._chain.pack(payload, PAYLOAD_CHARS_MAX, kind)
-            if len(payload) > PAYLOAD_CHARS_MAX:
-                written = "as it is written" if payload.startswith(MARK) else "as JSON"
-                raise PayloadError(
-                    f"{kind} takes {len(payload):,} characters {written}, and SWF carries at most "
-                    f"{PAYLOAD_CHARS_MAX:,}; pass a reference (a key, a path) to what is larger, or open a payload "
-                    "store: WorkerSystem(..., payloads=...)"
-                )
+        return payload
+
+    def pack(self, text: str, chars_max: int, what: str) -> str:
+        """Do to JSON what the transforms do, and bring into the store what is too long then; `what` names it in errors.
+
+        Raises:
+            PayloadError: it is longer than `chars_max`, and there is no store.
+            PayloadStoreError: it should go to the store, which does not take it.
+        """
+        payload = self._chain.pack(text, chars_max, what)
+        if len(payload) > chars_max:
+            written = "as it is written" if payload.startswith(MARK) else "as JSON"
+            carries = "SWF carries at most" if chars_max == PAYLOAD_CHARS_MAX else "there is room for"
+            raise PayloadError(
+                f"{what} takes {len(payload):,} characters {written}, and {carries} {chars_max:,}; pass a reference "
+                "(a key, a path) to what is larger, or open a payload store: WorkerSystem(..., payloads=...)"
+            )
         return payload
 
     def decode(self, payload: str | None, type: Any, what: str = "payload") -> Any:

@@ -15,8 +15,10 @@ reads histories in the same order.)
 *Asks.* What the flow asks stands in a queue until the history shows it. The head of the queue is sent with each
 decision task; what is withdrawn before it is sent never is. At DecisionTaskCompleted(d) the events that d caused are
 held against the queue, one by one: a difference is a `NonDeterminismError`. When there is more than one response may
-carry, the first part goes out with a timer of no length, whose firing brings the next decision task (SWF has no other
-way to force one).
+carry, the rest waits for the next (`responses`).
+
+*Local activities* are the flow's, and done by whoever has the decider: it finds them one by one, does them, and tells
+the decider their records, which go into the answer as markers. The next decider reads them there, in that order.
 
 Laws (`traction.testing.laws`):
     Chunk invariance: fed in any pieces that end at a DecisionTaskStarted, a decider decides the same.
@@ -36,28 +38,22 @@ from traction import decisions as d
 from traction import events as e
 from traction.answers import ANSWERS, CLOSE_REFUSALS, REFUSALS, explain, is_answer
 from traction.answers import is_answer_to as fits
-from traction.codec import JSON, Codec, describe_failure
+from traction.codec import JSON, Codec
 from traction.desk import Beside
+from traction.endings import say_close
 from traction.errors import FlowError, HistoryError, NonDeterminismError
-from traction.frames import VALUE, Leaf
+from traction.frames import Leaf
 from traction.history import History
 from traction.interpret import Interpreter
 from traction.leaves import ContinuedAsNew
-from traction.meanings import NEWS, PATCH, withdraw
+from traction.markers import PATCH
+from traction.meanings import NEWS, hear_local, withdraw
 from traction.meanings import ask as ask_for
 from traction.names import WorkflowExecution
 from traction.options import to_duration
-from traction.step import Cancelled, WorkflowStep
+from traction.responses import DECISION_CHARS_MAX, DECISIONS_MAX, MORE, choose, measure
+from traction.step import WorkflowStep
 from traction.turns import take_turn
-
-DECISIONS_MAX: Final = 100
-"""The most decisions in one response. SWF's own quota was 100 for years; what bounds a response today is its size."""
-
-DECISION_CHARS_MAX: Final = 500_000
-"""The most characters of payload in one response: half of the 1 MB that SWF takes, to leave room for escapes."""
-
-MORE: Final = "~more-"
-"""How the ids of the timers begin that bring the next decision task when there is more to send."""
 
 
 class Ask:
@@ -127,6 +123,7 @@ class Decider:
         "execution",
         "flow",
         "history",
+        "local",
         "markers",
         "met",
         "notes",
@@ -167,6 +164,8 @@ class Decider:
         self.replaying = False
         self.markers: dict[str, str | None] = {}
         self.patches: dict[str, bool] = {}
+        self.local: dict[str, Leaf] = {}
+        """The local activities that the flow asks for and that are not done yet, in the order of their asking."""
         self.turn_event_id = 0
         self._begun: e.WorkflowExecutionStarted | None = None
         self.flow = Interpreter(self.execution.run_id, partial(ask_for, self), self.withdraw_leaf)
@@ -239,6 +238,30 @@ class Decider:
             take_turn(self, self._take_turn, self._started)
         return self._choose()
 
+    def find_local(self) -> Leaf | None:
+        """Give the local activity that is to be done next, if there is one and the answer has room for its record.
+
+        What is left when `decide` is asked is left to the next decision task, which is asked for at once.
+        """
+        count, chars = self._markers_asked, self._measure_markers()
+        full = count >= DECISIONS_MAX // 2 or chars > DECISION_CHARS_MAX // 2
+        return None if full else next(iter(self.local.values()), None)
+
+    def tell_local(self, leaf: Leaf, record: str | None) -> None:
+        """Say how a local activity ended that `find_local` gave, and let the flow run.
+
+        Raises:
+            NonDeterminismError, FlowError, PayloadError: as `decide`.
+        """
+        take_turn(self, hear_local, self, leaf, record)
+        self._end_turn()
+
+    @property
+    def task_seconds(self) -> int | None:
+        """How long a decision task of the execution may take; `None` if for ever."""
+        told = None if self._begun is None else self._begun.task_start_to_close_timeout
+        return int(told) if told is not None and told != "NONE" else None
+
     def end(self) -> None:
         """Say that no more events come for now: what was read of a completed decision task is all of it.
 
@@ -287,13 +310,17 @@ class Decider:
                 self._begin(event)
             else:
                 NEWS[type(event)](self, event, leaf)
+        self._end_turn()
+        self._decided = True
+        self.decided_event_id = started.event_id
+
+    def _end_turn(self) -> None:
+        """The flow can go no further: ask for its close if it has ended, and forget what was withdrawn."""
         if self.flow.outcome is not None:
             self._ask_close(*self.flow.outcome)
         if self._withdrawn:
             self._asks = deque(ask for ask in self._asks if not ask.withdrawn)
             self._withdrawn = False
-        self._decided = True
-        self.decided_event_id = started.event_id
 
     def _begin(self, event: e.WorkflowExecutionStarted) -> None:
         type = self.workflow.spec.type
@@ -305,19 +332,10 @@ class Decider:
 
     def _choose(self) -> list[d.Decision]:
         """Take as many asks from the head of the queue as one response may carry."""
-        if len(self._asks) == 1:
+        if len(self._asks) == 1 and not self.local:
             return [self._asks[0].decision]
         assert self._started is not None
-        chosen: list[d.Decision] = []
-        chars = 0
-        for ask in self._asks:
-            decision = ask.decision
-            chars += sum(len(getattr(decision, name, None) or "") for name in ("input", "result", "details"))
-            if len(chosen) == DECISIONS_MAX - 1 < len(self._asks) - 1 or (chars > DECISION_CHARS_MAX and chosen):
-                timer = f"{MORE}{self._started.event_id}"
-                return [*chosen, d.StartTimer(timer_id=timer, start_to_fire_timeout="0")]
-            chosen.append(decision)
-        return chosen
+        return choose([ask.decision for ask in self._asks], self._started.event_id, more=bool(self.local))
 
     def ask(self, leaf: Leaf, decision: d.Decision) -> None:
         """Put an ask of a leaf into the queue."""
@@ -344,13 +362,15 @@ class Decider:
         """
         self._asks.insert(self._markers_asked, Ask(decision, None))
         self._markers_asked += 1
-        markers = (self._asks[index].decision for index in range(self._markers_asked))
-        chars = sum(len(getattr(marker, "details", None) or "") for marker in markers)
+        chars = self._measure_markers()
         if self._markers_asked >= DECISIONS_MAX or chars > DECISION_CHARS_MAX:
             raise FlowError(
                 f"the flow leaves {self._markers_asked} markers of {chars:,} characters in one decision task, "
                 f"which carries at most {DECISIONS_MAX - 1} and {DECISION_CHARS_MAX:,}. Let it wait between them"
             )
+
+    def _measure_markers(self) -> int:
+        return measure(self._asks[index].decision for index in range(self._markers_asked))
 
     def withdraw_leaf(self, leaf: Leaf) -> None:
         """Nobody waits for a leaf any more: take its ask back, or ask to cancel what the history shows as open."""
@@ -363,7 +383,8 @@ class Decider:
     def _ask_close(self, mode: int, given: Any) -> None:
         """The flow has come to its end: ask to close the execution, last of all (SWF)."""
         if self._finished is None:
-            self._finished = Ask(self._say_close(mode, given), None)
+            assert self._begun is not None
+            self._finished = Ask(say_close(self.workflow, self._begun, self.codec, mode, given), None)
         if isinstance(given, ContinuedAsNew):
             # What nobody received would end with this run: send it on. It arrives after the batch, at the run that is
             # open under the id then. That is the next, or this one if the close is refused; then it is sent on again.
@@ -373,37 +394,6 @@ class Decider:
                 self._asks.append(Ask(signal, None))
             self.signals.clear()
         self._asks.append(self._finished)
-
-    def _say_close(self, mode: int, given: Any) -> d.Decision:
-        if mode == VALUE:
-            return d.CompleteWorkflowExecution(result=self.codec.encode(given))
-        if isinstance(given, Cancelled):
-            return d.CancelWorkflowExecution()
-        if isinstance(given, ContinuedAsNew):
-            return self._continue_as_new(given.call)
-        reason, details = describe_failure(given)
-        return d.FailWorkflowExecution(reason=reason, details=details)
-
-    def _continue_as_new(self, call: WorkflowStep[Any]) -> d.Decision:
-        begun, mine = self._begun, self.workflow.spec.type
-        assert begun is not None
-        if call.spec.type.name != mine.name:
-            raise FlowError(
-                f"{mine.name} cannot go on as {call.spec.type.name}: the next run is of the same workflow, in this "
-                "version or another (SWF). Start the other one with start_child, or from outside"
-            )
-        # SWF takes what is not given from the type's defaults, never from this run.
-        return d.ContinueAsNewWorkflowExecution(
-            input=self.codec.encode(call),
-            execution_start_to_close_timeout=begun.execution_start_to_close_timeout,
-            task_list=begun.task_list if call.spec.type == mine else None,
-            task_priority=begun.task_priority,
-            task_start_to_close_timeout=begun.task_start_to_close_timeout,
-            child_policy=begun.child_policy,
-            tag_list=begun.tag_list,
-            workflow_type_version=call.spec.type.version,
-            lambda_role=begun.lambda_role,
-        )
 
     # What `meanings` needs to know and to say.
 
@@ -465,11 +455,15 @@ class Decider:
             self.markers = {event.marker_name: event.details for event in self._answers if type(event) is _MARKER}
             self.replaying = True
             take_turn(self, self._take_turn, self._started)
+            for event in self._answers:
+                # In the order in which they were done.
+                if type(event) is _MARKER and (leaf := self.local.get(event.marker_name)) is not None:
+                    self.tell_local(leaf, event.details)
             self.replaying = False
         for event in self._answers:
             self._read_answer(event)
-        if self._asks and not self._more:
-            raise self._explain(None, self._asks[0])
+        if (self._asks or self.local) and not self._more:
+            raise self._explain(None, self._asks[0] if self._asks else None)
         self._started = None
         self._answering = 0
         self._answers.clear()
@@ -477,7 +471,10 @@ class Decider:
         self._later.clear()
 
     def _explain(self, event: e.Event | None, ask: Ask | None) -> NonDeterminismError:
-        return explain(self.workflow.spec.type, event, None if ask is None else ask.decision, self._answering)
+        decision = None if ask is None else ask.decision
+        if decision is None and self.local:
+            decision = d.RecordMarker(marker_name=next(iter(self.local)))
+        return explain(self.workflow.spec.type, event, decision, self._answering)
 
 
 _MARKER = e.MarkerRecorded

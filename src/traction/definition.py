@@ -19,7 +19,8 @@ import msgspec
 
 from traction.codec import name_type, write_canonically
 from traction.errors import DefinitionError
-from traction.fields import check_fields, check_writable, is_about_later
+from traction.fields import OF_AN_ERROR, check_fields, check_writable, is_about_later
+from traction.leaves import Local
 from traction.names import NAME_CHARS_MAX, VERSION_CHARS_MAX, ActivityType, TaskList, WorkflowType
 from traction.options import (
     DESCRIPTION_CHARS_MAX,
@@ -36,6 +37,7 @@ from traction.options import (
     read_name,
     read_overrides,
     read_priority,
+    read_raises,
     read_retry,
     read_span,
     read_tags,
@@ -157,6 +159,24 @@ class Activity(ActivityStep[R_co], msgspec.Struct, Generic[C, R_co], metaclass=A
         told: dict[str, Any] = dict(options)
         where = f"{type(self).__qualname__}.options"
         return Adjusted(self, read_overrides(where, told, TaskOptions), told.get("retry"))
+
+    def locally(self) -> Step[R_co]:
+        """Have this call done by the worker that decides, within the decision task, and kept as a marker.
+
+        For what takes milliseconds: a look into a cache, a short query. It costs no task, and no time of one. It is
+        done again if the decision task is lost, and it has no time-outs and no heartbeats of its own. All that a flow
+        asks for so at one time is done in turn.
+
+        Example:
+            price = await LookUp("tea").locally()
+
+        Raises:
+            ActivityFailed: (in the flow) it failed, and its class says no further attempt.
+
+        History:
+            Asks RecordMarker, in the decision task that does it; for a pause between attempts, StartTimer.
+        """
+        return Local(self)
 
 
 class Workflow(WorkflowStep[R_co], msgspec.Struct, Generic[R_co], metaclass=WorkflowMeta):
@@ -301,6 +321,8 @@ def check_definition(definition: Any) -> None:
     where, definition = _say_where(definition), typing.cast(Any, definition)
     check_writable(where, "the result", definition.spec.result)
     check_fields(definition, where)
+    for error in definition.spec.raises:
+        check_fields(error, _say_where(error), OF_AN_ERROR)
 
 
 # How classes become definitions.
@@ -369,7 +391,7 @@ def _define(cls: Any, root: type, make_spec: Callable[..., Any], options: dict[s
     return cls
 
 
-_TAKEN = frozenset({"spec", "step_label", "options", "run", "flow", "workflow_id"})
+_TAKEN = frozenset({"spec", "step_label", "options", "locally", "run", "flow", "workflow_id"})
 
 
 def _inherit_options(cls: Any) -> dict[str, Any]:
@@ -395,6 +417,7 @@ def _activity_spec(cls: Any, where: str, arguments: tuple[Any, ...], options: di
         schedule_to_close=read_span(where, options, "schedule_to_close", None),
         heartbeat=read_span(where, options, "heartbeat", None),
         retry=read_retry(where, options),
+        raises=read_raises(where, options),
         priority=read_priority(where, options),
         description=_read_description(cls, where, options),
         needs=needs,
@@ -416,6 +439,7 @@ def _workflow_spec(cls: Any, where: str, arguments: tuple[Any, ...], options: di
         child_policy=read_child_policy(where, options),
         priority=read_priority(where, options),
         tags=read_tags(where, options),
+        raises=read_raises(where, options),
         lambda_role=read_text(where, options, "lambda_role", ROLE_CHARS_MAX),
         description=_read_description(cls, where, options),
         result=result,

@@ -47,6 +47,7 @@ class Desk(Protocol):
     replaying: bool
     markers: dict[str, str | None]
     patches: dict[str, bool]
+    local: dict[str, Leaf]
     turn_event_id: int
 
     @property

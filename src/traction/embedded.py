@@ -89,7 +89,7 @@ def run(
                     raise _miss(definition)
                 system.start_activity_worker(definition, dependencies.get(definition), instances=instances)
             else:
-                system.start_workflow_worker(definition, met=host, report=stuck.append)
+                system.start_workflow_worker(definition, provide=dependencies, met=host, report=stuck.append)
             hosted.add(definition)
 
     try:

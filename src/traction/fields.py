@@ -1,11 +1,13 @@
 """Refuse what cannot be written as JSON and read back, where it is defined.
 
-Takes the fields and results of definitions, and the fields of signals; gives nothing, or a `DefinitionError` that
-names the part of a part that cannot travel.
+Takes the fields and results of definitions, the fields of signals and of declared errors; gives nothing, or a
+`DefinitionError` that names the part of a part that cannot travel.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import typing
 from typing import Any
 
 import msgspec
@@ -25,18 +27,28 @@ OF_A_SIGNAL = (
 )
 """What to do about a part of a signal that cannot be written."""
 
+OF_AN_ERROR = (
+    "A declared error travels as JSON: make it of numbers, strings, lists, dicts, dataclasses or msgspec.Structs, and "
+    "leave what cannot travel to its __cause__"
+)
+"""What to do about a part of an error that cannot be written."""
+
 UNRESOLVED = (NameError, AttributeError)
 """What an annotation raises that names what is defined further down."""
 
 
 def check_fields(cls: Any, where: str, mend: str = OF_A_CALL) -> None:
-    """Check that every field of a definition can be written and read; `mend` says what to do about one that cannot.
+    """Check that every field of a class can be written and read; `mend` says what to do about one that cannot.
 
     Raises:
         DefinitionError: one cannot, or (from a `NameError` or `AttributeError`) its annotation does not resolve.
     """
     try:
-        fields = msgspec.structs.fields(cls)
+        if dataclasses.is_dataclass(cls):
+            hints = typing.get_type_hints(cls, include_extras=True)
+            fields = [(field.name, hints[field.name]) for field in dataclasses.fields(cls)]
+        else:
+            fields = [(field.name, field.type) for field in msgspec.structs.fields(cls)]
     except UNRESOLVED as error:
         raise DefinitionError(
             f"{where}: the annotation of a field does not resolve: {error}. What travels is read by "
@@ -44,8 +56,8 @@ def check_fields(cls: Any, where: str, mend: str = OF_A_CALL) -> None:
         ) from error
     except Exception as error:
         raise DefinitionError(f"{where}: the annotation of a field is not a type: {error}") from error
-    for field in fields:
-        check_writable(where, f"field {field.name!r}", field.type, mend)
+    for name, annotation in fields:
+        check_writable(where, f"field {name!r}", annotation, mend)
 
 
 def is_about_later(error: DefinitionError) -> bool:

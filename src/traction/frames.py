@@ -98,6 +98,11 @@ class Leaf:
         self.node = node
         self.fiber = fiber
 
+    @property
+    def task_id(self) -> str:
+        """The id of the attempt that it is at."""
+        return self.id if self.attempt == 1 else f"{self.id}~{self.attempt}"
+
 
 class Fiber:
     """One strand of a flow: its frames, its scope, and the branch of which group it is."""

@@ -6,7 +6,7 @@ Takes a backend and calls of workflows; gives handles. Does no work itself.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any, Generic, TypeVar
@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 from traction import events as e
 from traction import operations as o
 from traction.backend import POLL_WAIT_MAX, Backend
-from traction.codec import JSON, Codec, read_failure
+from traction.codec import JSON, Codec
 from traction.definition import Workflow
 from traction.errors import (
     ExecutionFailed,
@@ -24,6 +24,7 @@ from traction.errors import (
     WorkflowTerminated,
     WorkflowTimedOut,
 )
+from traction.failures import DeclaredError, read_failure, revive
 from traction.names import WorkflowExecution
 from traction.options import Span, to_timedelta
 
@@ -36,10 +37,19 @@ class Handle(Generic[R]):
     It follows the execution through `continue_as_new`: its result is that of the last run.
     """
 
-    def __init__(self, backend: Backend, execution: WorkflowExecution, result: Any, *, codec: Codec = JSON) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        execution: WorkflowExecution,
+        result: Any,
+        *,
+        raises: Sequence[type[DeclaredError]] = (),
+        codec: Codec = JSON,
+    ) -> None:
         self._backend = backend
         self.execution = execution
         self._result = result
+        self._raises = raises
         self._codec = codec
 
     @property
@@ -60,7 +70,8 @@ class Handle(Generic[R]):
 
         Raises:
             TimeoutError: it is still open after `timeout`. It goes on; ask again.
-            WorkflowFailed, WorkflowTimedOut, WorkflowCanceled, WorkflowTerminated: it closed so.
+            WorkflowFailed, WorkflowTimedOut, WorkflowCanceled, WorkflowTerminated: it closed so; a failure that its
+                definition declares is also of its own type, with its fields.
             PayloadError: its result does not decode as the definition says.
         """
         deadline = None if timeout is None else time.monotonic() + to_timedelta(timeout).total_seconds()
@@ -85,7 +96,8 @@ class Handle(Generic[R]):
                 return value
             case e.WorkflowExecutionFailed():
                 said = read_failure(closing.reason, closing.details)
-                raise WorkflowFailed(name, type=said.type, message=said.message, traceback=said.traceback)
+                failed = WorkflowFailed(name, type=said.type, message=said.message, traceback=said.traceback)
+                raise revive(failed, said, self._raises, self._codec)
             case e.WorkflowExecutionTimedOut():
                 raise WorkflowTimedOut(name)
             case e.WorkflowExecutionCanceled():
@@ -196,4 +208,4 @@ def start_execution(
         )
     )
     assert run.run_id is not None
-    return Handle(backend, WorkflowExecution(id, run.run_id), spec.result, codec=codec)
+    return Handle(backend, WorkflowExecution(id, run.run_id), spec.result, raises=spec.raises, codec=codec)

@@ -20,11 +20,10 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any
 
-import msgspec
-
 from traction.backend import Backend
-from traction.codec import HANDED_BACK, Codec, FailureDetails, read_attempt
+from traction.codec import Codec, read_attempt
 from traction.errors import BackendError, PayloadError, UnknownResourceFault
+from traction.failures import HANDED_BACK, Account, write_failure
 from traction.operations import ActivityTask, RecordActivityTaskHeartbeat, RespondActivityTaskFailed
 from traction.options import NO_TIMEOUT
 from traction.step import Cancelled
@@ -152,8 +151,8 @@ class Running(RunningTask):
     def hand_back(self) -> None:
         """Fail the task as one that was not done, which deciders schedule again, and let the activity know."""
         self.handed_back = True
-        why = FailureDetails(HANDED_BACK, "its worker stopped before it was done; it is scheduled again")
-        details = msgspec.json.encode(why).decode()
+        why = Account(HANDED_BACK, "its worker stopped before it was done; it is scheduled again")
+        _, details = write_failure(why, self._codec)
         try:
             self.backend.call(RespondActivityTaskFailed(task_token=self.token, reason=HANDED_BACK, details=details))
         except UnknownResourceFault as error:

@@ -16,9 +16,9 @@ import msgspec
 
 from traction.limits import Limits
 from traction.names import WorkflowExecution
-from traction.options import Span, to_duration
+from traction.options import ActivitySpec, Span, to_duration
 from traction.signals import Signal, read_execution, send
-from traction.step import AdjustedChild, Asked, Step, WorkflowStep
+from traction.step import ActivityStep, AdjustedChild, Asked, Step, WorkflowStep
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -77,6 +77,22 @@ class InvokeLambda(Asked[R_co], msgspec.Struct, Generic[R_co], frozen=True):
     input: Any
     type: Any
     limit: Span | None
+
+
+class Local(Asked[R_co], msgspec.Struct, Generic[R_co], frozen=True):
+    """The call of an activity that is done by whoever decides."""
+
+    call: ActivityStep[R_co]
+
+    @property
+    def step_label(self) -> str:  # type: ignore[override]
+        """The word of the call."""
+        return self.call.step_label
+
+    @property
+    def spec(self) -> ActivitySpec:
+        """What its definition says."""
+        return self.call.spec
 
 
 class StartChild(Asked["Child[R_co]"], msgspec.Struct, Generic[R_co], frozen=True):

@@ -13,7 +13,7 @@ from typing import Any, Final
 from traction import decisions as d
 from traction import events as e
 from traction.answers import ANSWERS, CHILD_STATUS, CLOSE_REFUSALS, REFUSALS, TRANSIENT, UNKNOWN_TYPE
-from traction.codec import HANDED_BACK, JSON, UNREADABLE, read_failure, write_attempt
+from traction.codec import JSON, write_attempt
 from traction.desk import Beside, Desk
 from traction.errors import (
     ActivityCanceled,
@@ -24,25 +24,34 @@ from traction.errors import (
     DecisionFailed,
     FlowError,
     LambdaFailed,
-    NonDeterminismError,
     PayloadError,
     PayloadUnavailable,
     SignalFailed,
-    StepFailed,
 )
+from traction.failures import HANDED_BACK, UNREADABLE, read_failure, revive
 from traction.frames import ERROR, VALUE, Given, Leaf
 from traction.leaves import (
     Child,
     ChildResult,
     HistoryEvents,
     InvokeLambda,
+    Local,
     Patched,
     Report,
     RequestCancel,
     SideEffect,
     StartChild,
 )
+from traction.markers import (
+    ask_history_events,
+    ask_local,
+    ask_patched,
+    ask_report,
+    ask_side_effect,
+    take_record,
+)
 from traction.options import to_duration
+from traction.records import Record
 from traction.signals import Receive, Send
 from traction.step import ActivityStep, Adjusted, AdjustedChild, Sleep, WorkflowStep
 
@@ -55,9 +64,6 @@ UNKNOWN_TYPE_PAUSES_MAX: Final = 6
 UNREADABLE_DELAY_MAX: Final = timedelta(hours=1)
 """The longest pause before an activity is scheduled again whose worker could not read its input."""
 
-PATCH: Final = "~patch-"
-"""How the names of markers begin that `patched` leaves."""
-
 
 # What a leaf asks. An answer ends its wait at once.
 
@@ -68,13 +74,10 @@ def ask(desk: Desk, leaf: Leaf) -> Given | None:
     if isinstance(node, ActivityStep):
         desk.met.add(type(node))
         payload = desk.codec.encode(node)
-        id = leaf.id
         heartbeat = leaf.overrides.get("heartbeat_timeout")
         if leaf.attempt > 1 or heartbeat is not None:
             payload = write_attempt(payload, leaf.attempt, leaf.details, heartbeat)
-        if leaf.attempt > 1:
-            id = f"{id}~{leaf.attempt}"
-        type_ = node.spec.type
+        type_, id = node.spec.type, leaf.task_id
         if leaf.overrides:
             decision = d.ScheduleActivityTask(activity_type=type_, activity_id=id, input=payload, **leaf.overrides)
         else:
@@ -168,69 +171,19 @@ def _ask_lambda(desk: Desk, leaf: Leaf) -> None:
     )
 
 
-def _ask_side_effect(desk: Desk, leaf: Leaf) -> Given:
-    node: SideEffect[Any] = leaf.node
-    if desk.replaying:
-        details = _get_marker(desk, leaf)
-    else:
-        try:
-            details = desk.codec.encode(node.f())
-        except (PayloadError, FlowError):
-            raise
-        except Exception as error:
-            raise FlowError(
-                f"the code of {leaf.id} raised {type(error).__name__}: {error}. A side effect cannot fail: do this in "
-                "an activity, which can"
-            ) from error
-    desk.ask_marker(d.RecordMarker(marker_name=leaf.id, details=details))
-    return VALUE, desk.codec.decode(details, node.type, f"the marker {leaf.id}")
-
-
-def _get_marker(desk: Desk, leaf: Leaf) -> str | None:
-    try:
-        return desk.markers[leaf.id]
-    except KeyError:
-        type = desk.workflow.spec.type
-        raise NonDeterminismError(
-            f"{type.name} {type.version}",
-            step=leaf.id,
-            event_id=desk.history.last,
-            expected="nothing",
-            actual=f"RecordMarker  {leaf.id}",
-        ) from None
-
-
-def _ask_patched(desk: Desk, leaf: Leaf) -> Given:
-    name: str = leaf.node.name
-    marker = f"{PATCH}{name}"
-    if name not in desk.patches:
-        has = desk.patches[name] = marker in desk.markers if desk.replaying else True
-        if has:
-            desk.ask_marker(d.RecordMarker(marker_name=marker))
-    return VALUE, desk.patches[name]
-
-
-def _ask_report(desk: Desk, leaf: Leaf) -> Given:
-    desk.report = desk.codec.encode(leaf.node.status)
-    return VALUE, None
-
-
-def _ask_history_events(desk: Desk, _: Leaf) -> Given:
-    return VALUE, desk.turn_event_id
-
-
 ASKS: dict[type, Callable[[Desk, Leaf], Given | None]] = {
     Adjusted: _ask_adjusted,
     AdjustedChild: _ask_adjusted,
     ChildResult: _ask_child_result,
-    HistoryEvents: _ask_history_events,
+    HistoryEvents: ask_history_events,
     InvokeLambda: _ask_lambda,
-    Patched: _ask_patched,
+    Local: ask_local,
+    Patched: ask_patched,
     Receive: _ask_receive,
-    Report: _ask_report,
+    Report: ask_report,
     RequestCancel: _ask_cancel,
     Send: _ask_send,
-    SideEffect: _ask_side_effect,
+    SideEffect: ask_side_effect,
     Sleep: _ask_sleep,
     StartChild: _ask_start_child,
 }
@@ -239,6 +192,9 @@ ASKS: dict[type, Callable[[Desk, Leaf], Given | None]] = {
 
 def withdraw(desk: Desk, leaf: Leaf) -> d.Decision | None:
     """Nobody waits for a leaf any more: say what asks to cancel what the history shows as open, if anything can."""
+    if desk.local.get(leaf.task_id) is leaf:
+        del desk.local[leaf.task_id]
+        return None
     if leaf.ask is None:
         if isinstance(leaf.node, Receive):
             desk.receivers.remove(leaf)
@@ -272,7 +228,7 @@ def _hear_activity(desk: Desk, event: Any, leaf: Leaf | None) -> None:
     if kind is e.ActivityTaskCompleted:
         desk.flow.resume(leaf, VALUE, _read_result(desk, leaf, leaf.node, event.result))
         return
-    error: StepFailed
+    error: Exception
     if kind is e.ActivityTaskFailed:
         if event.reason == UNREADABLE:
             # The worker could not read the input. The work was not begun: wait for a worker that can.
@@ -282,13 +238,27 @@ def _hear_activity(desk: Desk, event: Any, leaf: Leaf | None) -> None:
             # Its worker was stopped, which is no failure of the work, and no attempt of it that counts.
             desk.ask_later(leaf, TRANSIENT_DELAY_MAX)
             return
-        error = _read_activity_failure(leaf, event)
+        error = _read_activity_failure(desk, leaf, event)
     elif kind is e.ActivityTaskTimedOut:
         leaf.details = event.details
         error = ActivityTimedOut(leaf.id, timeout_type=event.timeout_type, details=event.details)
     else:
         desk.flow.resume(leaf, ERROR, ActivityCanceled(leaf.id, details=event.details))
         return
+    _try_again(desk, leaf, error)
+
+
+def hear_local(desk: Desk, leaf: Leaf, details: str | None) -> None:
+    """A local activity was done, now or by a decider before: its record is told as any activity's end is."""
+    record = take_record(desk, leaf, details)
+    if record.reason is None:
+        desk.flow.resume(leaf, VALUE, _read_result(desk, leaf, leaf.node, record.details))
+    else:
+        _try_again(desk, leaf, _read_activity_failure(desk, leaf, record))
+
+
+def _try_again(desk: Desk, leaf: Leaf, error: Exception) -> None:
+    """An attempt failed: ask for the next, now or after a pause, or fail the step."""
     retry = leaf.retry or leaf.node.spec.retry
     pause = None
     if retry is not None:
@@ -304,9 +274,9 @@ def _hear_activity(desk: Desk, event: Any, leaf: Leaf | None) -> None:
         ask(desk, leaf)
 
 
-def _read_activity_failure(leaf: Leaf, event: e.ActivityTaskFailed) -> StepFailed:
+def _read_activity_failure(desk: Desk, leaf: Leaf, event: e.ActivityTaskFailed | Record) -> Exception:
     said = read_failure(event.reason, event.details)
-    return ActivityFailed(
+    failed = ActivityFailed(
         leaf.id,
         type=said.type,
         message=said.message,
@@ -314,6 +284,7 @@ def _read_activity_failure(leaf: Leaf, event: e.ActivityTaskFailed) -> StepFaile
         reason=event.reason or "",
         details=event.details or "",
     )
+    return revive(failed, said, leaf.node.spec.raises, desk.codec)
 
 
 def _hear_timer(desk: Desk, _: Any, leaf: Leaf | None) -> None:
@@ -354,17 +325,15 @@ def _hear_child(desk: Desk, event: Any, leaf: Leaf | None) -> None:
         outcome = VALUE, _read_result(desk, leaf, call, event.result)
     elif isinstance(event, e.ChildWorkflowExecutionFailed):
         said = read_failure(event.reason, event.details)
-        outcome = (
-            ERROR,
-            ChildFailed(
-                leaf.id,
-                status="FAILED",
-                type=said.type,
-                message=said.message,
-                traceback=said.traceback,
-                details=event.details,
-            ),
+        failed = ChildFailed(
+            leaf.id,
+            status="FAILED",
+            type=said.type,
+            message=said.message,
+            traceback=said.traceback,
+            details=event.details,
         )
+        outcome = ERROR, revive(failed, said, call.spec.raises, desk.codec)
     else:
         details = getattr(event, "details", None)
         outcome = ERROR, ChildFailed(leaf.id, status=CHILD_STATUS[type(event)], details=details)

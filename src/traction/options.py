@@ -11,11 +11,15 @@ from typing import Any, TypeAlias, TypedDict, get_args
 import msgspec
 
 from traction.errors import DefinitionError
+from traction.failures import DeclaredError
 from traction.names import NAME_CHARS_MAX, ActivityType, TaskList, WorkflowType, find_fault
 from traction.values import ChildPolicy, Duration
 
 Span: TypeAlias = timedelta | int | float
 """A span of time: a `timedelta`, or a number of seconds."""
+
+Raises: TypeAlias = tuple[type[DeclaredError], ...]
+"""The errors that a definition declares."""
 
 NO_TIMEOUT = "NONE"
 """SWF's word for a timeout that never runs out."""
@@ -215,6 +219,8 @@ class ActivityOptions(TypedDict, total=False):
     """How long a worker may go without a heartbeat. No limit unless given."""
     retry: Retry | None
     """How often to try again, and after how long. Once and never, unless given."""
+    raises: Raises
+    """The errors that arrive with their fields where its failure is read."""
     priority: int
     """Higher first within a task list; 0 unless given."""
     description: str
@@ -241,6 +247,8 @@ class WorkflowOptions(TypedDict, total=False):
     """What becomes of open children when an execution closes; `TERMINATE` unless given."""
     tags: tuple[str, ...]
     """At most five strings to find executions by."""
+    raises: Raises
+    """The errors that arrive with their fields where its failure is read."""
     priority: int
     """Higher first within a task list; 0 unless given."""
     lambda_role: str
@@ -291,6 +299,7 @@ class ActivitySpec(msgspec.Struct, frozen=True, kw_only=True):
     schedule_to_close: Duration = NO_TIMEOUT
     heartbeat: Duration = NO_TIMEOUT
     retry: Retry | None = None
+    raises: Raises = ()
     priority: str | None = None
     description: str | None = None
     needs: Any = None
@@ -308,6 +317,7 @@ class WorkflowSpec(msgspec.Struct, frozen=True, kw_only=True):
     child_policy: ChildPolicy
     priority: str | None = None
     tags: tuple[str, ...] = ()
+    raises: Raises = ()
     lambda_role: str | None = None
     description: str | None = None
     result: Any
@@ -376,6 +386,29 @@ def read_retry(where: str, options: dict[str, Any]) -> Retry | None:
     if retry is not None and not isinstance(retry, Retry):
         raise DefinitionError(f"{where}: retry={retry!r:.100} is no Retry; write retry=Retry(attempts=5)")
     return retry
+
+
+def read_raises(where: str, options: dict[str, Any]) -> Raises:
+    """Check that declared errors are such, and that their names tell them apart."""
+    raises = options.get("raises", ())
+    if not isinstance(raises, tuple):
+        only = raises.__name__ if isinstance(raises, type) else repr(raises)
+        raise DefinitionError(f"{where}: raises={only:.100}: there may be several; write raises=({only:.100},)")
+    by_name: dict[str, Any] = {}
+    for one in raises:
+        if not isinstance(one, type) or not issubclass(one, DeclaredError) or one is DeclaredError:
+            name = one.__name__ if isinstance(one, type) else f"{one!r:.100}"
+            raise DefinitionError(
+                f"{where}: raises={name}: that is no subclass of DeclaredError, whose fields are what travels. Any "
+                "other exception needs no declaration, and arrives with its type's name, its text and its traceback"
+            )
+        other = by_name.setdefault(one.__name__, one)
+        if other is not one:
+            raise DefinitionError(
+                f"{where}: raises: {other.__module__}.{other.__qualname__} and {one.__module__}.{one.__qualname__} "
+                "have one name, and what arrives could be either. Give one another name"
+            )
+    return raises
 
 
 def read_priority(where: str, options: dict[str, Any]) -> str | None:

@@ -25,8 +25,8 @@ from types import CoroutineType
 from typing import Any, Generic, TypeVar, cast
 
 from traction.activities import Told, settle
-from traction.codec import UNREADABLE, describe_failure
 from traction.errors import DefinitionError, TractionError
+from traction.failures import give_account
 from traction.step import Cancelled
 from traction.tasks import RunningTask, _current, current_task
 
@@ -114,10 +114,10 @@ class ProcessPool:
         if kind == "broken":
             # The process could not be made ready for any call: no failure of the work, which has not begun.
             self._bury(process)
-            raise Told(UNREADABLE, value[1])
+            raise Told(value, begun=False)
         self._put_back(process)
         if kind == "failed":
-            raise Told(*value)
+            raise Told(value)
         if kind == "cancelled":
             raise Cancelled
         return value
@@ -245,7 +245,7 @@ def _serve(pipe: Any, packed: bytes) -> None:
         arguments = () if activity.spec.needs is None else (dependency,)
     except BaseException as error:
         with suppress(OSError):
-            pipe.send(("broken", describe_failure(error)))
+            pipe.send(("broken", give_account(error)))
         return
     runner: Any = None
     with suppress(EOFError, OSError):
@@ -271,7 +271,7 @@ def _serve(pipe: Any, packed: bytes) -> None:
             except Cancelled:
                 answer = pickle.dumps(("cancelled", None))
             except BaseException as error:
-                answer = pickle.dumps(("failed", describe_failure(error)))
+                answer = pickle.dumps(("failed", give_account(error)))
             pipe.send_bytes(answer)
 
 

@@ -20,14 +20,15 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from traction import events as e
-from traction.codec import read_failure
+from traction.failures import read_failure
 from traction.history import EXECUTION_CLOSES, SUCCESSES, History, Known
+from traction.records import find_known
 
 State: TypeAlias = Literal["Open", "Done", "Failed", "Cancelled", "TimedOut"]
 """What is known of a step."""
 
 Kind: TypeAlias = Literal[
-    "activity", "timer", "child", "lambda", "send", "cancel", "signal", "marker", "group", "branch", "scope"
+    "activity", "local", "timer", "child", "lambda", "send", "cancel", "signal", "marker", "group", "branch", "scope"
 ]
 """What a row is: a step, or (the last three) a place that holds steps."""
 
@@ -144,10 +145,13 @@ def read_timeline(events: Iterable[e.Event], *, until: datetime | None = None) -
     for event in events:
         known = history.add(event)
         first, last = first or event, event  # type: ignore[assignment]  # the fold has seen that event 1 is a start
+        assert first is not None
         if known is not None and known.opened is event:
             _place(root, known)
         elif type(event) in _REFUSALS and known is None:
             _place(root, _refuse(event, _REFUSALS[type(event)]))
+        elif isinstance(event, e.MarkerRecorded) and (local := find_known(event, first.event_timestamp)) is not None:
+            _place(root, local)
         elif isinstance(event, _MOMENTS):
             name = str(getattr(event, "signal_name", None) or getattr(event, "marker_name", "cancel"))
             moment = Known(name, event)
@@ -194,7 +198,7 @@ def _refuse(event: Any, id_name: str) -> Known:
 def _place(root: _Node, known: Known) -> None:
     """Put what is known of a step into the tree, at the place that its id names."""
     opened: Any = known.opened
-    kind = _KINDS[type(opened)]
+    kind: Kind = "local" if isinstance(opened, e.MarkerRecorded) else _KINDS[type(opened)]
     id = known.id
     if kind in ("child", "send", "cancel"):
         # The id is another execution's; the step's own is in `control`, if Traction asked for it.
@@ -434,7 +438,7 @@ def _draw(row: Row, lasted: timedelta, columns: int) -> str:
         end = part.closed if part.closed is not None else lasted
         if part.kind == "pause":
             stretches.append((part.scheduled, end, "·"))
-        elif row.kind in ("activity", "child", "lambda"):
+        elif row.kind in ("activity", "local", "child", "lambda"):
             begin = part.started if part.started is not None else end
             stretches.append((part.scheduled, begin, "░"))
             if part.started is not None or part.scheduled == end:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from traction import operations as o
 from traction.backend import Backend
-from traction.codec import Codec, describe_failure
+from traction.codec import Codec
 from traction.errors import BackendError, ThrottlingException, UnknownResourceFault
+from traction.failures import describe_failure
 from traction.heartbeats import write_details
 from traction.patience import Pause, insist
 from traction.step import Cancelled
@@ -35,7 +36,7 @@ class Answers:
         if isinstance(error, Cancelled):
             self._send(o.RespondActivityTaskCanceled(task_token=token))
             return
-        reason, details = describe_failure(error)
+        reason, details = describe_failure(error, self._codec)
         self._send(o.RespondActivityTaskFailed(task_token=token, reason=reason, details=details))
 
     def heartbeat(self, token: str, details: object = None) -> None:

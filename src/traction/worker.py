@@ -40,6 +40,7 @@ from traction.errors import (
     UnknownResourceFault,
 )
 from traction.events import Event
+from traction.local_activities import LocalActivities
 from traction.names import TaskList, WorkflowExecution, WorkflowType
 from traction.patience import insist
 from traction.telemetry import Observer, tell_execution
@@ -77,12 +78,14 @@ class Worker(Protocol):
 class StuckDecision(Exception):
     """A decision task could not be decided: `execution`, and `error` as its author or an operator must mend it.
 
-    The execution stays open. The task comes back when it times out, to whatever code is deployed then.
+    The execution stays open. The task comes back when it times out, to whatever code is deployed then. This worker
+    leaves it alone for `pause`, which grows each time.
     """
 
-    def __init__(self, execution: WorkflowExecution, error: Exception) -> None:
+    def __init__(self, execution: WorkflowExecution, error: Exception, pause: timedelta = timedelta(0)) -> None:
         self.execution = execution
         self.error = error
+        self.pause = pause
         super().__init__(f"{execution.workflow_id} (run {execution.run_id}) cannot go on: {error}")
 
 
@@ -98,6 +101,7 @@ class WorkflowWorker:
         report: called with every `StuckDecision`, besides the log.
         neighbours: what others decide for on the same list: those tasks come here as well, and are decided here. What
             is decided for here is added.
+        local: what does the local activities that flows ask for.
         observer: what tells plugins of decisions.
         sticky: where the decision tasks of executions shall come whose deciders are kept, if not to any worker.
     """
@@ -114,6 +118,7 @@ class WorkflowWorker:
         met: Callable[[type], None] | None = None,
         report: Callable[[StuckDecision], None] | None = None,
         neighbours: dict[WorkflowType, type[Workflow[Any]]] | None = None,
+        local: LocalActivities | None = None,
         sticky: Sticky | None = None,
         observer: Observer | None = None,
     ) -> None:
@@ -127,6 +132,7 @@ class WorkflowWorker:
         if neighbours is not None:
             neighbours.update(self.workflows)
             self.workflows = neighbours
+        self._local = LocalActivities() if local is None else local
         self._sticky = sticky
         self._observer = observer
         self._poll = o.PollForDecisionTask(
@@ -181,7 +187,9 @@ class WorkflowWorker:
             self.answer(*unsent)
 
     def do(self, task: o.DecisionTask) -> o.RespondDecisionTaskCompleted | None:
-        """Decide, and tell plugins; `None` if that was not possible, which is reported."""
+        """Decide, and tell plugins; `None` if that was not possible, which is reported, or was not a moment ago."""
+        if self._cache.stuck.is_left_alone(task.workflow_execution, self._backend.now):
+            return None
         if self._observer is None:
             return self._decide(task)
         self._observer.begin_decision(task)
@@ -204,6 +212,8 @@ class WorkflowWorker:
             elif (stale := self._cache.take(execution)) is not None:
                 stale.close()
             self._explain(execution, error)
+        else:
+            self._cache.stuck.forget(execution)
 
     def close(self) -> None:
         """Let go of what turns keep between them: nothing, but for the cache, which others may share."""
@@ -215,6 +225,10 @@ class WorkflowWorker:
             decider = self._find_decider(task)
             decider.feed(self._read_news(task, decider))
             decisions = decider.decide()
+            if decider.local:
+                execution, clock = task.workflow_execution, self._backend.now
+                self._local.do_all(decider, execution, codec=self._codec, clock=clock, observer=self._observer)
+                decisions = decider.decide()
             store_payloads(decider, decisions)
             self._meet(decider.met)
             if decider.notes or decider.signals:
@@ -297,8 +311,9 @@ class WorkflowWorker:
             return
         if isinstance(error, BackendError) and (error.retryable or not isinstance(error, ServiceFault)):
             raise error
-        stuck = StuckDecision(execution, error if isinstance(error, Exception) else _judge_exit(error))
-        log.error("%s", stuck, exc_info=error, extra=tell_execution(execution))
+        pause = self._cache.stuck.note(execution, self._backend.now())
+        stuck = StuckDecision(execution, error if isinstance(error, Exception) else _judge_exit(error), pause)
+        log.error("left alone for %s: %s", pause, stuck, exc_info=error, extra=tell_execution(execution))
         if self._report is not None:
             try:
                 self._report(stuck)

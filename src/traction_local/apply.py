@@ -26,12 +26,7 @@ from traction.decisions import (
     StartChildWorkflowExecution,
     StartTimer,
 )
-from traction_local.apply_closes import (
-    cancel_workflow_execution,
-    complete_workflow_execution,
-    continue_as_new,
-    fail_workflow_execution,
-)
+from traction_local.apply_closes import close, continue_as_new
 from traction_local.apply_inward import (
     cancel_timer,
     record_marker,
@@ -39,7 +34,7 @@ from traction_local.apply_inward import (
     schedule_activity_task,
     start_timer,
 )
-from traction_local.apply_outward import request_cancel_external, schedule_lambda_function, signal_external, start_child
+from traction_local.apply_outward import reach_external, schedule_lambda_function, start_child
 from traction_local.batches import Batch
 from traction_local.executions import Execution
 
@@ -65,15 +60,15 @@ def apply_decisions(
 APPLY: dict[type[Decision], Callable[[Batch, Any], bool]] = {
     ScheduleActivityTask: schedule_activity_task,
     RequestCancelActivityTask: request_cancel_activity_task,
-    CompleteWorkflowExecution: complete_workflow_execution,
-    FailWorkflowExecution: fail_workflow_execution,
-    CancelWorkflowExecution: cancel_workflow_execution,
+    CompleteWorkflowExecution: close,
+    FailWorkflowExecution: close,
+    CancelWorkflowExecution: close,
     ContinueAsNewWorkflowExecution: continue_as_new,
     RecordMarker: record_marker,
     StartTimer: start_timer,
     CancelTimer: cancel_timer,
-    SignalExternalWorkflowExecution: signal_external,
-    RequestCancelExternalWorkflowExecution: request_cancel_external,
+    SignalExternalWorkflowExecution: reach_external,
+    RequestCancelExternalWorkflowExecution: reach_external,
     StartChildWorkflowExecution: start_child,
     ScheduleLambdaFunction: schedule_lambda_function,
 }

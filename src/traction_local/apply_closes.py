@@ -6,6 +6,11 @@ lets open work stand in the way: activities, timers and children do not keep a r
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import msgspec
+
 from traction.decisions import (
     CancelWorkflowExecution,
     CompleteWorkflowExecution,
@@ -16,6 +21,7 @@ from traction.events import (
     CancelWorkflowExecutionFailed,
     CompleteWorkflowExecutionFailed,
     ContinueAsNewWorkflowExecutionFailed,
+    Event,
     FailWorkflowExecutionFailed,
     WorkflowExecutionCanceled,
     WorkflowExecutionCompleted,
@@ -23,81 +29,33 @@ from traction.events import (
     WorkflowExecutionFailed,
 )
 from traction.names import WorkflowType
+from traction.operations import WorkflowExecutionConfiguration
+from traction.values import CloseStatus
 from traction_local.batches import Batch
-from traction_local.executions import Settings
-from traction_local.starting import find_settings, open_run
+from traction_local.starting import find_settings, open_run, tell_settings
+
+Close: TypeAlias = CompleteWorkflowExecution | FailWorkflowExecution | CancelWorkflowExecution
+
+_CLOSES: dict[type[Close], tuple[Callable[..., Event], Callable[..., Event], CloseStatus]] = {
+    CompleteWorkflowExecution: (WorkflowExecutionCompleted, CompleteWorkflowExecutionFailed, "COMPLETED"),
+    FailWorkflowExecution: (WorkflowExecutionFailed, FailWorkflowExecutionFailed, "FAILED"),
+    CancelWorkflowExecution: (WorkflowExecutionCanceled, CancelWorkflowExecutionFailed, "CANCELED"),
+}
 
 
-def complete_workflow_execution(place: Batch, decision: CompleteWorkflowExecution) -> bool:
-    """Close with a result."""
+def close(place: Batch, decision: Close) -> bool:
+    """Close as completed, failed or cancelled. The event has the members of the decision."""
     execution, completed_event_id, now, _ = place
-    event_id = execution.next_event_id
+    closed, failed, status = _CLOSES[type(decision)]
+    told: dict[str, Any] = {
+        "event_id": execution.next_event_id,
+        "event_timestamp": now,
+        "decision_task_completed_event_id": completed_event_id,
+    }
     if cause := place.find_close_fault(decision):
-        execution.append(
-            CompleteWorkflowExecutionFailed(
-                event_id=event_id,
-                event_timestamp=now,
-                cause=cause,
-                decision_task_completed_event_id=completed_event_id,
-            )
-        )
+        execution.append(failed(**told, cause=cause))
         return False
-    event = WorkflowExecutionCompleted(
-        event_id=event_id,
-        event_timestamp=now,
-        decision_task_completed_event_id=completed_event_id,
-        result=decision.result,
-    )
-    execution.close(event, "COMPLETED", now)
-    return True
-
-
-def fail_workflow_execution(place: Batch, decision: FailWorkflowExecution) -> bool:
-    """Close as failed."""
-    execution, completed_event_id, now, _ = place
-    event_id = execution.next_event_id
-    if cause := place.find_close_fault(decision):
-        execution.append(
-            FailWorkflowExecutionFailed(
-                event_id=event_id,
-                event_timestamp=now,
-                cause=cause,
-                decision_task_completed_event_id=completed_event_id,
-            )
-        )
-        return False
-    event = WorkflowExecutionFailed(
-        event_id=event_id,
-        event_timestamp=now,
-        decision_task_completed_event_id=completed_event_id,
-        reason=decision.reason,
-        details=decision.details,
-    )
-    execution.close(event, "FAILED", now)
-    return True
-
-
-def cancel_workflow_execution(place: Batch, decision: CancelWorkflowExecution) -> bool:
-    """Close as cancelled."""
-    execution, completed_event_id, now, _ = place
-    event_id = execution.next_event_id
-    if cause := place.find_close_fault(decision):
-        execution.append(
-            CancelWorkflowExecutionFailed(
-                event_id=event_id,
-                event_timestamp=now,
-                cause=cause,
-                decision_task_completed_event_id=completed_event_id,
-            )
-        )
-        return False
-    event = WorkflowExecutionCanceled(
-        event_id=event_id,
-        event_timestamp=now,
-        decision_task_completed_event_id=completed_event_id,
-        details=decision.details,
-    )
-    execution.close(event, "CANCELED", now)
+    execution.close(closed(**told, **msgspec.structs.asdict(decision)), status, now)
     return True
 
 
@@ -110,7 +68,7 @@ def continue_as_new(place: Batch, decision: ContinueAsNewWorkflowExecution) -> b
     if decision.workflow_type_version is not None:
         type = WorkflowType(type.name, decision.workflow_type_version)
     settings = place.find_close_fault(decision) or find_settings(domain, type, decision)
-    if not isinstance(settings, Settings):
+    if not isinstance(settings, WorkflowExecutionConfiguration):
         execution.append(
             ContinueAsNewWorkflowExecutionFailed(
                 event_id=event_id,
@@ -127,15 +85,10 @@ def continue_as_new(place: Batch, decision: ContinueAsNewWorkflowExecution) -> b
         event_timestamp=now,
         decision_task_completed_event_id=completed_event_id,
         new_execution_run_id=number[1],
-        task_list=settings.task_list,
-        child_policy=settings.child_policy,
         workflow_type=type,
         input=decision.input,
-        execution_start_to_close_timeout=settings.execution_timeout,
-        task_priority=settings.priority,
-        task_start_to_close_timeout=settings.task_timeout,
         tag_list=decision.tag_list or None,
-        lambda_role=settings.lambda_role,
+        **tell_settings(settings),
     )
     execution.close(event, "CONTINUED_AS_NEW", now)
     run = open_run(

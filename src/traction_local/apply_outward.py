@@ -6,6 +6,10 @@ reaches the other side itself.
 
 from __future__ import annotations
 
+from typing import Any, TypeAlias
+
+import msgspec
+
 from traction.decisions import (
     RequestCancelExternalWorkflowExecution,
     ScheduleLambdaFunction,
@@ -14,98 +18,57 @@ from traction.decisions import (
 )
 from traction.events import (
     LambdaFunctionScheduled,
-    RequestCancelExternalWorkflowExecutionFailed,
     RequestCancelExternalWorkflowExecutionInitiated,
     ScheduleLambdaFunctionFailed,
-    SignalExternalWorkflowExecutionFailed,
     SignalExternalWorkflowExecutionInitiated,
     StartChildWorkflowExecutionFailed,
     StartChildWorkflowExecutionInitiated,
 )
-from traction.values import (
-    RequestCancelExternalWorkflowExecutionFailedCause,
-    ScheduleLambdaFunctionFailedCause,
-    SignalExternalWorkflowExecutionFailedCause,
-    StartChildWorkflowExecutionFailedCause,
-)
+from traction.operations import WorkflowExecutionConfiguration
+from traction.values import ScheduleLambdaFunctionFailedCause, StartChildWorkflowExecutionFailedCause
 from traction_local.batches import Batch
-from traction_local.executions import Settings
-from traction_local.external import follow_cancel, follow_signal
+from traction_local.external import FAILED, Initiated, follow_external
 from traction_local.lambdas import follow_lambda
-from traction_local.starting import find_settings, follow_child
+from traction_local.starting import find_settings, follow_child, tell_settings
+
+External: TypeAlias = SignalExternalWorkflowExecution | RequestCancelExternalWorkflowExecution
+
+_EXTERNAL: dict[type[External], tuple[type[Initiated], str]] = {
+    SignalExternalWorkflowExecution: (
+        SignalExternalWorkflowExecutionInitiated,
+        "SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_RATE_EXCEEDED",
+    ),
+    RequestCancelExternalWorkflowExecution: (
+        RequestCancelExternalWorkflowExecutionInitiated,
+        "REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_RATE_EXCEEDED",
+    ),
+}
 
 
-def signal_external(place: Batch, decision: SignalExternalWorkflowExecution) -> bool:
-    """Accept a signal for another run, whether or not that exists."""
+def reach_external(place: Batch, decision: External) -> bool:
+    """Accept a signal for another run, or a request that it cancel, whether or not that run exists."""
     execution, completed_event_id, now, _ = place
-    event_id = execution.next_event_id
-    cause: SignalExternalWorkflowExecutionFailedCause | None = None
-    if place.is_denied(decision):
-        cause = "OPERATION_NOT_PERMITTED"
-    elif not place.has_rate(decision):
-        cause = "SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_RATE_EXCEEDED"
-    if cause is not None:
-        execution.append(
-            SignalExternalWorkflowExecutionFailed(
-                event_id=event_id,
-                event_timestamp=now,
-                workflow_id=decision.workflow_id,
-                cause=cause,
-                initiated_event_id=0,
-                decision_task_completed_event_id=completed_event_id,
-                run_id=decision.run_id,
-                control=decision.control,
-            )
+    kind, rate_exceeded = _EXTERNAL[type(decision)]
+    told: dict[str, Any] = {
+        "event_id": execution.next_event_id,
+        "event_timestamp": now,
+        "decision_task_completed_event_id": completed_event_id,
+    }
+    denied = place.is_denied(decision)
+    if denied or not place.has_rate(decision):
+        failed = FAILED[kind](
+            **told,
+            workflow_id=decision.workflow_id,
+            cause="OPERATION_NOT_PERMITTED" if denied else rate_exceeded,
+            initiated_event_id=0,
+            run_id=decision.run_id,
+            control=decision.control,
         )
+        execution.append(failed)
         return False
-    initiated = SignalExternalWorkflowExecutionInitiated(
-        event_id=event_id,
-        event_timestamp=now,
-        workflow_id=decision.workflow_id,
-        signal_name=decision.signal_name,
-        decision_task_completed_event_id=completed_event_id,
-        run_id=decision.run_id,
-        input=decision.input,
-        control=decision.control,
-    )
+    initiated = kind(**told, **msgspec.structs.asdict(decision))
     execution.append(initiated)
-    follow_signal(execution, initiated, now)
-    return True
-
-
-def request_cancel_external(place: Batch, decision: RequestCancelExternalWorkflowExecution) -> bool:
-    """Accept a request that another run cancel, whether or not that exists."""
-    execution, completed_event_id, now, _ = place
-    event_id = execution.next_event_id
-    cause: RequestCancelExternalWorkflowExecutionFailedCause | None = None
-    if place.is_denied(decision):
-        cause = "OPERATION_NOT_PERMITTED"
-    elif not place.has_rate(decision):
-        cause = "REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_RATE_EXCEEDED"
-    if cause is not None:
-        execution.append(
-            RequestCancelExternalWorkflowExecutionFailed(
-                event_id=event_id,
-                event_timestamp=now,
-                workflow_id=decision.workflow_id,
-                cause=cause,
-                initiated_event_id=0,
-                decision_task_completed_event_id=completed_event_id,
-                run_id=decision.run_id,
-                control=decision.control,
-            )
-        )
-        return False
-    initiated = RequestCancelExternalWorkflowExecutionInitiated(
-        event_id=event_id,
-        event_timestamp=now,
-        workflow_id=decision.workflow_id,
-        decision_task_completed_event_id=completed_event_id,
-        run_id=decision.run_id,
-        control=decision.control,
-    )
-    execution.append(initiated)
-    follow_cancel(execution, initiated, now)
+    follow_external(execution, initiated, now)
     return True
 
 
@@ -116,7 +79,7 @@ def start_child(place: Batch, decision: StartChildWorkflowExecution) -> bool:
     limits, domain = execution.region.limits, execution.domain
     settings = find_settings(domain, decision.workflow_type, decision)
     cause: StartChildWorkflowExecutionFailedCause | None = None
-    if not isinstance(settings, Settings):
+    if not isinstance(settings, WorkflowExecutionConfiguration):
         cause = settings
     elif len(execution.children) >= limits.open_children_max:
         cause = "OPEN_CHILDREN_LIMIT_EXCEEDED"
@@ -132,16 +95,11 @@ def start_child(place: Batch, decision: StartChildWorkflowExecution) -> bool:
             event_timestamp=now,
             workflow_id=decision.workflow_id,
             workflow_type=decision.workflow_type,
-            task_list=settings.task_list,
             decision_task_completed_event_id=completed_event_id,
-            child_policy=settings.child_policy,
             control=decision.control,
             input=decision.input,
-            execution_start_to_close_timeout=settings.execution_timeout,
-            task_priority=settings.priority,
-            task_start_to_close_timeout=settings.task_timeout,
             tag_list=decision.tag_list or None,
-            lambda_role=settings.lambda_role,
+            **tell_settings(settings),
         )
         execution.append(initiated)
         follow_child(execution, initiated, settings, now)

@@ -19,7 +19,6 @@ from traction.events import (
     ChildWorkflowExecutionTimedOut,
     Event,
     WorkflowExecutionCanceled,
-    WorkflowExecutionCancelRequested,
     WorkflowExecutionCompleted,
     WorkflowExecutionFailed,
     WorkflowExecutionTerminated,
@@ -79,16 +78,7 @@ def _apply_policy(execution: Execution, policy: ChildPolicy, now: datetime) -> N
                 now,
             )
         else:
-            run.cancel_requested = True
-            run.append_trigger(
-                WorkflowExecutionCancelRequested(
-                    event_id=run.next_event_id,
-                    event_timestamp=now,
-                    external_workflow_execution=execution.execution,
-                    external_initiated_event_id=0,
-                    cause="CHILD_POLICY_APPLIED",
-                )
-            )
+            run.request_cancel(now, source=execution.execution, cause="CHILD_POLICY_APPLIED")
     execution.children = {}
 
 

@@ -13,7 +13,7 @@ guide ("at most one additional task").
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -23,11 +23,13 @@ from traction.events import (
     DecisionTaskStarted,
     DecisionTaskTimedOut,
     Event,
+    WorkflowExecutionCancelRequested,
     WorkflowExecutionStarted,
     WorkflowExecutionTerminated,
     WorkflowExecutionTimedOut,
 )
 from traction.names import TaskList, WorkflowExecution, WorkflowType
+from traction.operations import WorkflowExecutionConfiguration, WorkflowExecutionOpenCounts
 from traction.values import ChildPolicy, CloseStatus, Duration
 from traction_local import children
 from traction_local.alarms import EXECUTION, Alarm
@@ -41,27 +43,6 @@ if TYPE_CHECKING:
     from traction_local.children import Child
     from traction_local.lambdas import LambdaTask
     from traction_local.timers import Timer
-
-
-class Settings(msgspec.Struct, frozen=True):
-    """What an execution was started with, defaults resolved."""
-
-    execution_timeout: Duration
-    task_timeout: Duration
-    task_list: TaskList
-    child_policy: ChildPolicy
-    priority: str | None
-    lambda_role: str | None
-
-
-class OpenCounts(msgspec.Struct, frozen=True):
-    """How much of an execution is open."""
-
-    activities: int
-    decisions: int
-    timers: int
-    children: int
-    lambdas: int
 
 
 class Sticky(msgspec.Struct, frozen=True):
@@ -104,7 +85,7 @@ class PendingDecision(Task):
         )
         execution.queued = None
         execution.running = self
-        region.limit(self, parse_duration(execution.settings.task_timeout), now)
+        region.limit(self, parse_duration(execution.settings.task_start_to_close_timeout), now)
 
     def fire(self, now: datetime) -> None:
         """Time out: the task was not started in time from a sticky list, or not answered in time.
@@ -179,7 +160,7 @@ class Execution(Alarm):
         domain: Domain,
         identity: tuple[int, WorkflowExecution],
         type: WorkflowType,
-        settings: Settings,
+        settings: WorkflowExecutionConfiguration,
         parent: tuple[Execution, int] | None,
         now: datetime,
     ) -> None:
@@ -193,7 +174,7 @@ class Execution(Alarm):
         self.settings = settings
         self.parent = parent
         """The run that started this one and the Initiated event there, while this one is open."""
-        self.priority = int(settings.priority or 0)
+        self.priority = int(settings.task_priority or 0)
         self.stem = make_stem(self.run_id)
         self.events: list[Event] = []
         self.started_at = now
@@ -216,7 +197,7 @@ class Execution(Alarm):
         """Those not known to have closed, by Initiated event."""
         self.lambdas: dict[int, LambdaTask] = {}
         """The open ones, by Scheduled event."""
-        self._open_counts: OpenCounts | None = None
+        self._open_counts: WorkflowExecutionOpenCounts | None = None
 
     @property
     def next_event_id(self) -> int:
@@ -278,8 +259,8 @@ class Execution(Alarm):
                 event_id=event_id,
                 event_timestamp=now,
                 task_list=task_list,
-                task_priority=settings.priority,
-                start_to_close_timeout=settings.task_timeout,
+                task_priority=settings.task_priority,
+                start_to_close_timeout=settings.task_start_to_close_timeout,
                 schedule_to_start_timeout=wait or "NONE",
             )
         )
@@ -329,7 +310,7 @@ class Execution(Alarm):
         """
         self.append(event)
         # Frozen, but that no decision task is counted that will never be handed out (recorded answers).
-        self._open_counts = msgspec.structs.replace(self.count_open(), decisions=0)
+        self._open_counts = msgspec.structs.replace(self.count_open(), open_decision_tasks=0)
         self.close_status, self.closed_at = status, now
         region = self.region
         region.closed.append(self.run_id)
@@ -344,7 +325,7 @@ class Execution(Alarm):
         region.alarms.fix(self, now + self.domain.retention)
         children.follow_close(self, event, policy or self.settings.child_policy, now)
 
-    def count_open(self) -> OpenCounts:
+    def count_open(self) -> WorkflowExecutionOpenCounts:
         """Count what is open, or was when the run closed.
 
         A started decision task counts as none: so it was in the recorded answers.
@@ -352,12 +333,32 @@ class Execution(Alarm):
         if self._open_counts is not None:
             return self._open_counts
         started = self.running is not None and self.region.knobs.openings_count_started_decision
-        return OpenCounts(
-            len(self.activities),
-            int(self.queued is not None or started),
-            len(self.timers),
-            len(self.children),
-            len(self.lambdas),
+        return WorkflowExecutionOpenCounts(
+            open_activity_tasks=len(self.activities),
+            open_decision_tasks=int(self.queued is not None or started),
+            open_timers=len(self.timers),
+            open_child_workflow_executions=len(self.children),
+            open_lambda_functions=len(self.lambdas),
+        )
+
+    def request_cancel(
+        self,
+        now: datetime,
+        *,
+        source: WorkflowExecution | None = None,
+        initiated_event_id: int = 0,
+        cause: Literal["CHILD_POLICY_APPLIED"] | None = None,
+    ) -> None:
+        """Take note that somebody wants the run to stop: another run, or who calls."""
+        self.cancel_requested = True
+        self.append_trigger(
+            WorkflowExecutionCancelRequested(
+                event_id=self.next_event_id,
+                event_timestamp=now,
+                external_workflow_execution=source,
+                external_initiated_event_id=initiated_event_id,
+                cause=cause,
+            )
         )
 
     def terminate(

@@ -6,20 +6,23 @@ one's. Only open runs can be reached.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from functools import partial
+from typing import Any, TypeAlias
 
 from traction.events import (
+    Event,
     ExternalWorkflowExecutionCancelRequested,
     ExternalWorkflowExecutionSignaled,
     RequestCancelExternalWorkflowExecutionFailed,
     RequestCancelExternalWorkflowExecutionInitiated,
     SignalExternalWorkflowExecutionFailed,
     SignalExternalWorkflowExecutionInitiated,
-    WorkflowExecutionCancelRequested,
     WorkflowExecutionSignaled,
     WorkflowExecutionTerminated,
 )
+from traction.names import WorkflowExecution
 from traction.operations import RequestCancelWorkflowExecution, SignalWorkflowExecution, TerminateWorkflowExecution
 from traction_local.executions import Execution
 from traction_local.region import Region
@@ -27,27 +30,12 @@ from traction_local.region import Region
 
 def signal_workflow_execution(region: Region, request: SignalWorkflowExecution, now: datetime) -> None:
     """Signal an open run. The link to a signalling run is 0: there is none."""
-    target = region.get_domain(request.domain).get_open(request.workflow_id, request.run_id)
-    target.append_trigger(
-        WorkflowExecutionSignaled(
-            event_id=target.next_event_id,
-            event_timestamp=now,
-            signal_name=request.signal_name,
-            input=request.input,
-            external_initiated_event_id=0,
-        )
-    )
+    _signal(region.get_domain(request.domain).get_open(request.workflow_id, request.run_id), request, now)
 
 
 def request_cancel_workflow_execution(region: Region, request: RequestCancelWorkflowExecution, now: datetime) -> None:
     """Ask an open run to cancel. It is a notice: what to do is for the decider."""
-    target = region.get_domain(request.domain).get_open(request.workflow_id, request.run_id)
-    target.cancel_requested = True
-    target.append_trigger(
-        WorkflowExecutionCancelRequested(
-            event_id=target.next_event_id, event_timestamp=now, external_initiated_event_id=0
-        )
-    )
+    region.get_domain(request.domain).get_open(request.workflow_id, request.run_id).request_cancel(now)
 
 
 def terminate_workflow_execution(region: Region, request: TerminateWorkflowExecution, now: datetime) -> None:
@@ -68,88 +56,65 @@ def terminate_workflow_execution(region: Region, request: TerminateWorkflowExecu
     )
 
 
-def follow_signal(source: Execution, initiated: SignalExternalWorkflowExecutionInitiated, now: datetime) -> None:
-    """Arrange for a signal to be delivered after the batch, even if its source closes with it."""
-    source.region.follow(partial(_deliver_signal, source, initiated), now)
+Initiated: TypeAlias = SignalExternalWorkflowExecutionInitiated | RequestCancelExternalWorkflowExecutionInitiated
+
+FAILED: dict[type[Initiated], Callable[..., Event]] = {
+    SignalExternalWorkflowExecutionInitiated: SignalExternalWorkflowExecutionFailed,
+    RequestCancelExternalWorkflowExecutionInitiated: RequestCancelExternalWorkflowExecutionFailed,
+}
+_DELIVERED: dict[type[Initiated], Callable[..., Event]] = {
+    SignalExternalWorkflowExecutionInitiated: ExternalWorkflowExecutionSignaled,
+    RequestCancelExternalWorkflowExecutionInitiated: ExternalWorkflowExecutionCancelRequested,
+}
 
 
-def _deliver_signal(source: Execution, initiated: SignalExternalWorkflowExecutionInitiated, now: datetime) -> None:
+def follow_external(source: Execution, initiated: Initiated, now: datetime) -> None:
+    """Arrange for what was accepted to be delivered after the batch, even if its source closes with it."""
+    source.region.follow(partial(_deliver, source, initiated), now)
+
+
+def _deliver(source: Execution, initiated: Initiated, now: datetime) -> None:
     target = source.domain.find_open(initiated.workflow_id, initiated.run_id)
-    if target is None:
-        if source.is_open:
-            source.append_trigger(
-                SignalExternalWorkflowExecutionFailed(
-                    event_id=source.next_event_id,
-                    event_timestamp=now,
-                    workflow_id=initiated.workflow_id,
-                    cause="UNKNOWN_EXTERNAL_WORKFLOW_EXECUTION",
-                    initiated_event_id=initiated.event_id,
-                    decision_task_completed_event_id=initiated.decision_task_completed_event_id,
-                    run_id=initiated.run_id,
-                    control=initiated.control,
-                )
-            )
+    if target is not None:
+        if isinstance(initiated, SignalExternalWorkflowExecutionInitiated):
+            _signal(target, initiated, now, source.execution, initiated.event_id)
+        else:
+            target.request_cancel(now, source=source.execution, initiated_event_id=initiated.event_id)
+    if not source.is_open:
         return
+    told: dict[str, Any] = {
+        "event_id": source.next_event_id,
+        "event_timestamp": now,
+        "initiated_event_id": initiated.event_id,
+    }
+    if target is not None:
+        event = _DELIVERED[type(initiated)](**told, workflow_execution=target.execution)
+    else:
+        event = FAILED[type(initiated)](
+            **told,
+            workflow_id=initiated.workflow_id,
+            cause="UNKNOWN_EXTERNAL_WORKFLOW_EXECUTION",
+            decision_task_completed_event_id=initiated.decision_task_completed_event_id,
+            run_id=initiated.run_id,
+            control=initiated.control,
+        )
+    source.append_trigger(event)
+
+
+def _signal(
+    target: Execution,
+    asked: SignalWorkflowExecution | SignalExternalWorkflowExecutionInitiated,
+    now: datetime,
+    source: WorkflowExecution | None = None,
+    initiated_event_id: int = 0,
+) -> None:
     target.append_trigger(
         WorkflowExecutionSignaled(
             event_id=target.next_event_id,
             event_timestamp=now,
-            signal_name=initiated.signal_name,
-            input=initiated.input,
-            external_workflow_execution=source.execution,
-            external_initiated_event_id=initiated.event_id,
+            signal_name=asked.signal_name,
+            input=asked.input,
+            external_workflow_execution=source,
+            external_initiated_event_id=initiated_event_id,
         )
     )
-    if source.is_open:
-        source.append_trigger(
-            ExternalWorkflowExecutionSignaled(
-                event_id=source.next_event_id,
-                event_timestamp=now,
-                workflow_execution=target.execution,
-                initiated_event_id=initiated.event_id,
-            )
-        )
-
-
-def follow_cancel(source: Execution, initiated: RequestCancelExternalWorkflowExecutionInitiated, now: datetime) -> None:
-    """Arrange for a request to cancel to be delivered after the batch, even if its source closes with it."""
-    source.region.follow(partial(_deliver_cancel, source, initiated), now)
-
-
-def _deliver_cancel(
-    source: Execution, initiated: RequestCancelExternalWorkflowExecutionInitiated, now: datetime
-) -> None:
-    target = source.domain.find_open(initiated.workflow_id, initiated.run_id)
-    if target is None:
-        if source.is_open:
-            source.append_trigger(
-                RequestCancelExternalWorkflowExecutionFailed(
-                    event_id=source.next_event_id,
-                    event_timestamp=now,
-                    workflow_id=initiated.workflow_id,
-                    cause="UNKNOWN_EXTERNAL_WORKFLOW_EXECUTION",
-                    initiated_event_id=initiated.event_id,
-                    decision_task_completed_event_id=initiated.decision_task_completed_event_id,
-                    run_id=initiated.run_id,
-                    control=initiated.control,
-                )
-            )
-        return
-    target.cancel_requested = True
-    target.append_trigger(
-        WorkflowExecutionCancelRequested(
-            event_id=target.next_event_id,
-            event_timestamp=now,
-            external_workflow_execution=source.execution,
-            external_initiated_event_id=initiated.event_id,
-        )
-    )
-    if source.is_open:
-        source.append_trigger(
-            ExternalWorkflowExecutionCancelRequested(
-                event_id=source.next_event_id,
-                event_timestamp=now,
-                workflow_execution=target.execution,
-                initiated_event_id=initiated.event_id,
-            )
-        )

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
+
+import msgspec
 
 from traction.decisions import ContinueAsNewWorkflowExecution, StartChildWorkflowExecution
 from traction.errors import (
@@ -26,10 +28,10 @@ from traction.events import (
     WorkflowExecutionStarted,
 )
 from traction.names import WorkflowExecution, WorkflowType
-from traction.operations import Run, StartWorkflowExecution, WorkflowTypeConfiguration
+from traction.operations import Run, StartWorkflowExecution, WorkflowExecutionConfiguration, WorkflowTypeConfiguration
 from traction_local.children import Child
 from traction_local.domains import Domain
-from traction_local.executions import Execution, Settings
+from traction_local.executions import Execution
 from traction_local.region import Region
 
 StartCause: TypeAlias = Literal[
@@ -52,7 +54,7 @@ _UNDEFINED: dict[StartCause, str] = {
 }
 
 
-def resolve(asked: Asked, defaults: WorkflowTypeConfiguration) -> Settings | StartCause:
+def resolve(asked: Asked, defaults: WorkflowTypeConfiguration) -> WorkflowExecutionConfiguration | StartCause:
     """Take each setting from the request or else the type; say which one neither has, in SWF's order of looking."""
     execution_timeout = asked.execution_start_to_close_timeout or defaults.default_execution_start_to_close_timeout
     if execution_timeout is None:
@@ -66,17 +68,17 @@ def resolve(asked: Asked, defaults: WorkflowTypeConfiguration) -> Settings | Sta
     child_policy = asked.child_policy or defaults.default_child_policy
     if child_policy is None:
         return "DEFAULT_CHILD_POLICY_UNDEFINED"
-    return Settings(
-        execution_timeout,
-        task_timeout,
-        task_list,
-        child_policy,
-        asked.task_priority or defaults.default_task_priority,
-        asked.lambda_role or defaults.default_lambda_role,
+    return WorkflowExecutionConfiguration(
+        execution_start_to_close_timeout=execution_timeout,
+        task_list=task_list,
+        task_start_to_close_timeout=task_timeout,
+        child_policy=child_policy,
+        task_priority=asked.task_priority or defaults.default_task_priority,
+        lambda_role=asked.lambda_role or defaults.default_lambda_role,
     )
 
 
-def find_settings(domain: Domain, type: WorkflowType, asked: Asked) -> Settings | StartCause:
+def find_settings(domain: Domain, type: WorkflowType, asked: Asked) -> WorkflowExecutionConfiguration | StartCause:
     """The settings of a run that a decision asks for, or the cause of which the decision fails."""
     registered = domain.workflow_types.get(type)
     if registered is None:
@@ -86,12 +88,17 @@ def find_settings(domain: Domain, type: WorkflowType, asked: Asked) -> Settings 
     return resolve(asked, registered.configuration)
 
 
+def tell_settings(settings: WorkflowExecutionConfiguration) -> dict[str, Any]:
+    """The members that the events of a start, a child, and a continuation have in common."""
+    return msgspec.structs.asdict(settings)
+
+
 def open_run(
     region: Region,
     domain: Domain,
     workflow_id: str,
     type: WorkflowType,
-    settings: Settings,
+    settings: WorkflowExecutionConfiguration,
     now: datetime,
     *,
     input: str | None,
@@ -109,23 +116,18 @@ def open_run(
         WorkflowExecutionStarted(
             event_id=1,
             event_timestamp=now,
-            child_policy=settings.child_policy,
-            task_list=settings.task_list,
             workflow_type=type,
             input=input,
-            execution_start_to_close_timeout=settings.execution_timeout,
-            task_start_to_close_timeout=settings.task_timeout,
-            task_priority=settings.priority,
             tag_list=tag_list or None,
             continued_execution_run_id=None if continued is None else continued.run_id,
             parent_workflow_execution=parent_execution,
             parent_initiated_event_id=parent_event_id,
-            lambda_role=settings.lambda_role,
+            **tell_settings(settings),
         )
     )
     region.by_stem[execution.stem] = execution
     domain.add(execution)
-    region.alarms.set(execution, now + timedelta(seconds=int(settings.execution_timeout)))
+    region.alarms.set(execution, now + timedelta(seconds=int(settings.execution_start_to_close_timeout)))
     execution.ask_decision(now)
     return execution
 
@@ -142,7 +144,7 @@ def start_workflow_execution(region: Region, request: StartWorkflowExecution, no
     if domain.deprecated:
         raise DomainDeprecatedFault(domain.name)
     settings = resolve(request, registered.configuration)
-    if not isinstance(settings, Settings):
+    if not isinstance(settings, WorkflowExecutionConfiguration):
         name = _UNDEFINED[settings]
         named = region.knobs.default_undefined_names_default
         raise DefaultUndefinedFault(f"default{name}" if named else f"{name[0].lower()}{name[1:]}")
@@ -165,7 +167,10 @@ def start_workflow_execution(region: Region, request: StartWorkflowExecution, no
 
 
 def follow_child(
-    parent: Execution, initiated: StartChildWorkflowExecutionInitiated, settings: Settings, now: datetime
+    parent: Execution,
+    initiated: StartChildWorkflowExecutionInitiated,
+    settings: WorkflowExecutionConfiguration,
+    now: datetime,
 ) -> None:
     """Arrange for a child that was accepted to be started after the batch."""
     parent.children[initiated.event_id] = Child()
@@ -173,7 +178,10 @@ def follow_child(
 
 
 def _start_child(
-    parent: Execution, initiated: StartChildWorkflowExecutionInitiated, settings: Settings, now: datetime
+    parent: Execution,
+    initiated: StartChildWorkflowExecutionInitiated,
+    settings: WorkflowExecutionConfiguration,
+    now: datetime,
 ) -> None:
     """Start a child, and tell the parent if it is still open.
 

@@ -24,12 +24,10 @@ from traction.operations import (
     ListClosedWorkflowExecutions,
     ListOpenWorkflowExecutions,
     PendingTaskCount,
-    WorkflowExecutionConfiguration,
     WorkflowExecutionCount,
     WorkflowExecutionDetail,
     WorkflowExecutionInfo,
     WorkflowExecutionInfos,
-    WorkflowExecutionOpenCounts,
 )
 from traction_local.domains import Domain, slice_by_time
 from traction_local.executions import Execution
@@ -49,24 +47,10 @@ def describe_workflow_execution(
     """Tell all of a run but its events. The task list is the run's own, whatever overrides it for now."""
     asked = request.execution
     execution = region.get_domain(request.domain).get_execution(asked.workflow_id, asked.run_id)
-    settings, counts = execution.settings, execution.count_open()
     return WorkflowExecutionDetail(
         execution_info=_tell(execution, execution.is_open),
-        execution_configuration=WorkflowExecutionConfiguration(
-            task_start_to_close_timeout=settings.task_timeout,
-            execution_start_to_close_timeout=settings.execution_timeout,
-            task_list=settings.task_list,
-            child_policy=settings.child_policy,
-            task_priority=settings.priority,
-            lambda_role=settings.lambda_role,
-        ),
-        open_counts=WorkflowExecutionOpenCounts(
-            open_activity_tasks=counts.activities,
-            open_decision_tasks=counts.decisions,
-            open_timers=counts.timers,
-            open_child_workflow_executions=counts.children,
-            open_lambda_functions=counts.lambdas,
-        ),
+        execution_configuration=execution.settings,
+        open_counts=execution.count_open(),
         latest_activity_task_timestamp=execution.latest_activity_at,
         latest_execution_context=execution.context,
     )

@@ -22,7 +22,8 @@ from traction import Activity, Retry, Step, Workflow, activity, all_of, done, ea
 from traction import errors as e
 from traction.codec import JSON
 from traction.definition import check_definition
-from traction.errors import NonDeterminismError
+from traction.errors import NonDeterminismError, PayloadError
+from traction.failures import describe_failure, read_failure, revive
 from traction.interpret import Interpreter
 
 # Cases make mistakes that type checkers would see: they are written against this, which hides nothing from the reader.
@@ -305,6 +306,61 @@ def execution_without_an_end() -> None:
 @case
 def retry_that_is_a_number() -> None:
     make_activity(retry=5)
+
+
+class CardDeclined(traction.DeclaredError):
+    code: str
+
+
+@case
+def raises_one_error_and_not_a_tuple() -> None:
+    make_activity(raises=CardDeclined)
+
+
+@case
+def raises_what_has_no_fields_to_travel() -> None:
+    make_workflow(raises=(CardDeclined, ValueError))
+
+
+@case
+def raises_two_errors_of_one_name() -> None:
+    make_activity(raises=(CardDeclined, type("CardDeclined", (CardDeclined,), {"__module__": "bank"})))
+
+
+@case
+def declared_error_whose_field_cannot_be_written() -> None:
+    class NotFound(traction.DeclaredError):
+        where: Path
+
+
+@case
+def declared_error_with_a_field_of_a_taken_name() -> None:
+    class NotFound(traction.DeclaredError):
+        message: str
+
+
+@case
+def declared_error_with_a_field_without_a_default_after_one_with() -> None:
+    class NotFound(traction.DeclaredError):
+        where: str = ""
+        page: int
+
+
+@case
+def declared_error_with_a_default_that_all_would_share() -> None:
+    class NotFound(traction.DeclaredError):
+        pages: list[int] = []  # noqa: RUF012
+
+
+@case
+def declared_error_that_names_nothing() -> None:
+    class NotFound(traction.DeclaredError):
+        page: Page  # type: ignore[name-defined]  # noqa: F821
+
+    class Find(A[None, int], raises=(NotFound,)):
+        def run(self) -> int: ...
+
+    check_definition(Find)
 
 
 @case
@@ -683,6 +739,37 @@ CASES |= {
 
 
 # What reaches flows and callers.
+
+
+def catch(error: traction.DeclaredError, kind: Any) -> Exception:
+    """Give a declared error as a flow catches it."""
+    said = read_failure(*describe_failure(error, JSON))
+    failed = e.ActivityFailed("2.0.charge_card-1", type=said.type, message=said.message)
+    return revive(failed, said, (kind,), JSON)
+
+
+@case
+def declared_error_that_is_caught() -> None:
+    raise catch(CardDeclined("expired"), CardDeclined)
+
+
+@case
+def declared_error_whose_fields_are_too_long() -> None:
+    raise catch(CardDeclined("x" * 20_000), CardDeclined)
+
+
+@case
+def declared_error_whose_fields_are_of_another_type() -> None:
+    raise catch(CardDeclined(7), CardDeclined)  # type: ignore[arg-type]
+
+
+@case
+def declared_error_that_does_not_decode() -> None:
+    class Declined(traction.DeclaredError):
+        code: int
+
+    Declined.__name__ = "CardDeclined"
+    raise PayloadError(catch(CardDeclined("expired"), Declined).__notes__[0])
 
 
 def raise_it(error: BaseException) -> Callable[[], Any]:

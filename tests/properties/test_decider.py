@@ -12,10 +12,19 @@ from traction import events as e
 from traction.answers import ANSWERS, is_answer
 from traction.codec import Codec
 from traction.combinators import first_of, sleep
-from traction.decide import Decider, decide
+from traction.decide import Decider
 from traction.step import Step
 from traction.testing.laws import assert_chunk_invariant, to_workflow
-from traction.testing.player import EXECUTION, Choose, Play, answer_steadily, choose_from, choose_plainly, play
+from traction.testing.player import (
+    EXECUTION,
+    Choose,
+    Play,
+    answer_steadily,
+    choose_from,
+    choose_plainly,
+    decide_anew,
+    play,
+)
 from traction.testing.strategies import choices, flows, part, work
 
 mischiefs = st.integers(0, 4)
@@ -58,8 +67,7 @@ def test_a_longer_history_never_retracts_an_answer(flow: Step[Any], choose: Choo
                 if type(event) not in ANSWERS or not is_answer(event, completed.event_id):
                     break
                 shown.append((ANSWERS[type(event)][0], name_what(event)))
-            prefix = played.events[: completed.started_event_id]
-            decided = decide(workflow, prefix, execution=EXECUTION, codec=codec)
+            decided = decide_anew(workflow, played, completed.started_event_id, codec=codec)
             assert [(type(decision), name_what(decision)) for decision in decided] == shown
 
 
@@ -90,9 +98,8 @@ def test_deciding_is_pure(flow: Step[Any], choose: Choose, mischief: int) -> Non
     workflow, codec = to_workflow(flow), Codec()
     played = play(workflow, choose, mischief=mischief, codec=codec)
     for cut in list_completed(played):
-        prefix = played.events[:cut]
-        first = decide(workflow, prefix, execution=EXECUTION, codec=codec)
-        assert first == decide(workflow, prefix, execution=EXECUTION, codec=codec)
+        first = decide_anew(workflow, played, cut, codec=codec)
+        assert first == decide_anew(workflow, played, cut, codec=codec)
 
 
 @given(flows(races=False, failures=False, places=False), choices())

@@ -11,6 +11,7 @@ from hypothesis import given
 
 from traction.codec import Codec
 from traction.definition import Activity
+from traction.leaves import Local
 from traction.step import (
     All,
     Both,
@@ -78,6 +79,8 @@ def read(s: Any) -> Any:
             return None
         case Helper(f, args, kwargs):
             return drive(f(*args, **kwargs))
+        case Local(call):
+            return do(call)
         case Activity():
             return do(s)
     raise AssertionError(f"{s!r} has no second reading")

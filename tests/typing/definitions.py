@@ -5,12 +5,26 @@
 
 from __future__ import annotations
 
+from dataclasses import field
 from datetime import timedelta
 from typing import Generic, TypeVar, assert_type
 
 import msgspec
 
-from traction import Activity, Retry, Step, Workflow, activity, all_of, done, each, first_of, hours, workflow
+from traction import (
+    Activity,
+    DeclaredError,
+    Retry,
+    Step,
+    Workflow,
+    activity,
+    all_of,
+    done,
+    each,
+    first_of,
+    hours,
+    workflow,
+)
 from traction.step import Both
 
 T = TypeVar("T")
@@ -145,6 +159,50 @@ assert_type(copy_tagged("a"), Workflow[bytes])
 assert_type(double(1) & read("a") & copy_too("a"), Both[int, bytes, bytes])
 assert_type(each(double, [1, 2]), Step[list[int]])
 assert_type(done("a").flat_map(read), Step[bytes])
+
+
+# Declared errors.
+
+
+class Declined(DeclaredError):
+    code: str
+    retry_after: int = 60
+    pages: list[int] = field(default_factory=list)
+
+
+class Expired(Declined):
+    year: int = 0
+
+
+class Charge(Activity[None, int], raises=(Declined, Expired), retry=Retry(give_up_on=(Expired,))):
+    def run(self) -> int:
+        raise Declined("expired", retry_after=7)
+
+
+@activity(raises=(Declined,))
+def charge() -> int:
+    raise Expired("expired", 60, [], 2020)
+
+
+@workflow(raises=(Declined,))
+async def shop() -> int:
+    try:
+        return await charge()
+    except Declined as error:
+        assert_type(error.code, str)
+        assert_type(error.retry_after, int)
+        assert_type(error.pages, list[int])
+        return 0
+
+
+def charge_later(error: Declined) -> Step[str]:
+    return done(error.code)
+
+
+assert_type(Charge().recover(Declined, charge_later), Step[int | str])
+assert_type(Charge().recover(Declined, lambda error: done(error.code)), Step[int | str])
+assert_type(Charge().recover(Declined, lambda error: done(error.retry_after)), Step[int])
+assert_type(shop().recover((Declined, Expired), lambda error: done([error.code])), Step[int | list[str]])
 
 
 async def await_functions() -> None:

@@ -159,6 +159,8 @@ async def await_scopes() -> str | None:
 assert_type(side_effect(lambda: 7), Step[int])
 assert_type(side_effect(list[str], list[str]), Step[list[str]])
 assert_type(patched("greet"), Step[bool])
+assert_type(book(7).locally(), Step[str])
+assert_type(book(7).locally() & book(8), Both[str, str])
 assert_type(report({"stage": 1}), Step[None])
 assert_type(history_events(), Step[int])
 assert_type(invoke_lambda("resize", {"width": 7}), Step[Any])

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from traction import Activity, Workflow, current_task, heartbeat
+from traction import Activity, DeclaredError, Workflow, current_task, heartbeat
 from traction.tasks import LATER
 
 
@@ -44,6 +44,10 @@ class CallActAsync(Workflow[Any]):
         return await ActAsync(self.what)
 
 
+class Refused(DeclaredError):
+    why: str
+
+
 class Unsayable:
     """What pickle refuses."""
 
@@ -64,6 +68,8 @@ def obey(what: Any) -> Any:
             os.kill(os.getpid(), signal.SIGKILL)
         case "raise":
             raise ValueError("no such page")
+        case "refuse":
+            raise Refused("full")
         case "leave":
             raise SystemExit(4)
         case "lock":

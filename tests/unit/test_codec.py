@@ -17,13 +17,8 @@ from hypothesis import strategies as st
 from traction.codec import (
     JSON,
     PAYLOAD_CHARS_MAX,
-    REASON_CHARS_MAX,
     Codec,
-    FailureDetails,
-    cut_middle,
-    describe_failure,
     name_type,
-    read_failure,
     write_canonically,
 )
 from traction.errors import PayloadError
@@ -230,103 +225,6 @@ def test_sets_of_what_has_no_order_have_a_canonical_text(value: frozenset[Added]
 @given(st.lists(integers, max_size=4), st.lists(integers, max_size=4))
 def test_lists_in_different_orders_have_different_texts(left: list[int], right: list[int]) -> None:
     assert (write_canonically(left) == write_canonically(right)) == (left == right)
-
-
-# Failures.
-
-
-def fail_with(error: BaseException) -> BaseException:
-    try:
-        raise error
-    except BaseException as raised:
-        return raised
-
-
-@given(st.text(max_size=100))
-def test_a_failure_is_read_back_with_type_message_and_traceback(message: str) -> None:
-    said = read_failure(*describe_failure(fail_with(ValueError(message))))
-    assert said.type == "ValueError"
-    assert said.message == message.encode("utf-8", "backslashreplace").decode()
-    assert said.traceback.startswith("Traceback (most recent call last):")
-    assert "in fail_with" in said.traceback
-
-
-def test_the_type_of_a_failure_has_its_module_unless_it_is_built_in() -> None:
-    assert describe_failure(KeyError("x"))[0] == "KeyError"
-    assert describe_failure(PayloadError("x"))[0] == "traction.errors.PayloadError"
-
-
-@given(st.integers(0, 200_000), st.sampled_from(["x", '"', "\x00", "é", "\U0001f600", "\ud800"]))
-@example(PAYLOAD_CHARS_MAX, "\x00")
-@example(200_000, "\x00")
-def test_a_failure_fits_in_what_swf_carries(length: int, character: str) -> None:
-    reason, details = describe_failure(fail_with(ValueError(character * length)))
-    assert len(reason) <= REASON_CHARS_MAX
-    assert len(details) <= PAYLOAD_CHARS_MAX
-    assert isinstance(msgspec.json.decode(details, type=FailureDetails), FailureDetails)
-
-
-def test_a_long_message_keeps_both_ends() -> None:
-    said = read_failure(*describe_failure(fail_with(ValueError("begin" + "x" * 100_000 + "end"))))
-    assert said.message.startswith("begin")
-    assert said.message.endswith("end")
-    assert said.message.count("left out") == 1
-
-
-def test_a_long_traceback_keeps_both_ends() -> None:
-    error: BaseException = ValueError("the first")
-    for number in range(500):
-        later = ValueError(f"number {number}")
-        later.__cause__ = error
-        error = later
-    trace = read_failure(*describe_failure(error)).traceback
-    assert trace.startswith("ValueError: the first")
-    assert trace.rstrip().endswith("ValueError: number 499")
-
-
-def test_a_type_with_a_long_name_fits() -> None:
-    kind = type("E" * 50_000, (Exception,), {})
-    reason, details = describe_failure(kind())
-    assert len(reason) <= REASON_CHARS_MAX
-    assert len(details) <= PAYLOAD_CHARS_MAX
-
-
-def test_an_error_that_cannot_say_itself_is_described() -> None:
-    class MuteError(Exception):
-        def __str__(self) -> str:
-            raise RuntimeError("no")
-
-    assert read_failure(*describe_failure(MuteError())).type.endswith("MuteError")
-
-
-@given(st.none() | st.text(), st.none() | st.text())
-@example("Boom", '{"type": 1}')
-@example("Boom", "\ud800")
-def test_what_other_workers_say_of_a_failure_is_kept(reason: str | None, details: str | None) -> None:
-    said = read_failure(reason, details)
-    assert said == FailureDetails(reason or "unknown", details or "")
-
-
-# Cuts.
-
-
-@given(st.text(), st.integers(0, 100))
-def test_a_cut_text_fits(text: str, chars_max: int) -> None:
-    assert len(cut_middle(text, chars_max)) <= chars_max
-
-
-@given(st.text(max_size=50))
-def test_a_text_that_fits_is_not_cut(text: str) -> None:
-    assert cut_middle(text, len(text)) == text
-
-
-@given(st.integers(1, 100_000), st.integers(60, 1_000))
-def test_a_cut_says_how_much_is_left_out(more: int, chars_max: int) -> None:
-    cut = cut_middle("a" * chars_max + "b" * more, chars_max)
-    head, remark, tail = cut.split("\n")
-    assert remark == f"... {chars_max + more - len(head) - len(tail):,} characters left out ..."
-    assert head.startswith("a")
-    assert tail.endswith("b")
 
 
 # Names of types.

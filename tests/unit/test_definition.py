@@ -22,7 +22,7 @@ from typing import Annotated, Any, Generic, NamedTuple, Protocol, TypeVar
 import msgspec
 import pytest
 
-from traction import Activity, Retry, Step, Workflow, activity, done, hours, workflow
+from traction import Activity, DeclaredError, Retry, Step, Workflow, activity, done, hours, workflow
 from traction.codec import JSON
 from traction.definition import check_definition
 from traction.errors import DefinitionError
@@ -394,6 +394,10 @@ BAD_ACTIVITY_OPTIONS: list[dict[str, Any]] = [
     {"description": "x" * 1_025},
 ]
 
+
+class Declined(DeclaredError): ...
+
+
 BAD_WORKFLOW_OPTIONS: list[dict[str, Any]] = [
     {"retry": Retry()},
     {"start_to_close": 3},
@@ -410,6 +414,8 @@ BAD_WORKFLOW_OPTIONS: list[dict[str, Any]] = [
     {"tags": ("a", "b", "c", "d", "e", "f")},
     {"tags": ("x" * 257,)},
     {"tags": (7,)},
+    {"raises": [Declined]},
+    {"raises": (KeyError,)},
     {"priority": -(2**31) - 1},
     {"lambda_role": 7},
     {"lambda_role": "x" * 1_601},
@@ -431,13 +437,14 @@ def test_a_bad_option_of_a_workflow_is_refused_by_its_name(options: dict[str, An
 def test_every_option_is_taken() -> None:
     spans = dict.fromkeys(["schedule_to_start", "start_to_close", "schedule_to_close", "heartbeat"], hours(1))
     texts = {"name": "n", "version": "v", "task_list": "t", "description": "d"}
-    ours: dict[str, Any] = {**spans, **texts, "retry": Retry(), "priority": -1}
+    ours: dict[str, Any] = {**spans, **texts, "retry": Retry(), "raises": (Declined,), "priority": -1}
     theirs: dict[str, Any] = {
         **texts,
         "execution_start_to_close": hours(1),
         "task_start_to_close": None,
         "child_policy": "REQUEST_CANCEL",
         "tags": ["a"],
+        "raises": (Declined,),
         "priority": 1,
         "lambda_role": "r",
     }

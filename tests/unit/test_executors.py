@@ -30,9 +30,9 @@ from traction import (
 from traction import events as e
 from traction import operations as o
 from traction.client import WorkerSystem
-from traction.codec import UNREADABLE, read_failure
 from traction.errors import DefinitionError, UnknownResourceFault, WorkflowFailed
 from traction.executors import is_async
+from traction.failures import UNREADABLE, read_failure
 from traction.processes import PerProcess, ProcessPool, say_exit
 from traction.tasks import LATER
 from traction_local.plugin import open_local
@@ -102,7 +102,12 @@ def test_exit_codes_are_said_in_words() -> None:
 
 @pytest.mark.parametrize(
     ("what", "type", "message"),
-    [("raise", "ValueError", "no such page"), ("leave", "SystemExit", "4"), ("lock", "TypeError", "cannot pickle")],
+    [
+        ("raise", "ValueError", "no such page"),
+        ("refuse", "tests.unit.crew.Refused", '{"why":"full"}'),
+        ("leave", "SystemExit", "4"),
+        ("lock", "TypeError", "cannot pickle"),
+    ],
 )
 def test_what_a_body_raises_in_a_process_fails_its_task_with_type_message_and_traceback(
     stage: Stage, pool: ProcessPool, what: str, type: str, message: str
@@ -375,7 +380,12 @@ def test_a_task_may_be_answered_by_its_token_from_another_system(stage: Stage, p
 
 
 @pytest.mark.parametrize(
-    ("error", "event"), [(LookupError("no one"), e.ActivityTaskFailed), (Cancelled(), e.ActivityTaskCanceled)]
+    ("error", "event"),
+    [
+        (LookupError("no one"), e.ActivityTaskFailed),
+        (crew.Refused("full"), e.ActivityTaskFailed),
+        (Cancelled(), e.ActivityTaskCanceled),
+    ],
 )
 def test_a_task_may_be_failed_by_its_token(stage: Stage, error: BaseException, event: type) -> None:
     tokens: list[str] = []

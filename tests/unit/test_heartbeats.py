@@ -13,7 +13,7 @@ from tests.unit.stage import NOW, Stage, find_events, open_stage, take_turns
 from traction import Cancelled, Retry, Workflow, current_task, first_of, heartbeat, sleep
 from traction import events as e
 from traction import operations as o
-from traction.codec import HANDED_BACK
+from traction.failures import HANDED_BACK
 from traction.heartbeats import Pulse, Running, find_interval
 
 

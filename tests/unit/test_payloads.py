@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 
 from tests.unit.stage import NOW, Stage, find_events, find_last, open_stage, take_turns
-from traction import Activity, Retry, Signal, WorkerSystem, Workflow, current_task, receive
+from traction import Activity, DeclaredError, Retry, Signal, WorkerSystem, Workflow, current_task, receive
 from traction import decisions as d
 from traction import events as e
 from traction import operations as o
-from traction.codec import UNREADABLE, Codec
+from traction.codec import Codec
 from traction.decide import decide
 from traction.encryption import Encrypt, KeyRing
 from traction.errors import PayloadStoreError, PayloadUnavailable
+from traction.failures import UNREADABLE
 from traction.transforms import Compress
 from traction_local.payloads import DirectoryStore
 
@@ -75,7 +76,7 @@ def list_files(folder: Path) -> list[Path]:
 
 def start(stage: Stage, codec: Codec, workflow: Workflow[Any]) -> Any:
     stage.system._codec = codec
-    return stage.start(workflow, type(workflow), Double, Shorten, Attempted)
+    return stage.start(workflow, type(workflow), Double, Shorten, Attempted, Refuse)
 
 
 @pytest.mark.parametrize("transforms", [(), (Compress(), Encrypt(KeyRing(KEYS)))], ids=["plain", "encrypted"])
@@ -163,6 +164,68 @@ def test_an_activity_whose_result_cannot_be_written_is_done_again(tmp_path: Path
         take_turns(decider, *workers)
         stage.advance(2)
     assert handle.result() > 0
+
+
+class TooLong(DeclaredError):
+    text: str
+
+
+class Refuse(Activity[None, int], raises=(TooLong,)):
+    text: str
+
+    def run(self) -> int:
+        raise TooLong(self.text)
+
+
+class AskRefused(Workflow[int], raises=(TooLong,)):
+    text: str
+
+    async def flow(self) -> int:
+        return await Refuse(self.text)
+
+
+def test_a_declared_error_with_long_fields_goes_through_the_store_from_hand_to_hand(
+    tmp_path: Path, stage: Stage, codec: Codec
+) -> None:
+    text = make_noise(20_000)
+    handle = start(stage, codec, AskRefused(text))
+    # Each has a codec of its own, which remembers nothing of what another has written.
+    worker = stage.worker(Refuse, codec=Codec(store=DirectoryStore(tmp_path)))
+    for _ in range(2):
+        take_turns(stage.decider(AskRefused, codec=Codec(store=DirectoryStore(tmp_path))), worker)
+    handle._codec = Codec(store=DirectoryStore(tmp_path))
+    with pytest.raises(TooLong) as caught:
+        handle.result(0)
+    assert caught.value.text == text
+
+
+def test_an_activity_whose_error_cannot_be_written_is_done_again(tmp_path: Path, stage: Stage, codec: Codec) -> None:
+    handle = start(stage, codec, AskRefused(make_noise(20_000)))
+    decider = stage.decider(AskRefused, codec=codec)
+    take_turns(decider)
+    (tmp_path / "full").write_text("in the way")
+    bad = Codec(store=DirectoryStore(tmp_path / "full"))
+    bad._chain.shelf._kept = codec._chain.shelf._kept  # type: ignore[union-attr]
+    stage.worker(Refuse, codec=bad).work_once(NOW)
+    assert find_last(handle.history(), e.ActivityTaskFailed).reason == UNREADABLE
+    for _ in range(4):
+        take_turns(decider, stage.worker(Refuse, codec=codec))
+        stage.advance(2)
+    with pytest.raises(TooLong):
+        handle.result(0)
+
+
+def test_a_declared_error_that_cannot_be_read_yet_is_not_taken_for_a_plain_failure(stage: Stage) -> None:
+    old, new = (Codec(Encrypt(KeyRing(keys))) for keys in ({"2023": KEYS["2023"]}, KEYS))
+    handle = start(stage, old, AskRefused("text"))
+    take_turns(stage.decider(AskRefused, codec=old), stage.worker(Refuse, codec=new))
+    take_turns(stage.decider(AskRefused, codec=old))
+    assert isinstance(stage.stuck[0].error, PayloadUnavailable)
+    stage.advance(60)
+    take_turns(stage.decider(AskRefused, codec=new))
+    handle._codec = new
+    with pytest.raises(TooLong):
+        handle.result(0)
 
 
 def test_a_signal_that_cannot_be_read_yet_is_not_passed_over(stage: Stage) -> None:

@@ -16,7 +16,7 @@ from tests.unit.crew import Act, CallAct
 from tests.unit.stage import find_events
 from traction import events as e
 from traction.client import WorkerSystem
-from traction.codec import HANDED_BACK
+from traction.failures import HANDED_BACK
 from traction.stopping import Signals
 
 ROOT = Path(__file__).parents[2]

@@ -7,11 +7,13 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from tests.unit.stage import (
+    BEGIN,
     NOW,
     ConnectionLost,
     Stage,
@@ -25,8 +27,8 @@ from tests.unit.stage import (
 from traction import Activity, Cancelled, Retry, Workflow, activity, current_task, first_of, heartbeat, sleep, workflow
 from traction import events as e
 from traction import operations as o
-from traction.codec import UNREADABLE, read_failure
 from traction.decide import Decider
+from traction.deciders import STUCK_MAX, StuckExecutions
 from traction.errors import (
     ActivityFailed,
     ActivityTimedOut,
@@ -38,6 +40,7 @@ from traction.errors import (
     ValidationException,
     WorkflowFailed,
 )
+from traction.failures import UNREADABLE, read_failure
 from traction.limits import Bucket, Limits
 from traction.names import WorkflowExecution
 from traction.worker import ActivityWorker, DeciderCache, Worker, WorkflowWorker, run_worker
@@ -480,6 +483,11 @@ async def fetch() -> int:
     return 1
 
 
+@activity
+def fetch_page() -> int:
+    return 1
+
+
 class Mended(Workflow[int], name="Trip"):
     async def flow(self) -> int:
         await sleep(1)
@@ -534,6 +542,69 @@ def test_a_flow_that_does_what_no_flow_may_is_reported_and_stays_open_and_goes_o
     stage.advance(30)
     take_turns(stage.decider(Mended))
     assert handle.result(0) == 42
+
+
+def test_an_execution_that_stays_stuck_is_tried_ever_less_often_and_each_try_tells_for_how_long_it_is_left_alone(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.ERROR, "traction.worker")
+    decider = stage.decider(Exits)
+    handle = stage.start(Exits(), workflow_id="trip-1")
+    take_turns(decider)
+    stage.advance(1)
+    tried: list[int] = []
+    for second in range(0, 1_800, 30):
+        take_turns(decider)
+        tried += [second] * (len(stage.stuck) - len(tried))
+        stage.advance(30)
+    # SWF gives the task out every 30 s, when it has timed out.
+    assert [after - before for before, after in pairwise(tried)] == [30, 60, 120, 240, *[300] * 4]
+    assert [stuck.pause.total_seconds() for stuck in stage.stuck] == [30, 60, 120, 240, *[300] * 5]
+    assert caplog.messages[1].startswith("left alone for 0:01:00: trip-1 (run ")
+    assert handle.status() == "OPEN"
+
+
+def test_an_execution_that_went_on_meanwhile_is_left_alone_no_longer_than_at_first(stage: Stage) -> None:
+    met: list[str] = []
+
+    def meet(_: type) -> None:
+        met.append("met")
+        if len(met) != 2:
+            raise ValueError("no such domain")
+
+    @workflow
+    async def twice() -> int:
+        await Do(1)
+        return await fetch_page()
+
+    decider = stage.decider(twice, met=meet)
+    stage.start(twice(), Do, fetch_page)
+    for _ in range(2):
+        take_turns(decider, stage.worker(Do, lambda n: n))
+        stage.advance(30)
+    assert [stuck.pause.total_seconds() for stuck in stage.stuck] == [30, 30]
+
+
+def test_a_new_worker_tries_at_once_what_another_leaves_alone(stage: Stage) -> None:
+    decider = stage.decider(Exits)
+    handle = stage.start(Exits())
+    take_turns(decider)
+    stage.advance(1)
+    for _ in range(2):
+        take_turns(decider)
+        stage.advance(30)
+    take_turns(decider)
+    stage.advance(30)
+    take_turns(stage.decider(Mended))
+    assert handle.result(0) == 42
+
+
+def test_of_too_many_stuck_executions_those_known_longest_are_tried_again() -> None:
+    stuck = StuckExecutions()
+    executions = [WorkflowExecution("w", f"run-{n}") for n in range(STUCK_MAX + 1)]
+    for execution in executions:
+        stuck.note(execution, BEGIN)
+    assert [stuck.is_left_alone(execution, lambda: BEGIN) for execution in executions[:2]] == [False, True]
 
 
 def test_a_worker_goes_on_with_others_after_a_flow_that_is_stuck(stage: Stage) -> None:

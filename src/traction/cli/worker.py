@@ -49,7 +49,7 @@ def work(
         with WorkerSystem(url, plugins=context.find_object(pluggy.PluginManager)) as system:
             for definition in definitions:
                 if issubclass(definition, Workflow):
-                    system.start_workflow_worker(definition, instances=instances)
+                    system.start_workflow_worker(definition, provide=dependencies, instances=instances)
                 else:
                     system.start_activity_worker(
                         definition, dependencies.get(definition), instances=instances, executor=executor

@@ -27,14 +27,25 @@ import msgspec
 
 from traction import decisions as d
 from traction import events as e
-from traction.codec import Codec, read_failure
+from traction.codec import Codec
 from traction.combinators import all_of, done, each, fail, first_of, saga, shield, step
-from traction.decide import Decider, decide
+from traction.decide import Decider
+from traction.failures import read_failure
 from traction.names import TaskList, WorkflowType
 from traction.options import Retry, WorkflowSpec
 from traction.scopes import cancel_scope
 from traction.step import Failure, Step, Success, WorkflowStep
-from traction.testing.player import EXECUTION, Answer, Choose, Play, answer_freely, answer_steadily, play
+from traction.testing.player import (
+    EXECUTION,
+    Answer,
+    Choose,
+    Play,
+    answer_freely,
+    answer_steadily,
+    decide_again,
+    decide_anew,
+    play,
+)
 
 Flow: TypeAlias = Step[Any]
 Context: TypeAlias = Callable[[Flow], Flow]
@@ -312,7 +323,7 @@ def assert_equivalent(
     other = to_workflow(right)
     for started, decisions in played.decisions.items():
         try:
-            others = decide(other, played.events[:started], execution=EXECUTION, codec=codec)
+            others = decide_anew(other, played, started, codec=codec)
         except Exception as error:
             raise LawBroken(f"the right side does not take the left side's history: {error}\n{tell(played)}") from error
         if [*map(plain, decisions)] != [*map(plain, others)]:
@@ -355,8 +366,8 @@ def assert_chunk_invariant(flow: Flow, played: Play, cuts: Sequence[int]) -> Non
     for cut in cuts:
         decider.feed(played.events[fed:cut])
         fed = cut
-        chunked = decider.decide()
-        whole = decide(workflow, played.events[:cut], execution=EXECUTION, codec=codec)
+        chunked = decide_again(decider, played, cut)
+        whole = decide_anew(workflow, played, cut, codec=codec)
         if not chunked == whole == played.decisions[cut] == decider.decide():
             sides = f"  in chunks   {chunked}\n  as a whole  {whole}\n  played      {played.decisions[cut]}"
             raise LawBroken(f"at event {cut}\n{sides}\n{tell(played)}")

@@ -24,12 +24,15 @@ from typing import Any, Final, TypeAlias
 
 from traction import decisions as d
 from traction import events as e
-from traction.codec import JSON, Codec, describe_failure
-from traction.decide import DECISIONS_MAX, Decider
+from traction.codec import JSON, Codec
+from traction.decide import Decider
 from traction.errors import FlowError
+from traction.failures import DeclaredError, describe_failure
 from traction.history import EXECUTION_CLOSES
-from traction.names import TaskList, WorkflowExecution, WorkflowType
+from traction.names import WorkflowExecution
+from traction.records import Record, write_record
 from traction.step import Cancelled, WorkflowStep
+from traction.testing.batches import CLOSES, TASK_LIST, check_batch, write_answer
 
 Choose: TypeAlias = Callable[[int], int]
 """Gives a number below its argument; 0 is the plain choice."""
@@ -41,20 +44,8 @@ failure, `Cancelled()` its cancellation, `None` that it timed out."""
 EXECUTION: Final = WorkflowExecution("played", "run-1")
 """The execution whose history is played."""
 
-_TASK_LIST: Final = TaskList("played")
-_NEXT: Final = "the next run"
 _BEGIN: Final = datetime(2026, 1, 1, tzinfo=UTC)
 _TICK: Final = timedelta(milliseconds=1)
-_CLOSES: Final = (
-    d.CompleteWorkflowExecution,
-    d.FailWorkflowExecution,
-    d.CancelWorkflowExecution,
-    d.ContinueAsNewWorkflowExecution,
-)
-
-
-class BatchRejected(Exception):
-    """SWF would answer this list of decisions with a ValidationException, and apply nothing of it."""
 
 
 def choose_plainly(_: int) -> int:
@@ -80,18 +71,24 @@ def answer_freely(_: Any, choose: Choose) -> str | BaseException | None:
     return str(chosen) if chosen < 3 else (TaskFailed("chosen"), None, Cancelled())[chosen - 3]
 
 
-class TaskFailed(Exception):
+class TaskFailed(DeclaredError):
     """How tasks fail in plays."""
+
+    why: str
 
 
 class Play:
-    """A history, and what was decided on the way: the decisions by the event id of their DecisionTaskStarted."""
+    """A history, and what was decided on the way: the decisions by the event id of their DecisionTaskStarted.
 
-    __slots__ = ("decisions", "events")
+    So are the records of the local activities that were done.
+    """
+
+    __slots__ = ("decisions", "events", "local")
 
     def __init__(self) -> None:
         self.events: list[e.Event] = []
         self.decisions: dict[int, list[d.Decision]] = {}
+        self.local: dict[int, list[str]] = {}
 
     @property
     def closed(self) -> e.Event | None:
@@ -128,6 +125,28 @@ def play(
     return Table(workflow, choose, answer, **options).run()
 
 
+def decide_again(decider: Decider, played: Play, started: int) -> list[d.Decision]:
+    """Decide at a decision task of a play, where the local activities that were done then end as they did."""
+    decided = decider.decide()
+    for record in played.local.get(started, ()):
+        leaf = decider.find_local()
+        assert leaf is not None, f"at event {started} it asks for no local activity, and had {record}"
+        decider.tell_local(leaf, record)
+        decided = decider.decide()
+    return decided
+
+
+def decide_anew(
+    workflow: type[WorkflowStep[Any]], played: Play, started: int, *, codec: Codec = JSON
+) -> list[d.Decision]:
+    """Decide at a decision task of a play from its start."""
+    decider = Decider(workflow, execution=EXECUTION, codec=codec)
+    decider.feed(played.events[:started])
+    decided = decide_again(decider, played, started)
+    decider.close()
+    return decided
+
+
 class _Open:
     """A task, a timer, a child or a request to another execution that is open."""
 
@@ -158,7 +177,7 @@ class Table:
     ) -> None:
         self.play = Play()
         self.make = partial(Decider, workflow, execution=EXECUTION, codec=codec)
-        self.choose, self.answer = choose, answer
+        self.choose, self.answer, self.codec = choose, answer, codec
         self.mischief, self.incremental = mischief, incremental
         self.decider: Decider | None = None
         self.fed = 0
@@ -172,7 +191,7 @@ class Table:
         self.tell(
             e.WorkflowExecutionStarted,
             child_policy="TERMINATE",
-            task_list=_TASK_LIST,
+            task_list=TASK_LIST,
             workflow_type=workflow.spec.type,
             input=input,
         )
@@ -209,7 +228,7 @@ class Table:
 
     def queue(self) -> None:
         if not self.queued:
-            self.queued = self.write(e.DecisionTaskScheduled, task_list=_TASK_LIST)
+            self.queued = self.write(e.DecisionTaskScheduled, task_list=TASK_LIST)
 
     # What may happen next. The first is the plain move.
 
@@ -241,7 +260,7 @@ class Table:
         self.decider.feed(self.play.events[self.fed :])
         self.fed = self.running
         try:
-            self.play.decisions[self.running] = self.decider.decide()
+            self.play.decisions[self.running] = self.decide(self.decider)
         except FlowError:
             if not self.denied:
                 raise
@@ -250,6 +269,24 @@ class Table:
             self.time_out_decision()
         if not self.incremental:
             self.forget()
+
+    def decide(self, decider: Decider) -> list[d.Decision]:
+        """Decide, and do what is to be done locally; of several, some may be left to the next decision task."""
+        decided = decider.decide()
+        told: list[str] = []
+        while (leaf := decider.find_local()) is not None and not (told and self.meddle()):
+            self.play.local[self.running] = told
+            call = leaf.node.call
+            asked = d.ScheduleActivityTask(
+                activity_type=call.spec.type, activity_id=leaf.task_id, input=self.codec.encode(call)
+            )
+            outcome = self.answer(asked, self.choose)
+            failed = TaskFailed("late") if outcome is None else outcome
+            ended = (None, failed) if isinstance(failed, str) else describe_failure(failed, self.codec)
+            told.append(write_record(Record(call.spec.type.name, call.spec.type.version, self.now, 0.0, *ended)))
+            decider.tell_local(leaf, told[-1])
+            decided = decider.decide()
+        return decided
 
     def forget(self) -> None:
         if self.decider is not None:
@@ -308,7 +345,7 @@ class Table:
         elif isinstance(outcome, Cancelled):
             self.tell(e.ActivityTaskCanceled, latest_cancel_requested_event_id=task.cancel, **links)
         else:
-            reason, details = describe_failure(outcome)
+            reason, details = describe_failure(outcome, JSON)
             self.tell(e.ActivityTaskFailed, reason=reason, details=details, **links)
 
     def move_child(self, event_id: int, child: _Open) -> None:
@@ -335,7 +372,7 @@ class Table:
         elif isinstance(outcome, Cancelled):
             self.tell(e.ChildWorkflowExecutionCanceled, **of)
         else:
-            reason, details = describe_failure(outcome)
+            reason, details = describe_failure(outcome, JSON)
             self.tell(e.ChildWorkflowExecutionFailed, reason=reason, details=details, **of)
 
     def move_request(self, event_id: int, request: _Open) -> None:
@@ -370,13 +407,13 @@ class Table:
 
     def respond(self) -> None:
         decisions = self.play.decisions[self.running]
-        _check_batch(decisions)
+        check_batch(decisions)
         running, self.running = self.running, 0
         dtc = self.write(e.DecisionTaskCompleted, scheduled_event_id=self.scheduled, started_event_id=running)
         refused = False
         for decision in decisions:
             cause = self.find_refusal(decision)
-            kind, attributes = _write_answer(decision, cause)
+            kind, attributes = write_answer(decision, cause)
             refused |= cause is not None
             if isinstance(decision, d.CancelTimer) and cause is None:
                 attributes["started_event_id"] = self.named[d.StartTimer, decision.timer_id]
@@ -422,7 +459,7 @@ class Table:
                 return None if (d.StartTimer, id) in self.named else "TIMER_ID_UNKNOWN"
             case d.StartChildWorkflowExecution():
                 return "OPEN_CHILDREN_LIMIT_EXCEEDED" if self.meddle() else None
-            case _ if not isinstance(decision, _CLOSES):
+            case _ if not isinstance(decision, CLOSES):
                 return None
             case _ if self.queued:
                 return "UNHANDLED_DECISION"
@@ -438,53 +475,9 @@ _MOVES: Final[dict[type, Any]] = {
     d.SignalExternalWorkflowExecution: Table.move_signal,
 }
 
-# What SWF writes when it does what a decision says, and when it refuses.
-_WRITES: Final[dict[type, tuple[type, type | None]]] = {
-    d.ScheduleActivityTask: (e.ActivityTaskScheduled, e.ScheduleActivityTaskFailed),
-    d.RequestCancelActivityTask: (e.ActivityTaskCancelRequested, e.RequestCancelActivityTaskFailed),
-    d.StartTimer: (e.TimerStarted, e.StartTimerFailed),
-    d.CancelTimer: (e.TimerCanceled, e.CancelTimerFailed),
-    d.StartChildWorkflowExecution: (e.StartChildWorkflowExecutionInitiated, e.StartChildWorkflowExecutionFailed),
-    d.RequestCancelExternalWorkflowExecution: (e.RequestCancelExternalWorkflowExecutionInitiated, None),
-    d.SignalExternalWorkflowExecution: (e.SignalExternalWorkflowExecutionInitiated, None),
-    d.RecordMarker: (e.MarkerRecorded, e.RecordMarkerFailed),
-    d.ContinueAsNewWorkflowExecution: (e.WorkflowExecutionContinuedAsNew, e.ContinueAsNewWorkflowExecutionFailed),
-    d.CompleteWorkflowExecution: (e.WorkflowExecutionCompleted, e.CompleteWorkflowExecutionFailed),
-    d.FailWorkflowExecution: (e.WorkflowExecutionFailed, e.FailWorkflowExecutionFailed),
-    d.CancelWorkflowExecution: (e.WorkflowExecutionCanceled, e.CancelWorkflowExecutionFailed),
-}
-
-
-def _write_answer(decision: Any, cause: str | None) -> tuple[type[Any], dict[str, Any]]:
-    """Give the event that answers a decision: it has of the decision what both have."""
-    done, refused = _WRITES[type(decision)]
-    kind: Any = done if cause is None else refused
-    attributes = {name: getattr(decision, name) for name in kind.__struct_fields__ if hasattr(decision, name)}
-    if kind is e.StartChildWorkflowExecutionFailed:
-        attributes["initiated_event_id"] = 0
-    if kind is e.WorkflowExecutionContinuedAsNew:
-        version = WorkflowType(_NEXT, decision.workflow_type_version or "1")
-        attributes |= {"new_execution_run_id": "run-2", "workflow_type": version}
-    if attributes.get("task_list", kind) is None:
-        attributes["task_list"] = _TASK_LIST
-    if attributes.get("child_policy", kind) is None:
-        attributes["child_policy"] = "TERMINATE"
-    return kind, attributes if cause is None else attributes | {"cause": cause}
-
 
 def _key(decision: Any) -> tuple[type, str]:
     for name in ("activity_id", "timer_id", "workflow_id"):
         if hasattr(decision, name):
             return type(decision), getattr(decision, name)
     raise AssertionError(f"{decision!r} opens nothing")
-
-
-def _check_batch(decisions: list[d.Decision]) -> None:
-    if len(decisions) > DECISIONS_MAX:
-        raise BatchRejected(f"{len(decisions)} decisions, and at most {DECISIONS_MAX} are taken")
-    if any(isinstance(decision, _CLOSES) for decision in decisions[:-1]):
-        raise BatchRejected(f"Close must be last decision in list: {decisions!r}")
-    if decisions and isinstance(decisions[-1], _CLOSES):
-        asks = [one for one in decisions if isinstance(one, d.ScheduleActivityTask | d.StartTimer)]
-        if asks:
-            raise BatchRejected(f"Specified decision is incompatible with close decision: {asks!r}")

@@ -19,7 +19,7 @@ from traction.options import Retry
 from traction.scopes import cancel_scope, move_on_after
 from traction.step import All, Cancelled, Failure, Step, Success
 from traction.testing.laws import Context, Flow, Law, identity, say
-from traction.testing.player import Choose, choose_from
+from traction.testing.player import Choose, TaskFailed, choose_from
 
 # What generated flows are made of.
 
@@ -30,7 +30,7 @@ def work(n: int) -> int:
     return n
 
 
-@activity(retry=Retry(attempts=3, backoff=2))
+@activity(retry=Retry(attempts=3, backoff=2), raises=(TaskFailed,))
 def persist(n: int) -> int:
     """Do something, and try again after a pause."""
     return n
@@ -42,7 +42,7 @@ def insist(n: int) -> int:
     return n
 
 
-@workflow
+@workflow(raises=(TaskFailed,))
 async def part(n: int) -> int:
     """Be a child."""
     return await work(n)
@@ -186,7 +186,7 @@ def to_int(value: Any) -> int:
 
 numbers = st.integers(0, 3)
 names = st.sampled_from(["x", "y"])
-exceptions = st.sampled_from([Odd, Strange])
+exceptions = st.sampled_from([Odd, Strange, TaskFailed])
 errors: st.SearchStrategy[Exception] = st.builds(lambda kind: kind("said"), exceptions)
 policies = st.builds(Retry, attempts=st.integers(1, 3), backoff=st.integers(0, 2))
 functions = st.builds(Plus, numbers) | st.builds(Raise, exceptions)
@@ -236,6 +236,7 @@ def flows(
         st.builds(lambda n: sleep(timedelta(seconds=n)), numbers),
         st.builds(persist, numbers),
         st.builds(insist, numbers),
+        st.builds(lambda call, n: call(n).locally(), st.sampled_from([work, persist, insist]), numbers),
     ]
     if failures:
         leaves.append(st.builds(fail, errors))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from traction import Activity, Step, Workflow, activity, workflow
+from traction import Activity, DeclaredError, Step, Workflow, activity, done, workflow
 
 
 class Connection: ...
@@ -36,6 +36,26 @@ def read(connection: Connection, key: str) -> bytes:
 @workflow
 async def copy(key: str) -> bytes:
     return await read(key)
+
+
+class Declined(DeclaredError):
+    code: str
+
+
+# Errors.
+declined = [
+    Declined(),  # E: mypy=call-arg pyright=reportCallIssue
+    Declined(7),  # E: mypy=arg-type pyright=reportArgumentType
+    Declined(why="expired"),  # E: mypy=call-arg pyright=reportCallIssue
+    Declined("expired").retry_after,  # E: mypy=attr-defined pyright=reportAttributeAccessIssue
+    Collect(7).recover(Declined, lambda error: error.code),  # E: mypy=arg-type,return-value pyright=reportArgumentType
+    Collect(7).recover(Declined, lambda e: done(e.by)),  # E: mypy=attr-defined pyright=reportAttributeAccessIssue
+]
+
+
+@activity(raises=(ValueError,))  # E: mypy=arg-type pyright=reportArgumentType
+def charge() -> int:
+    raise Declined("expired")
 
 
 # Calls of classes.

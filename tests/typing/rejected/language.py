@@ -107,6 +107,8 @@ counted: Step[str] = side_effect(lambda: 7)  # E: mypy=arg-type,return-value pyr
 effects = [
     side_effect(7),  # E: mypy=arg-type pyright=reportArgumentType
     patched(7),  # E: mypy=arg-type pyright=reportArgumentType
+    stay(2).locally(),  # E: mypy=attr-defined pyright=reportAttributeAccessIssue
+    book(7).options(priority=1).locally(),  # E: mypy=attr-defined pyright=reportAttributeAccessIssue
     invoke_lambda(7),  # E: mypy=call-overload pyright=reportArgumentType
 ]
 

@@ -1,0 +1,59 @@
+"""Say how an execution is to close, now that its flow has come to its end.
+
+Takes the outcome of a flow; gives the decision that closes the execution.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from traction import decisions as d
+from traction import events as e
+from traction.codec import Codec
+from traction.errors import FlowError
+from traction.failures import describe_failure
+from traction.frames import VALUE
+from traction.leaves import ContinuedAsNew
+from traction.step import Cancelled, WorkflowStep
+
+
+def say_close(
+    workflow: type[WorkflowStep[Any]], begun: e.WorkflowExecutionStarted, codec: Codec, mode: int, given: Any
+) -> d.Decision:
+    """Say the decision that closes an execution whose flow has this outcome.
+
+    Raises:
+        FlowError: the flow goes on as another workflow.
+        PayloadError: its result cannot be written.
+    """
+    if mode == VALUE:
+        return d.CompleteWorkflowExecution(result=codec.encode(given))
+    if isinstance(given, Cancelled):
+        return d.CancelWorkflowExecution()
+    if isinstance(given, ContinuedAsNew):
+        return _continue_as_new(workflow, begun, codec, given.call)
+    reason, details = describe_failure(given, codec)
+    return d.FailWorkflowExecution(reason=reason, details=details)
+
+
+def _continue_as_new(
+    workflow: type[WorkflowStep[Any]], begun: e.WorkflowExecutionStarted, codec: Codec, call: WorkflowStep[Any]
+) -> d.Decision:
+    mine = workflow.spec.type
+    if call.spec.type.name != mine.name:
+        raise FlowError(
+            f"{mine.name} cannot go on as {call.spec.type.name}: the next run is of the same workflow, in this "
+            "version or another (SWF). Start the other one with start_child, or from outside"
+        )
+    # SWF takes what is not given from the type's defaults, never from this run.
+    return d.ContinueAsNewWorkflowExecution(
+        input=codec.encode(call),
+        execution_start_to_close_timeout=begun.execution_start_to_close_timeout,
+        task_list=begun.task_list if call.spec.type == mine else None,
+        task_priority=begun.task_priority,
+        task_start_to_close_timeout=begun.task_start_to_close_timeout,
+        child_policy=begun.child_policy,
+        tag_list=begun.tag_list,
+        workflow_type_version=call.spec.type.version,
+        lambda_role=begun.lambda_role,
+    )

@@ -1,0 +1,303 @@
+"""Say failures in SWF's two strings, and read them back: as what they were, where that is declared.
+
+Takes exceptions; gives a `reason` and `details`, and of those what is known of the exception. Of any exception that is
+the name of its type, its text, its traceback. A `DeclaredError` keeps its fields besides, and who has declared it
+catches it again with them. Imports nothing and runs nothing that a failure names.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, TypeVar, dataclass_transform
+
+import msgspec
+
+from traction.codec import JSON, PAYLOAD_CHARS_MAX, Codec
+from traction.errors import DefinitionError, ExecutionFailed, PayloadError, PayloadUnavailable, StepFailed
+from traction.fields import OF_AN_ERROR, check_fields, is_about_later
+
+F = TypeVar("F", bound=StepFailed | ExecutionFailed)
+
+REASON_CHARS_MAX = 256
+"""The most characters that the reason of a failure may have (SWF)."""
+
+FIELDS_CHARS_MAX = 16_384
+"""The most characters of its details that the fields of a declared error may take; longer ones go to the store."""
+
+UNREADABLE = "traction.Unreadable"
+"""The reason of a failure that is the worker's and not the work's: it could not read what it was given."""
+
+HANDED_BACK = "traction.HandedBack"
+"""The reason of a failure that is the worker's and not the work's: it stopped before the work was done."""
+
+
+# Errors with fields.
+
+
+@dataclass_transform(field_specifiers=(dataclasses.field,))
+class DeclaredError(Exception):
+    """An error that definitions declare, with fields: whoever catches it on another machine has them too.
+
+    Subclasses are made like dataclasses: annotations are fields, and make the constructor. An activity or a workflow
+    names them in `raises`. Where its failure is read, it is caught under its own type, and also under the one that
+    any failure has there: `ActivityFailed` or `ChildFailed` in a flow, `WorkflowFailed` for a caller. So to declare an
+    error takes nothing from those who caught it before.
+
+    Its fields travel as payloads do, encrypted if the codec encrypts. Its text does not, and is empty unless the class
+    has a `__str__`; where the fields are not encrypted, people are shown them instead.
+
+    Example:
+        >>> class CardDeclined(DeclaredError):
+        ...     code: str
+        ...     retry_after: int = 60
+        >>> CardDeclined("expired")
+        CardDeclined(code='expired', retry_after=60)
+
+    Laws:
+        It is equal to what is caught of it, if its fields are.
+        A field that the class has lost is passed over, and one that it has gained takes its default. What does not
+        decode otherwise is the plain failure, with a note that says why, and its details.
+
+    Raises:
+        DefinitionError: when the class is made, if a field cannot be written as JSON and read back, or has a name that
+            every failure has.
+    """
+
+    def __new__(cls, *_: object, **__: object) -> DeclaredError:
+        # Exception would take the arguments for its text.
+        return super().__new__(cls)
+
+    def __init_subclass__(cls) -> None:
+        if issubclass(cls, StepFailed | ExecutionFailed):
+            return  # it is what is caught, and has its fields from the class that was declared
+        where = f"{cls.__module__}.{cls.__qualname__}"
+        try:
+            dataclasses.dataclass(eq=False, repr=False)(cls)
+        except (TypeError, ValueError) as error:
+            raise DefinitionError(f"{where}: {error}") from error
+        for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+            if field.name in _TAKEN or hasattr(Exception, field.name):
+                raise DefinitionError(
+                    f"{where}: a field cannot be called {field.name!r}, because every failure has a {field.name!r} of "
+                    f"its own (Traction); call it {field.name}_"
+                )
+        try:
+            check_fields(cls, where, OF_AN_ERROR)
+        except DefinitionError as error:
+            # What is not defined yet may be defined further down; the definition that declares it checks again.
+            if not is_about_later(error):
+                raise
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, DeclaredError) or _find_kinds(type(self))[:1] != _find_kinds(type(other))[:1]:
+            return NotImplemented
+        return self._list_fields() == other._list_fields()
+
+    def __hash__(self) -> int:
+        return hash(_find_kinds(type(self))[:1])
+
+    def __repr__(self) -> str:
+        return f"{type(self).__qualname__}({', '.join(f'{name}={value!r}' for name, value in self._list_fields())})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        kind: Any = type(self)
+        made_of = kind.__bases__ if issubclass(kind, StepFailed | ExecutionFailed) else (kind, None)
+        return _restore, (*made_of, self.args), self.__dict__
+
+    def _list_fields(self) -> list[tuple[str, Any]]:
+        return [(field.name, getattr(self, field.name)) for field in dataclasses.fields(self)]  # type: ignore[arg-type]
+
+
+_TAKEN = frozenset({"step", "execution", "type", "message", "traceback", "reason", "details", "status"})
+"""The attributes of the failures that a declared error may be caught as."""
+
+
+def _restore(kind: Any, failure: Any, args: tuple[Any, ...]) -> DeclaredError:
+    kind = kind if failure is None else _join(kind, failure)
+    made: DeclaredError = kind.__new__(kind)
+    made.args = args
+    return made
+
+
+@cache
+def _join(kind: Any, failure: Any) -> Any:
+    """Make the class of what is caught: the declared error, and the failure that any other would be there."""
+    names = ("__module__", "__qualname__", "__doc__")
+    return type(kind.__name__, (kind, failure), {name: getattr(kind, name) for name in names})
+
+
+def _find_kinds(type: type) -> tuple[Any, ...]:
+    """Find the declared errors that a class is: itself, then those that it is derived from."""
+    return tuple(
+        one for one in type.__mro__ if issubclass(one, DeclaredError) and "__dataclass_fields__" in one.__dict__
+    )
+
+
+# What is said of a failure.
+
+
+class Account(msgspec.Struct, frozen=True):
+    """What is known of an exception: the name of its type, its text, its traceback.
+
+    Of a declared error also the names that it may be caught by, its own first, and its fields as JSON.
+    """
+
+    type: str
+    message: str
+    traceback: str = ""
+    kinds: tuple[str, ...] = ()
+    fields: str | None = None
+
+
+_NO_FIELDS = msgspec.Raw()  # left out by msgspec if it is this very object
+
+
+class FailureDetails(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What `details` is as JSON: an account, whose fields are JSON as it stands, or the string of a payload."""
+
+    type: str
+    message: str
+    traceback: str = ""
+    kinds: tuple[str, ...] = ()
+    fields: msgspec.Raw = _NO_FIELDS
+
+
+def give_account(error: BaseException) -> Account:
+    """Say what is known of an exception. Another process may write it."""
+    import traceback
+
+    kind = type(error)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    try:
+        message = str(error)
+    except Exception:  # an error that cannot say itself is an error all the same
+        message = "<its str() failed>"
+    kinds: tuple[Any, ...] = _find_kinds(kind)
+    fields = None
+    if kinds:
+        try:
+            text = JSON.write(error)
+            # Fields of other types than the class says nobody could read: it is seen here.
+            JSON.decode(text, kinds[0])
+            fields = text
+        except PayloadError as wrong:
+            kinds, message = (), _note_loss(message, wrong.__cause__ or wrong)
+    name, message, trace = map(_mend_text, (name, message, "".join(traceback.format_exception(error))))
+    return Account(cut_middle(name, REASON_CHARS_MAX), message, trace, tuple(one.__name__ for one in kinds), fields)
+
+
+def write_failure(account: Account, codec: Codec, *, chars_max: int = PAYLOAD_CHARS_MAX) -> tuple[str, str]:
+    """Say an account in SWF's two strings: `reason`, the name of the type; `details`, a `FailureDetails` as JSON.
+
+    Both are cut to SWF's limits; of a long text or traceback the middle goes, since its ends tell most. Fields are
+    written whole or not at all.
+
+    Raises:
+        PayloadUnavailable: the fields should go to the payload store, which does not take them.
+    """
+    kinds, fields, message = account.kinds, _NO_FIELDS, account.message
+    if account.fields is not None:
+        try:
+            payload = codec.pack(account.fields, FIELDS_CHARS_MAX, account.type)
+            # A payload that is no JSON is written as a string.
+            fields = msgspec.Raw(payload.encode() if payload is account.fields else msgspec.json.encode(payload))
+        except PayloadUnavailable:
+            raise
+        except PayloadError as error:
+            kinds, message = (), _note_loss(message, error)
+    kept = PAYLOAD_CHARS_MAX
+    while True:
+        said = cut_middle(message, max(kept, _MESSAGE_CHARS_MIN)), cut_middle(account.traceback, kept)
+        details = msgspec.json.encode(FailureDetails(account.type, *said, kinds, fields)).decode()
+        if len(details) <= chars_max:
+            return account.type, details
+        if not kept:
+            kinds = kinds[:-1]  # names without end
+        kept //= 2
+
+
+def describe_failure(error: BaseException, codec: Codec, *, chars_max: int = PAYLOAD_CHARS_MAX) -> tuple[str, str]:
+    """Say an exception in SWF's two strings.
+
+    Raises:
+        PayloadUnavailable: its fields should go to the payload store, which does not take them.
+    """
+    return write_failure(give_account(error), codec, chars_max=chars_max)
+
+
+def read_failure(reason: str | None, details: str | None) -> Account:
+    """Read what a worker said of a failure, Traction's or another's. Its `fields` are still a payload.
+
+    An error without a text is told by its fields, where they are not encrypted.
+
+    Laws:
+        `read_failure(*describe_failure(e, codec))` has the type, the message and the traceback of `e`, cut or whole.
+    """
+    try:
+        said = msgspec.json.decode(details or "", type=FailureDetails)
+        fields = shown = bytes(said.fields).decode()
+        if fields.startswith('"'):
+            fields, shown = msgspec.json.decode(fields, type=str), ""
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return Account(reason or "unknown", details or "")
+    return Account(said.type, said.message or shown, said.traceback, said.kinds, fields or None)
+
+
+def revive(failed: F, said: Account, raises: Sequence[type[DeclaredError]], codec: Codec) -> F | DeclaredError:
+    """Give a failure as the declared error that it is; as it is if it is none, or none that decodes.
+
+    Args:
+        failed: the failure as it is without a declaration.
+        said: what its worker said of it.
+        raises: the errors that its definition declares.
+
+    Raises:
+        PayloadUnavailable: a key or a store is missing that it takes to read its fields.
+    """
+    kind: Any = next((one for name in said.kinds for one in raises if one.__name__ == name), None)
+    if kind is None:
+        return failed
+    try:
+        declared = codec.decode(said.fields, kind, f"the failure {said.type}")
+    except PayloadUnavailable:
+        raise
+    except PayloadError as error:
+        failed.add_note(str(error))
+        return failed
+    caught = _restore(kind, type(failed), failed.args)
+    caught.__dict__.update(failed.__dict__ | declared.__dict__)
+    return caught
+
+
+def _note_loss(message: str, why: BaseException) -> str:
+    note = f"(its fields are left out: {why})"
+    return f"{message} {note}" if message else note
+
+
+def cut_middle(text: str, chars_max: int) -> str:
+    """Keep both ends of a text that is too long, and say how much is left out where there is room to say it.
+
+    Example:
+        >>> cut_middle("a" * 50 + "b" * 50, 40)
+        'aa\\n... 93 characters left out ...\\nbbbbb'
+    """
+    if len(text) <= chars_max:
+        return text
+    # The longest that the remark can be, so that what is kept does not depend on the number in it.
+    room = max(chars_max - len(_REMARK.format(len(text))), 0)
+    remark = _REMARK.format(len(text) - room)[: chars_max - room]
+    head = room // 3
+    return f"{text[:head]}{remark}{text[len(text) - (room - head) :]}"
+
+
+_REMARK = "\n... {:,} characters left out ...\n"
+
+_MESSAGE_CHARS_MIN = 2_048
+"""What is kept of an exception's text, however long its traceback. Escaped, it is six times as long, and fits."""
+
+
+def _mend_text(text: str) -> str:
+    """Write out the halves of characters, which UTF-8 does not have."""
+    return text.encode("utf-8", "backslashreplace").decode()

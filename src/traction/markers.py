@@ -1,0 +1,100 @@
+"""Say what the leaves ask that are answered by the decider itself, and leave a marker, or nothing at all.
+
+Takes leaves, and the decider that they belong to; gives asks to it, and answers. The first decider that comes to such a
+leaf finds the answer; those after it read it in the marker.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from traction import decisions as d
+from traction.desk import Desk
+from traction.errors import FlowError, NonDeterminismError, PayloadError
+from traction.frames import VALUE, Given, Leaf
+from traction.leaves import SideEffect
+from traction.records import Record, find_record
+
+PATCH: Final = "~patch-"
+"""How the names of markers begin that `patched` leaves."""
+
+
+def ask_side_effect(desk: Desk, leaf: Leaf) -> Given:
+    """Run the code, or read in the marker what it gave."""
+    node: SideEffect[Any] = leaf.node
+    if desk.replaying:
+        details = _get_marker(desk, leaf)
+    else:
+        try:
+            details = desk.codec.encode(node.f())
+        except (PayloadError, FlowError):
+            raise
+        except Exception as error:
+            raise FlowError(
+                f"the code of {leaf.id} raised {type(error).__name__}: {error}. A side effect cannot fail: do this in "
+                "an activity, which can"
+            ) from error
+    desk.ask_marker(d.RecordMarker(marker_name=leaf.id, details=details))
+    return VALUE, desk.codec.decode(details, node.type, f"the marker {leaf.id}")
+
+
+def _get_marker(desk: Desk, leaf: Leaf) -> str | None:
+    try:
+        return desk.markers[leaf.id]
+    except KeyError:
+        raise _differ(desk, leaf.id, "nothing", leaf.id) from None
+
+
+def ask_patched(desk: Desk, leaf: Leaf) -> Given:
+    """Say whether the execution has the patch; one that comes here for the first time has."""
+    name: str = leaf.node.name
+    marker = f"{PATCH}{name}"
+    if name not in desk.patches:
+        has = desk.patches[name] = marker in desk.markers if desk.replaying else True
+        if has:
+            desk.ask_marker(d.RecordMarker(marker_name=marker))
+    return VALUE, desk.patches[name]
+
+
+def ask_report(desk: Desk, leaf: Leaf) -> Given:
+    """Keep what is reported until the decision task is answered."""
+    desk.report = desk.codec.encode(leaf.node.status)
+    return VALUE, None
+
+
+def ask_history_events(desk: Desk, _: Leaf) -> Given:
+    """Say how many events there are."""
+    return VALUE, desk.turn_event_id
+
+
+def ask_local(desk: Desk, leaf: Leaf) -> None:
+    """Put a local activity where whoever decides finds it, and does it."""
+    if leaf.began is None:
+        leaf.began = desk.flow.now
+    desk.local[leaf.task_id] = leaf
+
+
+def take_record(desk: Desk, leaf: Leaf, details: str | None) -> Record:
+    """Ask to record how a local activity ended, and read it.
+
+    Raises:
+        NonDeterminismError: it is of another activity, or another version.
+    """
+    record, mine = find_record(details), leaf.node.spec.type
+    if record is None or record.type != mine:
+        was = leaf.task_id if record is None else f"{record.activity} {record.version}"
+        raise _differ(desk, leaf.task_id, f"RecordMarker  {was}", f"{mine.name} {mine.version}")
+    del desk.local[leaf.task_id]
+    desk.ask_marker(d.RecordMarker(marker_name=leaf.task_id, details=details))
+    return record
+
+
+def _differ(desk: Desk, step: str, expected: str, actual: str) -> NonDeterminismError:
+    type = desk.workflow.spec.type
+    return NonDeterminismError(
+        f"{type.name} {type.version}",
+        step=step,
+        event_id=desk.history.last,
+        expected=expected,
+        actual=f"RecordMarker  {actual}",
+    )
