@@ -145,6 +145,14 @@ def check_orphans(events: Sequence[e.Event]) -> None:
             )
 
 
+def show_decision(decision: d.Decision | None) -> str:
+    """Say a decision with all that it says."""
+    if decision is None:
+        return "nothing"
+    said = msgspec.structs.asdict(decision).items()
+    return f"{type(decision).__name__}({', '.join(f'{name}={value!r}' for name, value in said if value is not None)})"
+
+
 def list_cuts(events: Sequence[e.Event], decided: Mapping[int, Sequence[d.Decision]]) -> list[int]:
     """Give the DecisionTaskStarted events, by id, at which it is checked what is decided anew."""
     cuts = []
@@ -175,7 +183,7 @@ def _tell(
 ) -> str:
     return (
         f"{execution.workflow_id} decides one thing live and another when its history is read again, at event "
-        f"{started}, decision {number + 1}:\n  live:   {live}\n  again:  {anew}\n"
+        f"{started}, decision {number + 1}:\n  live:   {show_decision(live)}\n  again:  {show_decision(anew)}\n"
         "A flow may depend on its input and on what its steps give, and on nothing else: no global, no order of a set, "
         "no clock"
     )
