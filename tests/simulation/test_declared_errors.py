@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from traction import (
@@ -107,8 +109,8 @@ def test_a_declared_error_closes_a_group_and_leaves_a_race() -> None:
 
 def test_a_parent_catches_the_declared_error_of_its_child() -> None:
     @workflow
-    async def mall() -> list[int]:
-        found: list[int] = []
+    async def mall() -> list[Any]:
+        found: list[Any] = []
         try:
             await Checkout(3)
         except CardDeclined as error:
