@@ -40,7 +40,7 @@ from traction.testing.audit import audit
 from traction.testing.faults import Faults
 from traction.testing.purity import watch
 from traction.testing.schedule import PLAIN, Deviations, Plain, Schedule
-from traction.testing.scripts import BODY, Script, check_script, to_script
+from traction.testing.scripts import BODY, Act, Script, check_script, to_script
 from traction.testing.waiting import explain_waiting
 from traction.worker import StuckDecision
 from traction_local.alarms import EFFECT, EXECUTION, TASK
@@ -160,6 +160,7 @@ class Simulation:
             codec=codec,
             provide=self._provide,
             scripts=self._scripts,
+            find_act=self._find_act,
             met=self._host,
             report=self._stuck.append,
             note=self.note,
@@ -406,12 +407,7 @@ class Simulation:
             return
         if task is None:  # it timed out or was cancelled in the meantime
             return
-        activity = machine.find_activity(task.activity_type)
-        attempt = self._attempts[activity] = self._attempts.get(activity, 0) + 1
-        act = self._scripts.get(activity, BODY).find_act(attempt)
-        if act.instead and self._make is not None:
-            chosen = self._choose(1 + len(act.instead), f"attempt {attempt} of {task.activity_id}")
-            act = (act, *act.instead)[chosen]
+        act = self._find_act(machine.find_activity(task.activity_type))
         self.note(machine.name, f"begins {task.activity_id}")
 
         def end() -> None:
@@ -428,6 +424,14 @@ class Simulation:
             self.plan(act.span, *move[1:], machine)
         else:
             self._end(move)
+
+    def _find_act(self, activity: Any) -> Act:
+        """Count an attempt of an activity, and say what its script says of it."""
+        attempt = self._attempts[activity] = self._attempts.get(activity, 0) + 1
+        act = self._scripts.get(activity, BODY).find_act(attempt)
+        if act.instead and self._make is not None:
+            act = (act, *act.instead)[self._choose(1 + len(act.instead), f"attempt {attempt} of {activity.__name__}")]
+        return act
 
     def _tell(self, machine: Machine, key: Ready, answer: Callable[[], None]) -> None:
         try:
