@@ -402,6 +402,13 @@ class WorkerSystem:
         lost until it times out; that takes a minute at the most (SWF). Workers finish the tasks that they have. What is
         left after `grace` is handed back: the task fails with a reason that deciders schedule again.
 
+        It returns as soon as all is done, so `grace` matters only while an activity is at work, or a poll of SWF in
+        flight. On a terminal, a Ctrl-C ends the wait; what is in hand is then left to time out.
+
+        Args:
+            grace: how long to wait at the most, in seconds or as a `timedelta`. A minute and a half is what polls of
+                SWF take, and what supervisors are told to allow.
+
         Returns:
             0 if all was finished, 1 if something was left.
         """

@@ -40,6 +40,7 @@ from traction import (
 )
 from traction.names import WorkflowExecution
 from traction.step import Both
+from traction.tasks import RunningTask
 
 
 class Approve(Signal):
@@ -175,3 +176,12 @@ async def await_effects() -> int:
     if await history_events() > 10_000:
         await continue_as_new(stay(2))
     return await history_events()
+
+
+# What an activity knows of its own task.
+
+
+def look_back(task: RunningTask) -> None:
+    assert_type(task.last_details(int), int | None)
+    assert_type(task.last_details(list[str]), list[str] | None)
+    assert_type(task.last_details(), Any)
