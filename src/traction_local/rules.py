@@ -131,7 +131,9 @@ class Moment(Rule):
         self.ok = lambda value: isinstance(value, datetime) and value.tzinfo is not None
 
     def complain(self, value: object, path: str) -> Iterator[str]:
-        raise TypeError(f"{path} is no aware datetime")
+        if not self.ok(value):
+            raise TypeError(f"{path} is no aware datetime")
+        return iter(())
 
 
 class Each(Rule):
