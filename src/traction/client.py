@@ -159,19 +159,19 @@ class WorkerSystem:
 
     def _find(self, workflow: Workflow[R], id: str, listing: Any, since: datetime) -> Handle[R] | None:
         """Find the newest execution of an id in a list, of those that began at a time or later."""
-        backend, type = self.backend, workflow.spec.type
+        backend, wanted = self.backend, workflow.spec.type
         request = listing(
             domain=backend.domain,
             start_time_filter=o.ExecutionTimeFilter(oldest_date=since),
             execution_filter=o.WorkflowExecutionFilter(workflow_id=id),
         )
         for info in backend.call(request).execution_infos:
-            if info.workflow_type.name != type.name:
+            if info.workflow_type.name != wanted.name:
                 raise WorkflowExecutionAlreadyStartedFault(
                     f"an execution {id!r} of {info.workflow_type.name} {info.workflow_type.version} is open, so "
-                    f"{type.name} {type.version} cannot be started under the same id"
+                    f"{wanted.name} {wanted.version} cannot be started under the same id"
                 )
-            return Handle(backend, info.execution, workflow.spec.result, raises=workflow.spec.raises, codec=self._codec)
+            return Handle(backend, info.execution, type(workflow), codec=self._codec)
         return None
 
     @overload
@@ -179,8 +179,8 @@ class WorkerSystem:
     @overload
     def find(self, execution: WorkflowExecution) -> Handle[Any]: ...
     def find(self, execution: WorkflowExecution, workflow: Any = None) -> Handle[Any]:
-        """Give the handle of a run that was started elsewhere; its result is read as the workflow says."""
-        return Handle(self.backend, execution, Any if workflow is None else workflow.spec.result, codec=self._codec)
+        """Give the handle of a run that was started elsewhere; what it tells is read as the workflow says."""
+        return Handle(self.backend, execution, workflow, codec=self._codec)
 
     # Workers.
 

@@ -197,10 +197,12 @@ def patched(name: str) -> Step[bool]:
 
 
 def report(status: object) -> Step[None]:
-    """Show a state of the flow to those who describe the execution while it runs. The last one counts.
+    """Show a state of the flow to those who look at the execution while it runs. The last one counts.
+
+    `Handle.query` reads it whatever its length; what SWF carries, `Handle.report` and SWF's console show as well.
 
     History:
-        Goes into the `executionContext` of DecisionTaskCompleted; asks nothing.
+        Goes into the `executionContext` of DecisionTaskCompleted, if it has room there; asks nothing.
     """
     return Report(status)
 

@@ -410,7 +410,8 @@ def _hear_refusal(desk: Desk, event: Any, leaf: Leaf | None) -> None:
     if type(event) in CLOSE_REFUSALS:
         # If news came while the close was on its way, they are applied by now, and the turn ends with the same close.
         # Anything else somebody must mend: this decision task fails, and the next asks for the same close.
-        if event.cause != "UNHANDLED_DECISION" and not event.cause.endswith("RATE_EXCEEDED"):
+        passes = event.cause == "UNHANDLED_DECISION" or event.cause.endswith("RATE_EXCEEDED")
+        if not passes and not desk.looking:
             denied = event.cause == "OPERATION_NOT_PERMITTED"
             mend = f"Allow swf:{decision} to the role that decides" if denied else "Register the type that it names"
             raise FlowError(

@@ -11,10 +11,12 @@ from traction import (
     CancelScope,
     Child,
     Failure,
+    Handle,
     Retry,
     Signal,
     Step,
     Success,
+    WorkerSystem,
     Workflow,
     activity,
     cancel,
@@ -185,3 +187,14 @@ def look_back(task: RunningTask) -> None:
     assert_type(task.last_details(int), int | None)
     assert_type(task.last_details(list[str]), list[str] | None)
     assert_type(task.last_details(), Any)
+
+
+# From outside.
+
+
+def look(system: WorkerSystem, handle: Handle[str]) -> None:
+    system.start_workflow_worker(stay, provide={book: 7})
+    assert_type(handle.query(Approve), Approve | None)
+    assert_type(handle.query(list[str]), list[str] | None)
+    assert_type(handle.query(), Any)
+    assert_type(handle.report(int), int | None)

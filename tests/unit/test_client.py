@@ -149,7 +149,7 @@ def test_a_start_whose_reply_is_lost_finds_what_it_began_though_that_has_closed(
         def call(self, request: Any, wait: timedelta | None = None) -> Any:
             answer = super().call(request, wait)
             if isinstance(request, o.StartWorkflowExecution):
-                Handle(stage.backend, WorkflowExecution(request.workflow_id, answer.run_id), str).terminate()
+                Handle(stage.backend, WorkflowExecution(request.workflow_id, answer.run_id)).terminate()
                 raise ConnectionLost("the connection was lost before the reply came")
             return answer
 
