@@ -249,7 +249,8 @@ def start_child(call: WorkflowStep[R] | AdjustedChild[R]) -> Step[Child[R]]:
     What becomes of it when its parent closes is the `child_policy` of the parent: `TERMINATE` unless given.
 
     Raises:
-        DecisionFailed: (in the flow) it could not be started.
+        ChildAlreadyRunning: (in the flow) an execution is open under its id.
+        DecisionFailed: (in the flow) it could not be started otherwise.
 
     History:
         Asks StartChildWorkflowExecution; answered by ChildWorkflowExecutionStarted.

@@ -31,7 +31,11 @@ def ask_side_effect(desk: Desk, leaf: Leaf) -> Given | None:
     else:
         try:
             details = desk.codec.encode(node.f())
-        except (PayloadError, FlowError):
+        except PayloadUnavailable:
+            raise
+        except PayloadError as error:
+            raise PayloadError(f"the value of {leaf.id} cannot be kept as a marker: {error}") from error
+        except FlowError:
             raise
         except Exception as error:
             raise FlowError(

@@ -20,6 +20,7 @@ from traction.errors import (
     ActivityFailed,
     ActivityTimedOut,
     CancelFailed,
+    ChildAlreadyRunning,
     ChildFailed,
     DecisionFailed,
     FlowError,
@@ -430,6 +431,9 @@ def _hear_refusal(desk: Desk, event: Any, leaf: Leaf | None) -> None:
         # It may have been registered a moment ago, on this machine or another, and be unknown for a while (SWF).
         leaf.unknown += 1
         desk.ask_later(leaf, TRANSIENT_DELAY_MAX)
+    elif event.cause == "WORKFLOW_ALREADY_RUNNING":
+        failed = ChildAlreadyRunning(leaf.id, decision=decision, cause=event.cause, workflow_id=event.workflow_id)
+        desk.flow.resume(leaf, ERROR, failed)
     else:
         desk.flow.resume(leaf, ERROR, DecisionFailed(leaf.id, decision=decision, cause=event.cause))
 
