@@ -422,6 +422,7 @@ class WorkerSystem:
             log.warning("still working after %s: %s", grace, ", ".join(late))
         self._late = self._late or late
         self._close_pools()
+        self._cache.close()
         return UNFINISHED if self._late else FINISHED
 
     def _close_pools(self) -> None:

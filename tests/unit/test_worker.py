@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -24,7 +26,19 @@ from tests.unit.stage import (
     run_threads,
     take_turns,
 )
-from traction import Activity, Cancelled, Retry, Workflow, activity, current_task, first_of, heartbeat, sleep, workflow
+from traction import (
+    Activity,
+    Cancelled,
+    Retry,
+    Workflow,
+    activity,
+    current_task,
+    first_of,
+    heartbeat,
+    move_on_after,
+    sleep,
+    workflow,
+)
 from traction import events as e
 from traction import operations as o
 from traction.decide import Decider
@@ -810,6 +824,26 @@ def test_a_decider_put_in_the_place_of_another_takes_its_room_as_well() -> None:
     other = make_decider(39)
     cache.put(*other)
     assert len(cache) == 2
+
+
+def test_a_cache_that_is_closed_lets_go_of_flows_that_wait_in_a_block_whose_end_awaits(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @workflow
+    async def patient() -> None:
+        async with move_on_after(60):
+            await sleep(30)
+
+    complaints: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", complaints.append)
+    cache = DeciderCache()
+    stage.start(patient())
+    take_turns(WorkflowWorker(stage.backend, [patient], cache=cache))
+    assert len(cache) == 1
+    cache.close()
+    gc.collect()
+    assert len(cache) == 0
+    assert not complaints
 
 
 def count_reads(stage: Stage) -> int:
