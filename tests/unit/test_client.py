@@ -193,6 +193,14 @@ def test_an_open_execution_that_lists_do_not_show_yet_is_looked_for_again() -> N
         assert looks == 2
 
 
+def test_a_start_that_finds_its_type_unknown_registers_it_and_is_tried_again(stage: Stage) -> None:
+    stage.register(Wait)
+    for forget in (o.DeprecateWorkflowType, o.DeleteWorkflowType):
+        stage.backend.call(forget(domain=stage.backend.domain, workflow_type=Wait.spec.type))
+    assert stage.start(Wait("a")).status() == "OPEN"
+    assert stage.backend.asked.count("StartWorkflowExecution") == 2
+
+
 def test_many_threads_that_start_the_same_work_find_one_execution(stage: Stage) -> None:
     found = []
     run_threads(*[lambda: found.append(stage.start(Wait("a")).execution)] * 8)
