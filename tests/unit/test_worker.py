@@ -58,6 +58,7 @@ from traction.failures import UNREADABLE, read_failure
 from traction.limits import Bucket, Limits
 from traction.names import WorkflowExecution
 from traction.worker import ActivityWorker, DeciderCache, Worker, WorkflowWorker, run_worker
+from traction_local.knobs import Knobs
 
 
 @pytest.fixture
@@ -944,6 +945,23 @@ def test_a_cached_decider_whose_task_timed_out_is_rebuilt_from_the_whole_history
     take_turns(decider, worker)
     assert handle.result(0) == 3
     assert stage.stuck == []
+
+
+@pytest.mark.parametrize("counts", [False, True], ids=["not counted", "counted as the previous one"])
+def test_a_cached_decider_is_rebuilt_while_its_answer_is_late_however_swf_counts_the_task(counts: bool) -> None:
+    with open_stage(knobs=Knobs(previous_counts_timed_out=counts)) as stage:
+        cache = DeciderCache()
+        late, other = stage.decider(CallDo, cache=cache), stage.decider(CallDo, cache=cache)
+        handle = stage.start(CallDo(5), Do)
+        task = late.poll_once(NOW)
+        assert task is not None
+        answer = late.do(task)
+        stage.advance(31)
+        other.work_once(NOW)
+        late.answer(task.workflow_execution, answer)
+        take_turns(late, other, stage.worker(Do, lambda n: n))
+        assert handle.result(0) == 5
+        assert stage.stuck == []
 
 
 def test_a_decision_for_an_execution_that_was_closed_meanwhile_is_dropped_with_its_decider(stage: Stage) -> None:
