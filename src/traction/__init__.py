@@ -36,12 +36,13 @@ from traction.recurring import every
 from traction.scopes import CancelScope, cancel_scope, fail_after, move_on_after
 from traction.signals import Signal, receive, send, signals
 from traction.step import Cancelled, Failure, Outcome, Step, Success
-from traction.tasks import current_task, heartbeat
+from traction.tasks import LATER, current_task, heartbeat
 
 if TYPE_CHECKING:
     from traction.client import Handle, WorkerSystem
     from traction.embedded import run
     from traction.flowlog import get_logger
+    from traction.processes import PerProcess
 
 __all__ = [
     "Activity",
@@ -51,7 +52,9 @@ __all__ = [
     "DeclaredError",
     "Failure",
     "Handle",
+    "LATER",
     "Outcome",
+    "PerProcess",
     "Retry",
     "Signal",
     "Step",
@@ -100,7 +103,13 @@ __all__ = [
 ]
 
 # What runs work is imported when it is first used: definitions alone need neither threads nor plugins.
-_LATE = {"Handle": "client", "WorkerSystem": "client", "get_logger": "flowlog", "run": "embedded"}
+_LATE = {
+    "Handle": "client",
+    "PerProcess": "processes",
+    "WorkerSystem": "client",
+    "get_logger": "flowlog",
+    "run": "embedded",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -55,6 +55,9 @@ class Backend(ABC):
     sticky: timedelta | None = None
     """How long decision tasks wait for the worker that has their decider; `None` where any worker does as well."""
 
+    linger: timedelta = timedelta(0)
+    """How long polls in flight may last after `close`. Who drops their connections before that loses tasks."""
+
     @abstractmethod
     def call(self, request: Request[T], wait: timedelta | None = None) -> T:
         """Make a request and give its answer.

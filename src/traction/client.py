@@ -159,19 +159,19 @@ class WorkerSystem:
 
     def _find(self, workflow: Workflow[R], id: str, listing: Any, since: datetime) -> Handle[R] | None:
         """Find the newest execution of an id in a list, of those that began at a time or later."""
-        backend, type = self.backend, workflow.spec.type
+        backend, wanted = self.backend, workflow.spec.type
         request = listing(
             domain=backend.domain,
             start_time_filter=o.ExecutionTimeFilter(oldest_date=since),
             execution_filter=o.WorkflowExecutionFilter(workflow_id=id),
         )
         for info in backend.call(request).execution_infos:
-            if info.workflow_type.name != type.name:
+            if info.workflow_type.name != wanted.name:
                 raise WorkflowExecutionAlreadyStartedFault(
                     f"an execution {id!r} of {info.workflow_type.name} {info.workflow_type.version} is open, so "
-                    f"{type.name} {type.version} cannot be started under the same id"
+                    f"{wanted.name} {wanted.version} cannot be started under the same id"
                 )
-            return Handle(backend, info.execution, workflow.spec.result, raises=workflow.spec.raises, codec=self._codec)
+            return Handle(backend, info.execution, type(workflow), codec=self._codec)
         return None
 
     @overload
@@ -179,8 +179,8 @@ class WorkerSystem:
     @overload
     def find(self, execution: WorkflowExecution) -> Handle[Any]: ...
     def find(self, execution: WorkflowExecution, workflow: Any = None) -> Handle[Any]:
-        """Give the handle of a run that was started elsewhere; its result is read as the workflow says."""
-        return Handle(self.backend, execution, Any if workflow is None else workflow.spec.result, codec=self._codec)
+        """Give the handle of a run that was started elsewhere; what it tells is read as the workflow says."""
+        return Handle(self.backend, execution, workflow, codec=self._codec)
 
     # Workers.
 
@@ -402,6 +402,13 @@ class WorkerSystem:
         lost until it times out; that takes a minute at the most (SWF). Workers finish the tasks that they have. What is
         left after `grace` is handed back: the task fails with a reason that deciders schedule again.
 
+        It returns as soon as all is done, so `grace` matters only while an activity is at work, or a poll of SWF in
+        flight. On a terminal, a Ctrl-C ends the wait; what is in hand is then left to time out.
+
+        Args:
+            grace: how long to wait at the most, in seconds or as a `timedelta`. A minute and a half is what polls of
+                SWF take, and what supervisors are told to allow.
+
         Returns:
             0 if all was finished, 1 if something was left.
         """
@@ -415,6 +422,7 @@ class WorkerSystem:
             log.warning("still working after %s: %s", grace, ", ".join(late))
         self._late = self._late or late
         self._close_pools()
+        self._cache.close()
         return UNFINISHED if self._late else FINISHED
 
     def _close_pools(self) -> None:

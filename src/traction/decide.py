@@ -29,9 +29,10 @@ Laws (`traction.testing.laws`):
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from functools import partial
+from itertools import islice
 from typing import Any, Final
 
 from traction import decisions as d
@@ -39,7 +40,7 @@ from traction import events as e
 from traction.answers import ANSWERS, CLOSE_REFUSALS, REFUSALS, explain, is_answer
 from traction.answers import is_answer_to as fits
 from traction.codec import JSON, Codec
-from traction.desk import Beside
+from traction.desk import Ask, Beside
 from traction.endings import say_close
 from traction.errors import FlowError, HistoryError, NonDeterminismError
 from traction.frames import Leaf
@@ -54,17 +55,6 @@ from traction.options import to_duration
 from traction.responses import DECISION_CHARS_MAX, DECISIONS_MAX, MORE, choose, measure
 from traction.step import WorkflowStep
 from traction.turns import take_turn
-
-
-class Ask:
-    """A decision that the flow asks for and the history does not show yet."""
-
-    __slots__ = ("decision", "leaf", "withdrawn")
-
-    def __init__(self, decision: d.Decision, leaf: Leaf | None) -> None:
-        self.decision = decision
-        self.leaf = leaf
-        self.withdrawn = False
 
 
 def decide(
@@ -106,7 +96,6 @@ class Decider:
         "_answering",
         "_answers",
         "_asks",
-        "_begun",
         "_decided",
         "_finished",
         "_later",
@@ -117,6 +106,7 @@ class Decider:
         "_parked",
         "_started",
         "_withdrawn",
+        "begun",
         "beside",
         "codec",
         "decided_event_id",
@@ -124,6 +114,7 @@ class Decider:
         "flow",
         "history",
         "local",
+        "looking",
         "markers",
         "met",
         "notes",
@@ -131,6 +122,7 @@ class Decider:
         "receivers",
         "replaying",
         "report",
+        "reported",
         "signals",
         "turn_event_id",
         "workflow",
@@ -153,6 +145,8 @@ class Decider:
         """The definitions that the flow has asked for."""
         self.report: str | None = None
         """What the flow reported in the last turn, as a payload; `None` if nothing."""
+        self.reported: str | None = None
+        """What it reported last, as JSON of any length."""
         self.signals: list[e.WorkflowExecutionSignaled] = []
         """The signals that nobody has received yet, in the order of their arrival."""
         self.notes: list[str] = []
@@ -161,13 +155,14 @@ class Decider:
         self.receivers: list[Leaf] = []
         self.beside: dict[str, Beside] = {}
         # Whether the turn being taken is one that another decider took, and then the markers it left; patches by name.
-        self.replaying = False
+        self.replaying = self.looking = False
         self.markers: dict[str, str | None] = {}
         self.patches: dict[str, bool] = {}
         self.local: dict[str, Leaf] = {}
         """The local activities that the flow asks for and that are not done yet, in the order of their asking."""
         self.turn_event_id = 0
-        self._begun: e.WorkflowExecutionStarted | None = None
+        self.begun: e.WorkflowExecutionStarted | None = None
+        """Event 1, once a turn has been taken."""
         self.flow = Interpreter(self.execution.run_id, partial(ask_for, self), self.withdraw_leaf)
         # What the flow asked for and the history does not show yet, in order; the first so many are markers.
         self._asks: deque[Ask] = deque()
@@ -256,12 +251,6 @@ class Decider:
         take_turn(self, hear_local, self, leaf, record)
         self._end_turn()
 
-    @property
-    def task_seconds(self) -> int | None:
-        """How long a decision task of the execution may take; `None` if for ever."""
-        told = None if self._begun is None else self._begun.task_start_to_close_timeout
-        return int(told) if told is not None and told != "NONE" else None
-
     def end(self) -> None:
         """Say that no more events come for now: what was read of a completed decision task is all of it.
 
@@ -270,6 +259,23 @@ class Decider:
         """
         if self._answering:
             self._end_answers()
+
+    def look(self, events: Sequence[e.Event]) -> str | None:
+        """Take all events of an execution, let the flow run as far as they let it, and say what it reported last.
+
+        What it does that no history shows yet is not done: it waits for the value of a new `side_effect`, and for local
+        activities. The decider is of no further use.
+
+        Raises:
+            NonDeterminismError, FlowError, PayloadError, HistoryError: as `decide`.
+        """
+        self.feed(events)
+        self.end()
+        if not self.closed:
+            self._news += self._later
+            self.looking = self.replaying = True
+            take_turn(self, self._take_turn, events[-1])
+        return self.reported
 
     def close(self) -> None:
         """Let go of the flow; call it when the decider is thrown away before its execution has closed."""
@@ -296,7 +302,7 @@ class Decider:
     def _on_completed(self, event: e.DecisionTaskCompleted) -> None:
         self._answering, self._more = event.event_id, False
 
-    def _take_turn(self, started: e.DecisionTaskStarted) -> None:
+    def _take_turn(self, started: e.Event) -> None:
         """Apply what had arrived, one event at a time, and let the flow run after each."""
         self.turn_event_id = started.event_id
         self._markers_asked = 0
@@ -325,7 +331,7 @@ class Decider:
     def _begin(self, event: e.WorkflowExecutionStarted) -> None:
         type = self.workflow.spec.type
         workflow = self.codec.decode(event.input, self.workflow, f"the input of {type.name} {type.version}")
-        self._begun = event
+        self.begun = event
         self.flow.start(workflow.flow)
 
     # Asking.
@@ -335,7 +341,8 @@ class Decider:
         if len(self._asks) == 1 and not self.local:
             return [self._asks[0].decision]
         assert self._started is not None
-        return choose([ask.decision for ask in self._asks], self._started.event_id, more=bool(self.local))
+        head = [ask.decision for ask in islice(self._asks, DECISIONS_MAX + 1)]
+        return choose(head, self._started.event_id, more=bool(self.local))
 
     def ask(self, leaf: Leaf, decision: d.Decision) -> None:
         """Put an ask of a leaf into the queue."""
@@ -383,8 +390,8 @@ class Decider:
     def _ask_close(self, mode: int, given: Any) -> None:
         """The flow has come to its end: ask to close the execution, last of all (SWF)."""
         if self._finished is None:
-            assert self._begun is not None
-            self._finished = Ask(say_close(self.workflow, self._begun, self.codec, mode, given), None)
+            assert self.begun is not None
+            self._finished = Ask(say_close(self.workflow, self.begun, self.codec, mode, given), None)
         if isinstance(given, ContinuedAsNew):
             # What nobody received would end with this run: send it on. It arrives after the batch, at the run that is
             # open under the id then. That is the next, or this one if the close is refused; then it is sent on again.

@@ -77,6 +77,15 @@ class DeciderCache:
         for oldest in dropped:
             oldest.close()
 
+    def close(self) -> None:
+        """Let go of all of them."""
+        with self._lock:
+            dropped = list(self._deciders.values())
+            self._deciders.clear()
+            self._events = 0
+        for decider in dropped:
+            decider.close()
+
     def __len__(self) -> int:
         return len(self._deciders)
 

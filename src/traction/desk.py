@@ -40,11 +40,13 @@ class Desk(Protocol):
     history: History
     met: set[type]
     report: str | None
+    reported: str | None
     signals: list[e.WorkflowExecutionSignaled]
     notes: list[str]
     receivers: list[Leaf]
     beside: dict[str, Beside]
     replaying: bool
+    looking: bool
     markers: dict[str, str | None]
     patches: dict[str, bool]
     local: dict[str, Leaf]
@@ -82,6 +84,17 @@ class Desk(Protocol):
 
     def unpark(self) -> None:
         """A timer has closed."""
+
+
+class Ask:
+    """A decision that the flow asks for and the history does not show yet."""
+
+    __slots__ = ("decision", "leaf", "withdrawn")
+
+    def __init__(self, decision: d.Decision, leaf: Leaf | None) -> None:
+        self.decision = decision
+        self.leaf = leaf
+        self.withdrawn = False
 
 
 class Beside:

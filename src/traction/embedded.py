@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from traction.checks import check_call
 from traction.client import Handle, WorkerSystem
+from traction.codec import JSON, Codec
 from traction.definition import Activity, Workflow
 from traction.errors import DefinitionError
 from traction.options import Span, to_timedelta
@@ -33,12 +34,17 @@ LOOK_MAX = timedelta(seconds=2)
 GRACE = timedelta(seconds=1)
 """How long workers may go on with what they have in hand when nobody waits for it: what lost a race, for one."""
 
+LEAVING = "waits for polls"
+"""The name of the thread that waits, after a run, for polls that last."""
+
 
 def run(
     workflow: Workflow[R],
     *,
     provide: Mapping[Callable[..., Activity[Any, Any]], Any] | None = None,
     url: str = "local:",
+    codec: Codec = JSON,
+    payloads: str | None = None,
     timeout: Span | None = None,
     instances: int = INSTANCES,
     started: Callable[[Handle[R]], None] | None = None,
@@ -49,7 +55,10 @@ def run(
         workflow: a call of a workflow, with its input.
         provide: what activities need, by activity.
         url: the backend; in memory unless given. On one that lasts, an execution that is open under the same id is
-            taken up where it was.
+            taken up where it was. Polls of Amazon SWF last for a minute, and may be given tasks until then: they are
+            waited for in the background, and the program does not end before.
+        codec: how values become payloads; plain JSON unless given.
+        payloads: the URL of the store for what is too long for SWF.
         timeout: how long to wait at the most.
         instances: how many tasks of one activity are done at a time.
         started: called with the handle once the execution has started.
@@ -74,7 +83,7 @@ def run(
     check_call(workflow)
     dependencies = dict(provide or {})
     deadline = None if timeout is None else time.monotonic() + to_timedelta(timeout).total_seconds()
-    system = WorkerSystem(url)
+    system = WorkerSystem(url, codec=codec, payloads=payloads)
     stuck: list[StuckDecision] = []
     hosted: set[Any] = set()
     hosting = threading.Lock()
@@ -99,6 +108,16 @@ def run(
             started(handle)
         return _wait(handle, stuck, timeout, deadline)
     finally:
+        _leave(system)
+
+
+def _leave(system: WorkerSystem) -> None:
+    """Close; polls that last are waited for beside the caller, since the result is there."""
+    linger = system.backend.linger
+    if linger:
+        # No daemon: the program waits for it.
+        threading.Thread(target=system.close, args=(GRACE + linger,), name=LEAVING, daemon=False).start()
+    else:
         system.close(GRACE)
 
 

@@ -230,7 +230,7 @@ class SignalFailed(StepFailed):
 
     def __init__(self, step: str, *, workflow_id: str, cause: str) -> None:
         self.workflow_id, self.cause = workflow_id, cause
-        super().__init__(step, f"could not signal {workflow_id!r}: {cause}")
+        super().__init__(step, f"could not signal {workflow_id!r}: {_explain_cause(cause)}")
 
 
 class CancelFailed(StepFailed):
@@ -238,7 +238,12 @@ class CancelFailed(StepFailed):
 
     def __init__(self, step: str, *, workflow_id: str, cause: str) -> None:
         self.workflow_id, self.cause = workflow_id, cause
-        super().__init__(step, f"could not ask {workflow_id!r} to cancel: {cause}")
+        super().__init__(step, f"could not ask {workflow_id!r} to cancel: {_explain_cause(cause)}")
+
+
+def _explain_cause(cause: str) -> str:
+    nobody = cause == "UNKNOWN_EXTERNAL_WORKFLOW_EXECUTION"
+    return f"no such execution is open in the domain ({cause})" if nobody else cause
 
 
 class LambdaFailed(StepFailed):
@@ -272,6 +277,19 @@ class DecisionFailed(StepFailed):
     def __init__(self, step: str, *, decision: str, cause: str) -> None:
         self.decision, self.cause = decision, cause
         super().__init__(step, f"could not be asked: {decision} was refused with {cause}")
+
+
+class ChildAlreadyRunning(DecisionFailed):
+    """The child was not started: an execution is open under its `workflow_id`, started by somebody else or before."""
+
+    def __init__(self, step: str, *, decision: str, cause: str, workflow_id: str) -> None:
+        self.decision, self.cause, self.workflow_id = decision, cause, workflow_id
+        StepFailed.__init__(
+            self,
+            step,
+            f"could not be started: an execution {workflow_id!r} is open already ({cause}). Give this child an id of "
+            "its own, with .options(workflow_id=...), or signal the one that is open",
+        )
 
 
 # What reaches a caller: how an execution closed, if not with a result.

@@ -6,17 +6,19 @@ Takes a backend and calls of workflows; gives handles. Does no work itself.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, overload
 
 from traction import events as e
 from traction import operations as o
 from traction.backend import POLL_WAIT_MAX, Backend
 from traction.codec import JSON, Codec
+from traction.decide import Decider
 from traction.definition import Workflow
 from traction.errors import (
+    DefinitionError,
     ExecutionFailed,
     UnknownResourceFault,
     WorkflowCanceled,
@@ -24,11 +26,12 @@ from traction.errors import (
     WorkflowTerminated,
     WorkflowTimedOut,
 )
-from traction.failures import DeclaredError, read_failure, revive
+from traction.failures import read_failure, revive
 from traction.names import WorkflowExecution
 from traction.options import Span, to_timedelta
 
 R = TypeVar("R")
+T = TypeVar("T")
 
 
 class Handle(Generic[R]):
@@ -41,15 +44,13 @@ class Handle(Generic[R]):
         self,
         backend: Backend,
         execution: WorkflowExecution,
-        result: Any,
+        workflow: type[Workflow[R]] | None = None,
         *,
-        raises: Sequence[type[DeclaredError]] = (),
         codec: Codec = JSON,
     ) -> None:
         self._backend = backend
         self.execution = execution
-        self._result = result
-        self._raises = raises
+        self._workflow = workflow
         self._codec = codec
 
     @property
@@ -92,12 +93,14 @@ class Handle(Generic[R]):
         name = self.workflow_id
         match closing:
             case e.WorkflowExecutionCompleted():
-                value: R = self._codec.decode(closing.result, self._result, f"the result of {name}")
+                kind = Any if self._workflow is None else self._workflow.spec.result
+                value: R = self._codec.decode(closing.result, kind, f"the result of {name}")
                 return value
             case e.WorkflowExecutionFailed():
                 said = read_failure(closing.reason, closing.details)
                 failed = WorkflowFailed(name, type=said.type, message=said.message, traceback=said.traceback)
-                raise revive(failed, said, self._raises, self._codec)
+                raises = () if self._workflow is None else self._workflow.spec.raises
+                raise revive(failed, said, raises, self._codec)
             case e.WorkflowExecutionTimedOut():
                 raise WorkflowTimedOut(name)
             case e.WorkflowExecutionCanceled():
@@ -158,8 +161,49 @@ class Handle(Generic[R]):
         """
         return self._backend.call(o.DescribeWorkflowExecution(domain=self._backend.domain, execution=self.execution))
 
+    @overload
+    def query(self, type: type[T]) -> T | None: ...
+    @overload
+    def query(self, type: Any = Any) -> Any: ...
+    def query(self, type: Any = Any) -> Any:
+        """Give what the flow has reported last as of now, read as `type`; `None` if nothing.
+
+        The whole history is read, and the flow replayed here, as a worker would: with the events that no decision task
+        has brought to it yet. It asks for nothing, and does nothing that the history does not show: where it comes to
+        a new `side_effect` or local activity, it stays. A report may be of any length.
+
+        Raises:
+            DefinitionError: the code of the workflow is needed, and the handle has none, or that of another version.
+            NonDeterminismError, FlowError: the execution was made by other code, or cannot go on.
+            UnknownResourceFault: the run is not known, or no longer kept.
+            PayloadError: the report is not of that type.
+        """
+        events = self.history()
+        while self._follow(events[-1]):
+            events = self.history()
+        asked: Any = events[0]
+        of, mine = asked.workflow_type, None if self._workflow is None else self._workflow.spec.type
+        if self._workflow is None or of != mine:
+            has = "no code" if mine is None else f"that of {mine.name} {mine.version}"
+            raise DefinitionError(
+                f"to query {self.workflow_id} takes the code of {of.name} {of.version}, and the handle has {has}; "
+                "write find(execution, its workflow)"
+            )
+        decider = Decider(self._workflow, execution=self.execution, codec=self._codec)
+        try:
+            told = decider.look(events)
+        finally:
+            decider.close()
+        return None if told is None else JSON.decode(told, type, f"the report of {self.workflow_id}")
+
+    @overload
+    def report(self, type: type[T]) -> T | None: ...
+    @overload
+    def report(self, type: Any = Any) -> Any: ...
     def report(self, type: Any = Any) -> Any:
-        """Give what the flow reported last with `traction.report`, read as `type`; `None` if it has not.
+        """Give what the service shows of what the flow reported, read as `type`; `None` if nothing.
+
+        That is the last report that was answered to a decision task and is no longer than SWF carries; see `query`.
 
         Raises:
             UnknownResourceFault: the run is not known, or no longer kept.
@@ -208,4 +252,4 @@ def start_execution(
         )
     )
     assert run.run_id is not None
-    return Handle(backend, WorkflowExecution(id, run.run_id), spec.result, raises=spec.raises, codec=codec)
+    return Handle(backend, WorkflowExecution(id, run.run_id), type(workflow), codec=codec)

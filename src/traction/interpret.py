@@ -23,7 +23,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from types import CoroutineType, GeneratorType
-from typing import Any
+from typing import Any, Final
 
 from traction.errors import FlowError, StepTimedOut
 from traction.frames import (
@@ -53,6 +53,7 @@ from traction.mistakes import (
     awaits_step,
     close_coroutine,
     explain_await,
+    explain_endless,
     explain_result,
     judge,
     name_thing,
@@ -82,6 +83,9 @@ from traction.step import (
     Step,
     Tick,
 )
+
+STEPS_MAX: Final = 1_000_000
+"""The most steps that a flow may say, or turns that its branches may take, before it waits for something."""
 
 
 class Interpreter:
@@ -145,16 +149,24 @@ class Interpreter:
 
     def _run(self) -> None:
         ready = self._ready
+        left = STEPS_MAX
         while ready:
             fiber, mode, given = ready.pop()
             if fiber.alive:
                 self._go(fiber, mode, given)
+            left -= 1
+            if not left:
+                raise explain_endless(fiber, given, STEPS_MAX)
 
     def _go(self, fiber: Fiber, mode: int, given: Any) -> None:
         """Run one fiber until it waits or ends."""
         frames = fiber.frames
+        left = STEPS_MAX
         while True:
             if mode == STEP:
+                left -= 1
+                if not left:
+                    raise explain_endless(fiber, given, STEPS_MAX)
                 kind = type(given)
                 if kind in _WRAPPERS:
                     frames.append(given)

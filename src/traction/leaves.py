@@ -197,10 +197,12 @@ def patched(name: str) -> Step[bool]:
 
 
 def report(status: object) -> Step[None]:
-    """Show a state of the flow to those who describe the execution while it runs. The last one counts.
+    """Show a state of the flow to those who look at the execution while it runs. The last one counts.
+
+    `Handle.query` reads it whatever its length; what SWF carries, `Handle.report` and SWF's console show as well.
 
     History:
-        Goes into the `executionContext` of DecisionTaskCompleted; asks nothing.
+        Goes into the `executionContext` of DecisionTaskCompleted, if it has room there; asks nothing.
     """
     return Report(status)
 
@@ -247,7 +249,8 @@ def start_child(call: WorkflowStep[R] | AdjustedChild[R]) -> Step[Child[R]]:
     What becomes of it when its parent closes is the `child_policy` of the parent: `TERMINATE` unless given.
 
     Raises:
-        DecisionFailed: (in the flow) it could not be started.
+        ChildAlreadyRunning: (in the flow) an execution is open under its id.
+        DecisionFailed: (in the flow) it could not be started otherwise.
 
     History:
         Asks StartChildWorkflowExecution; answered by ChildWorkflowExecutionStarted.

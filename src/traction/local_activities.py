@@ -93,7 +93,8 @@ class LocalActivities:
             PayloadUnavailable: a payload store does not take a result.
             NonDeterminismError, FlowError, PayloadError: as `Decider.decide`.
         """
-        seconds, began = decider.task_seconds, clock()
+        told = None if decider.begun is None else decider.begun.task_start_to_close_timeout
+        seconds, began = None if told in (None, "NONE") else int(told), clock()
         while (leaf := decider.find_local()) is not None:
             task = LocalTask(execution, leaf)
             decider.tell_local(leaf, self._do(leaf, task, codec, clock, observer))

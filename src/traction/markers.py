@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Any, Final
 
 from traction import decisions as d
+from traction.codec import JSON, PAYLOAD_CHARS_MAX
 from traction.desk import Desk
-from traction.errors import FlowError, NonDeterminismError, PayloadError
+from traction.errors import FlowError, NonDeterminismError, PayloadError, PayloadUnavailable
 from traction.frames import VALUE, Given, Leaf
 from traction.leaves import SideEffect
 from traction.records import Record, find_record
@@ -19,15 +20,22 @@ PATCH: Final = "~patch-"
 """How the names of markers begin that `patched` leaves."""
 
 
-def ask_side_effect(desk: Desk, leaf: Leaf) -> Given:
-    """Run the code, or read in the marker what it gave."""
+def ask_side_effect(desk: Desk, leaf: Leaf) -> Given | None:
+    """Run the code, or read in the marker what it gave; who only looks waits for ever."""
     node: SideEffect[Any] = leaf.node
+    if desk.looking:
+        desk.local[leaf.task_id] = leaf
+        return None
     if desk.replaying:
         details = _get_marker(desk, leaf)
     else:
         try:
             details = desk.codec.encode(node.f())
-        except (PayloadError, FlowError):
+        except PayloadUnavailable:
+            raise
+        except PayloadError as error:
+            raise PayloadError(f"the value of {leaf.id} cannot be kept as a marker: {error}") from error
+        except FlowError:
             raise
         except Exception as error:
             raise FlowError(
@@ -50,15 +58,21 @@ def ask_patched(desk: Desk, leaf: Leaf) -> Given:
     name: str = leaf.node.name
     marker = f"{PATCH}{name}"
     if name not in desk.patches:
-        has = desk.patches[name] = marker in desk.markers if desk.replaying else True
+        has = desk.patches[name] = marker in desk.markers if desk.replaying and not desk.looking else True
         if has:
             desk.ask_marker(d.RecordMarker(marker_name=marker))
     return VALUE, desk.patches[name]
 
 
 def ask_report(desk: Desk, leaf: Leaf) -> Given:
-    """Keep what is reported until the decision task is answered."""
-    desk.report = desk.codec.encode(leaf.node.status)
+    """Keep what is reported, and show it with the answer to the decision task if it has room there."""
+    desk.reported = JSON.write(leaf.node.status)
+    try:
+        desk.report = desk.codec.pack(desk.reported, PAYLOAD_CHARS_MAX, "the report")
+    except PayloadUnavailable:
+        raise
+    except PayloadError:
+        pass  # those who replay the flow read it all the same
     return VALUE, None
 
 

@@ -20,6 +20,7 @@ from traction.errors import (
     ActivityFailed,
     ActivityTimedOut,
     CancelFailed,
+    ChildAlreadyRunning,
     ChildFailed,
     DecisionFailed,
     FlowError,
@@ -410,7 +411,8 @@ def _hear_refusal(desk: Desk, event: Any, leaf: Leaf | None) -> None:
     if type(event) in CLOSE_REFUSALS:
         # If news came while the close was on its way, they are applied by now, and the turn ends with the same close.
         # Anything else somebody must mend: this decision task fails, and the next asks for the same close.
-        if event.cause != "UNHANDLED_DECISION" and not event.cause.endswith("RATE_EXCEEDED"):
+        passes = event.cause == "UNHANDLED_DECISION" or event.cause.endswith("RATE_EXCEEDED")
+        if not passes and not desk.looking:
             denied = event.cause == "OPERATION_NOT_PERMITTED"
             mend = f"Allow swf:{decision} to the role that decides" if denied else "Register the type that it names"
             raise FlowError(
@@ -429,6 +431,9 @@ def _hear_refusal(desk: Desk, event: Any, leaf: Leaf | None) -> None:
         # It may have been registered a moment ago, on this machine or another, and be unknown for a while (SWF).
         leaf.unknown += 1
         desk.ask_later(leaf, TRANSIENT_DELAY_MAX)
+    elif event.cause == "WORKFLOW_ALREADY_RUNNING":
+        failed = ChildAlreadyRunning(leaf.id, decision=decision, cause=event.cause, workflow_id=event.workflow_id)
+        desk.flow.resume(leaf, ERROR, failed)
     else:
         desk.flow.resume(leaf, ERROR, DecisionFailed(leaf.id, decision=decision, cause=event.cause))
 

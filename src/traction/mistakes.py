@@ -5,7 +5,7 @@ Takes exceptions, coroutines and what they gave; gives errors, with the line and
 
 from __future__ import annotations
 
-from types import CoroutineType, GeneratorType
+from types import CoroutineType, FunctionType, GeneratorType
 from typing import Any
 
 from traction.errors import DefinitionError, FlowError, PayloadError
@@ -72,6 +72,27 @@ def explain_result(coroutine: Any, given: Any) -> FlowError:
         f"{coroutine.__qualname__} returns {what}, a step that nobody awaits ({code.co_filename}, "
         f"line {code.co_firstlineno}). The result of an async flow is a value (Traction); write return await ..."
     )
+
+
+def explain_endless(fiber: Any, node: Any, steps_max: int) -> FlowError:
+    """Say where a flow goes on and on without waiting for anything."""
+    return FlowError(
+        f"{_find_place(fiber, node)} has said {steps_max:,} steps in a row, and waited for none: it never ends. A flow "
+        "waits for something each time round (Traction): for an activity, a signal, or traction.sleep"
+    )
+
+
+def _find_place(fiber: Any, node: Any) -> str:
+    """Name the innermost coroutine that is under way, and its line; or the function that makes the next step."""
+    while fiber is not None:
+        for frame in reversed(fiber.frames):
+            if type(frame) is CoroutineType and frame.cr_frame is not None:
+                return f"{frame.__qualname__} ({frame.cr_code.co_filename}, line {frame.cr_frame.f_lineno})"
+        fiber = fiber.join and fiber.join.fiber
+    f = getattr(node, "f", None)
+    if isinstance(f, FunctionType):
+        return f"{f.__qualname__} ({f.__code__.co_filename}, line {f.__code__.co_firstlineno})"
+    return "the flow"
 
 
 def name_thing(thing: Any) -> str:

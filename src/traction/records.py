@@ -8,6 +8,7 @@ would: so a codec makes of them what it makes of all payloads, and the head can 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import msgspec
 
@@ -87,7 +88,12 @@ def find_known(event: e.MarkerRecorded, since: datetime) -> Known | None:
     began, ended = (min(max(time, since), event.event_timestamp) for time in (record.began, record.ended))
     known = Known(event.marker_name, msgspec.structs.replace(event, event_timestamp=began))
     known.started = known.opened
-    closed = {"event_id": event.event_id, "event_timestamp": ended, "scheduled_event_id": 0, "started_event_id": 0}
+    closed: dict[str, Any] = {
+        "event_id": event.event_id,
+        "event_timestamp": ended,
+        "scheduled_event_id": 0,
+        "started_event_id": 0,
+    }
     if record.reason is None:
         known.closed = e.ActivityTaskCompleted(result=record.details, **closed)
     else:

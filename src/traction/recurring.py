@@ -94,7 +94,7 @@ class Cron(msgspec.Struct, frozen=True):
                         if time > after and self._exists(time, hour, minute):
                             return time
             day += timedelta(days=1)
-        raise ValueError(f"{self.line!r} names a date that never comes")
+        raise ValueError(f"{self.line!r} names a date that never comes: none of its months has such a day")
 
     def find_due(self, last: datetime, now: datetime, catch_up: int) -> datetime:
         """Give the time to deal with after `last`: of those that have passed since, the latest so many are left."""

@@ -32,7 +32,7 @@ def choose(asked: Sequence[d.Decision], event_id: int, *, more: bool = False) ->
     """Take as many from the head of what is asked as one response may carry.
 
     Args:
-        asked: what waits to be sent.
+        asked: what waits to be sent; of a long queue, one more than fits is enough.
         event_id: the DecisionTaskStarted that it answers, for the id of the timer.
         more: whether another decision task is wanted in any case.
     """

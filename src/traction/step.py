@@ -26,7 +26,7 @@ from typing import Any, ClassVar, Generic, TypeAlias, TypeVar, TypeVarTuple, cas
 
 import msgspec
 
-from traction.errors import StepTimedOut
+from traction.errors import FlowError, StepTimedOut
 from traction.options import ActivitySpec, Retry, Span, WorkflowSpec, to_timedelta
 
 T = TypeVar("T")
@@ -45,7 +45,15 @@ class Step(Generic[R_co]):
     __slots__ = ()
 
     def __await__(self) -> Generator[Step[Any], Any, R_co]:
-        return cast(R_co, (yield self))
+        try:
+            return cast(R_co, (yield self))
+        except RuntimeError as error:
+            if not str(error).startswith("Task got bad yield"):
+                raise
+            raise FlowError(
+                f"{self!r:.100} is awaited outside of a flow, by asyncio. Steps are awaited in flows (Traction): in a "
+                "workflow, or under @step. From elsewhere, start a workflow and wait for handle.result()"
+            ) from None
 
     def map(self, f: Callable[[R_co], U]) -> Step[U]:
         """Apply a pure function to the result.

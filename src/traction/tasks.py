@@ -5,12 +5,15 @@ Takes calls from inside an activity's `run`; gives them to the worker that runs 
 
 from __future__ import annotations
 
+import builtins
 from abc import ABC, abstractmethod
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, TypeVar, overload
 
 from traction.errors import TractionError
 from traction.names import ActivityType, WorkflowExecution
+
+T = TypeVar("T")
 
 
 class RunningTask(ABC):
@@ -36,6 +39,10 @@ class RunningTask(ABC):
     def cancelled(self) -> bool:
         """Whether nobody wants the result any more, as far as the last heartbeat told. Asks nobody, raises nothing."""
 
+    @overload
+    def last_details(self, type: builtins.type[T]) -> T | None: ...
+    @overload
+    def last_details(self, type: Any = ...) -> Any: ...
     @abstractmethod
     def last_details(self, type: Any = Any) -> Any:
         """Give what the last heartbeat of the attempt before this one said, read as `type`; `None` if nothing.

@@ -39,7 +39,7 @@ from traction.errors import (
     ServiceFault,
     UnknownResourceFault,
 )
-from traction.events import Event
+from traction.events import DecisionTaskTimedOut, Event
 from traction.local_activities import LocalActivities
 from traction.names import TaskList, WorkflowExecution, WorkflowType
 from traction.patience import insist
@@ -273,7 +273,7 @@ class WorkflowWorker:
         """Give the decider of the execution: the one in the cache if it is where the task goes on, or a new one."""
         decider = self._cache.take(task.workflow_execution)
         if decider is not None:
-            if decider.decided_event_id == task.previous_started_event_id:
+            if decider.decided_event_id == task.previous_started_event_id and not _was_late(decider, task):
                 return decider
             decider.close()
         workflow = self.workflows.get(task.workflow_type)
@@ -320,6 +320,12 @@ class WorkflowWorker:
             except Exception:
                 about = tell_execution(execution)
                 log.exception("%s: the report failed as well", execution.workflow_id, extra=about)
+
+
+def _was_late(decider: Decider, task: o.DecisionTask) -> bool:
+    """Say whether what was decided last came too late, in case SWF counts such a decision task as the previous one."""
+    late = decider.decided_event_id
+    return any(type(event) is DecisionTaskTimedOut and event.started_event_id == late for event in task.events)
 
 
 def _judge_exit(error: BaseException) -> FlowError:

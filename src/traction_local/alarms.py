@@ -14,6 +14,7 @@ it costs nothing to add, and what is near does not sift through it.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from datetime import datetime
 from heapq import heapify, heappop, heappush, heapreplace
@@ -32,7 +33,7 @@ _STALE_MIN = 256
 """Below this many stale entries, tidying up costs more than it gives."""
 
 
-class Alarm:
+class Alarm(ABC):
     """Something with a time at which it is due. What it does then is `fire`."""
 
     __slots__ = ("due", "entry", "sequence")
@@ -48,9 +49,9 @@ class Alarm:
         self.sequence = 0
         self.entry = None
 
+    @abstractmethod
     def fire(self, now: datetime) -> None:
         """Do what is due at `now`."""
-        raise NotImplementedError
 
 
 Entry: TypeAlias = tuple[datetime, int, int, Alarm]

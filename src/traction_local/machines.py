@@ -182,8 +182,13 @@ class Machine(SimulatedBackend):
 
     def die(self) -> Died:
         """Lose all that is in memory."""
-        self.alive = False
+        self.close()
         return Died()
+
+    def close(self) -> None:
+        """End, and let go of the flows that are in memory."""
+        self.alive = False
+        self._cache.close()
 
     def host(self, definition: Any) -> None:
         """Have what does the work of a definition.

@@ -8,6 +8,7 @@ wrong. Never changes a value.
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from functools import lru_cache
@@ -35,7 +36,7 @@ def tell(value: object, path: str, constraint: str) -> str:
     return f"Value {shown} at '{path}' failed to satisfy constraint: Member must {constraint}"
 
 
-class Rule:
+class Rule(ABC):
     """What a value must be."""
 
     __slots__ = ("ok",)
@@ -43,9 +44,9 @@ class Rule:
     ok: Callable[[Any], object]
     """Whether a value that is there obeys the rule; anything true is yes."""
 
+    @abstractmethod
     def complain(self, value: Any, path: str) -> Iterator[str]:
         """Say what is wrong with a value."""
-        raise NotImplementedError
 
 
 class Text(Rule):
@@ -130,7 +131,9 @@ class Moment(Rule):
         self.ok = lambda value: isinstance(value, datetime) and value.tzinfo is not None
 
     def complain(self, value: object, path: str) -> Iterator[str]:
-        raise TypeError(f"{path} is no aware datetime")
+        if not self.ok(value):
+            raise TypeError(f"{path} is no aware datetime")
+        return iter(())
 
 
 class Each(Rule):

@@ -208,4 +208,6 @@ def simulate(
         if tell is not None:
             tell(error, simulation.trace, tell_story(simulation))
         raise
+    finally:
+        simulation.close()
     return Simulated(handle, codec, simulation, place)

@@ -235,6 +235,11 @@ class Simulation:
                 return
             self.move_once()
 
+    def close(self) -> None:
+        """End all machines."""
+        for machine in self._crew.machines:
+            machine.close()
+
     def _audit(self, execution: WorkflowExecution) -> None:
         """Check a run that has closed.
 

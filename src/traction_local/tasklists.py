@@ -8,6 +8,7 @@ their first use on, and a list of decision tasks and one of activity tasks may s
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Generic, Literal, NamedTuple, TypeVar
 
@@ -34,9 +35,9 @@ class Task(Alarm):
     scheduled_event_id: int
     waiting: bool
 
+    @abstractmethod
     def withdraw(self) -> None:
         """Let no poller have the task, if it still waits."""
-        raise NotImplementedError
 
 
 TaskT = TypeVar("TaskT", bound=Task)

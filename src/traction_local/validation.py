@@ -170,7 +170,7 @@ class _Shared:
         self.type_filter = Members(
             o.WorkflowTypeFilter, {"name": self.label, "version": Text(limits.version_chars_max)}
         )
-        self.tag_filter = Members(o.TagFilter, {"tag": Text(limits.execution_tag_chars_max, chars_min=1)})
+        self.tag_filter = Members(o.TagFilter, {"tag": Text(limits.execution_tag_chars_max)})
         self.close_filter = Members(o.CloseStatusFilter, {"status": Choice(*get_args(CloseStatus))})
         self.resource_tag_key = Text(limits.resource_tag_key_chars_max, chars_min=1)
         resource_tag = {"key": self.resource_tag_key, "value": Text(limits.resource_tag_value_chars_max)}

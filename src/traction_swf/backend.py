@@ -104,6 +104,8 @@ def open_swf(url: str) -> SwfBackend:
 class SwfBackend(Backend):
     """Amazon SWF, or what speaks as it does."""
 
+    linger = timedelta(seconds=POLL_READ_TIMEOUT)
+
     def __init__(
         self,
         options: SwfOptions,

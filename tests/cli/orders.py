@@ -11,6 +11,8 @@ from typing import Annotated, Any
 import msgspec
 
 from traction import Activity, Workflow, activity, sleep, workflow
+from traction.codec import Codec
+from traction.encryption import Encrypt, KeyRing
 
 
 class Size(Enum):
@@ -49,6 +51,19 @@ def pay(amount: int) -> str:
 @workflow
 async def buy(amount: int) -> str:
     return await pay(amount)
+
+
+@activity
+def copy_out(line: str) -> str:
+    return line
+
+
+@workflow
+async def copy(line: str) -> str:
+    return await copy_out(line)
+
+
+secret = Codec(Encrypt(KeyRing({"2024": bytes(16)})))
 
 
 @workflow

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,25 @@ def test_json_tells_a_failure_too(capsys: pytest.CaptureFixture[str]) -> None:
 def test_an_activity_is_given_what_it_needs(capsys: pytest.CaptureFixture[str], factory: str, result: str) -> None:
     provide = f"Write={HERE}:{factory}"
     assert run(capsys, "run", f"{HERE}:Keep", "--line", "a", "--provide", provide)[:2] == (0, result)
+
+
+@pytest.mark.parametrize("command", ["run", "start"])
+def test_what_is_too_long_goes_to_the_store_that_is_named(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, command: str
+) -> None:
+    store = tmp_path / "payloads"
+    line = "".join(sha256(bytes([n % 256, n // 256])).hexdigest() for n in range(2_000))
+    words = [command, f"{HERE}:copy", "--line", line, "--codec", f"{HERE}:secret"]
+    code, _, err = run(capsys, *words)
+    assert (code, "WorkerSystem(..., payloads=...)" in err) == (1, True), err
+    code, out, err = run(capsys, *words, "--payloads", store.as_uri())
+    assert (code, line in out) == (0, command == "run"), err
+    assert [*store.iterdir()]
+
+
+def test_a_codec_that_is_none_leaves_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = run(capsys, "run", f"{HERE}:copy", "--line", "a", "--codec", f"{HERE}:pay")
+    assert (code, "and not a traction.codec.Codec" in err) == (2, True)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ Each case makes one mistake; `errors/<case>.txt` is what it raises.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 from asyncio import Future, sleep
@@ -573,6 +574,31 @@ def recover_to_a_value() -> None:
 
 
 @case
+def flow_that_never_waits() -> None:
+    async def flow() -> int:
+        while True:
+            await done(1)
+
+    run_flow(flow)
+
+
+@case
+def flow_whose_steps_never_end() -> None:
+    def again(n: int) -> Step[int]:
+        return done(n + 1).flat_map(again)
+
+    run_flow(lambda: again(0))
+
+
+@case
+def step_that_is_awaited_outside_of_a_flow() -> None:
+    async def main() -> int:
+        return await fetch(1)
+
+    asyncio.run(main())
+
+
+@case
 def history_of_other_code() -> None:
     raise NonDeterminismError(
         "BookTrip 3",
@@ -734,6 +760,12 @@ CASES |= {
     "patched_without_a_name": say(traction.patched, ""),
     "patched_by_a_number": say(traction.patched, 7),
     "lambda_without_a_name": say(traction.invoke_lambda, ""),
+    "cron_line_of_three_fields": say(traction.every, "0 3 *", fetch, again=book_trip),
+    "cron_line_with_a_minute_that_is_none": say(traction.every, "60 * * * *", fetch, again=book_trip),
+    "cron_line_that_never_comes": say(traction.every, "0 0 30 2 *", fetch, again=book_trip),
+    "interval_of_no_length": say(traction.every, 0, fetch, again=book_trip),
+    "overlap_that_is_unknown": say(traction.every, 60, fetch, again=book_trip, overlap="skip"),
+    "catching_up_less_than_nothing": say(traction.every, 60, fetch, again=book_trip, catch_up=-1),
     "lambda_for_longer_than_it_may_run": say(traction.invoke_lambda, "resize", timeout=traction.hours(1)),
 }
 
@@ -789,6 +821,24 @@ CASES |= {
         e.ChildFailed("BookTrip-1", status="FAILED", type="ValueError", message="no room")
     ),
     "step_terminated_in_child": raise_it(e.ChildFailed("BookTrip-1", status="TERMINATED")),
+    "step_that_starts_a_child_under_an_id_in_use": raise_it(
+        e.ChildAlreadyRunning(
+            "BookTrip-1",
+            decision="StartChildWorkflowExecution",
+            cause="WORKFLOW_ALREADY_RUNNING",
+            workflow_id="trip-8841",
+        )
+    ),
+    "step_that_signals_nobody": raise_it(
+        e.SignalFailed("send-1", workflow_id="trip-8841", cause="UNKNOWN_EXTERNAL_WORKFLOW_EXECUTION")
+    ),
+    "step_that_cancels_nobody": raise_it(
+        e.CancelFailed("cancel-1", workflow_id="trip-8841", cause="UNKNOWN_EXTERNAL_WORKFLOW_EXECUTION")
+    ),
+    "step_that_takes_too_long": raise_it(e.StepTimedOut(traction.hours(1))),
+    "step_failed_in_a_lambda_function": raise_it(
+        e.LambdaFailed("lambda-1", name="resize", reason="HANDLED", details="no image")
+    ),
     "step_refused": raise_it(
         e.DecisionFailed("charge_card-1", decision="ScheduleActivityTask", cause="ACTIVITY_TYPE_DOES_NOT_EXIST")
     ),

@@ -26,6 +26,7 @@ from traction import (
     heartbeat,
     hookspecs,
     run,
+    side_effect,
     sleep,
     workflow,
 )
@@ -218,6 +219,16 @@ def stuck_by_an_input_that_does_not_decode(stage: Stage) -> None:
 @case
 def stuck_by_a_flow_that_exits(stage: Stage) -> None:
     report(stage, leave, leave())
+
+
+@workflow
+async def keep() -> str:
+    return await side_effect(lambda: "x" * 40_000)
+
+
+@case
+def stuck_by_a_side_effect_that_is_too_long(stage: Stage) -> None:
+    report(stage, keep, keep())
 
 
 @case

@@ -148,3 +148,31 @@ def test_what_nobody_waits_for_is_closed_or_asked_to_cancel(flow: Step[Any], cho
                 if not isinstance(event, e.ActivityTaskStarted | e.ChildWorkflowExecutionStarted):
                     open_ids.pop(getattr(event, link, 0), None)
     assert set(open_ids.values()) <= asked_to_cancel
+
+
+@given(flows(), choices(), mischiefs)
+def test_who_looks_sees_what_the_decision_at_hand_would_report(flow: Step[Any], choose: Choose, mischief: int) -> None:
+    workflow, codec = to_workflow(flow), Codec()
+    played = play(workflow, choose, mischief=mischief, codec=codec)
+    for started in played.decisions:
+        looks, decides = (Decider(workflow, execution=EXECUTION, codec=codec) for _ in range(2))
+        decides.feed(played.events[:started])
+        decides.decide()
+        assert looks.look(played.events[:started]) == decides.reported
+        looks.close()
+        decides.close()
+
+
+@given(flows(), choices(), mischiefs)
+def test_a_history_may_be_looked_at_at_any_time(flow: Step[Any], choose: Choose, mischief: int) -> None:
+    workflow, codec = to_workflow(flow), Codec()
+    events = play(workflow, choose, mischief=mischief, codec=codec).events
+    completed = 0
+    for last, following in zip(events, [*events[1:], None], strict=True):
+        if isinstance(last, e.DecisionTaskCompleted):
+            completed = last.event_id
+        # SWF writes what a decision task causes all at once.
+        if type(following) not in ANSWERS or not is_answer(following, completed):
+            decider = Decider(workflow, execution=EXECUTION, codec=codec)
+            decider.look(events[: last.event_id])
+            decider.close()

@@ -10,6 +10,7 @@ import pytest
 
 from traction import (
     Activity,
+    Failure,
     Retry,
     Signal,
     Step,
@@ -21,11 +22,13 @@ from traction import (
     cancel_scope,
     continue_as_new,
     days,
+    done,
     each,
     fail,
     fail_after,
     history_events,
     hours,
+    interpret,
     minutes,
     move_on_after,
     patched,
@@ -46,6 +49,7 @@ from traction import events as e
 from traction.decide import Decider, decide
 from traction.errors import (
     CancelFailed,
+    ChildAlreadyRunning,
     ChildFailed,
     FlowError,
     SignalFailed,
@@ -168,6 +172,41 @@ def test_a_signal_to_nobody_fails_typed() -> None:
         return "?"
 
     assert simulate(tell()).result == "UNKNOWN_EXTERNAL_WORKFLOW_EXECUTION"
+
+
+@pytest.mark.parametrize("by_run", [True, False])
+def test_a_signal_to_an_execution_that_has_closed_fails_typed_and_so_does_a_cancel_request(by_run: bool) -> None:
+    @workflow
+    async def tell() -> list[Any]:
+        child = await start_child(wait_for_approval())
+        await child.send(Approve("Ann"))
+        result, causes = await child.result(), []
+        whom = child.execution if by_run else child.execution.workflow_id
+        for late in (send(whom, Approve("Bob")), cancel(whom)):
+            outcome = await late.attempt()
+            assert isinstance(outcome, Failure)
+            assert isinstance(outcome.error, SignalFailed | CancelFailed)
+            causes.append([outcome.error.cause, outcome.error.workflow_id == child.execution.workflow_id])
+        return [result, *causes, await child.result()]
+
+    nobody = ["UNKNOWN_EXTERNAL_WORKFLOW_EXECUTION", True]
+    assert simulate(tell()).result == ["Ann at last", nobody, nobody, "Ann at last"]
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_a_child_whose_id_is_in_use_fails_typed_and_the_one_that_is_open_goes_on(beside: bool) -> None:
+    @workflow
+    async def parent() -> list[str]:
+        first = await start_child(wait_for_approval().options(workflow_id="approval"))
+        again: Any = wait_for_approval().options(workflow_id="approval")
+        try:
+            await (start_child(again) if beside else again)
+        except ChildAlreadyRunning as failed:
+            await send(failed.workflow_id, Approve("Ann"))
+            return [failed.cause, await first.result()]
+        return []
+
+    assert simulate(parent()).result == ["WORKFLOW_ALREADY_RUNNING", "Ann at last"]
 
 
 def test_a_cancel_request_to_nobody_fails_typed() -> None:
@@ -663,6 +702,42 @@ def test_more_markers_than_one_decision_task_carries_are_refused() -> None:
             await side_effect(lambda: 1)
 
     with pytest.raises(FlowError, match="markers"):
+        simulate(flow())
+
+
+# Flows without an end.
+
+
+def test_what_never_waits_is_told_from_what_waits_each_time_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interpret, "STEPS_MAX", 50)
+
+    @workflow
+    async def count(rounds: int, steps: int) -> int:
+        total = 0
+        for _ in range(rounds):
+            for _ in range(steps):
+                total += await done(1)
+            await sleep(1)
+        return total
+
+    assert simulate(count(10, 40)).result == 400
+    with pytest.raises(FlowError, match=r"count .*test_language.py, line \d+\) has said 50 steps in a row"):
+        simulate(count(1, 60))
+
+
+def test_groups_that_never_wait_are_told_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interpret, "STEPS_MAX", 50)
+
+    @step
+    async def spin() -> None:
+        while True:
+            await (done(1) & done(2))
+
+    @workflow
+    async def flow() -> None:
+        await all_of([sleep(1), spin()])
+
+    with pytest.raises(FlowError, match=r"spin .* has said 50 steps in a row"):
         simulate(flow())
 
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from moto import mock_aws
 
 from tests.swf.test_sticky import chain, increment
 from tests.swf.world import NOW
+from traction import Retry, activity, side_effect, sleep, workflow
 from traction import events as e
-from traction.client import register_type, start_execution
+from traction.client import WorkerSystem, register_type, start_execution
+from traction.errors import ActivityFailed
 from traction.registration import RegistrationError
 from traction.testing.conformance import CHECKS
 from traction.worker import ActivityWorker, WorkflowWorker
@@ -70,6 +73,36 @@ def test_the_shipping_workers_run_a_chain_on_moto(backend: SwfBackend) -> None:
     work = ["ActivityTaskScheduled", "ActivityTaskStarted", "ActivityTaskCompleted"]
     told = [type(event).__name__ for event in handle.history()]
     assert told == [e.WorkflowExecutionStarted.__name__, *(turn + work) * 5, *turn, "WorkflowExecutionCompleted"]
+
+
+@activity(retry=Retry(attempts=2, backoff=0))
+def spoil(n: int) -> int:
+    raise ValueError(f"spoilt {n}")
+
+
+@workflow
+async def errand(n: int) -> list[Any]:
+    """Say one after the other what moto knows: activities, retries, markers, timers."""
+    seen = await side_effect(lambda: n)
+    await sleep(1)
+    try:
+        await spoil(seen)
+    except ActivityFailed as error:
+        return [await increment(seen), error.message]
+    return []
+
+
+def run_errand(url: str) -> tuple[list[Any], list[str]]:
+    with WorkerSystem(url) as system:
+        system.start_workflow_worker(errand)
+        for definition in (increment, spoil):
+            system.start_activity_worker(definition)
+        handle = system.run(errand(6))
+        return handle.result(60), [type(event).__name__ for event in handle.history()]
+
+
+def test_whole_systems_of_workers_run_on_moto_as_they_do_here(backend: SwfBackend) -> None:
+    assert run_errand(backend.url) == run_errand("local:")
 
 
 def test_moto_shows_the_same_differences_of_what_is_registered(backend: SwfBackend) -> None:

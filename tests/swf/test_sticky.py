@@ -142,10 +142,10 @@ def test_a_decider_whose_answer_came_too_late_is_not_used_again(world: World) ->
     # It decides, and sends its answer after the task has timed out.
     follower = machine.workers[1]
     task = world.backend.call(follower._poll)
-    answer = follower._decide(task)
+    answer = follower.do(task)
     assert answer is not None
     world.advance(31)
-    follower._respond(task.workflow_execution, answer)
+    follower.answer(task.workflow_execution, answer)
     world.run([*machine.workers, worker], handle.execution)
     assert handle.result() == 3
     assert len(find(world, handle, e.ActivityTaskScheduled)) == 3

@@ -11,10 +11,12 @@ from traction import (
     CancelScope,
     Child,
     Failure,
+    Handle,
     Retry,
     Signal,
     Step,
     Success,
+    WorkerSystem,
     Workflow,
     activity,
     cancel,
@@ -40,6 +42,7 @@ from traction import (
 )
 from traction.names import WorkflowExecution
 from traction.step import Both
+from traction.tasks import RunningTask
 
 
 class Approve(Signal):
@@ -175,3 +178,23 @@ async def await_effects() -> int:
     if await history_events() > 10_000:
         await continue_as_new(stay(2))
     return await history_events()
+
+
+# What an activity knows of its own task.
+
+
+def look_back(task: RunningTask) -> None:
+    assert_type(task.last_details(int), int | None)
+    assert_type(task.last_details(list[str]), list[str] | None)
+    assert_type(task.last_details(), Any)
+
+
+# From outside.
+
+
+def look(system: WorkerSystem, handle: Handle[str]) -> None:
+    system.start_workflow_worker(stay, provide={book: 7})
+    assert_type(handle.query(Approve), Approve | None)
+    assert_type(handle.query(list[str]), list[str] | None)
+    assert_type(handle.query(), Any)
+    assert_type(handle.report(int), int | None)

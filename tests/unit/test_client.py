@@ -149,7 +149,7 @@ def test_a_start_whose_reply_is_lost_finds_what_it_began_though_that_has_closed(
         def call(self, request: Any, wait: timedelta | None = None) -> Any:
             answer = super().call(request, wait)
             if isinstance(request, o.StartWorkflowExecution):
-                Handle(stage.backend, WorkflowExecution(request.workflow_id, answer.run_id), str).terminate()
+                Handle(stage.backend, WorkflowExecution(request.workflow_id, answer.run_id)).terminate()
                 raise ConnectionLost("the connection was lost before the reply came")
             return answer
 
@@ -191,6 +191,14 @@ def test_an_open_execution_that_lists_do_not_show_yet_is_looked_for_again() -> N
         system = WorkerSystem(backend=Later(stage.backend))
         assert system.run(Wait("a")).execution == first.execution
         assert looks == 2
+
+
+def test_a_start_that_finds_its_type_unknown_registers_it_and_is_tried_again(stage: Stage) -> None:
+    stage.register(Wait)
+    for forget in (o.DeprecateWorkflowType, o.DeleteWorkflowType):
+        stage.backend.call(forget(domain=stage.backend.domain, workflow_type=Wait.spec.type))
+    assert stage.start(Wait("a")).status() == "OPEN"
+    assert stage.backend.asked.count("StartWorkflowExecution") == 2
 
 
 def test_many_threads_that_start_the_same_work_find_one_execution(stage: Stage) -> None:

@@ -18,6 +18,7 @@ ERRORS: list[Exception] = [
     e.ActivityCanceled("charge-1", details="half"),
     e.ChildFailed("Book-1", status="FAILED", type="ValueError", message="no room"),
     e.DecisionFailed("charge-1", decision="StartTimer", cause="TIMER_ID_ALREADY_IN_USE"),
+    e.ChildAlreadyRunning("Book-1", decision="StartChildWorkflowExecution", cause="IN_USE", workflow_id="trip-8841"),
     e.WorkflowFailed("trip-8841", type="ValueError", message="no room"),
     e.WorkflowTimedOut("trip-8841"),
     e.WorkflowCanceled("trip-8841", details="half"),

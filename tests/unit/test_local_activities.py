@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from datetime import UTC, timedelta
+from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -28,15 +30,29 @@ from traction import (
     sleep,
 )
 from traction import events as e
+from traction.codec import Codec
 from traction.decide import Decider
 from traction.deciders import DeciderCache
-from traction.errors import ActivityFailed, DefinitionError, NonDeterminismError, PayloadError
+from traction.errors import (
+    ActivityFailed,
+    BackendError,
+    DefinitionError,
+    NonDeterminismError,
+    PayloadError,
+    PayloadStoreError,
+)
+from traction.failures import DeclaredError
+from traction.hookspecs import hookimpl
 from traction.local_activities import LocalActivities
 from traction.names import ActivityType
+from traction.plugins import load_plugins
 from traction.records import HEAD_CHARS_MAX, Record, find_record, write_record
+from traction.stores import PayloadStore
 from traction.tasks import LATER
+from traction.telemetry import find_observer
 from traction.timeline import read_timeline
 from traction.worker import Worker
+from traction_local.payloads import DirectoryStore
 
 
 class Shelf:
@@ -67,9 +83,32 @@ class Persist(LookUp, retry=Retry(attempts=3, backoff=10)):
     pass
 
 
+class Hurry(LookUp, retry=Retry(attempts=9, backoff=10, deadline=15)):
+    pass
+
+
 @activity
 def double(n: int) -> int:
     return 2 * n
+
+
+class NoCake(DeclaredError):
+    day: str
+
+
+class Bake(LookUp, raises=(NoCake,)):
+    pass
+
+
+@activity
+def write_much(n: int) -> str:
+    """Write what no compression makes shorter."""
+    return Random(7).randbytes(n).hex()
+
+
+class WriteMuch(Workflow[int]):
+    async def flow(self) -> int:
+        return len(await write_much(50_000).locally())
 
 
 class Chain(Workflow[int]):
@@ -103,9 +142,11 @@ class Fail(Workflow[str]):
     how: str
 
     async def flow(self) -> str:
-        call = {"once": LookUp, "insist": Insist, "persist": Persist}[self.how]
+        call = {"once": LookUp, "insist": Insist, "persist": Persist, "hurry": Hurry, "bake": Bake}[self.how]
         try:
             return str(await call("x").locally())
+        except NoCake as error:
+            return f"no cake on {error.day}"
         except ActivityFailed as error:
             return f"{error.step} {error.type} {error.message}"
 
@@ -129,7 +170,7 @@ def fail_times(count: int, then: int = 7) -> Any:
 
 def play(stage: Stage, call: Any, shelf: Shelf, *needed: Any, **given: Any) -> Any:
     """Start a workflow, and take all turns that can be taken, time passing when none can."""
-    provide: dict[Any, Shelf] = dict.fromkeys((LookUp, Insist, Persist), shelf)
+    provide: dict[Any, Shelf] = dict.fromkeys((LookUp, Insist, Persist, Hurry, Bake), shelf)
     handle = stage.start(call, *needed)
     decider = stage.decider(type(call), local=LocalActivities(provide), **given)
     workers: list[Worker] = [decider, *map(stage.worker, needed)]
@@ -193,6 +234,7 @@ def test_if_the_answer_is_lost_it_is_done_again(stage: Stage) -> None:
         ("insist", 2, "7", ["Insist-1", "Insist-1~2", "Insist-1~3"]),
         ("insist", 3, "Insist-1 ValueError no", ["Insist-1", "Insist-1~2", "Insist-1~3"]),
         ("persist", 2, "7", ["Persist-1", "Persist-1~2", "Persist-1~3"]),
+        ("hurry", 2, "Hurry-1 ValueError no", ["Hurry-1", "Hurry-1~2"]),
     ],
 )
 @pytest.mark.parametrize("events_max", [0, 1_000])
@@ -204,7 +246,18 @@ def test_a_failure_is_recorded_and_tried_again_as_its_class_says(
     assert handle.result(0) == gives
     assert list_markers(handle) == markers
     pauses = [(event.timer_id, event.start_to_fire_timeout) for event in find_events(handle, e.TimerStarted)]
-    assert pauses == ([("Persist-1~retry-1", "10"), ("Persist-1~retry-2", "20")] if how == "persist" else [])
+    expected = {
+        "persist": [("Persist-1~retry-1", "10"), ("Persist-1~retry-2", "20")],
+        "hurry": [("Hurry-1~retry-1", "10")],
+    }
+    assert pauses == expected.get(how, [])
+
+
+def test_a_declared_error_is_caught_with_its_fields(stage: Stage) -> None:
+    def fail() -> int:
+        raise NoCake("Monday")
+
+    assert play(stage, Fail("bake"), Shelf(x=fail)).result(0) == "no cake on Monday"
 
 
 def test_more_of_them_than_a_response_has_room_for_are_done_over_several_decision_tasks(stage: Stage) -> None:
@@ -338,6 +391,29 @@ def test_a_result_that_a_marker_has_no_room_for_is_its_failure(stage: Stage, len
         assert len(handle.result(0)) == 1 + length
 
 
+def test_a_result_that_is_too_long_goes_to_the_payload_store(stage: Stage, tmp_path: Path) -> None:
+    handle = play(stage, WriteMuch(), Shelf(), codec=Codec(store=DirectoryStore(tmp_path)))
+    assert handle.result(0) == 100_000
+    assert len(list(tmp_path.rglob("*"))) > 0
+
+
+def test_while_the_payload_store_takes_nothing_the_flow_waits(stage: Stage) -> None:
+    class Full(PayloadStore):
+        url = "full:"
+
+        def get(self, key: str) -> bytes | None:
+            return None
+
+        def put(self, key: str, data: bytes) -> None:
+            raise BackendError("no space is left")
+
+    handle = stage.start(WriteMuch())
+    take_turns(stage.decider(WriteMuch, codec=Codec(store=Full())))
+    (stuck,) = stage.stuck
+    assert isinstance(stuck.error, PayloadStoreError)
+    assert handle.status() == "OPEN"
+
+
 def test_a_failure_is_cut_to_what_a_marker_has_room_for(stage: Stage) -> None:
     def fail() -> int:
         raise ValueError("\x00" * 50_000)
@@ -361,6 +437,27 @@ def test_a_body_may_stand_for_an_activity(stage: Stage) -> None:
     handle = stage.start(Chain(["a", "b"]))
     take_turns(stage.decider(Chain, local=LocalActivities(bodies={LookUp: lambda call: ord(call.name)})))
     assert handle.result(0) == 97 + 98
+
+
+def test_plugins_hear_of_each_attempt(stage: Stage) -> None:
+    class Listener:
+        def __init__(self) -> None:
+            self.heard: list[Any] = []
+
+        @hookimpl
+        def traction_task_started(self, task: Any) -> None:
+            self.heard.append(task.activity_id)
+
+        @hookimpl
+        def traction_task_finished(self, task: Any, outcome: str, error: Any) -> None:
+            self.heard.append((task.activity_id, outcome, repr(error)))
+
+    listener = Listener()
+    plugins = load_plugins()
+    plugins.register(listener)
+    play(stage, Fail("insist"), Shelf(x=fail_times(1)), observer=find_observer(plugins))
+    first = ["Insist-1", ("Insist-1", "FAILED", "ValueError('no')")]
+    assert listener.heard == [*first, "Insist-1~2", ("Insist-1~2", "COMPLETED", "None")]
 
 
 def test_only_activities_are_provided_for() -> None:

@@ -9,7 +9,18 @@ from typing import Any
 import pytest
 
 from tests.unit.stage import NOW, Stage, find_events, find_last, open_stage, take_turns
-from traction import Activity, DeclaredError, Retry, Signal, WorkerSystem, Workflow, current_task, receive
+from traction import (
+    Activity,
+    DeclaredError,
+    Retry,
+    Signal,
+    WorkerSystem,
+    Workflow,
+    current_task,
+    receive,
+    side_effect,
+    sleep,
+)
 from traction import decisions as d
 from traction import events as e
 from traction import operations as o
@@ -164,6 +175,24 @@ def test_an_activity_whose_result_cannot_be_written_is_done_again(tmp_path: Path
         take_turns(decider, *workers)
         stage.advance(2)
     assert handle.result() > 0
+
+
+class Keep(Workflow[int]):
+    async def flow(self) -> int:
+        kept = await side_effect(lambda: make_noise(30_000))
+        await sleep(1)
+        return len(kept)
+
+
+def test_the_value_of_a_side_effect_that_is_too_long_is_kept_in_the_store(
+    tmp_path: Path, stage: Stage, codec: Codec
+) -> None:
+    handle = start(stage, codec, Keep())
+    take_turns(stage.decider(Keep, codec=codec))
+    assert find_last(handle.history(), e.MarkerRecorded).details.startswith("@")
+    stage.advance(1)
+    take_turns(stage.decider(Keep, codec=Codec(store=DirectoryStore(tmp_path))))
+    assert handle.result(0) == len(make_noise(30_000))
 
 
 class TooLong(DeclaredError):

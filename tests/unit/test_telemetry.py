@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 from opentelemetry import trace
-from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, Tracer
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import StatusCode, TraceFlags
 
 from tests.unit.stage import NOW, Stage, open_stage, take_turns
 from traction import Activity, Retry, Workflow, get_logger
@@ -179,56 +182,41 @@ def test_outside_a_flow_the_logger_is_one_like_any_other(caplog: pytest.LogCaptu
 # Traces.
 
 
-class Span(NonRecordingSpan):
-    def __init__(self, own: SpanContext, name: str, parent: SpanContext, attributes: Any) -> None:
-        super().__init__(own)
-        self.name, self.parent, self.attributes, self.ended, self.status = name, parent, dict(attributes), 0, None
+class Machine:
+    """What one machine traces: the spans that OpenTelemetry's SDK exports there."""
 
-    def set_attribute(self, key: str, value: Any) -> None:
-        self.attributes[key] = value
+    def __init__(self, ratio: float = 1.0) -> None:
+        self._exporter = InMemorySpanExporter()
+        provider = TracerProvider(shutdown_on_exit=False)
+        provider.add_span_processor(SimpleSpanProcessor(self._exporter))
+        self.tracer = provider.get_tracer("traction")
+        self.observer = observe(Tracing(self.tracer, ratio=ratio))
 
-    def set_status(self, status: Any, description: str | None = None) -> None:
-        self.status = status
-
-    def end(self, end_time: int | None = None) -> None:
-        self.ended += 1
-
-
-class Recorder(Tracer):
-    """The smallest tracer that keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.spans: list[Span] = []
-
-    def start_span(self, name: str, context: Any = None, *args: Any, **given: Any) -> Span:
-        parent = trace.get_current_span(context).get_span_context()
-        own = SpanContext(parent.trace_id, len(self.spans) + 1, False, parent.trace_flags)
-        self.spans.append(Span(own, name, parent, given.get("attributes") or {}))
-        return self.spans[-1]
-
-    def start_as_current_span(self, *args: Any, **given: Any) -> Any:
-        raise NotImplementedError
+    @property
+    def spans(self) -> tuple[ReadableSpan, ...]:
+        return self._exporter.get_finished_spans()
 
 
 def test_a_run_is_one_trace_on_whichever_machine(stage: Stage) -> None:
-    here, there = Recorder(), Recorder()
-    handle = stage.start(Order(5), Order, Charge)
-    inner = []
+    here, there = Machine(), Machine()
 
     def act(n: int) -> int:
-        inner.append(trace.get_current_span())
-        return n
+        with there.tracer.start_as_current_span("charge the card"):
+            return n
 
+    handle = stage.start(Order(5), Order, Charge)
     take_turns(
-        stage.decider(Order, observer=observe(Tracing(here))),
-        stage.worker(Charge, act, observer=observe(Tracing(there))),
+        stage.decider(Order, observer=here.observer),
+        stage.worker(Charge, act, observer=there.observer),
     )
     root = make_root(handle.execution)
-    assert [span.name for span in (*here.spans, *there.spans)] == ["decide Order", "decide Order", "run Charge"]
-    assert all(span.parent == root for span in (*here.spans, *there.spans))
-    assert {span.ended for span in (*here.spans, *there.spans)} == {1}
-    assert inner == there.spans
-    assert there.spans[0].attributes == {
+    assert [span.name for span in here.spans] == ["decide Order", "decide Order"]
+    inner, outer = there.spans
+    assert (inner.name, outer.name) == ("charge the card", "run Charge")
+    assert {span.context.trace_id for span in (*here.spans, *there.spans)} == {root.trace_id}
+    assert [span.parent for span in (*here.spans, outer)] == [root] * 3
+    assert inner.parent == outer.context
+    assert dict(outer.attributes or {}) == {
         "traction.workflow_id": handle.workflow_id,
         "traction.run_id": handle.run_id,
         "traction.activity_type": "Charge 1",
@@ -239,13 +227,26 @@ def test_a_run_is_one_trace_on_whichever_machine(stage: Stage) -> None:
     assert not trace.get_current_span().get_span_context().is_valid
 
 
-def test_a_failure_is_the_status_of_its_span(stage: Stage) -> None:
-    recorder = Recorder()
+def test_each_run_is_a_trace_of_its_own_and_one_that_is_not_recorded_exports_nothing(stage: Stage) -> None:
+    all_of_them, none = Machine(), Machine(ratio=0)
+    for n in range(2):
+        stage.start(Order(n), Order, Charge)
+    take_turns(
+        stage.decider(Order, observer=all_of_them.observer),
+        stage.worker(Charge, lambda n: n, observer=none.observer),
+    )
+    assert len({span.context.trace_id for span in all_of_them.spans}) == 2
+    assert none.spans == ()
+
+
+def test_a_failure_is_the_status_of_its_span_and_its_exception_an_event_of_it(stage: Stage) -> None:
+    machine = Machine()
     stage.start(Order(5), Order, Charge)
     take_turns(stage.decider(Order))
-    stage.worker(Charge, fail, observer=observe(Tracing(recorder))).work_once(NOW)
-    assert recorder.spans[0].status is not None
-    assert recorder.spans[0].status.description == "ValueError: declined"
+    stage.worker(Charge, fail, observer=machine.observer).work_once(NOW)
+    (span,) = machine.spans
+    assert (span.status.status_code, span.status.description) == (StatusCode.ERROR, "ValueError: declined")
+    assert [event.name for event in span.events] == ["exception"]
 
 
 def test_all_workers_agree_on_which_runs_are_recorded() -> None:

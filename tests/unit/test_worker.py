@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -24,7 +26,19 @@ from tests.unit.stage import (
     run_threads,
     take_turns,
 )
-from traction import Activity, Cancelled, Retry, Workflow, activity, current_task, first_of, heartbeat, sleep, workflow
+from traction import (
+    Activity,
+    Cancelled,
+    Retry,
+    Workflow,
+    activity,
+    current_task,
+    first_of,
+    heartbeat,
+    move_on_after,
+    sleep,
+    workflow,
+)
 from traction import events as e
 from traction import operations as o
 from traction.decide import Decider
@@ -44,6 +58,7 @@ from traction.failures import UNREADABLE, read_failure
 from traction.limits import Bucket, Limits
 from traction.names import WorkflowExecution
 from traction.worker import ActivityWorker, DeciderCache, Worker, WorkflowWorker, run_worker
+from traction_local.knobs import Knobs
 
 
 @pytest.fixture
@@ -812,6 +827,26 @@ def test_a_decider_put_in_the_place_of_another_takes_its_room_as_well() -> None:
     assert len(cache) == 2
 
 
+def test_a_cache_that_is_closed_lets_go_of_flows_that_wait_in_a_block_whose_end_awaits(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @workflow
+    async def patient() -> None:
+        async with move_on_after(60):
+            await sleep(30)
+
+    complaints: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", complaints.append)
+    cache = DeciderCache()
+    stage.start(patient())
+    take_turns(WorkflowWorker(stage.backend, [patient], cache=cache))
+    assert len(cache) == 1
+    cache.close()
+    gc.collect()
+    assert len(cache) == 0
+    assert not complaints
+
+
 def count_reads(stage: Stage) -> int:
     return stage.backend.asked.count("GetWorkflowExecutionHistory")
 
@@ -910,6 +945,23 @@ def test_a_cached_decider_whose_task_timed_out_is_rebuilt_from_the_whole_history
     take_turns(decider, worker)
     assert handle.result(0) == 3
     assert stage.stuck == []
+
+
+@pytest.mark.parametrize("counts", [False, True], ids=["not counted", "counted as the previous one"])
+def test_a_cached_decider_is_rebuilt_while_its_answer_is_late_however_swf_counts_the_task(counts: bool) -> None:
+    with open_stage(knobs=Knobs(previous_counts_timed_out=counts)) as stage:
+        cache = DeciderCache()
+        late, other = stage.decider(CallDo, cache=cache), stage.decider(CallDo, cache=cache)
+        handle = stage.start(CallDo(5), Do)
+        task = late.poll_once(NOW)
+        assert task is not None
+        answer = late.do(task)
+        stage.advance(31)
+        other.work_once(NOW)
+        late.answer(task.workflow_execution, answer)
+        take_turns(late, other, stage.worker(Do, lambda n: n))
+        assert handle.result(0) == 5
+        assert stage.stuck == []
 
 
 def test_a_decision_for_an_execution_that_was_closed_meanwhile_is_dropped_with_its_decider(stage: Stage) -> None:

@@ -22,13 +22,24 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from traction.codec import name_type
+from traction.codec import JSON, Codec, name_type
 from traction.definition import Activity, Workflow
 from traction.errors import TractionError
 
 TARGET = re.compile(r"(?:[\w.]+|.*\.py)(?::[\w.]+)?")
 
-RESERVED = {"url", "timeout", "json", "provide", "help", "verbose", "workflow-id", "instances"}
+RESERVED = {
+    "codec",
+    "help",
+    "instances",
+    "json",
+    "payloads",
+    "provide",
+    "timeout",
+    "url",
+    "verbose",
+    "workflow-id",
+}
 """Options that commands have themselves: a field of that name is `--input-` and the name."""
 
 
@@ -91,6 +102,18 @@ def load_workflow(target: str) -> type[Workflow[Any]]:
         found = own[0]
     if not (isinstance(found, type) and issubclass(found, Workflow) and hasattr(found, "spec")):
         raise UsageError(f"{target} is {found!r:.100}, and not a workflow")
+    return found
+
+
+def load_codec(target: str | None) -> Codec:
+    """Load the codec that `module:name` names; plain JSON if nothing is named.
+
+    Raises:
+        UsageError: there is none of that name.
+    """
+    found = JSON if target is None else load(target)
+    if not isinstance(found, Codec):
+        raise UsageError(f"--codec {target} is {found!r:.100}, and not a traction.codec.Codec")
     return found
 
 

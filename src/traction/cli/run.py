@@ -13,8 +13,9 @@ from typing import Annotated, Any
 import typer
 
 from traction.cli import calls, screen
-from traction.cli.words import Json, Provide, Target, Url, Verbose
+from traction.cli.words import CodecName, Json, Payloads, Provide, Target, Url, Verbose
 from traction.client import Handle, WorkerSystem
+from traction.embedded import LEAVING
 from traction.embedded import run as run_embedded
 from traction.errors import DefinitionError, TractionError
 from traction.timeline import Timeline, read_timeline
@@ -35,6 +36,8 @@ def run(
     target: Target,
     provide: Provide = None,
     url: Url = "local:",
+    payloads: Payloads = None,
+    codec: CodecName = None,
     timeout: Annotated[float | None, typer.Option(help="How many seconds to wait at the most.")] = None,
     json: Json = False,
     verbose: Verbose = False,
@@ -56,9 +59,19 @@ def run(
         if not json and sys.stderr.isatty():
             stack.enter_context(show_progress(lambda: handles[0] if handles else None))
         try:
-            result = run_embedded(call, provide=dependencies, url=url, timeout=timeout, started=handles.append)
+            result = run_embedded(
+                call,
+                provide=dependencies,
+                url=url,
+                codec=calls.load_codec(codec),
+                payloads=payloads,
+                timeout=timeout,
+                started=handles.append,
+            )
         except (TractionError, TimeoutError) as caught:
             error = caught
+    if any(thread.name == LEAVING for thread in threading.enumerate()):
+        screen.tell("Polls in flight may still be given tasks, and are waited for: a minute at the most")
     timeline = read_last(handles[0], url) if handles else None
     if json and handles:
         screen.show_json(_say(handles[0], timeline, result, error))

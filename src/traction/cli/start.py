@@ -9,7 +9,7 @@ import pluggy
 import typer
 
 from traction.cli import calls, screen
-from traction.cli.words import Json, Target, Url
+from traction.cli.words import CodecName, Json, Payloads, Target, Url
 from traction.client import WorkerSystem
 
 
@@ -25,6 +25,8 @@ def start(
     target: Target,
     workflow_id: Annotated[str | None, typer.Option(help="The id to start it under.")] = None,
     url: Url = "local:",
+    payloads: Payloads = None,
+    codec: CodecName = None,
     json: Json = False,
     *,
     said: dict[str, Any],
@@ -34,7 +36,8 @@ def start(
     The fields of the workflow are options: see them with `traction start MODULE:WORKFLOW --help`.
     """
     call = calls.make_call(calls.load_workflow(target), said)
-    with WorkerSystem(url, plugins=context.find_object(pluggy.PluginManager)) as system:
+    plugins = context.find_object(pluggy.PluginManager)
+    with WorkerSystem(url, codec=calls.load_codec(codec), payloads=payloads, plugins=plugins) as system:
         handle = system.run(call, workflow_id=workflow_id)
     if json:
         screen.show_json(handle.execution)

@@ -7,6 +7,24 @@ from typing import Annotated
 import typer
 
 Url = Annotated[str, typer.Option("--url", envvar="TRACTION_URL", help="The backend, such as local: or swf://domain.")]
+Payloads = Annotated[
+    str | None,
+    typer.Option(
+        "--payloads",
+        envvar="TRACTION_PAYLOADS",
+        metavar="URL",
+        help="Where payloads are kept that are too long for SWF, such as s3://bucket.",
+    ),
+]
+CodecName = Annotated[
+    str | None,
+    typer.Option(
+        "--codec",
+        envvar="TRACTION_CODEC",
+        metavar="MODULE:NAME",
+        help="The codec of payloads; plain JSON unless given.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print for machines.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show what workers log.")]
 Provide = Annotated[

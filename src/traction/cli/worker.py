@@ -10,7 +10,7 @@ import pluggy
 import typer
 
 from traction.cli import calls, screen
-from traction.cli.words import Provide, Url, Verbose
+from traction.cli.words import CodecName, Payloads, Provide, Url, Verbose
 from traction.client import WorkerSystem
 from traction.definition import Activity, Workflow
 from traction.stopping import Signals
@@ -31,6 +31,8 @@ def work(
     executor: Annotated[Literal["thread", "process", "async"], typer.Option(help="Where activities run.")] = "thread",
     grace: Annotated[float, typer.Option(min=0, help="For how many seconds what is in hand may go on.")] = 90,
     url: Url = "local:",
+    payloads: Payloads = None,
+    codec: CodecName = None,
     verbose: Verbose = False,
 ) -> None:
     """Work until SIGINT or SIGTERM; then finish what is in hand, and stop.
@@ -46,7 +48,8 @@ def work(
         dependencies = calls.provide_all(provide or (), stack, definitions)
         # From here on, so that a signal that comes early is heard.
         signals = stack.enter_context(Signals())
-        with WorkerSystem(url, plugins=context.find_object(pluggy.PluginManager)) as system:
+        plugins = context.find_object(pluggy.PluginManager)
+        with WorkerSystem(url, codec=calls.load_codec(codec), payloads=payloads, plugins=plugins) as system:
             for definition in definitions:
                 if issubclass(definition, Workflow):
                     system.start_workflow_worker(definition, provide=dependencies, instances=instances)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from traction.combinators import all_of, done, fail, first_of, now, random, saga, shield, sleep, step, uuid4, uuid7
 from traction.definition import activity, workflow
+from traction.leaves import report
 from traction.options import Retry
 from traction.scopes import cancel_scope, move_on_after
 from traction.step import All, Cancelled, Failure, Step, Success
@@ -227,7 +228,7 @@ def flows(
         groups: whether anything in it is done side by side.
         sagas: whether it may hold sagas, which register what undoes them with the saga around.
         failures: whether it may hold steps that fail by themselves.
-        places: whether it may ask for time and chance, which depend on when and where they are asked for.
+        places: whether it may ask for time and chance, and report: what depends on when and where it is said.
         max_leaves: about how large it grows.
     """
     leaves = [
@@ -242,6 +243,7 @@ def flows(
         leaves.append(st.builds(fail, errors))
     if places:
         leaves.append(st.sampled_from([now(), uuid4(), uuid7(), random()]))
+        leaves.append(st.builds(report, numbers))
     if races:
         leaves.append(st.builds(part, numbers))
     pure = functions if failures else st.builds(Plus, numbers)

@@ -4,7 +4,8 @@ Takes a history and what was decided live; says whether the twin decides the sam
 on `hash()`, on an address or on what a module happened to keep differs there.
 
 The twin is one process for as long as its parent lives. It imports the module of a definition by its name, so it knows
-only definitions at the top of modules: of others it says nothing.
+only definitions at the top of modules: of others it says nothing. A module that explores while it is imported does so
+in the twin as well, which has no twin of its own.
 """
 
 from __future__ import annotations
@@ -104,7 +105,7 @@ def check_twin(
     Raises:
         UnsoundFlow: it decides something else.
     """
-    if "<locals>" in workflow.__qualname__:
+    if "<locals>" in workflow.__qualname__ or _is_twin():
         return False
     cuts = list_cuts(events, decided)
     file = getattr(sys.modules.get(workflow.__module__), "__file__", None)
@@ -129,6 +130,12 @@ def check_twin(
                 "A flow that goes over a set goes in another order there: sort it; what hash() and id() give differs"
             )
     return True
+
+
+def _is_twin() -> bool:
+    """Say whether this process is one."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return spec is not None and spec.name == "traction.testing.twin"
 
 
 def _normalize(decision: d.Decision) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from traction.names import TaskList, WorkflowExecution, WorkflowType
 from traction.operations import (
     DescribeDomain,
     DescribeWorkflowExecution,
+    ExecutionTimeFilter,
     GetWorkflowExecutionHistory,
     ListOpenWorkflowExecutions,
     ListWorkflowTypes,
@@ -38,6 +39,7 @@ from traction.operations import (
     RespondDecisionTaskCompleted,
     SignalWorkflowExecution,
     StartWorkflowExecution,
+    TagFilter,
     TerminateWorkflowExecution,
 )
 
@@ -356,6 +358,20 @@ def test_s2_1_empty_strings_are_kept(swf: Swf) -> None:
     assert swf.find(execution, "WorkflowExecutionStarted")["input"] == ""
     assert swf.find(execution, "DecisionTaskCompleted")["execution_context"] == ""
     assert swf.find(execution, "ActivityTaskCompleted")["result"] == ""
+
+
+def test_s2_5_a_time_that_is_well_formed_is_not_complained_of_beside_what_is_not(swf: Swf) -> None:
+    ever = ExecutionTimeFilter(oldest_date=swf.now, latest_date=swf.now)
+    listing = ListOpenWorkflowExecutions(domain="d", start_time_filter=ever, maximum_page_size=1001)
+    assert swf.refuse(listing) == one("maximumPageSize", 1001, "have value less than or equal to 1000")
+
+
+def test_s2_6_a_tag_may_be_empty_and_be_looked_for(swf: Swf) -> None:
+    swf.start("plain")
+    swf.start("tagged", tag_list=("",))
+    ever = ExecutionTimeFilter(oldest_date=swf.now)
+    listing = ListOpenWorkflowExecutions(domain="d", start_time_filter=ever, tag_filter=TagFilter(tag=""))
+    assert [info.execution.workflow_id for info in swf.call(listing).execution_infos] == ["tagged"]
 
 
 def test_s2_1_a_null_tag_is_accepted_and_echoed(swf: Swf) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from traction import (
+    Handle,
     Retry,
     Signal,
     Step,
+    WorkerSystem,
     activity,
     cancel_scope,
     continue_as_new,
@@ -124,3 +126,9 @@ async def flow() -> None:
         scope.cancel()  # E: mypy=unused-awaitable
     async for one in signals(Approve):
         rejection: Reject = one  # E: mypy=assignment pyright=reportAssignmentType
+
+
+def look(system: WorkerSystem, handle: Handle[str]) -> None:
+    system.start_workflow_worker(stay, provide={stay: 7})  # E: mypy=dict-item pyright=reportArgumentType
+    approval: Reject | None = handle.query(Approve)  # E: mypy=assignment pyright=reportAssignmentType
+    number: int = handle.report(int)  # E: mypy=assignment pyright=reportAssignmentType

@@ -7,21 +7,25 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from traction_local.alarms import EFFECT, EXECUTION, TASK, Alarm, Alarms
+from traction_local.alarms import EFFECT, EXECUTION, Alarm, Alarms
 
 NOON = datetime(2024, 2, 29, 12, tzinfo=UTC)
-RANKS = (EFFECT, TASK, EXECUTION)
 
 
 def at(second: int) -> datetime:
     return NOON + timedelta(seconds=second)
 
 
-class Effectful(Alarm):
+class OfTask(Alarm):
+    def fire(self, now: datetime) -> None:
+        raise AssertionError("these tests take alarms, and let none fire")
+
+
+class OfEffect(OfTask):
     rank = EFFECT
 
 
-class Whole(Alarm):
+class OfExecution(OfTask):
     rank = EXECUTION
 
 
@@ -34,7 +38,7 @@ steps = st.lists(
 @given(steps)
 def test_alarms_agree_with_a_list_that_is_sorted_each_time(steps: list[tuple[str, int, int]]) -> None:
     alarms = Alarms()
-    kinds = (Alarm, Effectful, Whole)
+    kinds = (OfTask, OfEffect, OfExecution)
     known = [kinds[number % 3]() for number in range(6)]
     model: dict[int, tuple[datetime, int, int]] = {}
     fixed: set[int] = set()
@@ -63,10 +67,10 @@ def test_alarms_agree_with_a_list_that_is_sorted_each_time(steps: list[tuple[str
 
 def test_what_was_called_off_takes_no_room() -> None:
     alarms = Alarms()
-    kept = Alarm()
+    kept = OfTask()
     alarms.set(kept, at(10_000))
     for _ in range(10_000):
-        alarm = Alarm()
+        alarm = OfTask()
         alarms.set(alarm, at(100))
         alarms.clear(alarm)
     assert len(alarms._heap) < 1000
@@ -75,7 +79,7 @@ def test_what_was_called_off_takes_no_room() -> None:
 
 def test_what_is_put_off_again_and_again_takes_no_room() -> None:
     alarms = Alarms()
-    alarm = Alarm()
+    alarm = OfTask()
     for second in range(10_000):
         alarms.set(alarm, at(second))
     assert len(alarms._heap) == 1

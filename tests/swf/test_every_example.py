@@ -1,0 +1,269 @@
+"""Every example, with a server, a decider, workers and a client that are processes of their own, and are killed.
+
+Same results as in one process, and same histories. *Same* means, without a kill: the steps are the same, and of each
+step the events are the same, in the same order and member by member, but for `PASSED_OVER` (when, who, the ids that the
+service gave, for how long a list is waited on) and the numbers of events, by which they refer to each other. For steps
+that go on side by side may be told in any order, and decided together or apart; so the events of decision tasks are
+left out too. A flow without steps side by side has one order: there the whole histories are the same, event by event.
+
+A kill adds attempts that time out, the timers before the next, and what the next is told of its number. Without those
+the steps are the same again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import msgspec
+import pytest
+from hypothesis import settings
+
+from examples.hello import greet, hello
+from examples.index_project.repository import Git
+from examples.index_project.search import SearchIndex
+from examples.index_project.workflow import CollectChanges, IndexIssues, IndexProjectData, IndexStories
+from tests.examples.test_examples import make_repository
+from tests.swf.mortal import SEED, is_mortal
+from tests.swf.test_processes import strip, tell
+from traction import Handle, WorkerSystem
+from traction import events as e
+from traction.names import WorkflowExecution
+
+ROOT = Path(__file__).parents[2]
+SEEDS = range(1 if settings().max_examples <= 50 else 20)
+SPEED = 60
+"""How many seconds pass for the service in one: an activity that died is noticed after `start_to_close`, 300 s."""
+
+pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+
+
+class Example(NamedTuple):
+    """An example: what is asked for, by whom, and what each process works on."""
+
+    module: str
+    workflow: Any
+    input: dict[str, str]
+    provided: dict[Any, Any]
+    """What runs in one process, and what it needs there."""
+    roles: tuple[tuple[str, ...], ...]
+    """What each process is told, beside the URL."""
+    mortal: tuple[int, ...]
+    """Which of them may be killed at any time: whose work is done again."""
+    late: tuple[int, ...] = ()
+    """Which of them come when those have been killed."""
+    events: int | None = None
+    """How many events there are until then, if not all."""
+
+
+def make_hello(_: Path) -> Example:
+    # Its activity has no retry, so a worker that dies in the midst of it fails it: only its decider is killed.
+    roles = ("hello",), ("greet",)
+    return Example("examples.hello", hello, {"name": "world"}, {greet: None}, roles, mortal=(0,), late=(1,), events=5)
+
+
+def make_index(folder: Path) -> Example:
+    path = make_repository(folder / "repository", *(b"story %d, see #%d" % (n, n % 7) for n in range(95)))
+    needs = (Git(), SearchIndex())
+    provided = {CollectChanges: needs[0], IndexStories: needs, IndexIssues: needs}
+    roles = (
+        ("IndexProjectData",),
+        ("CollectChanges", "--provide", "CollectChanges=tests.swf.mortal:open_git"),
+        ("IndexStories", "--provide", "IndexStories=tests.swf.mortal:open_both"),
+        ("IndexIssues", "--provide", "IndexIssues=tests.swf.mortal:open_both"),
+    )
+    return Example("examples.index_project.workflow", IndexProjectData, {"path": str(path)}, provided, roles, (0, 2, 3))
+
+
+EXAMPLES = {"hello": make_hello, "index_project": make_index}
+
+
+def test_every_example_is_here() -> None:
+    folder = ROOT / "examples"
+    there = {path.stem for path in folder.iterdir() if path.suffix == ".py" or (path / "__main__.py").exists()}
+    assert set(EXAMPLES) == there
+
+
+# Processes.
+
+
+class Processes:
+    """A server, and a worker for each role, of which each that dies is replaced, as a supervisor does."""
+
+    def __init__(self, folder: Path, example: Example, *, speed: float, seed: str | None) -> None:
+        self._log = (folder / "log").open("wb")
+        self._environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        self._environment |= {} if seed is None else {SEED: seed}
+        self._example = example
+        self._server = self._begin(
+            "serve", "--port", "0", "--domain", "acme", "--poll-wait", "0.5", "--speed", str(speed), out=True
+        )
+        assert self._server.stdout is not None
+        self.url = f"swf://acme?endpoint={quote(self._server.stdout.readline().decode().strip())}&sticky=5"
+        self.deaths = 0
+        self._workers = {n: self._employ(n) for n in range(len(example.roles)) if n not in example.late}
+
+    def _begin(self, *words: str, out: bool = False) -> subprocess.Popen[bytes]:
+        argv = [sys.executable, "-m", "traction", *words]
+        stdout = subprocess.PIPE if out else self._log
+        return subprocess.Popen(argv, env=self._environment, cwd=ROOT, stdout=stdout, stderr=self._log)
+
+    def _employ(self, role: int) -> subprocess.Popen[bytes]:
+        definition, *more = self._example.roles[role]
+        target = f"{self._example.module}:{definition}"
+        return self._begin("worker", target, *more, "--instances", "1", "--url", self.url)
+
+    def start(self) -> Any:
+        """Let a client start the example, in a process that ends with that."""
+        given = [word for name, value in self._example.input.items() for word in (f"--{name}", value)]
+        target = f"{self._example.module}:{self._example.workflow.__name__}"
+        client = self._begin("start", target, *given, "--url", self.url, "--json", out=True)
+        told, _ = client.communicate(timeout=60)
+        assert client.returncode == 0
+        return json.loads(told)
+
+    def kill(self, role: int) -> None:
+        self._workers[role].kill()
+        self._workers[role].wait()
+
+    def tend(self, *, late: bool) -> None:
+        """Replace those that have died, and employ those that come late, if they may."""
+        for role, worker in self._workers.items():
+            if worker.poll() is not None:
+                assert worker.returncode == -signal.SIGKILL
+                self.deaths += 1
+                self._workers[role] = self._employ(role)
+        for role in self._example.late:
+            if late and role not in self._workers:
+                self._workers[role] = self._employ(role)
+
+    def close(self) -> None:
+        for worker in self._workers.values():
+            worker.send_signal(signal.SIGTERM)
+        for worker in self._workers.values():
+            worker.wait(60)
+        self._server.send_signal(signal.SIGTERM)
+        self._server.communicate(timeout=60)
+        self._log.close()
+
+
+@contextmanager
+def running(folder: Path, example: Example, *, speed: float = 1, seed: str | None = None) -> Iterator[Processes]:
+    with ExitStack() as stack:
+        processes = Processes(folder, example, speed=speed, seed=seed)
+        stack.callback(processes.close)
+        yield processes
+
+
+def play_here(example: Example) -> tuple[Any, list[e.Event]]:
+    with WorkerSystem() as system:
+        system.start_workflow_worker(example.workflow)
+        for activity, dependency in example.provided.items():
+            system.start_activity_worker(activity, dependency)
+        handle = system.run(example.workflow(**example.input))
+        return handle.result(60), handle.history()
+
+
+def wait_for(handle: Handle[Any], processes: Processes, kills: Sequence[tuple[int, int]] = ()) -> Any:
+    """Wait for the result; kill a role as soon as there are so many events; replace those that died."""
+    left = sorted(kills, reverse=True)
+    while True:
+        try:
+            return handle.result(0.05)
+        except TimeoutError:
+            if left and len(handle.history()) >= left[-1][0]:
+                processes.kill(left.pop()[1])
+            processes.tend(late=not left)
+
+
+# Histories.
+
+
+def read_steps(history: list[e.Event]) -> dict[str, list[Any]]:
+    """Give the events of each step without what may differ between two runs, and without attempts that timed out."""
+    steps: dict[str, list[Any]] = {}
+    ids: dict[int, str] = {}
+    lost = set(find_lost(history))
+    for event in history:
+        if type(event).__name__.startswith("Decision"):
+            continue
+        links = (getattr(event, name, None) for name in ("scheduled_event_id", "started_event_id"))
+        id = getattr(event, "activity_id", None) or getattr(event, "timer_id", None)
+        id = id or next((ids[link] for link in links if link in ids), "")
+        ids[event.event_id] = id
+        if id in lost or "~retry-" in id:
+            continue
+        steps.setdefault(id.partition("~")[0], []).append((type(event).__name__, read_members(event)))
+    return steps
+
+
+def read_members(event: e.Event) -> dict[str, Any]:
+    members = strip(msgspec.to_builtins(event))
+    told = {
+        name: value for name, value in members.items() if not name.lower().endswith("eventid") and name != "activityId"
+    }
+    if told.get("input") is not None:
+        # Which attempt it is stands beside the input.
+        told["input"] = {name: value for name, value in json.loads(told["input"]).items() if name[0] != "~"}
+    return told
+
+
+def find_lost(history: list[e.Event]) -> list[str]:
+    """Give the ids of the attempts that timed out."""
+    scheduled = {event.event_id: event.activity_id for event in history if isinstance(event, e.ActivityTaskScheduled)}
+    return [scheduled[event.scheduled_event_id] for event in history if isinstance(event, e.ActivityTaskTimedOut)]
+
+
+# Claims.
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_gives_the_same_in_many_processes_as_in_one(tmp_path: Path, name: str) -> None:
+    example = EXAMPLES[name](tmp_path)
+    here, told_here = play_here(example)
+    with running(tmp_path, example) as processes, WorkerSystem(processes.url) as client:
+        handle = client.find(msgspec.convert(processes.start(), type=WorkflowExecution), example.workflow)
+        assert wait_for(handle, processes) == here
+        told = handle.history()
+        assert processes.deaths == 0
+    assert find_lost(told) == []
+    assert read_steps(told) == read_steps(told_here)
+    if len(example.provided) == 1:
+        assert tell(told) == tell(told_here)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_gives_the_same_though_its_processes_are_killed(tmp_path: Path, name: str, seed: int) -> None:
+    example = EXAMPLES[name](tmp_path)
+    here, told_here = play_here(example)
+    chance = random.Random(seed)
+    kills = [(chance.randint(1, example.events or len(told_here)), role) for role in example.mortal]
+    with (
+        running(tmp_path, example, speed=SPEED, seed=f"{seed}") as processes,
+        WorkerSystem(processes.url) as client,
+    ):
+        handle = client.find(msgspec.convert(processes.start(), type=WorkflowExecution), example.workflow)
+        assert wait_for(handle, processes, kills) == here
+        told = handle.history()
+        deaths = processes.deaths
+    steps = read_steps(told)
+    assert steps == read_steps(told_here)
+    # Each that killed its process is told as lost, and nothing else is but what was in hand at the other kills.
+    mortal = {
+        id for id in steps if id.endswith("-1") and example.workflow is IndexProjectData and is_mortal(f"{seed}", id)
+    }
+    lost = find_lost(told)
+    assert mortal <= set(lost)
+    assert len(lost) <= deaths
+    assert deaths > 0
