@@ -105,7 +105,8 @@ def check_twin(
     Raises:
         UnsoundFlow: it decides something else.
     """
-    if "<locals>" in workflow.__qualname__ or _is_twin():
+    # A program that runs would run again if it were imported.
+    if "<locals>" in workflow.__qualname__ or workflow.__module__ == "__main__" or _is_twin():
         return False
     cuts = list_cuts(events, decided)
     file = getattr(sys.modules.get(workflow.__module__), "__file__", None)
@@ -185,8 +186,6 @@ def answer(question: Question) -> Reply:
 
 def _load(name: str, file: str | None) -> ModuleType:
     try:
-        if name == "__main__":
-            raise ImportError(name)
         return importlib.import_module(name)
     except ImportError:
         if file is None:
