@@ -36,7 +36,7 @@ from botocore.parsers import ResponseParserError
 
 from traction import operations as o
 from traction.backend import Backend
-from traction.errors import BackendError, ThrottlingException, ValidationException
+from traction.errors import BackendError, InternalFailure, ThrottlingException, ValidationException
 from traction.history import EXECUTION_CLOSES
 from traction.limits import Limits
 from traction.names import WorkflowExecution
@@ -88,6 +88,9 @@ CHANGES = frozenset(
 
 TIMED = frozenset(name for name in wire.OPERATIONS if name.endswith("WorkflowExecutions"))
 """The operations whose filters have times, of which botocore would send whole seconds only."""
+
+PASSING = (InternalFailure, ServiceUnavailable, ThrottlingException)
+"""The errors after which something that changes nothing is sent again."""
 
 _BODY = "TractionBody"
 
@@ -156,7 +159,7 @@ class SwfBackend(Backend):
             ServiceFault: SWF's fault, by its own name; the request had no effect.
             BackendError: the service could not be reached.
         """
-        again = self._again[type(request)]
+        again = PASSING if _reads_on(request) else self._again[type(request)]
         for tried in range(1, TRIES):
             try:
                 return self._call_once(request)
@@ -168,8 +171,7 @@ class SwfBackend(Backend):
     def _call_once(self, request: o.Request[T]) -> T:
         kind = type(request)
         with self._flying():
-            # A poll that reads on in a history that it was given is none that could be given a task.
-            if self._closed.is_set() and kind.__name__ in POLLS and getattr(request, "next_page_token", None) is None:
+            if self._closed.is_set() and kind.__name__ in POLLS and not _reads_on(request):
                 return wire.blank(wire.get_answer_type(kind))  # type: ignore[no-any-return]
             sent = self._clock.local()
             try:
@@ -255,6 +257,11 @@ class SwfBackend(Backend):
                     # Those that come later open connections anew, and let go of them again.
                     for client in self._clients:
                         client.close()
+
+
+def _reads_on(request: o.Request[Any]) -> bool:
+    """Say whether a poll reads on in the history that another one was given: it cannot be given a task."""
+    return type(request).__name__ in POLLS and getattr(request, "next_page_token", None) is not None
 
 
 def _choose_again(name: str) -> tuple[type[BackendError], ...]:

@@ -205,6 +205,17 @@ def test_a_poll_is_never_sent_again_by_itself(said: Any, scripted: Scripted, bac
     assert len(scripted.asked) == 1
 
 
+def test_a_poll_that_reads_on_in_a_history_is_sent_again_since_it_is_given_no_task(
+    scripted: Scripted, backend: SwfBackend
+) -> None:
+    more = o.PollForDecisionTask(domain="acme", task_list=TaskList("l"), next_page_token="p")
+    page = b'{"taskToken":"t","startedEventId":3,"previousStartedEventId":0,"workflowType":{"name":"w","version":"1"},'
+    page += b'"workflowExecution":{"workflowId":"w","runId":"r"},"events":[]}'
+    scripted.script = ["drop", "cut", THROTTLED, (503, b""), (200, page)]
+    assert backend.call(more).task_token == "t"
+    assert len(scripted.asked) == 5
+
+
 def test_a_read_is_sent_again_whatever_happened_to_the_first(scripted: Scripted, backend: SwfBackend) -> None:
     scripted.script = ["drop", "cut", EXPIRED, (200, b'{"count":3,"truncated":false}')]
     assert backend.call(COUNT).count == 3
