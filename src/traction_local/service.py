@@ -93,6 +93,10 @@ class Service:
         """What the next alarm is: the rank of an effect or a timer, of a task's timeout, or of an execution's."""
         return self._region.alarms.find_rank()
 
+    def has_ready(self) -> bool:
+        """Whether `take_ready` would name a queue."""
+        return bool(self._region.ready)
+
     def take_ready(self) -> list[Ready]:
         """Which queues got a task to hand out since last asked: one entry per task."""
         ready = self._region.ready

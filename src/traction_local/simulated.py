@@ -23,7 +23,6 @@ from traction.testing.schedule import PLAIN, Schedule
 from traction.timeline import read_timeline, render
 from traction_local.knobs import Knobs
 from traction_local.simulation import KNOBS, LIMITS, START, Simulation
-from traction_local.stories import tell_story
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -103,7 +102,7 @@ class Simulated(Generic[R]):
     @property
     def story(self) -> str:
         """What happened, move by move; of a plain run, its timeline."""
-        return tell_story(self._simulation) if self._simulation.moves else str(self)
+        return self._simulation.story if self._simulation.moves else str(self)
 
     def calls(self, activity: Callable[..., Activity[Any, T]]) -> list[Activity[Any, T]]:
         """Give the calls of an activity in the order in which they were scheduled, each attempt one."""
@@ -183,10 +182,13 @@ def simulate(
         DefinitionError, FlowError, PayloadError: the flow cannot go on until its author mends it.
         UnsoundFlow: it would not ask for the same again.
     """
-    place = world() if world is not None else None
-    simulation = Simulation(
-        provide=provide(place) if callable(provide) else provide,
-        stub=stub(place) if callable(stub) else stub,
+    return simulate_all(
+        [workflow],
+        provide=provide,
+        stub=stub,
+        signals=signals,
+        cancels=cancels,
+        world=world,
         schedule=schedule,
         faults=faults,
         workers=workers,
@@ -196,18 +198,50 @@ def simulate(
         start=start,
         codec=codec,
         checked=checked,
+        tell=tell,
+    )[0]
+
+
+def simulate_all(
+    workflows: Iterable[Workflow[R]],
+    *,
+    provide: Any = None,
+    stub: Any = None,
+    signals: Iterable[Any] = (),
+    cancels: Iterable[Span | None] = (),
+    world: Callable[[], Any] | None = None,
+    codec: Codec = JSON,
+    tell: Callable[[Exception, str, str], None] | None = None,
+    **options: Any,
+) -> list[Simulated[R]]:
+    """Run a fleet of workflows side by side in one world, and tell what became of each.
+
+    Args:
+        workflows: calls of workflows, each with its input.
+        signals: what is sent to each of them; `cancels` likewise.
+        options: as for `simulate`, which this is for more than one.
+
+    Raises:
+        as `simulate`.
+    """
+    place = world() if world is not None else None
+    simulation = Simulation(
+        provide=provide(place) if callable(provide) else provide,
+        stub=stub(place) if callable(stub) else stub,
+        codec=codec,
+        **options,
     )
+    signals, cancels = list(signals), list(cancels)
     try:
-        handle = simulation.start(workflow)
-        for signal in signals:
-            simulation.signal(handle, signal)
-        for when in cancels:
-            simulation.cancel(handle, when)
-        simulation.run(handle)
+        handles = [simulation.start(workflow) for workflow in workflows]
+        for handle in handles:
+            for signal in signals:
+                simulation.signal(handle, signal)
+            for when in cancels:
+                simulation.cancel(handle, when)
+        simulation.run(*handles)
     except Exception as error:
         if tell is not None:
-            tell(error, simulation.trace, tell_story(simulation))
+            tell(error, simulation.trace, simulation.story)
         raise
-    finally:
-        simulation.close()
-    return Simulated(handle, codec, simulation, place)
+    return [Simulated(handle, codec, simulation, place) for handle in handles]

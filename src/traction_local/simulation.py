@@ -21,8 +21,7 @@ from collections.abc import Callable, Mapping
 from copy import copy
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from heapq import heappop, heappush
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from traction import decisions as d
 from traction import events as e
@@ -43,12 +42,13 @@ from traction.testing.schedule import PLAIN, Deviations, Plain, Schedule
 from traction.testing.scripts import BODY, Act, Script, check_script, to_script
 from traction.testing.waiting import explain_waiting
 from traction.worker import StuckDecision
+from traction_local.agenda import Agenda, Move
 from traction_local.alarms import EFFECT, EXECUTION, TASK
 from traction_local.crews import Crew
 from traction_local.knobs import Knobs
 from traction_local.machines import DOMAIN, Died, Machine, SimulatedBackend, Trouble
 from traction_local.service import Service
-from traction_local.stories import Moved
+from traction_local.stories import Moved, tell_story
 from traction_local.tasklists import Ready
 
 R = TypeVar("R")
@@ -66,14 +66,6 @@ LIMITS = Limits()
 
 KNOBS = Knobs()
 """The likeliest SWF."""
-
-
-class Move(NamedTuple):
-    """Something that can happen now: who does it, if that is settled, what, and the act."""
-
-    machine: Machine | None
-    why: str
-    act: Callable[[], object]
 
 
 class Simulation:
@@ -143,17 +135,10 @@ class Simulation:
         self._timeouts = faults.timeouts
         self._checked = checked
         self._attempts: dict[Any, int] = {}
-        # What can happen now, in the order in which it became possible; what was put off until nobody can move; what
-        # may happen at any time, and what of it was put off until nothing else will; and what is planned, by time and
-        # order.
-        self._line: list[Move] = []
-        self._put_off: list[Move] = []
-        self._anytime: list[Move] = []
-        self._last: list[Move] = []
-        self._planned: list[tuple[datetime, int, Move]] = []
-        self._plans = 0
+        self._agenda = Agenda()
         self._stuck: list[StuckDecision] = []
         self._runs: dict[str, WorkflowExecution] = {}
+        self._open: dict[str, Handle[Any]] = {}
         make = partial(
             Machine,
             self.backend,
@@ -177,6 +162,11 @@ class Simulation:
         """The deviations as a text: `Deviations(trace)` is the schedule of this very simulation."""
         return str(Deviations(self.deviations))
 
+    @property
+    def story(self) -> str:
+        """What happened, move by move."""
+        return tell_story(self)
+
     # What users do.
 
     def start(self, workflow: Workflow[R], *, workflow_id: str | None = None) -> Handle[R]:
@@ -186,12 +176,13 @@ class Simulation:
             DefinitionError, PayloadError, BackendError: as `WorkerSystem.run`.
         """
         self._host(type(workflow))
-        return start_execution(self.backend, workflow, workflow_id=workflow_id, codec=self._codec)
+        handle = start_execution(self.backend, workflow, workflow_id=workflow_id, codec=self._codec)
+        self._open[handle.run_id] = handle
+        return handle
 
     def plan(self, when: Span, why: str, act: Callable[[], object], machine: Machine | None = None) -> None:
         """Let something happen after a span of virtual time."""
-        self._plans += 1
-        heappush(self._planned, (self.backend.time + to_timedelta(when), self._plans, Move(machine, why, act)))
+        self._agenda.plan(self.backend.time + to_timedelta(when), Move(machine, why, act))
 
     def signal(self, handle: Handle[Any], signal: Any) -> None:
         """Let a signal come: `Approve("Ann")` at any time, `(days(9), Approve("Ann"))` after so long.
@@ -202,10 +193,18 @@ class Simulation:
             DefinitionError: it is none of these.
         """
         when, name, value = _read_signal(signal)
+        self._come(when, f"signal {name}", self._address(handle, name, value))
+
+    def send(self, handle: Handle[Any], signal: Signal) -> None:
+        """Send a signal now."""
+        self.note("", f"signal {signal.spec.name}")
+        self._address(handle, signal.spec.name, signal)()
+
+    def _address(self, handle: Handle[Any], name: str, value: Any) -> Callable[[], None]:
         request = o.SignalWorkflowExecution(
             domain=DOMAIN, workflow_id=handle.workflow_id, signal_name=name, input=self._codec.encode(value)
         )
-        self._come(when, f"signal {name}", partial(self._reach, self.backend.call, request))
+        return partial(self._reach, self.backend.call, request)
 
     def cancel(self, handle: Handle[Any], when: Span | None = None) -> None:
         """Let somebody ask an execution to cancel after a span, or at any time."""
@@ -218,22 +217,33 @@ class Simulation:
             DefinitionError, FlowError, PayloadError: a flow cannot go on until its author mends it.
             ImpureFlow: a flow does what no flow may do.
         """
-        waiting = {handle.run_id: handle for handle in handles}
-        service = self.backend.service
+        left = {id(handle) for handle in handles}
         while True:
-            for run_id in service.take_closed():
-                if self._checked and not self._new and run_id in self._runs:
-                    self._audit(self._runs[run_id])
-                handle = waiting.pop(run_id, None)
-                if handle is None:
-                    continue
-                closing = self.backend.find_closing_event(handle.execution)
-                if isinstance(closing, e.WorkflowExecutionContinuedAsNew):
-                    handle.execution = WorkflowExecution(handle.workflow_id, closing.new_execution_run_id)
-                    waiting[handle.run_id] = handle
-            if not waiting:
+            left -= {id(handle) for handle in self._settle()}
+            if not left:
                 return
             self.move_once()
+
+    def has_open(self) -> bool:
+        """Say whether an execution that was started is still open."""
+        self._settle()
+        return bool(self._open)
+
+    def _settle(self) -> list[Handle[Any]]:
+        """Check the runs that have closed, and give the executions that have."""
+        closed = []
+        for run_id in self.backend.service.take_closed():
+            if self._checked and not self._new and run_id in self._runs:
+                self._audit(self._runs[run_id])
+            if (handle := self._open.pop(run_id, None)) is None:
+                continue
+            closing = self.backend.find_closing_event(handle.execution)
+            if isinstance(closing, e.WorkflowExecutionContinuedAsNew):
+                handle.execution = WorkflowExecution(handle.workflow_id, closing.new_execution_run_id)
+                self._open[handle.run_id] = handle
+            else:
+                closed.append(handle)
+        return closed
 
     def close(self) -> None:
         """End all machines."""
@@ -259,41 +269,34 @@ class Simulation:
         """Let one of those who can move do so, or let time jump to when one can."""
         for key in self.backend.service.take_ready():
             take = self._decide if key.kind == "decision" else self._work
-            self._line.append(Move(None, f"{key.kind} task on {key.task_list}", partial(take, key)))
-        if self._make is None:
-            if not self._line and self._anytime:
-                self._line.append(self._anytime.pop(0))
-            move = self._line.pop(0) if self._line else None
-        else:
-            move = self._pick()
+            self._agenda.add(Move(None, f"{key.kind} task on {key.task_list}", partial(take, key)))
+        move = self._agenda.take_first() if self._make is None else self._pick()
         if move is None:
             self._jump()
             return
         self._act(move)
         self._advance()
 
+    def can_move(self) -> bool:
+        """Say whether anything can happen but that executions time out."""
+        service = self.backend.service
+        return not self._agenda.empty or bool(service.has_ready()) or service.next_rank() in (EFFECT, TASK)
+
     def _pick(self) -> Move | None:
         """Choose who moves; `None` to let time pass."""
-        if not self._line and self._put_off:
-            self._line, self._put_off = self._put_off, []
-        line, anytime = self._line, self._anytime
-        ready = len(line) + len(anytime)
+        agenda = self._agenda
+        in_line, ready = agenda.count()
         if not ready:
             return None
-        # Who is first in line may be put off; what may come at any time, if nobody else can move, until it comes last.
-        can_put_off, can_pass = ready > 1 or not line, self._can_pass()
+        can_put_off, can_pass = ready > 1 or not in_line, self._can_pass()
         n = ready + can_put_off + can_pass
         chosen = self._choose(n, "who moves") if n > 1 else 0
-        if chosen < len(line):
-            if chosen:
-                self.orders.add(len(self.widths) - 1)
-            return line.pop(chosen)
+        if 0 < chosen < in_line:
+            self.orders.add(len(self.widths) - 1)
         if chosen < ready:
-            return anytime.pop(chosen - len(line))
+            return agenda.take(chosen)
         if chosen == ready and can_put_off:
-            source, kept = (line, self._put_off) if line else (anytime, self._last)
-            kept.append(source.pop(0))
-            self.note("", f"put off: {kept[-1].why}")
+            self.note("", f"put off: {agenda.put_off().why}")
             return self._pick()
         if self.backend.service.next_rank() == TASK:
             self._timeouts -= 1
@@ -305,8 +308,8 @@ class Simulation:
 
         To the time-out of a task only as a fault; to that of an execution never.
         """
-        alarm = self.backend.service.next_alarm()
-        if self._planned and (alarm is None or self._planned[0][0] <= alarm):
+        plan, alarm = self._agenda.next_plan(), self.backend.service.next_alarm()
+        if plan is not None and (alarm is None or plan <= alarm):
             return True
         rank = self.backend.service.next_rank()
         return rank == EFFECT or (rank == TASK and self._timeouts > 0)
@@ -326,8 +329,7 @@ class Simulation:
         try:
             move.act()
         except Died:
-            self._line = [move for move in self._line if move.machine is None or move.machine.alive]
-            self._put_off = [move for move in self._put_off if move.machine is None or move.machine.alive]
+            self._agenda.drop_dead()
             self._crew.replace_dead()
             self.restarts += 1
         if self._stuck:
@@ -335,22 +337,15 @@ class Simulation:
 
     def _jump(self) -> None:
         """Let time pass until something is due."""
-        due = [when for when, *_ in self._planned[:1]]
-        alarm = self.backend.service.next_alarm()
-        if alarm is not None:
-            due.append(alarm)
-            if not self._planned and self.backend.service.next_rank() == EXECUTION:
-                if self._last:
-                    self._line.append(self._last.pop(0))
-                    return
-                self.stuck = self._explain_waiting()
-        assert due, "an open execution has a time-out, and so an alarm"
-        self.backend.time = max(self.backend.time, min(due))
+        plan, alarm = self._agenda.next_plan(), self.backend.service.next_alarm()
+        if plan is None and self.backend.service.next_rank() == EXECUTION:
+            if self._agenda.call_last():
+                return
+            self.stuck = self._explain_waiting()
+        due = min(when for when in (plan, alarm) if when is not None)
+        self.backend.time = max(self.backend.time, due)
         self._advance()
-        while self._planned and self._planned[0][0] <= self.backend.time:
-            move = heappop(self._planned)[2]
-            if move.machine is None or move.machine.alive:
-                self._line.append(move)
+        self._agenda.call_due(self.backend.time)
 
     def read_histories(self) -> list[list[e.Event]]:
         """Give the histories of all runs for which anything was decided."""
@@ -450,7 +445,7 @@ class Simulation:
         if self._make is None:
             move.act()
         else:
-            self._line.insert(0, move)
+            self._agenda.add(move, first=True)
 
     def _rest(self, error: BackendError, machine: Machine, key: Ready) -> None:
         """Let a worker rest whose request did not get through; what people must mend is raised."""
@@ -472,7 +467,7 @@ class Simulation:
             act()
 
         if when is None:
-            self._anytime.append(Move(None, why, come))
+            self._agenda.allow(Move(None, why, come))
         else:
             self.plan(when, why, come)
 

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from traction.testing.audit import UnsoundFlow
     from traction.testing.exploration import Coverage, Explored, StuckExecution, explore
     from traction.testing.runs import executions, histories, inputs, schedules, signals
-    from traction_local.simulated import Simulated, simulate
+    from traction.testing.stateful import SimulationMachine
+    from traction_local.simulated import Simulated, simulate, simulate_all
     from traction_local.simulation import Simulation
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "Seeded",
     "Simulated",
     "Simulation",
+    "SimulationMachine",
     "StuckExecution",
     "UnsoundFlow",
     "dies",
@@ -48,6 +50,7 @@ __all__ = [
     "schedules",
     "signals",
     "simulate",
+    "simulate_all",
     "sometimes",
     "takes",
 ]
@@ -66,7 +69,9 @@ _DOOR = {
     "signals": "traction.testing.runs",
     "Simulated": "traction_local.simulated",
     "Simulation": "traction_local.simulation",
+    "SimulationMachine": "traction.testing.stateful",
     "simulate": "traction_local.simulated",
+    "simulate_all": "traction_local.simulated",
 }
 
 

@@ -186,7 +186,7 @@ def explore(
         ...     assert run.result == 6
         >>> test_six()
         >>> print(test_six.explored.coverage)
-        all 17 runs with up to 1 deviations: 4 different histories, 0 runs whose order makes no difference
+        all 9 runs with up to 1 deviations: 5 different histories, 2 runs whose order makes no difference
     """
 
     def decorate(test: Callable[..., None]) -> Any:

@@ -1,0 +1,107 @@
+"""Interleave the rules of a test with the moves of a simulation, as Hypothesis' stateful testing does.
+
+Takes the attributes of a subclass, which say what the world is made of; gives a `RuleBasedStateMachine` with the rules
+of the simulation: somebody moves, time passes, something goes wrong. Hypothesis draws which rule is next and shrinks
+the steps; the simulation's own choices are drawn with them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule
+
+from traction.testing.faults import Faults
+from traction.testing.runs import schedules
+from traction.testing.schedule import PLAIN
+
+MOVES_MAX = 100_000
+"""After how many moves at the end a simulation is given up."""
+
+
+class SimulationMachine(RuleBasedStateMachine):
+    """A state machine whose world is a simulation; add rules of your own that start, signal, cancel and look.
+
+    Class attributes:
+        world: as for `simulate`: `provide`, `stub`, `workers`, `limits` and so on.
+        faults: what may go wrong.
+
+    At the end nothing goes wrong any more, and every execution that was started must close; then `check_end` is called.
+
+    Example:
+        >>> from hypothesis.stateful import rule, run_state_machine_as_test
+        >>> from traction import Signal, receive, workflow
+        >>> class Enough(Signal): ...
+        >>> class More(Signal): ...
+        >>> @workflow
+        ... async def count() -> int:
+        ...     counted = 0
+        ...     while isinstance(await receive(More, Enough), More):
+        ...         counted += 1
+        ...     return counted
+        >>> class Counting(SimulationMachine):
+        ...     def begin(self):
+        ...         self.sent, self.handle = 0, self.simulation.start(count())
+        ...     @rule()
+        ...     def more(self):
+        ...         self.sent += 1
+        ...         self.simulation.send(self.handle, More())
+        ...     def end(self):
+        ...         self.simulation.send(self.handle, Enough())
+        ...     def check_end(self):
+        ...         assert self.handle.result() == self.sent
+        >>> run_state_machine_as_test(Counting)
+    """
+
+    world: dict[str, Any] = {}  # noqa: RUF012
+    faults: Faults = Faults.none()
+
+    def __init__(self) -> None:
+        super().__init__()
+        from traction.testing import Simulation
+
+        self._choices = _Drawn()
+        self.simulation: Any = Simulation(schedule=self._choices, faults=self.faults, **self.world)
+        self.begin()
+
+    def begin(self) -> None:
+        """Do what comes before all rules: start executions."""
+
+    def end(self) -> None:
+        """Do what comes after all rules, before everything is run to its end."""
+
+    def check_end(self) -> None:
+        """Claim what holds when every execution has closed."""
+
+    @rule(moves=st.integers(1, 10), schedule=schedules(choices=20, deviations_max=3))
+    def somebody_moves(self, moves: int, schedule: Any) -> None:
+        """Let somebody move, a few times."""
+        self._choices.choose = schedule.choose
+        for _ in range(moves):
+            if not (self.simulation.has_open() and self.simulation.can_move()):
+                break
+            self.simulation.move_once()
+        self._choices.choose = PLAIN.choose
+
+    def teardown(self) -> None:
+        """Let nothing go wrong any more, and run everything to its end."""
+        self._choices.choose = PLAIN.choose
+        self.end()
+        moves = 0
+        while self.simulation.has_open():
+            self.simulation.move_once()
+            moves += 1
+            assert moves < MOVES_MAX, f"after {moves} moves executions are still open:\n{self.simulation.story}"
+        assert not self.simulation.stuck, f"an execution waits for what never comes:\n{self.simulation.stuck}"
+        self.check_end()
+
+
+class _Drawn:
+    """A schedule whose choices are drawn rule by rule. A simulation has the very object, and no copy of it."""
+
+    def __init__(self) -> None:
+        self.choose = PLAIN.choose
+
+    def __copy__(self) -> _Drawn:
+        return self
