@@ -119,7 +119,11 @@ def describe_id(said: Any) -> str:
 
 
 def explain(
-    workflow: WorkflowType, event: e.Event | None, decision: d.Decision | None, completed_event_id: int
+    workflow: WorkflowType,
+    event: e.Event | None,
+    decision: d.Decision | None,
+    completed_event_id: int,
+    place: str | None,
 ) -> NonDeterminismError:
     """Say how the code and the history differ: an event that was not asked for, or a decision that it does not show."""
     expected = "nothing" if event is None else describe(event, ANSWERS[type(event)][0].__name__)
@@ -131,6 +135,8 @@ def explain(
         f"{workflow.name} {workflow.version}",
         step=describe_id(decision if decision is not None else event),
         event_id=event.event_id if event is not None else completed_event_id,
+        event="DecisionTaskCompleted" if event is None else type(event).__name__,
         expected=expected,
         actual=actual,
+        place=place,
     )

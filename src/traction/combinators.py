@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Never, ParamSpec, TypeVar, overload
 
 from traction.options import Span, to_timedelta
 from traction.step import (
@@ -50,7 +50,7 @@ def done(value: T) -> Step[T]:
     return Done(value)
 
 
-def fail(error: Exception) -> Step[Any]:
+def fail(error: Exception) -> Step[Never]:
     """Fail with an error: the zero of `flat_map`."""
     return Fail.of(error)
 

@@ -93,7 +93,6 @@ class Decider:
     """
 
     __slots__ = (
-        "_answering",
         "_answers",
         "_asks",
         "_decided",
@@ -106,6 +105,7 @@ class Decider:
         "_parked",
         "_started",
         "_withdrawn",
+        "answering",
         "begun",
         "beside",
         "codec",
@@ -175,7 +175,7 @@ class Decider:
         # The decision task that is started, whether its turn has been taken, and the completed one that is being read.
         self._started: e.DecisionTaskStarted | None = None
         self._decided = False
-        self._answering = 0
+        self.answering = 0
         self._answers: list[e.Event] = []
         self._more = False
         self._withdrawn = False
@@ -200,8 +200,8 @@ class Decider:
             role = roles.get(type(event))
             if role is None:
                 continue
-            if self._answering:
-                if role is _ANSWER and is_answer(event, self._answering):
+            if self.answering:
+                if role is _ANSWER and is_answer(event, self.answering):
                     self._answers.append(event)
                     if self.history.closed is not None:
                         self._end_answers()
@@ -225,7 +225,7 @@ class Decider:
             FlowError, PayloadError: as `feed`.
             HistoryError: no decision task is started.
         """
-        if self._started is None or self._answering:
+        if self._started is None or self.answering:
             raise HistoryError(
                 f"no decision task is started after event {self.history.last}, so there is nothing to decide"
             )
@@ -257,7 +257,7 @@ class Decider:
         Raises:
             NonDeterminismError, FlowError, PayloadError: as `feed`.
         """
-        if self._answering:
+        if self.answering:
             self._end_answers()
 
     def look(self, events: Sequence[e.Event]) -> str | None:
@@ -300,7 +300,7 @@ class Decider:
         self._started = None
 
     def _on_completed(self, event: e.DecisionTaskCompleted) -> None:
-        self._answering, self._more = event.event_id, False
+        self.answering, self._more = event.event_id, False
 
     def _take_turn(self, started: e.Event) -> None:
         """Apply what had arrived, one event at a time, and let the flow run after each."""
@@ -472,16 +472,16 @@ class Decider:
         if (self._asks or self.local) and not self._more:
             raise self._explain(None, self._asks[0] if self._asks else None)
         self._started = None
-        self._answering = 0
+        self.answering = 0
         self._answers.clear()
         self._news += self._later
         self._later.clear()
 
     def _explain(self, event: e.Event | None, ask: Ask | None) -> NonDeterminismError:
-        decision = None if ask is None else ask.decision
-        if decision is None and self.local:
-            decision = d.RecordMarker(marker_name=next(iter(self.local)))
-        return explain(self.workflow.spec.type, event, decision, self._answering)
+        if ask is None and self.local:
+            ask = Ask(d.RecordMarker(marker_name=next(iter(self.local))), next(iter(self.local.values())))
+        leaf, decision = (None, None) if ask is None else (ask.leaf, ask.decision)
+        return explain(self.workflow.spec.type, event, decision, self.answering, self.flow.find_place(leaf))
 
 
 _MARKER = e.MarkerRecorded

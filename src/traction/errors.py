@@ -42,20 +42,34 @@ class FlowError(TractionError):
 class NonDeterminismError(FlowError):
     """Code and history disagree: the flow asks for something else than what it asked when the history was made.
 
-    `step` is the id at which they part, `event_id` the event of the history, `expected` what the history
-    shows, `actual` what the code asks now (either may be "nothing").
+    `step` is the id at which they part, `event_id` and `event` the number and type of the history's event, `expected`
+    what the history shows, `actual` what the code asks now (either may be "nothing"), and `place` the line at which
+    the flow waits then, if it is one of a coroutine.
     """
 
-    def __init__(self, workflow: str, *, step: str, event_id: int, expected: str, actual: str) -> None:
-        self.workflow, self.step, self.event_id = workflow, step, event_id
-        self.expected, self.actual = expected, actual
-        sides = {f"history (event {event_id})": expected, "code asks now": actual}
+    def __init__(
+        self,
+        workflow: str,
+        *,
+        step: str,
+        event_id: int,
+        expected: str,
+        actual: str,
+        event: str = "",
+        place: str | None = None,
+    ) -> None:
+        self.workflow, self.step, self.event_id, self.event = workflow, step, event_id, event
+        self.expected, self.actual, self.place = expected, actual, place
+        sides = {f"history (event {event_id}{event and f', {event}'})": expected, "code asks now": actual}
+        if place is not None:
+            sides["code waits in"] = place
         width = max(map(len, sides))
         table = "\n".join(f"  {side.ljust(width)}  {said}" for side, said in sides.items())
         super().__init__(
             f"{workflow} no longer matches its history at step {step}\n\n{table}\n\n"
-            "An execution must meet the code that it began with (Traction). Register the new flow under a new "
-            "version, or restore the old order of its steps."
+            "An execution must meet the code that it began with (Traction). Keep the old steps for those that began "
+            'with them (if await patched("..."): the new steps, else: the old), register the new flow under a new '
+            "version, or restore the old order."
         )
 
 

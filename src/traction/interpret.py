@@ -55,6 +55,7 @@ from traction.mistakes import (
     explain_await,
     explain_endless,
     explain_result,
+    find_place,
     judge,
     name_thing,
 )
@@ -132,6 +133,10 @@ class Interpreter:
     def draw(self, *place: object) -> float:
         """Give a number in [0, 1) that is a function of the run and of a place."""
         return int.from_bytes(sha256(repr((self._seed, *place)).encode()).digest()[:6], "big") / (1 << 48)
+
+    def find_place(self, leaf: Leaf | None) -> str | None:
+        """Say in which line the flow waits for a leaf; for another that nobody waits for, in which it waits at all."""
+        return find_place((leaf and leaf.fiber) or self._root)
 
     def close(self) -> None:
         """Let go of a flow that will not be run further, without running what its `finally` blocks would await."""

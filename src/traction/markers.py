@@ -14,6 +14,7 @@ from traction.desk import Desk
 from traction.errors import FlowError, NonDeterminismError, PayloadError, PayloadUnavailable
 from traction.frames import VALUE, Given, Leaf
 from traction.leaves import SideEffect
+from traction.mistakes import find_place
 from traction.records import Record, find_record
 
 PATCH: Final = "~patch-"
@@ -50,7 +51,7 @@ def _get_marker(desk: Desk, leaf: Leaf) -> str | None:
     try:
         return desk.markers[leaf.id]
     except KeyError:
-        raise _differ(desk, leaf.id, "nothing", leaf.id) from None
+        raise _differ(desk, leaf, "nothing", leaf.id) from None
 
 
 def ask_patched(desk: Desk, leaf: Leaf) -> Given:
@@ -97,18 +98,20 @@ def take_record(desk: Desk, leaf: Leaf, details: str | None) -> Record:
     record, mine = find_record(details), leaf.node.spec.type
     if record is None or record.type != mine:
         was = leaf.task_id if record is None else f"{record.activity} {record.version}"
-        raise _differ(desk, leaf.task_id, f"RecordMarker  {was}", f"{mine.name} {mine.version}")
+        raise _differ(desk, leaf, f"RecordMarker  {was}", f"{mine.name} {mine.version}")
     del desk.local[leaf.task_id]
     desk.ask_marker(d.RecordMarker(marker_name=leaf.task_id, details=details))
     return record
 
 
-def _differ(desk: Desk, step: str, expected: str, actual: str) -> NonDeterminismError:
+def _differ(desk: Desk, leaf: Leaf, expected: str, actual: str) -> NonDeterminismError:
     type = desk.workflow.spec.type
     return NonDeterminismError(
         f"{type.name} {type.version}",
-        step=step,
-        event_id=desk.history.last,
+        step=leaf.task_id,
+        event_id=desk.answering,
+        event="DecisionTaskCompleted",
         expected=expected,
         actual=f"RecordMarker  {actual}",
+        place=find_place(leaf.fiber),
     )

@@ -76,19 +76,25 @@ def explain_result(coroutine: Any, given: Any) -> FlowError:
 
 def explain_endless(fiber: Any, node: Any, steps_max: int) -> FlowError:
     """Say where a flow goes on and on without waiting for anything."""
+    where = find_place(fiber) or _find_maker(node)
     return FlowError(
-        f"{_find_place(fiber, node)} has said {steps_max:,} steps in a row, and waited for none: it never ends. A flow "
+        f"{where} has said {steps_max:,} steps in a row, and waited for none: it never ends. A flow "
         "waits for something each time round (Traction): for an activity, a signal, or traction.sleep"
     )
 
 
-def _find_place(fiber: Any, node: Any) -> str:
-    """Name the innermost coroutine that is under way, and its line; or the function that makes the next step."""
+def find_place(fiber: Any) -> str | None:
+    """Name the innermost coroutine of a strand that is under way, and its line; `None` if there is none."""
     while fiber is not None:
         for frame in reversed(fiber.frames):
             if type(frame) is CoroutineType and frame.cr_frame is not None:
                 return f"{frame.__qualname__} ({frame.cr_code.co_filename}, line {frame.cr_frame.f_lineno})"
         fiber = fiber.join and fiber.join.fiber
+    return None
+
+
+def _find_maker(node: Any) -> str:
+    """Name the function that makes the next step, and its line."""
     f = getattr(node, "f", None)
     if isinstance(f, FunctionType):
         return f"{f.__qualname__} ({f.__code__.co_filename}, line {f.__code__.co_firstlineno})"

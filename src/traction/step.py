@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Generator
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, ClassVar, Generic, TypeAlias, TypeVar, TypeVarTuple, cast
+from typing import Any, ClassVar, Generic, Never, TypeAlias, TypeVar, TypeVarTuple, cast
 
 import msgspec
 
@@ -261,7 +261,7 @@ class Done(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
     value: R_co
 
 
-class Fail(Step[Any], msgspec.Struct, frozen=True):
+class Fail(Step[Never], msgspec.Struct, frozen=True):
     """A failure. The error is thrown as it was when it was said, traceback and notes, however often it is read."""
 
     error: Exception

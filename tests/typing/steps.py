@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import assert_type
+from typing import Never, assert_type
 from uuid import UUID
 
 import traction
@@ -102,7 +102,33 @@ async def match_outcome() -> int | str:
 
 assert_type(a.attempt(), Step[Success[int] | Failure])
 assert_type(a.attempt() & b.attempt(), Both[Success[int] | Failure, Success[str] | Failure])
-never_wrong: Step[int] = fail(ValueError())
+
+# A failure gives nothing, and so fits everywhere.
+
+failed = fail(ValueError())
+assert_type(failed, Step[Never])
+never_wrong: Step[int] = failed
+assert_type(a | failed, Step[int])
+assert_type(failed | a, Step[int])
+assert_type(first_of([a, failed]), Step[int])
+assert_type(a & failed, Both[int, Never])
+assert_type(all_of([a, failed]), Step[list[int]])
+assert_type(failed.recover(ValueError, forgive), Step[bytes])
+assert_type(a.recover(ValueError, fail), Step[int])
+assert_type(a.recover(ValueError, lambda error: fail(error)), Step[int])
+assert_type(a.flat_map(lambda n: b if n else fail(ValueError(n))), Step[str])
+assert_type(failed.map(length), Step[int])
+assert_type(failed.ensure(a), Step[Never])
+assert_type(failed.attempt(), Step[Success[Never] | Failure])
+
+
+@step
+async def give_up(why: str) -> int:
+    return await fail(ValueError(why))
+
+
+assert_type(give_up("late"), Step[int])
+
 
 # Groups.
 
