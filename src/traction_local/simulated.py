@@ -77,7 +77,7 @@ class Simulated(Generic[R]):
     @property
     def decided(self) -> dict[int, tuple[d.Decision, ...]]:
         """What was decided, by the id of the DecisionTaskStarted; what was lost as well."""
-        return self._simulation.decided[self.execution.run_id]
+        return self._simulation.decided.get(self.execution.run_id, {})
 
     @property
     def deviations(self) -> str:

@@ -48,7 +48,7 @@ from traction_local.crews import Crew
 from traction_local.knobs import Knobs
 from traction_local.machines import DOMAIN, Died, Machine, SimulatedBackend, Trouble
 from traction_local.service import Service
-from traction_local.stories import Moved, tell_story
+from traction_local.stories import Moved, name_answer, tell_story
 from traction_local.tasklists import Ready
 
 R = TypeVar("R")
@@ -139,6 +139,7 @@ class Simulation:
         self._stuck: list[StuckDecision] = []
         self._runs: dict[str, WorkflowExecution] = {}
         self._open: dict[str, Handle[Any]] = {}
+        self._closed: dict[str, list[e.Event]] = {}  # which the service forgets one day
         make = partial(
             Machine,
             self.backend,
@@ -178,6 +179,7 @@ class Simulation:
         self._host(type(workflow))
         handle = start_execution(self.backend, workflow, workflow_id=workflow_id, codec=self._codec)
         self._open[handle.run_id] = handle
+        self._runs[handle.run_id] = handle.execution
         return handle
 
     def plan(self, when: Span, why: str, act: Callable[[], object], machine: Machine | None = None) -> None:
@@ -233,8 +235,10 @@ class Simulation:
         """Check the runs that have closed, and give the executions that have."""
         closed = []
         for run_id in self.backend.service.take_closed():
-            if self._checked and not self._new and run_id in self._runs:
-                self._audit(self._runs[run_id])
+            if (execution := self._runs.get(run_id)) is not None:
+                self._closed[run_id] = events = self.backend.get_history(execution)
+                if self._checked and not self._new:
+                    self._audit(execution, events)
             if (handle := self._open.pop(run_id, None)) is None:
                 continue
             closing = self.backend.find_closing_event(handle.execution)
@@ -250,17 +254,16 @@ class Simulation:
         for machine in self._crew.machines:
             machine.close()
 
-    def _audit(self, execution: WorkflowExecution) -> None:
+    def _audit(self, execution: WorkflowExecution, events: list[e.Event]) -> None:
         """Check a run that has closed.
 
         Raises:
             UnsoundFlow: a claim about it does not hold.
         """
-        events = self.backend.get_history(execution)
         types = {one.spec.type: one for one in self._crew.hosted}
         begin = events[0]
         assert isinstance(begin, e.WorkflowExecutionStarted)
-        decided = self.decided[execution.run_id]
+        decided = self.decided.get(execution.run_id, {})
         audit(types[begin.workflow_type], execution, events, decided, activities=types, codec=self._codec)
 
     # Moving.
@@ -348,8 +351,8 @@ class Simulation:
         self._agenda.call_due(self.backend.time)
 
     def read_histories(self) -> list[list[e.Event]]:
-        """Give the histories of all runs for which anything was decided."""
-        return [self.backend.get_history(execution) for execution in self._runs.values()]
+        """Give the histories of all runs that were started here or for which anything was decided."""
+        return [self._closed.get(id) or self.backend.get_history(execution) for id, execution in self._runs.items()]
 
     def _explain_waiting(self) -> str:
         """Say what each open execution waits for."""
@@ -416,7 +419,7 @@ class Simulation:
             if act.dies:
                 self.note(machine.name, f"dies at the end of {task.activity_id}")
                 raise machine.die()
-            self.note(machine.name, f"ends {task.activity_id}: {_name_answer(answer)}")
+            self.note(machine.name, f"ends {task.activity_id}: {name_answer(answer)}")
             self._tell(machine, key, partial(worker.answer, task, answer))
 
         move = Move(machine, f"end of {task.activity_id}", end)
@@ -490,8 +493,3 @@ def _read_signal(said: Any) -> tuple[Span | None, str, Any]:
         f"signals=[{said!r:.200}]: write Approve(...) for a signal that comes at any time, (days(9), Approve(...)) for "
         'one that comes after so long, or (days(9), "Approve", value)'
     )
-
-
-def _name_answer(answer: o.Request[None] | None) -> str:
-    """Say how an attempt ended."""
-    return "later" if answer is None else type(answer).__name__.removeprefix("RespondActivityTask").lower()

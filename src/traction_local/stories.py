@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from traction import decisions as d
 from traction import events as e
+from traction import operations as o
 
 if TYPE_CHECKING:
     from traction_local.simulation import Simulation
@@ -75,6 +76,11 @@ def say_decision(decision: d.Decision) -> str:
     ids = ("activity_id", "timer_id", "workflow_id", "marker_name", "signal_name", "id", "reason")
     name = next((getattr(decision, id) for id in ids if getattr(decision, id, None)), "")
     return f"{type(decision).__name__} {name}".rstrip()
+
+
+def name_answer(answer: o.Request[None] | None) -> str:
+    """Say how an attempt ended."""
+    return "later" if answer is None else type(answer).__name__.removeprefix("RespondActivityTask").lower()
 
 
 def _say(moved: Moved) -> str:

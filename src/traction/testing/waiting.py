@@ -65,7 +65,8 @@ def explain_waiting(workflow: Any, execution: WorkflowExecution, events: Sequenc
                 lines.append(f"the timer {event.timer_id} of {event.start_to_fire_timeout} s, {since}")
             case e.StartChildWorkflowExecutionInitiated():
                 lines.append(f"the child {event.workflow_id}, {since}: it has not closed")
-    return lines + _list_signals(workflow, execution, events, codec)
+    lines += _list_signals(workflow, execution, events, codec)
+    return lines or ["nothing: no task, no timer and no child is open, and no decision is asked for"]
 
 
 def _list_signals(workflow: Any, execution: WorkflowExecution, events: Sequence[e.Event], codec: Codec) -> list[str]:
