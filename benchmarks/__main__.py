@@ -11,6 +11,7 @@ from benchmarks.core import CORE
 from benchmarks.durable import DURABLE
 from benchmarks.measures import report
 from benchmarks.server import SERVER
+from benchmarks.simulation import SIMULATION
 from benchmarks.simulator import SIMULATOR
 from benchmarks.swf import SWF
 
@@ -19,7 +20,7 @@ def main() -> int:
     words = sys.argv[1:]
     measures = [
         measure
-        for measure in [*CORE, *SIMULATOR, *DURABLE, *SERVER, *SWF]
+        for measure in [*CORE, *SIMULATOR, *SIMULATION, *DURABLE, *SERVER, *SWF]
         if all(word in measure.name for word in words)
     ]
     return 0 if report(measures) else 1

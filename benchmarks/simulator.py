@@ -42,11 +42,6 @@ class Ordinary(Workflow[int]):
         return second + third
 
 
-class Pair(Workflow[int]):
-    async def flow(self) -> int:
-        return await Work(await Work(1))
-
-
 def time_each(act: Callable[[], object], times: int = 200) -> float:
     """Milliseconds for one, of so many."""
     begin = time.perf_counter()
@@ -61,11 +56,6 @@ def nap() -> object:
 
 def ordinary() -> object:
     return simulate(Ordinary(), stub={Work: fails(1, then=2)}).result
-
-
-def rate_pairs() -> float:
-    """Runs per second of a workflow of two activities."""
-    return 1000 / time_each(lambda: simulate(Pair()).result)
 
 
 class World:
@@ -144,7 +134,6 @@ def cost_of_events() -> float:
 SIMULATOR = [
     Measure("a timer of 30 days, simulated", partial(time_each, nap), 1, "ms", more_is_better=False),
     Measure("an ordinary workflow test", partial(time_each, ordinary), 5, "ms", more_is_better=False),
-    Measure("a workflow of two activities, simulated", rate_pairs, 1_000, "runs/s"),
     Measure("operations of the service", lambda: rate_operations(100, 30), 50_000, "ops/s"),
     Measure(
         "cost of an operation, 100,000 closed against none", cost_of_closed, 1.3, "x", more_is_better=False, times=1

@@ -28,6 +28,10 @@ from traction_local.service import POLLS, READING, Service
 
 T = TypeVar("T")
 
+EVENTS_CACHED_MAX = 1_000_000
+"""How many events the deciders of a machine may have read between them: more than elsewhere, since a fleet takes turns,
+and the events are the service's own."""
+
 DOMAIN = "simulation"
 """The domain of a simulation."""
 
@@ -152,7 +156,7 @@ class Machine(SimulatedBackend):
         """What the attempt that is being done does instead of its body."""
         self._world = world
         self._codec = codec
-        self._cache = DeciderCache()
+        self._cache = DeciderCache(EVENTS_CACHED_MAX)
         self._provide, self._scripts = provide, scripts
         self._met, self._report, self._note = met, report, note
         self._trouble = trouble

@@ -30,14 +30,23 @@ TARGET = re.compile(r"(?:[\w.]+|.*\.py)(?::[\w.]+)?")
 
 RESERVED = {
     "codec",
+    "deviations",
+    "fails",
+    "faults",
     "help",
     "instances",
     "json",
     "payloads",
     "provide",
+    "rate",
+    "runs",
+    "seed",
+    "step",
     "timeout",
+    "trace",
     "url",
     "verbose",
+    "workers",
     "workflow-id",
 }
 """Options that commands have themselves: a field of that name is `--input-` and the name."""

@@ -27,6 +27,10 @@ CodecName = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print for machines.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show what workers log.")]
+FaultsName = Annotated[
+    str, typer.Option("--faults", metavar="none|some|all", help="What may go wrong, where the schedule deviates.")
+]
+Workers = Annotated[int, typer.Option("--workers", min=1, help="How many machines work.")]
 Provide = Annotated[
     list[str] | None,
     typer.Option(metavar="ACTIVITY=MODULE:FACTORY", help="What an activity needs; may be given more than once."),

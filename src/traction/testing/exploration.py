@@ -78,7 +78,7 @@ class Explored(Generic[R]):
         """Run the test once, under one schedule: what a failure prints to be pasted. Gives the run.
 
         Raises:
-            Exception: as the test.
+            Exception: as the test; with `deviations` and `story`.
         """
         from traction.testing import simulate
 
@@ -102,6 +102,8 @@ class Explored(Generic[R]):
             self._shown.add(shape)
 
     def _retell(self, error: Exception, deviations: str, story: str) -> None:
+        told: Any = error
+        told.deviations, told.story = deviations, story
         count = len(deviations.split())
         say = "the plain run" if count == 0 else f"{count} deviation{'s' if count > 1 else ''} from the plain run"
         name = getattr(self._test, "__name__", "test")

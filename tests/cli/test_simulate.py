@@ -1,0 +1,124 @@
+"""`traction simulate` shows a run in virtual time, and `traction explore` all of few deviations."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from traction.cli import main
+
+FLOWS = """
+from traction import activity, days, receive, sleep, workflow, Signal
+
+
+@activity
+def double(n: int) -> int:
+    return n * 2
+
+
+class Go(Signal):
+    pass
+
+
+@workflow
+async def later(n: int) -> int:
+    await sleep(days(30))
+    return await double(n)
+
+
+@workflow
+async def hopeful() -> None:
+    await receive(Go)
+"""
+
+
+@pytest.fixture
+def flows(tmp_path: Path) -> str:
+    path = tmp_path / "cli_flows.py"
+    path.write_text(FLOWS)
+    return str(path)
+
+
+def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as left:
+        main(argv)
+    out, err = capsys.readouterr()
+    return int(left.value.code or 0), out, err
+
+
+def test_a_simulation_prints_its_result_and_tells_its_story(flows: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "simulate", f"{flows}:later", "--n", "4")
+    assert (code, out) == (0, "8\n")
+    assert "+30d 0:00:00.000  service   sleep-1 fires" in err
+
+
+def test_a_seed_says_which_trace_tells_the_same_story(flows: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("simulate", f"{flows}:later", "--n", "4", "--faults", "all", "--workers", "2", "--json")
+    _, seeded, _ = run(capsys, *words, "--seed", "1", "--rate", "0.3")
+    trace = json.loads(seeded)["deviations"]
+    assert trace
+    _, traced, _ = run(capsys, *words, "--trace", trace)
+    assert traced == seeded
+
+
+def test_a_trace_may_be_a_file(flows: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "trace.txt"
+    path.write_text("0:1\n")
+    _, out, _ = run(
+        capsys, "simulate", f"{flows}:later", "--n", "4", "--faults", "some", "--trace", str(path), "--json"
+    )
+    assert json.loads(out)["deviations"] == "0:1"
+
+
+def test_one_walks_through_a_story_step_by_step(
+    flows: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entered = io.StringIO("\n\n")
+    monkeypatch.setattr("sys.stdin", entered)
+    code, out, _ = run(capsys, "simulate", f"{flows}:later", "--n", "4", "--step")
+    assert (code, out, entered.read()) == (0, "8\n", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--faults", "many"], "faults are none, some, all"),
+        (["--seed", "1", "--trace", "0:1"], "a schedule comes from one of them"),
+        (["--trace", "once"], "'once' is no deviation"),
+    ],
+)
+def test_a_schedule_that_cannot_be_leaves_with_2(
+    flows: str, capsys: pytest.CaptureFixture[str], words: list[str], says: str
+) -> None:
+    code, _, err = run(capsys, "simulate", f"{flows}:later", "--n", "4", *words)
+    assert code == 2
+    assert says in err
+
+
+def test_an_exploration_says_what_it_covered(flows: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "explore", f"{flows}:later", "--n", "4", "--faults", "some", "--fails", "--json")
+    assert code == 0
+    coverage = json.loads(out)
+    assert coverage["complete"]
+    assert coverage["runs"] > coverage["histories"] > 1
+
+
+def test_an_exploration_tells_the_story_that_breaks_a_workflow(flows: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = run(capsys, "explore", f"{flows}:hopeful")
+    assert code == 1
+    assert "the signal Go: nobody has sent it" in err
+    assert f"Again: traction simulate {flows}:hopeful" in err
+
+
+def test_an_exploration_finds_the_fault_that_a_workflow_does_not_survive(
+    flows: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("explore", f"{flows}:later", "--n", "4", "--faults", "some")
+    code, _, err = run(capsys, *words)
+    assert code == 1
+    assert "ActivityTimedOut" in err
+    code, out, _ = run(capsys, *words, "--fails")
+    assert (code, "all" in out) == (0, True)
