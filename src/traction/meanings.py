@@ -24,6 +24,7 @@ from traction.errors import (
     ChildFailed,
     DecisionFailed,
     FlowError,
+    HistoryError,
     LambdaFailed,
     PayloadError,
     PayloadUnavailable,
@@ -438,6 +439,14 @@ def _hear_refusal(desk: Desk, event: Any, leaf: Leaf | None) -> None:
         desk.flow.resume(leaf, ERROR, DecisionFailed(leaf.id, decision=decision, cause=event.cause))
 
 
+def _hear_stray(_: Desk, event: Any, __: object) -> None:
+    """SWF writes what a decision causes right after the decision task that made it, and once (recorded histories)."""
+    raise HistoryError(
+        f"event {event.event_id}, {type(event).__name__}, says that the decision task completed at event "
+        f"{event.decision_task_completed_event_id} caused it, and stands apart from it: no execution has such a history"
+    )
+
+
 def _read_result(desk: Desk, leaf: Leaf, call: Any, payload: str | None) -> Any:
     spec = call.spec
     try:
@@ -447,28 +456,34 @@ def _read_result(desk: Desk, leaf: Leaf, call: Any, payload: str | None) -> Any:
         return desk.codec.decode(payload, spec.result, what)
 
 
-NEWS: dict[type, Callable[[Desk, Any, Leaf | None], None]] = {
-    e.WorkflowExecutionCancelRequested: _hear_cancel_request,
-    e.WorkflowExecutionSignaled: _hear_signal,
-    e.ActivityTaskCompleted: _hear_activity,
-    e.ActivityTaskFailed: _hear_activity,
-    e.ActivityTaskTimedOut: _hear_activity,
-    e.ActivityTaskCanceled: _hear_activity,
-    e.TimerFired: _hear_timer,
-    e.TimerCanceled: _hear_timer,
-    e.ChildWorkflowExecutionStarted: _hear_child_started,
-    e.ChildWorkflowExecutionCompleted: _hear_child,
-    e.ChildWorkflowExecutionFailed: _hear_child,
-    e.ChildWorkflowExecutionTimedOut: _hear_child,
-    e.ChildWorkflowExecutionCanceled: _hear_child,
-    e.ChildWorkflowExecutionTerminated: _hear_child,
-    e.ExternalWorkflowExecutionSignaled: _hear_sent,
-    e.SignalExternalWorkflowExecutionFailed: _hear_sent,
-    e.ExternalWorkflowExecutionCancelRequested: _hear_sent,
-    e.RequestCancelExternalWorkflowExecutionFailed: _hear_sent,
-    e.LambdaFunctionCompleted: _hear_lambda,
-    e.LambdaFunctionFailed: _hear_lambda,
-    e.LambdaFunctionTimedOut: _hear_lambda,
-    e.StartLambdaFunctionFailed: _hear_lambda,
-} | dict.fromkeys(REFUSALS, _hear_refusal)
+_STRAYS: dict[type, Callable[[Desk, Any, Leaf | None], None]] = dict.fromkeys(ANSWERS, _hear_stray)
+
+NEWS: dict[type, Callable[[Desk, Any, Leaf | None], None]] = (
+    _STRAYS
+    | {
+        e.WorkflowExecutionCancelRequested: _hear_cancel_request,
+        e.WorkflowExecutionSignaled: _hear_signal,
+        e.ActivityTaskCompleted: _hear_activity,
+        e.ActivityTaskFailed: _hear_activity,
+        e.ActivityTaskTimedOut: _hear_activity,
+        e.ActivityTaskCanceled: _hear_activity,
+        e.TimerFired: _hear_timer,
+        e.TimerCanceled: _hear_timer,
+        e.ChildWorkflowExecutionStarted: _hear_child_started,
+        e.ChildWorkflowExecutionCompleted: _hear_child,
+        e.ChildWorkflowExecutionFailed: _hear_child,
+        e.ChildWorkflowExecutionTimedOut: _hear_child,
+        e.ChildWorkflowExecutionCanceled: _hear_child,
+        e.ChildWorkflowExecutionTerminated: _hear_child,
+        e.ExternalWorkflowExecutionSignaled: _hear_sent,
+        e.SignalExternalWorkflowExecutionFailed: _hear_sent,
+        e.ExternalWorkflowExecutionCancelRequested: _hear_sent,
+        e.RequestCancelExternalWorkflowExecutionFailed: _hear_sent,
+        e.LambdaFunctionCompleted: _hear_lambda,
+        e.LambdaFunctionFailed: _hear_lambda,
+        e.LambdaFunctionTimedOut: _hear_lambda,
+        e.StartLambdaFunctionFailed: _hear_lambda,
+    }
+    | dict.fromkeys(REFUSALS, _hear_refusal)
+)
 """What the flow is told. A refusal is news as well as an answer; events in no table say nothing to a flow."""

@@ -67,7 +67,7 @@ def write_stored(history: StoredHistory) -> str:
         "traction": FORMAT,
         "workflowType": history.workflow_type,
         "execution": history.execution,
-        "events": [_write_event(event) for event in history.events],
+        "events": [write_event(event) for event in history.events],
     }
     return msgspec.json.format(msgspec.json.encode(told), indent=1).decode() + "\n"
 
@@ -84,7 +84,7 @@ def read_stored(text: str | bytes, what: str = "the history") -> StoredHistory:
             raise HistoryError(
                 f"{what} is of format {told.traction}, and this Traction reads formats up to {FORMAT}; take a newer one"
             )
-        events = [_read_event(event) for event in told.events]
+        events = [read_event(event) for event in told.events]
     except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError) as error:
         raise HistoryError(
             f"{what} is no history: {error}. Write one with traction history ID --export FILE, or with "
@@ -108,7 +108,8 @@ def _name_attributes(kind: str) -> str:
     return f"{kind[:1].lower()}{kind[1:]}EventAttributes"
 
 
-def _write_event(event: Event) -> dict[str, Any]:
+def write_event(event: Event) -> dict[str, Any]:
+    """Write one event in SWF's shape, into dicts, lists and scalars; its time is a number of seconds."""
     facts = msgspec.to_builtins(event)
     kind = facts.pop("eventType")
     number = facts.pop("eventId")
@@ -117,7 +118,12 @@ def _write_event(event: Event) -> dict[str, Any]:
     return {"eventId": number, "eventTimestamp": time, "eventType": kind, _name_attributes(kind): facts}
 
 
-def _read_event(told: dict[str, Any]) -> Event:
+def read_event(told: dict[str, Any]) -> Event:
+    """Read one event; its time is a number of seconds, or text in the form of ISO 8601.
+
+    Raises:
+        msgspec.ValidationError: it is none of SWF's.
+    """
     facts = {name: told.get(name) for name in _ENVELOPE}
     time = facts["eventTimestamp"]
     if isinstance(time, int | float):
@@ -125,6 +131,6 @@ def _read_event(told: dict[str, Any]) -> Event:
     attributes = told.get(_name_attributes(str(facts["eventType"]))) or {}
     # Old histories have tags that are null (SWF), which no type says.
     tags = attributes.get("tagList") or ()
-    odd = {"tagList": []} if None in tags else {}
+    odd: dict[str, Any] = {"tagList": []} if None in tags else {}
     event: Event = msgspec.convert(facts | attributes | odd, Event)
     return structs.replace(event, tag_list=tuple(tags)) if odd else event

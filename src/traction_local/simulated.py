@@ -244,4 +244,6 @@ def simulate_all(
         if tell is not None:
             tell(error, simulation.trace, simulation.story)
         raise
+    finally:
+        simulation.close()
     return [Simulated(handle, codec, simulation, place) for handle in handles]

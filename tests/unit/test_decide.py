@@ -322,6 +322,33 @@ def test_nothing_is_decided_before_a_decision_task_is_started() -> None:
         decider.decide()
 
 
+def test_what_a_decision_causes_stands_right_after_its_decision_task_or_the_history_is_refused() -> None:
+    calls = to_workflow(charge(1))
+    events, here = begin(calls), TaskList("here")
+
+    def schedule(event_id: int, activity_id: str) -> e.Event:
+        return e.ActivityTaskScheduled(
+            event_id=event_id,
+            event_timestamp=NOON,
+            activity_type=charge.spec.type,  # type: ignore[attr-defined]
+            activity_id=activity_id,
+            task_list=here,
+            decision_task_completed_event_id=4,
+            input='{"n":1}',
+        )
+
+    events += [
+        e.DecisionTaskCompleted(event_id=4, event_timestamp=NOON, scheduled_event_id=2, started_event_id=3),
+        schedule(5, "charge-1"),
+        e.WorkflowExecutionCancelRequested(event_id=6, event_timestamp=NOON),
+        schedule(7, "charge-2"),
+        e.DecisionTaskScheduled(event_id=8, event_timestamp=NOON, task_list=here),
+        e.DecisionTaskStarted(event_id=9, event_timestamp=NOON, scheduled_event_id=8),
+    ]
+    with pytest.raises(HistoryError, match=r"event 7, ActivityTaskScheduled, .* stands apart from it"):
+        decide(calls, events)
+
+
 def test_letting_go_of_a_flow_runs_its_finally_blocks_but_not_what_they_await() -> None:
     passed: list[str] = []
 

@@ -20,11 +20,13 @@ from types import ModuleType
 from typing import Annotated, Any
 
 import msgspec
+import pluggy
 import typer
 
 from traction.codec import JSON, Codec, name_type
 from traction.definition import Activity, Workflow
 from traction.errors import TractionError
+from traction.plugins import open_payload_store
 
 TARGET = re.compile(r"(?:[\w.]+|.*\.py)(?::[\w.]+)?")
 
@@ -124,6 +126,18 @@ def load_codec(target: str | None) -> Codec:
     if not isinstance(found, Codec):
         raise UsageError(f"--codec {target} is {found!r:.100}, and not a traction.codec.Codec")
     return found
+
+
+def open_codec(target: str | None, payloads: str | None, context: typer.Context) -> Codec:
+    """Load the codec that `module:name` names, and open the payload store of a URL, with the plugins of the command.
+
+    Raises:
+        UsageError: there is no codec of that name.
+        UnknownSchemeError, BackendError: as `open_payload_store`.
+    """
+    codec = load_codec(target)
+    plugins = context.find_object(pluggy.PluginManager)
+    return codec if payloads is None else codec.with_store(open_payload_store(payloads, plugins))
 
 
 def _list_definitions(module: Any, kind: type) -> list[Any]:

@@ -16,7 +16,7 @@ import typer
 from traction import operations as o
 from traction.backend import Backend
 from traction.errors import UnknownResourceFault
-from traction.names import WorkflowExecution
+from traction.names import WorkflowExecution, WorkflowType
 from traction.plugins import open_backend
 
 YEAR = timedelta(days=366)
@@ -52,15 +52,24 @@ def list_executions(backend: Backend, *, closed: bool, count: int) -> list[o.Wor
     return list(islice(walk(backend, closed=closed), count))
 
 
-def walk(backend: Backend, *, closed: bool, workflow_id: str | None = None) -> Iterator[o.WorkflowExecutionInfo]:
-    """Give executions one by one, newest start first, page by page."""
+def walk(
+    backend: Backend, *, closed: bool, workflow_id: str | None = None, type: WorkflowType | None = None
+) -> Iterator[o.WorkflowExecutionInfo]:
+    """Give executions one by one, newest start first, page by page; of one id, or of one type, if it is given."""
     since = o.ExecutionTimeFilter(oldest_date=backend.now() - YEAR)
     by_id = None if workflow_id is None else o.WorkflowExecutionFilter(workflow_id=workflow_id)
+    by_type = None if type is None else o.WorkflowTypeFilter(name=type.name, version=type.version)
     kind = o.ListClosedWorkflowExecutions if closed else o.ListOpenWorkflowExecutions
     token: str | None = None
     while True:
         page = backend.call(
-            kind(domain=backend.domain, start_time_filter=since, execution_filter=by_id, next_page_token=token)
+            kind(
+                domain=backend.domain,
+                start_time_filter=since,
+                execution_filter=by_id,
+                type_filter=by_type,
+                next_page_token=token,
+            )
         )
         yield from page.execution_infos
         if (token := page.next_page_token) is None:

@@ -1,9 +1,10 @@
-"""`traction history`: show the tree of steps of one execution with bars of time, or its events."""
+"""`traction history`: show the steps of one execution with bars of time, or its events, or keep them in a file."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -11,8 +12,10 @@ import typer
 
 from traction import events as e
 from traction.cli import screen
+from traction.cli.calls import UsageError
 from traction.cli.executions import find_execution, opened
 from traction.cli.words import Id, Json, RunId, Url
+from traction.stored import make_stored, write_stored
 from traction.timeline import read_timeline
 
 
@@ -26,14 +29,21 @@ def show_history(
     workflow_id: Id,
     run_id: RunId = None,
     events: Annotated[bool, typer.Option("--events", help="Show every event instead of the steps.")] = False,
+    export: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the events to a file that traction replay reads; - prints them."),
+    ] = None,
     url: Url = "local:",
     json: Json = False,
 ) -> None:
-    """Show the steps of one execution with bars of time, or its events."""
+    """Show the steps of one execution with bars of time, or its events, or keep them in a file."""
     with opened(url, context) as backend:
-        history = backend.get_history(find_execution(backend, workflow_id, run_id))
+        execution = find_execution(backend, workflow_id, run_id)
+        history = backend.get_history(execution)
         now = backend.now()
-    if events and json:
+    if export is not None:
+        _write(write_stored(make_stored(history, execution)), export)
+    elif events and json:
         screen.show_json(history)
     elif events:
         for line in _tell_events(history):
@@ -42,6 +52,16 @@ def show_history(
         screen.show_json(read_timeline(history, until=now))
     else:
         screen.show_timeline(read_timeline(history, until=now), sys.stdout)
+
+
+def _write(text: str, file: Path) -> None:
+    if str(file) == "-":
+        typer.echo(text, nl=False)
+        return
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"--export {file}: it cannot be written: {error.strerror}") from error
 
 
 def _tell_events(history: Sequence[e.Event]) -> Iterable[str]:

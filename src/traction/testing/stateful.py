@@ -89,10 +89,13 @@ class SimulationMachine(RuleBasedStateMachine):
         self._choices.choose = PLAIN.choose
         self.end()
         moves = 0
-        while self.simulation.has_open():
-            self.simulation.move_once()
-            moves += 1
-            assert moves < MOVES_MAX, f"after {moves} moves executions are still open:\n{self.simulation.story}"
+        try:
+            while self.simulation.has_open():
+                self.simulation.move_once()
+                moves += 1
+                assert moves < MOVES_MAX, f"after {moves} moves executions are still open:\n{self.simulation.story}"
+        finally:
+            self.simulation.close()
         assert not self.simulation.stuck, f"an execution waits for what never comes:\n{self.simulation.stuck}"
         self.check_end()
 

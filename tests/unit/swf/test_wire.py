@@ -45,6 +45,7 @@ from traction.operations import (
     StartWorkflowExecution,
     WorkflowExecutionCount,
 )
+from traction.stored import read_event, write_event
 from traction_swf import wire
 
 SWF = botocore.session.get_session().get_service_model("swf")
@@ -124,6 +125,13 @@ def list_faults(value: Any, shape: Shape, path: str) -> list[str]:
 def test_an_event_is_read_as_it_was_written(name: str, data: st.DataObject) -> None:
     event = data.draw(values(EVENTS[name]))
     assert wire.decode(Event, wire.encode(event)) == event
+
+
+@pytest.mark.parametrize("name", sorted(EVENTS))
+@given(data=st.data())
+def test_an_event_is_stored_as_the_wire_has_it(name: str, data: st.DataObject) -> None:
+    event = data.draw(values(EVENTS[name]))
+    assert wire.from_plain(Event, write_event(event)) == read_event(wire.to_plain(event)) == event
 
 
 @pytest.mark.parametrize("name", sorted(DECISIONS))

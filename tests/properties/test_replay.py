@@ -1,0 +1,102 @@
+"""What a replay finds: nothing in what the code itself has made, and the first place at which other code differs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import takewhile, zip_longest
+from typing import Any
+
+import pytest
+from hypothesis import assume, event, given
+from hypothesis import strategies as st
+
+from traction import events as e
+from traction.answers import ANSWERS, is_answer, is_answer_to
+from traction.codec import Codec
+from traction.errors import NonDeterminismError
+from traction.replay import replay
+from traction.step import Step
+from traction.stored import make_stored, read_stored, write_stored
+from traction.testing.laws import to_workflow
+from traction.testing.player import EXECUTION, Choose, Play, decide_anew, play
+from traction.testing.strategies import choices, flows, perform
+
+mischiefs = st.integers(0, 4)
+
+
+def list_answers(played: Play, completed: e.DecisionTaskCompleted) -> list[e.Event]:
+    """Give the events that the decisions of a decision task caused; a batch is never cut (SWF)."""
+    after = played.events[completed.event_id :]
+    return list(takewhile(lambda event: type(event) in ANSWERS and is_answer(event, completed.event_id), after))
+
+
+def list_batches(played: Play) -> Iterator[tuple[e.DecisionTaskCompleted, list[e.Event]]]:
+    for one in played.events:
+        if isinstance(one, e.DecisionTaskCompleted):
+            yield one, list_answers(played, one)
+
+
+@given(flows(), choices(), mischiefs)
+def test_what_the_code_has_made_it_makes_again_up_to_wherever_it_is_read(
+    flow: Step[Any], choose: Choose, mischief: int
+) -> None:
+    workflow, codec = to_workflow(flow), Codec()
+    played = play(workflow, choose, mischief=mischief, codec=codec)
+    inside = {one.event_id for completed, answers in list_batches(played) for one in [completed, *answers][:-1]}
+    for end in range(1, len(played.events) + 1):
+        if end not in inside:
+            replayed = replay(played.events[:end], workflow, execution=EXECUTION, codec=codec)
+            assert (replayed.events, replayed.closed) == (end, end == len(played.events) and played.closed is not None)
+
+
+@given(flows(), choices(), mischiefs)
+def test_a_played_history_is_read_as_it_was_written(flow: Step[Any], choose: Choose, mischief: int) -> None:
+    stored = make_stored(play(to_workflow(flow), choose, mischief=mischief, codec=Codec()).events, EXECUTION)
+    assert read_stored(write_stored(stored)) == stored
+
+
+@st.composite
+def programs(draw: st.DrawFn) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Draw a program, and the same with a statement dropped, replaced, or put in another place."""
+    statement = flows(max_leaves=3)
+    before = draw(st.lists(statement, min_size=1, max_size=4))
+    after, index = list(before), draw(st.integers(0, len(before) - 1))
+    taken = after.pop(index)
+    match draw(st.sampled_from(["drop", "replace", "move"])):
+        case "replace":
+            after.insert(index, draw(statement))
+        case "move":
+            after.insert(draw(st.integers(0, len(after))), taken)
+    return tuple(before), tuple(after)
+
+
+def find_difference(workflow: Any, played: Play, codec: Codec) -> int | None:
+    """Find, with no decider that compares, the first event that is not what the code asks for."""
+    for completed, answers in list_batches(played):
+        decided = decide_anew(workflow, played, completed.started_event_id, codec=codec)
+        for answer, decision in zip_longest(answers, decided):
+            if answer is None:
+                return completed.event_id
+            if decision is None or not is_answer_to(answer, decision):
+                return int(answer.event_id)
+    return None
+
+
+@given(programs(), choices(), mischiefs)
+def test_other_code_is_found_out_where_it_first_asks_for_something_else(
+    programs: tuple[tuple[Any, ...], tuple[Any, ...]], choose: Choose, mischief: int
+) -> None:
+    before, after = (to_workflow(perform(program)) for program in programs)
+    codec = Codec()
+    played = play(before, choose, mischief=mischief, codec=codec)
+    # What was done locally is in the answers, which the comparison here does not read.
+    assume(not played.local)
+    difference = find_difference(after, played, codec)
+    event("the code differs" if difference is not None else "the code asks for the same")
+    if difference is None:
+        replay(played.events, after, execution=EXECUTION, codec=codec)
+        return
+    with pytest.raises(NonDeterminismError) as found:
+        replay(played.events, after, execution=EXECUTION, codec=codec)
+    assert found.value.event_id <= difference
+    assert type(played.events[found.value.event_id - 1]).__name__ == found.value.event
