@@ -15,11 +15,24 @@ from collections.abc import Sequence
 import pluggy
 import typer
 
-from traction.cli import cancel, check, describe, history, list, replay, run, start, terminate, worker
+from traction.cli import (
+    cancel,
+    check,
+    describe,
+    explore,
+    history,
+    list,
+    replay,
+    run,
+    simulate,
+    start,
+    terminate,
+    worker,
+)
 from traction.cli.screen import report
 from traction.plugins import load_plugins
 
-COMMANDS = (run, start, worker, list, describe, history, cancel, terminate, replay, check)
+COMMANDS = (run, start, worker, list, describe, history, cancel, terminate, replay, check, simulate, explore)
 
 
 def make_app(argv: Sequence[str], plugins: pluggy.PluginManager | None = None) -> typer.Typer:
