@@ -226,8 +226,8 @@ def simulate_all(
     """
     place = world() if world is not None else None
     simulation = Simulation(
-        provide=provide(place) if callable(provide) else provide,
-        stub=stub(place) if callable(stub) else stub,
+        provide=_make(provide, place),
+        stub=_make(stub, place),
         codec=codec,
         **options,
     )
@@ -247,3 +247,8 @@ def simulate_all(
     finally:
         simulation.close()
     return [Simulated(handle, codec, simulation, place) for handle in handles]
+
+
+def _make(said: Any, world: Any) -> Any:
+    """Give what is said, or what a function says of the world."""
+    return said(world) if callable(said) else said
