@@ -15,7 +15,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -123,10 +123,13 @@ class Explored(Generic[R]):
 
     def measure(self) -> int:
         """Say how many choices the plain run makes."""
+        from traction.testing import simulate
+        from traction.testing.runs import CHOICES
+
         try:
-            return max(len(self.at_quietly(Deviations()).widths), 1)
+            return max(len(simulate(self._workflow, schedule=Deviations(), **self._world).widths), 1)
         except Exception:
-            return 50  # it is the first example, and fails there
+            return CHOICES  # it is the first example, and fails there
 
     def cover(self, deviations: int, runs_max: int = RUNS_MAX) -> Coverage:
         """Run the test under every schedule with up to so many deviations.
@@ -161,6 +164,7 @@ def explore(
     faults: Faults = Faults.none(),  # noqa: B008
     deviations: int | None = None,
     closes: bool = True,
+    given: Mapping[str, Any] | None = None,
     **world: Any,
 ) -> Callable[[Callable[..., None]], Any]:
     """Run the decorated test for run after run of a workflow; it takes the run as its first argument.
@@ -170,10 +174,11 @@ def explore(
         faults: what may go wrong; else only orders and delays are explored.
         deviations: run all schedules with up to so many deviations, instead of those that Hypothesis draws.
         closes: whether an execution that waits for what never comes is a failure.
+        given: further strategies, by the name of the test's parameter.
         world: as for `simulate`: `provide`, `stub`, `signals`, `cancels`, `world`, `workers`, `deploy` and so on.
 
-    The decorated test is a Hypothesis test: settings, further strategies by `given`, the example database and
-    `reproduce_failure` are as ever. `test.at("4:2 9:1")` runs it once, under one schedule.
+    The decorated test is a Hypothesis test: settings, seeds, the example database and `reproduce_failure` are as ever;
+    fixtures come to its other parameters. `test.at("4:2 9:1")` runs it once, under one schedule.
 
     Example:
         >>> from traction import activity, workflow
@@ -196,7 +201,7 @@ def explore(
         _, *others = inspect.signature(test).parameters.values()
 
         if deviations is None:
-            from hypothesis import given
+            import hypothesis
             from hypothesis import strategies as st
 
             from traction.testing.runs import schedules
@@ -209,11 +214,14 @@ def explore(
                 [*others, inspect.Parameter("schedule", kind)]
             )
             _dress(run_test, test)
-            explored_test: Any = given(schedule=st.deferred(lambda: schedules(explored.measure())))(run_test)
+            explored_test: Any = hypothesis.given(
+                schedule=st.deferred(lambda: schedules(explored.measure())), **(given or {})
+            )(run_test)
         else:
+            up_to: int = deviations
 
             def cover() -> None:
-                explored.cover(deviations)
+                explored.cover(up_to)
 
             explored_test = _dress(cover, test)
         explored_test.at = explored.at

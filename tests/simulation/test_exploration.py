@@ -1,0 +1,322 @@
+"""A test of runs is run in every ordering, with every fault, and its failure is a short story."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+from hypothesis.errors import InvalidArgument
+
+from traction import Retry, Signal, Workflow, activity, all_of, days, first_of, minutes, receive, sleep, workflow
+from traction import events as e
+from traction.decide import decide
+from traction.errors import DefinitionError, NonDeterminismError
+from traction.testing import (
+    Deviations,
+    Faults,
+    StuckExecution,
+    UnsoundFlow,
+    dies,
+    executions,
+    explore,
+    heartbeats_then_dies,
+    histories,
+    inputs,
+    simulate,
+    takes,
+)
+from traction.testing import signals as draw_signals
+
+QUICK = settings(max_examples=60, derandomize=True, database=None, deadline=None)
+
+
+class Approve(Signal):
+    by: str
+
+
+@activity(retry=Retry(attempts=3, backoff=minutes(1)))
+def charge(amount: int) -> str:
+    raise ConnectionError(f"no bank for {amount}")
+
+
+@activity
+def ship(receipt: str) -> str:
+    raise ConnectionError(f"no warehouse for {receipt}")
+
+
+@activity
+def refund(receipt: str) -> None:
+    raise ConnectionError(f"no bank for {receipt}")
+
+
+@workflow
+async def checkout(amount: int) -> str:
+    receipt = await charge(amount)
+    if await first_of(receive(Approve), sleep(days(30))) is None:
+        await refund(receipt)
+        return "refunded"
+    return await ship(receipt)
+
+
+WORLD: dict[str, Any] = {"stub": {charge: "receipt", ship: "parcel", refund: None}, "signals": [Approve("Ann")]}
+
+
+@QUICK
+@explore(checkout(30), **WORLD)
+def test_every_ordering_of_signal_and_timer_ends_well(run: Any) -> None:
+    assert run.result in ("parcel", "refunded")
+    assert run.called(ship) != run.called(refund)
+
+
+@explore(checkout(30), deviations=2, **WORLD)
+def test_all_schedules_with_two_deviations_end_well(run: Any) -> None:
+    assert run.called(ship) != run.called(refund)
+
+
+def test_a_systematic_exploration_says_what_it_covered() -> None:
+    test_all_schedules_with_two_deviations_end_well()
+    coverage = test_all_schedules_with_two_deviations_end_well.explored.coverage
+    assert coverage.complete
+    assert coverage.runs >= coverage.histories > 5
+    assert str(coverage).startswith(f"all {coverage.runs} runs with up to 2 deviations")
+
+
+def test_a_failure_tells_its_story_and_the_test_that_runs_it_again() -> None:
+    @QUICK
+    @explore(checkout(30), **WORLD)
+    def always_ships(run: Any) -> None:
+        assert run.result == "parcel"
+
+    with pytest.raises(AssertionError) as failed:
+        always_ships()
+    error: Any = failed.value
+    assert len(error.deviations.split()) <= 2
+    notes = "\n".join(error.__notes__)
+    assert "from the plain run (those with a star)" in notes
+    assert "put off: signal Approve" in notes
+    assert f'always_ships.at("{error.deviations}")' in notes
+    with pytest.raises(AssertionError):
+        always_ships.at(error.deviations)
+    assert always_ships.explored.at.__self__ is always_ships.explored
+
+
+def test_a_systematic_exploration_finds_the_failure_of_fewest_deviations() -> None:
+    @explore(checkout(30), deviations=3, **WORLD)
+    def always_ships(run: Any) -> None:
+        assert run.result == "parcel"
+
+    with pytest.raises(AssertionError) as failed:
+        always_ships()
+    error: Any = failed.value
+    assert len(error.deviations.split()) == 1
+
+
+@workflow
+async def add_both() -> int:
+    return sum(await all_of([charge(1).map(len), charge(2).map(len), charge(3).map(len)]))
+
+
+def test_orders_that_make_no_difference_are_followed_no_further() -> None:
+    @explore(add_both(), stub={charge: "r"}, deviations=2)
+    def adds(run: Any) -> None:
+        assert run.result == 3
+
+    adds()
+    assert adds.explored.coverage.pruned > 0
+
+
+def test_an_execution_that_waits_for_what_never_comes_is_stuck_and_says_for_what() -> None:
+    @explore(checkout(30), stub=WORLD["stub"], deviations=0)
+    def may_expire(run: Any) -> None:
+        assert run.result == "refunded"
+
+    may_expire()
+
+    @workflow
+    async def patient() -> str:
+        return (await receive(Approve)).by
+
+    @explore(patient(), deviations=0)
+    def closes(run: Any) -> None:
+        assert run.result
+
+    with pytest.raises(StuckExecution, match="the signal Approve: nobody has sent it"):
+        closes()
+
+
+def test_a_world_is_made_anew_for_each_run() -> None:
+    class Bank:
+        def __init__(self) -> None:
+            self.charged: list[int] = []
+
+        def charge(self, call: Any) -> str:
+            self.charged.append(call.amount)
+            return "receipt"
+
+    seen: list[Bank] = []
+
+    @explore(
+        add_both(),
+        world=Bank,
+        stub=lambda bank: {charge: bank.charge},
+        faults=Faults(crashes=1),
+        deviations=1,
+    )
+    def charges(run: Any) -> None:
+        seen.append(run.world)
+        assert sorted(set(run.world.charged)) == [1, 2, 3]
+
+    charges()
+    assert len({id(bank) for bank in seen}) == len(seen)
+    assert max(len(bank.charged) for bank in seen) == 4  # a crash after the effect, and once more
+
+
+@QUICK
+@explore(checkout(30), given={"more": st.integers(1, 3)}, **WORLD)
+def test_further_strategies_are_given_as_ever(run: Any, more: int) -> None:
+    assert run.result
+    assert 1 <= more <= 3
+
+
+def test_settings_seeds_and_phases_are_those_of_hypothesis() -> None:
+    runs: list[str] = []
+
+    @seed(7)
+    @settings(max_examples=5, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+    @explore(checkout(30), **WORLD)
+    def looks(run: Any) -> None:
+        runs.append(run.deviations)
+
+    looks()
+    first, runs[:] = list(runs), []
+    looks()
+    assert runs == first
+    assert len(runs) == 5
+    with pytest.raises(InvalidArgument):
+        settings(max_examples=5)(looks)
+
+
+class Old(Workflow[str], name="Deployed"):
+    async def flow(self) -> str:
+        receipt = await charge(1)
+        await sleep(days(1))
+        return receipt
+
+
+class New(Workflow[str], name="Deployed"):
+    async def flow(self) -> str:
+        await sleep(days(1))
+        return await charge(1)
+
+
+def test_a_deployment_of_other_steps_meets_its_histories() -> None:
+    @explore(Old(), stub={charge: "r"}, deploy={Old: New}, deviations=1)
+    def survives(run: Any) -> None:
+        assert run.result == "r"
+
+    with pytest.raises(NonDeterminismError) as failed:
+        survives()
+    assert "is restarted with the new code" in failed.value.story  # type: ignore[attr-defined]
+
+
+LAST: list[int] = []
+
+
+@workflow
+async def forgetful() -> str:
+    LAST.append(1)
+    return await charge(len(LAST))
+
+
+def test_what_a_flow_keeps_between_its_runs_is_found_out() -> None:
+    with pytest.raises(UnsoundFlow, match="decides one thing live and another when its history is read again"):
+        simulate(forgetful(), stub={charge: "r"})
+
+
+def test_a_worker_dies_at_the_end_of_its_work_and_another_begins() -> None:
+    run = simulate(
+        checkout(1),
+        stub={charge: dies(then=lambda call: f"attempt {call.amount}"), ship: lambda call: call.receipt},
+        provide={},
+        signals=[(days(2), Approve("Ann"))],
+    )
+    assert run.result == "attempt 1"
+    assert len(run.calls(charge)) == 2
+    assert [event.timeout_type for event in run.history if isinstance(event, e.ActivityTaskTimedOut)] == [
+        "START_TO_CLOSE"
+    ]
+
+
+def test_heartbeats_of_a_worker_that_died_are_read_by_the_next() -> None:
+    @activity(retry=Retry(attempts=2, backoff=1), heartbeat=30, start_to_close=600)
+    def copy(pages: int) -> int:
+        from traction import current_task
+
+        return (current_task().last_details(int) or 0) + pages
+
+    @workflow
+    async def copies() -> int:
+        return await copy(9)
+
+    run = simulate(copies(), stub={copy: heartbeats_then_dies(5)})
+    timed_out = [event for event in run.history if isinstance(event, e.ActivityTaskTimedOut)]
+    assert [(event.timeout_type, event.details) for event in timed_out] == [("HEARTBEAT", "5")]
+
+
+@pytest.mark.parametrize("said", [7, "Approve", (1, 2), (days(1), "Approve"), (days(1), Approve)])
+def test_signals_that_are_none_are_refused(said: Any) -> None:
+    with pytest.raises(DefinitionError, match=r"write Approve\(...\) for a signal that comes at any time"):
+        simulate(checkout(30), signals=[said])
+
+
+@pytest.mark.parametrize("workers", [0, -1])
+def test_a_simulation_without_workers_is_refused(workers: int) -> None:
+    with pytest.raises(DefinitionError, match="has one at least"):
+        simulate(checkout(30), workers=workers)
+
+
+# Strategies.
+
+
+class Order(Workflow[int]):
+    number: int
+    notes: list[str]
+    due: timedelta | None = None
+
+    async def flow(self) -> int:
+        return self.number
+
+
+@given(inputs(Order))
+def test_calls_are_drawn_by_the_types_of_their_fields(order: Order) -> None:
+    assert simulate(order).result == order.number
+
+
+@given(draw_signals(Approve, within=timedelta(days=40)))
+def test_signals_are_drawn_with_their_times(drawn: list[Any]) -> None:
+    run = simulate(checkout(30), stub=WORLD["stub"], signals=drawn)
+    assert run.called(ship) == any(when < timedelta(days=30) for when, _ in drawn)
+
+
+@given(histories(checkout(30), faults=Faults.some(), **WORLD))
+def test_histories_are_drawn_whole(events: list[e.Event]) -> None:
+    cut = max(event.event_id for event in events if isinstance(event, e.DecisionTaskStarted))
+    assert decide(checkout, events[:cut]) is not None  # type: ignore[arg-type]
+
+
+@given(executions(checkout, stub={charge: takes(minutes(1), then="r"), ship: "p", refund: None}))
+def test_executions_of_a_workflow_have_drawn_inputs(run: Any) -> None:
+    assert run.result == "refunded"
+
+
+def test_inputs_of_what_is_no_workflow_are_refused() -> None:
+    with pytest.raises(DefinitionError, match="draws calls of a workflow"):
+        inputs(charge)  # type: ignore[arg-type]
+
+
+def test_a_schedule_may_be_given_to_any_test() -> None:
+    run = test_every_ordering_of_signal_and_timer_ends_well.at(Deviations())
+    assert run.deviations == ""
