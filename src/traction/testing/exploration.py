@@ -121,15 +121,14 @@ class Explored(Generic[R]):
         finally:
             logging.disable(disabled)
 
-    def measure(self) -> int:
-        """Say how many choices the plain run makes."""
+    def measure(self) -> list[int]:
+        """Say of how many alternatives each choice of the plain run is; nothing, if it fails."""
         from traction.testing import simulate
-        from traction.testing.runs import CHOICES
 
         try:
-            return max(len(simulate(self._workflow, schedule=Deviations(), **self._world).widths), 1)
+            return list(simulate(self._workflow, schedule=Deviations(), **self._world).widths)
         except Exception:
-            return CHOICES  # it is the first example, and fails there
+            return []  # it is the first example, and fails there
 
     def cover(self, deviations: int, runs_max: int = RUNS_MAX) -> Coverage:
         """Run the test under every schedule with up to so many deviations.
@@ -215,7 +214,7 @@ def explore(
             )
             _dress(run_test, test)
             explored_test: Any = hypothesis.given(
-                schedule=st.deferred(lambda: schedules(explored.measure())), **(given or {})
+                schedule=st.deferred(lambda: schedules(widths=explored.measure())), **(given or {})
             )(run_test)
         else:
             up_to: int = deviations

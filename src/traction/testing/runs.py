@@ -6,7 +6,7 @@ so what Hypothesis shrinks is the story: fewer deviations, earlier ones, nearer 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -31,15 +31,22 @@ DEVIATIONS_MAX = 10
 _ALTERNATIVES = 63
 
 
-def schedules(choices: int = CHOICES, deviations_max: int = DEVIATIONS_MAX) -> st.SearchStrategy[Deviations]:
+def schedules(
+    choices: int = CHOICES, deviations_max: int = DEVIATIONS_MAX, *, widths: Sequence[int] = ()
+) -> st.SearchStrategy[Deviations]:
     """Draw schedules that deviate here and there.
 
     Args:
         choices: among how many choices; about as many as a run makes.
         deviations_max: how often at the most.
+        widths: of how many alternatives each choice of the plain run is, if that is known; then every third schedule or
+            so deviates once, to one of these.
     """
+    choices = len(widths) or choices
     numbers, chosen = st.integers(0, max(choices - 1, 0)), st.integers(1, _ALTERNATIVES)
-    return st.dictionaries(numbers, chosen, max_size=deviations_max).map(Deviations)
+    several = st.dictionaries(numbers, chosen, max_size=deviations_max).map(Deviations)
+    once = [Deviations({number: chosen}) for number, width in enumerate(widths) for chosen in range(1, width)]
+    return st.one_of(st.sampled_from(once), several, several) if once else several
 
 
 def inputs(workflow: Callable[..., Workflow[T]], codec: Codec = JSON) -> st.SearchStrategy[Workflow[T]]:
