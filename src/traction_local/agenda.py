@@ -27,11 +27,19 @@ class Move(NamedTuple):
         return self.machine is not None and not self.machine.alive
 
 
+MOVES_MAX = 100_000
+"""After how many moves an execution that is still open is called stuck, unless told otherwise."""
+
+PATIENCE = 50
+"""How often time passes before what was put off comes after all: somebody who waits by timers may do so for ever."""
+
+
 class Agenda:
     """What can happen.
 
     In line stands what can happen now. What may happen at any time plainly does when nobody stands in line. Who is put
-    off waits until nobody else can move; what may come at any time and is put off, until nothing else will come at all.
+    off waits until nobody else can move; what may come at any time and is put off, until nothing else will come at all,
+    or time has passed often.
     """
 
     def __init__(self) -> None:
@@ -41,6 +49,7 @@ class Agenda:
         self._last: list[Move] = []
         self._planned: list[tuple[datetime, int, Move]] = []
         self._plans = 0
+        self._jumps = 0
 
     def add(self, move: Move, *, first: bool = False) -> None:
         """Let something happen now, after all who stand in line or before them."""
@@ -83,9 +92,10 @@ class Agenda:
         kept.append(source.pop(0))
         return kept[-1]
 
-    def call_last(self) -> bool:
-        """Let come now what was put off until nothing else comes; say whether there was any."""
-        if self._last:
+    def call_last(self, nothing_comes: bool) -> bool:
+        """Let come now what was put off until nothing else comes, before time passes; say whether it does."""
+        self._jumps += 1
+        if self._last and (nothing_comes or self._jumps % PATIENCE == 0):
             self._line.append(self._last.pop(0))
             return True
         return False

@@ -5,6 +5,7 @@ Takes what makes a machine; gives machines. One that died is replaced by another
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
@@ -23,7 +24,8 @@ class Crew:
         make: makes one, given its name and how far its clock is off.
         choose: chooses among them; `None` to let the first do everything.
         skew: how far a clock may be off, either way.
-        new: new code, by the definition that it replaces, for machines to which it is deployed.
+        new: new code, by the definition that it replaces, for machines to which it is deployed; what replaces another
+            may be replaced in turn, by another deploy.
     """
 
     def __init__(
@@ -38,7 +40,7 @@ class Crew:
         self._make, self._choose = make, choose
         self._skews = (_NO_SKEW, skew, -skew) if skew and choose is not None else (_NO_SKEW,)
         self._new = new
-        self._deployed: set[str] = set()
+        self._deployed: Counter[str] = Counter()
         self.hosted: dict[Any, None] = {}
         """The definitions whose work every machine does, in the order in which flows asked for them."""
         self.machines: list[Machine] = []
@@ -71,7 +73,7 @@ class Crew:
         Raises:
             Died: always.
         """
-        self._deployed.add(name)
+        self._deployed[name] += 1
         machine = next(machine for machine in self.machines if machine.name == name)
         machine.note("is restarted with the new code")
         raise machine.die()
@@ -85,4 +87,15 @@ class Crew:
         return machine
 
     def _find_code(self, name: str, definition: Any) -> Any:
-        return self._new.get(definition, definition) if name in self._deployed else definition
+        for _ in range(self._deployed[name]):
+            definition = self._new.get(definition, definition)
+        return definition
+
+    @property
+    def deploys(self) -> list[str]:
+        """To which machines code is deployed: to each as often as definitions replace each other in turn."""
+        codes, rounds = set(self._new), 0
+        while codes and rounds < len(self._new):
+            codes = {self._new[code] for code in codes} & self._new.keys()
+            rounds += 1
+        return [machine.name for machine in self.machines] * rounds

@@ -21,6 +21,7 @@ from traction.options import Span
 from traction.testing.faults import Faults
 from traction.testing.schedule import PLAIN, Schedule
 from traction.timeline import read_timeline, render
+from traction_local.agenda import MOVES_MAX
 from traction_local.knobs import Knobs
 from traction_local.simulation import KNOBS, LIMITS, START, Simulation
 
@@ -142,6 +143,7 @@ def simulate(
     start: datetime = START,
     codec: Codec = JSON,
     checked: bool = True,
+    moves_max: int = MOVES_MAX,
     tell: Callable[[Exception, str, str], None] | None = None,
 ) -> Simulated[R]:
     """Run a workflow to its end in virtual time, and tell what became of it.
@@ -163,6 +165,7 @@ def simulate(
         knobs: what SWF leaves open.
         start: when the simulation begins.
         checked: whether flows are watched and checked for what no flow may do; see `traction.testing.audit`.
+        moves_max: after how many moves it is called stuck, if it is still open.
         tell: called with an error that ends the run, its deviations and its story.
 
     Example:
@@ -181,6 +184,7 @@ def simulate(
     Raises:
         DefinitionError, FlowError, PayloadError: the flow cannot go on until its author mends it.
         UnsoundFlow: it would not ask for the same again.
+        StuckExecution: it goes on without end.
     """
     return simulate_all(
         [workflow],
@@ -198,6 +202,7 @@ def simulate(
         start=start,
         codec=codec,
         checked=checked,
+        moves_max=moves_max,
         tell=tell,
     )[0]
 

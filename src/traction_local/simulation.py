@@ -30,7 +30,6 @@ from traction.client import Handle, register_type, start_execution
 from traction.codec import JSON, Codec
 from traction.definition import Activity, Workflow
 from traction.errors import BackendError, DefinitionError, UnknownResourceFault
-from traction.history import EXECUTION_CLOSES
 from traction.limits import Limits
 from traction.names import WorkflowExecution
 from traction.options import Span, to_timedelta
@@ -40,9 +39,9 @@ from traction.testing.faults import Faults
 from traction.testing.purity import watch
 from traction.testing.schedule import PLAIN, Deviations, Plain, Schedule
 from traction.testing.scripts import BODY, Act, Script, check_script, to_script
-from traction.testing.waiting import explain_waiting
+from traction.testing.waiting import StuckExecution, explain_open
 from traction.worker import StuckDecision
-from traction_local.agenda import Agenda, Move
+from traction_local.agenda import MOVES_MAX, Agenda, Move
 from traction_local.alarms import EFFECT, EXECUTION, TASK
 from traction_local.crews import Crew
 from traction_local.knobs import Knobs
@@ -78,11 +77,12 @@ class Simulation:
         faults: what may go wrong, where the schedule deviates to it.
         workers: how many machines there are, each with workers for everything.
         deploy: new code, by the definition that it replaces: each machine begins with the old, and is restarted with
-            the new at any time.
+            the new at any time; with what replaces the new in turn, at any time after that.
         limits: the service's quotas.
         knobs: what SWF leaves open.
         start: when the simulation begins.
         checked: whether flows are watched for what no flow may do.
+        moves_max: after how many moves an execution that is still open is called stuck.
 
     Raises:
         DefinitionError: a key is no activity, or a stub gives what its activity does not.
@@ -102,6 +102,7 @@ class Simulation:
         start: datetime = START,
         codec: Codec = JSON,
         checked: bool = True,
+        moves_max: int = MOVES_MAX,
     ) -> None:
         self._codec = codec
         self._provide: dict[Any, Any] = dict(provide or {})
@@ -133,7 +134,7 @@ class Simulation:
         self._make = None if isinstance(schedule, Plain) else copy(schedule).choose
         self._deviated: tuple[int, ...] = ()
         self._timeouts = faults.timeouts
-        self._checked = checked
+        self._checked, self._moves_max = checked, moves_max
         self._attempts: dict[Any, int] = {}
         self._agenda = Agenda()
         self._stuck: list[StuckDecision] = []
@@ -155,7 +156,7 @@ class Simulation:
         self._new = dict(deploy or {})
         choose = None if self._make is None else self._choose
         self._crew = Crew(workers, make, choose=choose, skew=faults.skew, new=self._new)
-        for name in [machine.name for machine in self._crew.machines] if self._new else ():
+        for name in self._crew.deploys:
             self._come(None, f"deploy to {name}", partial(self._crew.deploy, name))
 
     @property
@@ -218,13 +219,16 @@ class Simulation:
         Raises:
             DefinitionError, FlowError, PayloadError: a flow cannot go on until its author mends it.
             ImpureFlow: a flow does what no flow may do.
+            StuckExecution: they go on without end.
         """
         left = {id(handle) for handle in handles}
-        while True:
+        for _ in range(self._moves_max):
             left -= {id(handle) for handle in self._settle()}
             if not left:
                 return
             self.move_once()
+        names = ", ".join(handle.workflow_id for handle in handles if id(handle) in left)
+        raise StuckExecution(f"{names} goes on after {self._moves_max} moves: end it, or allow more by moves_max=")
 
     def has_open(self) -> bool:
         """Say whether an execution that was started is still open."""
@@ -341,10 +345,13 @@ class Simulation:
     def _jump(self) -> None:
         """Let time pass until something is due."""
         plan, alarm = self._agenda.next_plan(), self.backend.service.next_alarm()
-        if plan is None and self.backend.service.next_rank() == EXECUTION:
-            if self._agenda.call_last():
-                return
-            self.stuck = self._explain_waiting()
+        nothing_comes = plan is None and self.backend.service.next_rank() == EXECUTION
+        if self._agenda.call_last(nothing_comes):
+            return
+        if nothing_comes:
+            types = {one.spec.type: one for one in self._crew.hosted}
+            runs = zip(self._runs.values(), self.read_histories(), strict=True)
+            self.stuck = explain_open(runs, types, self._codec)
         due = min(when for when in (plan, alarm) if when is not None)
         self.backend.time = max(self.backend.time, due)
         self._advance()
@@ -353,18 +360,6 @@ class Simulation:
     def read_histories(self) -> list[list[e.Event]]:
         """Give the histories of all runs that were started here or for which anything was decided."""
         return [self._closed.get(id) or self.backend.get_history(execution) for id, execution in self._runs.items()]
-
-    def _explain_waiting(self) -> str:
-        """Say what each open execution waits for."""
-        types = {one.spec.type: one for one in self._crew.hosted}
-        lines = []
-        for execution, events in zip(self._runs.values(), self.read_histories(), strict=True):
-            begin = events[0]
-            if type(events[-1]) in EXECUTION_CLOSES or not isinstance(begin, e.WorkflowExecutionStarted):
-                continue
-            for line in explain_waiting(types[begin.workflow_type], execution, events, self._codec):
-                lines.append(f"{execution.workflow_id}: {line}")
-        return "\n".join(lines)
 
     def _advance(self) -> None:
         """Let the service do what is due by now."""

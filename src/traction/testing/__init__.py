@@ -18,9 +18,10 @@ from traction.testing.scripts import dies, fails, heartbeats_then_dies, raises, 
 
 if TYPE_CHECKING:
     from traction.testing.audit import UnsoundFlow
-    from traction.testing.exploration import Coverage, Explored, StuckExecution, explore
+    from traction.testing.exploration import Coverage, Explored, explore
     from traction.testing.runs import executions, histories, inputs, schedules, signals
     from traction.testing.stateful import SimulationMachine
+    from traction.testing.waiting import StuckExecution
     from traction_local.simulated import Simulated, simulate, simulate_all
     from traction_local.simulation import Simulation
 
@@ -59,7 +60,7 @@ __all__ = [
 _DOOR = {
     "Coverage": "traction.testing.exploration",
     "Explored": "traction.testing.exploration",
-    "StuckExecution": "traction.testing.exploration",
+    "StuckExecution": "traction.testing.waiting",
     "UnsoundFlow": "traction.testing.audit",
     "executions": "traction.testing.runs",
     "explore": "traction.testing.exploration",

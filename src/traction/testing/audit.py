@@ -4,8 +4,8 @@ Takes the history of a run, its definition, and what was decided live; raises `U
 does not hold. Pure. The claims, whose numbers are those of docs/internals.md:
 
 - 6, cut invariance: a decider that meets the history for the first time decides what was decided live, at each cut.
-- 17, round trip: what is read of a payload and written again reads the same.
-- 18, no orphans: when an execution has closed well, no activity of it is left behind that nobody cancelled.
+- 18, round trip: what is read of a payload and written again reads the same.
+- 19, no orphans: when an execution has closed well, no activity of it is left behind that nobody cancelled.
 """
 
 from __future__ import annotations

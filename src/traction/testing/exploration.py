@@ -25,19 +25,18 @@ from traction.definition import Workflow
 from traction.testing.faults import Faults
 from traction.testing.schedule import Deviations, Schedule
 from traction.testing.twin import check_twin
+from traction.testing.waiting import StuckExecution
 
 R = TypeVar("R")
 
 RUNS_MAX = 100_000
 """After how many runs a systematic exploration stops, complete or not."""
 
+MOVES_MAX = 5_000
+"""After how many moves a run of an exploration is called stuck, unless told otherwise."""
 
 TWINS_MAX = 20
 """How many different histories of an exploration are decided by another process as well."""
-
-
-class StuckExecution(AssertionError):
-    """An execution waits for what never comes, although nothing goes wrong any more."""
 
 
 class Coverage(msgspec.Struct, frozen=True):
@@ -73,6 +72,8 @@ class Explored(Generic[R]):
         self._shown: set[int] = set()
         self.coverage: Coverage | None = None
         """What the last systematic exploration covered."""
+        self.failed: str | None = None
+        """Where the last run deviated that failed; when a test of Hypothesis has, that is the shortest story."""
 
     def at(self, deviations: str | Schedule, *arguments: Any, **named: Any) -> Any:
         """Run the test once, under one schedule: what a failure prints to be pasted. Gives the run.
@@ -106,6 +107,7 @@ class Explored(Generic[R]):
         told.deviations, told.story = deviations, story
         count = len(deviations.split())
         say = "the plain run" if count == 0 else f"{count} deviation{'s' if count > 1 else ''} from the plain run"
+        self.failed = deviations
         name = getattr(self._test, "__name__", "test")
         error.add_note(
             f"\nThe story, {say} (those with a star):\n\n{story}\n\nThe same run as a test of its own:\n\n"
@@ -196,7 +198,7 @@ def explore(
     """
 
     def decorate(test: Callable[..., None]) -> Any:
-        explored = Explored(workflow, test, {"faults": faults, **world}, closes)
+        explored = Explored(workflow, test, {"faults": faults, "moves_max": MOVES_MAX, **world}, closes)
         _, *others = inspect.signature(test).parameters.values()
 
         if deviations is None:
@@ -217,10 +219,10 @@ def explore(
                 schedule=st.deferred(lambda: schedules(widths=explored.measure())), **(given or {})
             )(run_test)
         else:
-            up_to: int = deviations
+            most = deviations
 
             def cover() -> None:
-                explored.cover(up_to)
+                explored.cover(most)
 
             explored_test = _dress(cover, test)
         explored_test.at = explored.at

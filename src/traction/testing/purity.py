@@ -36,6 +36,7 @@ _CLOCK: Final = "await now() gives the time of the decision"
 _PAUSE: Final = "await sleep(...) lets time pass"
 _CHANCE: Final = "await random() and await uuid4() give the same on every replay"
 _WORLD: Final = "do it in an activity"
+_ENVIRONMENT: Final = "await side_effect(...) keeps what it said, and an input says it from outside"
 _THREAD: Final = "steps that do not depend on each other run side by side with &, all_of and each"
 
 _BUILT_IN: Final[dict[Any, str]] = {
@@ -51,6 +52,7 @@ _WRITTEN: Final[dict[CodeType, str]] = {
     socket.socket.__init__.__code__: _WORLD,
     subprocess.Popen.__init__.__code__: _WORLD,
     threading.Thread.start.__code__: _THREAD,
+    type(os.environ).__getitem__.__code__: _ENVIRONMENT,
 }
 _HERE: Final = str(Path(traction.__file__).parent) + os.sep
 _RUNS_FLOWS: Final = frozenset(_HERE + name for name in ("interpret.py", "frames.py", "definition.py", "signatures.py"))

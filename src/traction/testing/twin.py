@@ -106,7 +106,7 @@ def check_twin(
         UnsoundFlow: it decides something else.
     """
     # A program that runs would run again if it were imported.
-    if "<locals>" in workflow.__qualname__ or workflow.__module__ == "__main__" or _is_twin():
+    if "<locals>" in workflow.__qualname__ or workflow.__module__ in (None, "__main__") or _is_twin():
         return False
     cuts = list_cuts(events, decided)
     file = getattr(sys.modules.get(workflow.__module__), "__file__", None)

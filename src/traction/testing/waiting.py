@@ -1,17 +1,18 @@
 """Say what an execution waits for, since when, and who could answer.
 
-Takes the history of an open execution and its definition; gives a line for each thing that is open. Pure.
+Takes the histories of executions and their definitions; gives a line for each thing that is open. Pure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from traction import events as e
 from traction.codec import Codec
 from traction.decide import Decider
-from traction.names import WorkflowExecution
+from traction.history import EXECUTION_CLOSES
+from traction.names import WorkflowExecution, WorkflowType
 
 _CLOSES = {
     e.ActivityTaskCompleted: "scheduled_event_id",
@@ -29,6 +30,24 @@ _CLOSES = {
     e.ChildWorkflowExecutionTerminated: "initiated_event_id",
     e.StartChildWorkflowExecutionFailed: "initiated_event_id",
 }
+
+
+class StuckExecution(AssertionError):
+    """An execution waits for what never comes, although nothing goes wrong any more; or it goes on without end."""
+
+
+def explain_open(
+    runs: Iterable[tuple[WorkflowExecution, Sequence[e.Event]]], workflows: Mapping[WorkflowType, Any], codec: Codec
+) -> str:
+    """Say what each open execution of several waits for, a line for each thing."""
+    lines = []
+    for execution, events in runs:
+        begin = events[0]
+        if type(events[-1]) in EXECUTION_CLOSES or not isinstance(begin, e.WorkflowExecutionStarted):
+            continue
+        for line in explain_waiting(workflows[begin.workflow_type], execution, events, codec):
+            lines.append(f"{execution.workflow_id}: {line}")
+    return "\n".join(lines)
 
 
 def explain_waiting(workflow: Any, execution: WorkflowExecution, events: Sequence[e.Event], codec: Codec) -> list[str]:
