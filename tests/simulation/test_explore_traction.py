@@ -343,10 +343,14 @@ def sticky(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("knobs", KNOBS.values(), ids=KNOBS)
 @pytest.mark.parametrize("flow", [SAME["group"][0], *RACES.values()], ids=["group", *RACES])
 def test_a_flow_whose_tasks_come_back_to_its_decider_closes_well(flow: Workflow[Any], knobs: Knobs) -> None:
+    came_back: list[bool] = []
+
     @look(flow, make_world(faults=Faults.all(), knobs=knobs))
     def check(run: Any) -> None:
         assert run.error is None
-        assert any("~" in event.task_list.name for event in find(run, e.DecisionTaskScheduled))
+        came_back.append(any("~" in event.task_list.name for event in find(run, e.DecisionTaskScheduled)))
+
+    assert any(came_back)
 
 
 # Sagas.
