@@ -81,6 +81,11 @@ class Agenda:
             self._line, self._put_off = self._put_off, []
         return len(self._line), len(self._line) + len(self._anytime)
 
+    @property
+    def first(self) -> str:
+        """What the first in line is about to do; empty if nobody stands there."""
+        return self._line[0].why if self._line else ""
+
     def take(self, number: int) -> Move:
         """Take a move by its number, those in line first."""
         in_line = len(self._line)

@@ -74,9 +74,7 @@ class Crew:
             Died: always.
         """
         self._deployed[name] += 1
-        machine = next(machine for machine in self.machines if machine.name == name)
-        machine.note("is restarted with the new code")
-        raise machine.die()
+        raise next(machine for machine in self.machines if machine.name == name).die()
 
     def _boot(self, name: str) -> Machine:
         skews = self._skews

@@ -100,7 +100,7 @@ class Trouble:
         trouble = kinds[chosen - 1]
         self._left[_BUDGETS[trouble]] -= 1
         self._count()
-        machine.note(f"{trouble}: {kind.__name__}")
+        machine.note(f"{kind.__name__}: {trouble}")
         match trouble:
             case "the request is lost":
                 raise Unreachable(f"{kind.__name__}: the request was lost")

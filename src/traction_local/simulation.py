@@ -47,7 +47,7 @@ from traction_local.crews import Crew
 from traction_local.knobs import Knobs
 from traction_local.machines import DOMAIN, Died, Machine, SimulatedBackend, Trouble
 from traction_local.service import Service
-from traction_local.stories import Moved, name_answer, tell_story
+from traction_local.stories import Moved, say_answer, say_payload, tell_story
 from traction_local.tasklists import Ready
 
 R = TypeVar("R")
@@ -157,7 +157,7 @@ class Simulation:
         choose = None if self._make is None else self._choose
         self._crew = Crew(workers, make, choose=choose, skew=faults.skew, new=self._new)
         for name in self._crew.deploys:
-            self._come(None, f"deploy to {name}", partial(self._crew.deploy, name))
+            self._come(None, f"{name} is restarted with the new code", partial(self._crew.deploy, name))
 
     @property
     def trace(self) -> str:
@@ -196,12 +196,15 @@ class Simulation:
             DefinitionError: it is none of these.
         """
         when, name, value = _read_signal(signal)
-        self._come(when, f"signal {name}", self._address(handle, name, value))
+        self._come(when, self._say_signal(name, value), self._address(handle, name, value))
 
     def send(self, handle: Handle[Any], signal: Signal) -> None:
         """Send a signal now."""
-        self.note("", f"signal {signal.spec.name}")
+        self.note("outside", self._say_signal(signal.spec.name, signal))
         self._address(handle, signal.spec.name, signal)()
+
+    def _say_signal(self, name: str, value: Any) -> str:
+        return f"signal {name} {say_payload(self._codec.encode(value))}".rstrip()
 
     def _address(self, handle: Handle[Any], name: str, value: Any) -> Callable[[], None]:
         request = o.SignalWorkflowExecution(
@@ -307,7 +310,7 @@ class Simulation:
             return self._pick()
         if self.backend.service.next_rank() == TASK:
             self._timeouts -= 1
-        self.note("", "time passes")
+        self.note("", f"time passes before the {agenda.first}" if agenda.first else "time passes")
         return None
 
     def _can_pass(self) -> bool:
@@ -367,10 +370,10 @@ class Simulation:
         while (alarm := service.next_alarm()) is not None and alarm <= now:
             service.advance(now)
 
-    def note(self, who: str, what: str, decisions: tuple[d.Decision, ...] = ()) -> None:
+    def note(self, who: str, what: str, decisions: tuple[d.Decision, ...] = (), workflow_id: str = "") -> None:
         """Tell what happens, for the story."""
         if self._make is not None:
-            self.moves.append(Moved(self.backend.time, who, what, self._deviated, decisions))
+            self.moves.append(Moved(self.backend.time, who, what, self._deviated, decisions, workflow_id))
             self._deviated = ()
 
     # What machines do.
@@ -391,7 +394,7 @@ class Simulation:
             return
         execution = self._runs[task.workflow_execution.run_id] = task.workflow_execution
         decisions = self.decided.setdefault(execution.run_id, {})[task.started_event_id] = answer.decisions or ()
-        self.note(machine.name, f"decides for {execution.workflow_id}", decisions)
+        self.note(machine.name, "decides", decisions, execution.workflow_id)
         self._end(Move(machine, "answer", partial(self._tell, machine, key, partial(worker.answer, execution, answer))))
 
     def _work(self, key: Ready, machine: Machine | None = None) -> None:
@@ -406,7 +409,7 @@ class Simulation:
         if task is None:  # it timed out or was cancelled in the meantime
             return
         act = self._find_act(machine.find_activity(task.activity_type))
-        self.note(machine.name, f"begins {task.activity_id}")
+        self.note(machine.name, f"begins {task.activity_id} {say_payload(task.input)}".rstrip())
 
         def end() -> None:
             machine.playing = act
@@ -414,7 +417,8 @@ class Simulation:
             if act.dies:
                 self.note(machine.name, f"dies at the end of {task.activity_id}")
                 raise machine.die()
-            self.note(machine.name, f"ends {task.activity_id}: {name_answer(answer)}")
+            if machine.alive:  # it may have died at a heartbeat
+                self.note(machine.name, f"ends {task.activity_id}: {say_answer(answer)}")
             self._tell(machine, key, partial(worker.answer, task, answer))
 
         move = Move(machine, f"end of {task.activity_id}", end)
@@ -461,7 +465,7 @@ class Simulation:
 
     def _come(self, when: Span | None, why: str, act: Callable[[], object]) -> None:
         def come() -> None:
-            self.note("", why)
+            self.note("outside", why)
             act()
 
         if when is None:
@@ -474,7 +478,7 @@ class Simulation:
         try:
             call(*arguments)
         except UnknownResourceFault:
-            self.note("", "it came too late: the execution has closed")
+            self.note("outside", "it came too late: the execution has closed")
 
 
 def _read_signal(said: Any) -> tuple[Span | None, str, Any]:

@@ -18,12 +18,16 @@ from traction import operations as o
 if TYPE_CHECKING:
     from traction_local.simulation import Simulation
 
-LINES_MAX = 200
+LINES_MAX = 100
 """How many lines of a story are shown; of a longer one, its beginning and its end."""
 
 
+PAYLOAD_CHARS_MAX = 60
+"""How much of an input or a result is shown."""
+
+
 class Moved(NamedTuple):
-    """Something that happened: when, who did it, what, and what was decided if that is what happened."""
+    """Something that happened: when, who did it, what, and what was decided for whom if that is what happened."""
 
     when: datetime
     who: str
@@ -31,14 +35,16 @@ class Moved(NamedTuple):
     choices: tuple[int, ...] = ()
     """The numbers of the choices that deviated to it."""
     decisions: tuple[d.Decision, ...] = ()
+    workflow_id: str = ""
 
 
 def tell_story(simulation: Simulation) -> str:
     """Tell every move, and what the service did by itself."""
     if not simulation.moves:
-        return "everything was plain"
+        return "nothing has happened yet"
     begin = simulation.moves[0].when
-    moves = deque((moved.when, _mark(moved), moved.who, _say(moved)) for moved in simulation.moves)
+    alone = len({moved.workflow_id for moved in simulation.moves} - {""}) == 1
+    moves = deque((moved.when, _mark(moved), moved.who, _say(moved, alone)) for moved in simulation.moves)
     rows = []
     for when, what in _list_events(simulation):
         while moves and moves[0][0] < when:
@@ -78,15 +84,26 @@ def say_decision(decision: d.Decision) -> str:
     return f"{type(decision).__name__} {name}".rstrip()
 
 
-def name_answer(answer: o.Request[None] | None) -> str:
-    """Say how an attempt ended."""
-    return "later" if answer is None else type(answer).__name__.removeprefix("RespondActivityTask").lower()
+def say_answer(answer: o.Request[None] | None) -> str:
+    """Say how an attempt ended, and with what."""
+    if answer is None:
+        return "later"
+    how = type(answer).__name__.removeprefix("RespondActivityTask").lower()
+    return f"{how} {say_payload(getattr(answer, 'result', None) or getattr(answer, 'reason', None))}".rstrip()
 
 
-def _say(moved: Moved) -> str:
-    if not moved.decisions:
+def say_payload(payload: str | None) -> str:
+    """Say an input or a result, if it says anything."""
+    if payload in (None, "null", "{}"):
+        return ""
+    return payload if len(payload) <= PAYLOAD_CHARS_MAX else payload[:PAYLOAD_CHARS_MAX] + "..."
+
+
+def _say(moved: Moved, alone: bool) -> str:
+    if not moved.workflow_id:
         return moved.what
-    return f"{moved.what}: {', '.join(map(say_decision, moved.decisions))}"
+    whom = moved.what if alone else f"{moved.what} for {moved.workflow_id}"
+    return f"{whom}: {', '.join(map(say_decision, moved.decisions)) or 'nothing'}"
 
 
 def _mark(moved: Moved) -> str:

@@ -72,8 +72,6 @@ class Explored(Generic[R]):
         self._shown: set[int] = set()
         self.coverage: Coverage | None = None
         """What the last systematic exploration covered."""
-        self.failed: str | None = None
-        """Where the last run deviated that failed; when a test of Hypothesis has, that is the shortest story."""
 
     def at(self, deviations: str | Schedule, *arguments: Any, **named: Any) -> Any:
         """Run the test once, under one schedule: what a failure prints to be pasted. Gives the run.
@@ -106,11 +104,11 @@ class Explored(Generic[R]):
         told: Any = error
         told.deviations, told.story = deviations, story
         count = len(deviations.split())
-        say = "the plain run" if count == 0 else f"{count} deviation{'s' if count > 1 else ''} from the plain run"
-        self.failed = deviations
+        say = f"{count} deviation{'s' if count > 1 else ''} from the plain run (those with a star)"
+        say = say if count else "which is the plain run"
         name = getattr(self._test, "__name__", "test")
         error.add_note(
-            f"\nThe story, {say} (those with a star):\n\n{story}\n\nThe same run as a test of its own:\n\n"
+            f"\nThe story, {say}:\n\n{story}\n\nThe same run as a test of its own:\n\n"
             f'    def {name}_again() -> None:\n        {name}.at("{deviations}")\n'
         )
 
