@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -23,6 +22,7 @@ from traction.errors import DefinitionError, DomainAlreadyExistsFault
 from traction.limits import Limits
 from traction_local.backend import LocalBackend
 from traction_local.clock import system_now
+from traction_local.handlers import Handler, answer_by
 from traction_local.knobs import LambdaCall, LambdaOutcome
 from traction_local.paces import FastClock, VirtualClock
 from traction_local.service import Service
@@ -139,30 +139,13 @@ def _open_service(
 def load_lambdas(targets: Sequence[str]) -> Callable[[LambdaCall], LambdaOutcome] | None:
     """Find functions by `[NAME=]MODULE:FUNCTION`, and give what answers Lambda tasks with them, if there are any.
 
-    A function is called as AWS calls a handler: with the input, read from JSON, and a context, here the call. What it
-    returns is written as JSON; what it raises is the failure of the task. It must be a function of its input.
-
     Raises:
         DefinitionError: there is no such function.
     """
-    functions = dict(_load(target) for target in targets)
-    if not functions:
-        return None
-
-    def invoke(call: LambdaCall) -> LambdaOutcome:
-        function = functions.get(call.name)
-        if function is None:
-            return LambdaOutcome(reason="ResourceNotFoundException", details=f"Function not found: {call.name}")
-        try:
-            return LambdaOutcome(result=json.dumps(function(json.loads(call.input), call)))
-        except Exception as error:
-            told = {"errorMessage": str(error), "errorType": type(error).__name__}
-            return LambdaOutcome(reason=type(error).__name__[:256], details=json.dumps(told)[:32768])
-
-    return invoke
+    return answer_by(dict(_load(target) for target in targets))
 
 
-def _load(target: str) -> tuple[str, Callable[[Any, Any], Any]]:
+def _load(target: str) -> tuple[str, Handler]:
     name, _, place = target.rpartition("=")
     module, _, path = place.partition(":")
     if not module or not path:

@@ -22,6 +22,7 @@ from traction.testing.faults import Faults
 from traction.testing.schedule import PLAIN, Schedule
 from traction.timeline import read_timeline, render
 from traction_local.agenda import MOVES_MAX
+from traction_local.handlers import Handler
 from traction_local.knobs import Knobs
 from traction_local.simulation import KNOBS, LIMITS, START, Simulation
 
@@ -138,6 +139,7 @@ def simulate(
     faults: Faults = Faults.none(),  # noqa: B008
     workers: int = 1,
     deploy: Mapping[Any, Any] | None = None,
+    lambdas: Mapping[str, Handler] | None = None,
     limits: Limits = LIMITS,
     knobs: Knobs = KNOBS,
     start: datetime = START,
@@ -161,6 +163,7 @@ def simulate(
         faults: what may go wrong, where the schedule deviates to it.
         workers: how many machines there are.
         deploy: new code, by the definition that it replaces.
+        lambdas: what Lambda functions answer, by name, given the input and a context.
         limits: the service's quotas.
         knobs: what SWF leaves open.
         start: when the simulation begins.
@@ -197,6 +200,7 @@ def simulate(
         faults=faults,
         workers=workers,
         deploy=deploy,
+        lambdas=lambdas,
         limits=limits,
         knobs=knobs,
         start=start,

@@ -44,6 +44,7 @@ from traction.worker import StuckDecision
 from traction_local.agenda import MOVES_MAX, Agenda, Move
 from traction_local.alarms import EFFECT, EXECUTION, TASK
 from traction_local.crews import Crew
+from traction_local.handlers import Handler, answer_by
 from traction_local.knobs import Knobs
 from traction_local.machines import DOMAIN, Died, Machine, SimulatedBackend, Trouble
 from traction_local.service import Service
@@ -78,6 +79,7 @@ class Simulation:
         workers: how many machines there are, each with workers for everything.
         deploy: new code, by the definition that it replaces: each machine begins with the old, and is restarted with
             the new at any time; with what replaces the new in turn, at any time after that.
+        lambdas: what Lambda functions answer, by name, given the input and a context.
         limits: the service's quotas.
         knobs: what SWF leaves open.
         start: when the simulation begins.
@@ -97,6 +99,7 @@ class Simulation:
         faults: Faults = Faults.none(),  # noqa: B008
         workers: int = 1,
         deploy: Mapping[Any, Any] | None = None,
+        lambdas: Mapping[str, Handler] | None = None,
         limits: Limits = LIMITS,
         knobs: Knobs = KNOBS,
         start: datetime = START,
@@ -114,7 +117,8 @@ class Simulation:
             check_script(activity, script, codec)
         if workers < 1:
             raise DefinitionError(f"workers={workers}: a simulation has one at least")
-        self.backend = SimulatedBackend(Service(seed=DOMAIN, limits=limits, knobs=knobs), start, limits)
+        service = Service(seed=DOMAIN, limits=limits, knobs=knobs, lambdas=answer_by(lambdas or {}))
+        self.backend = SimulatedBackend(service, start, limits)
         self.backend.call(o.RegisterDomain(name=DOMAIN, workflow_execution_retention_period_in_days="90"))
         self.schedule = schedule
         self.deviations: dict[int, int] = {}
