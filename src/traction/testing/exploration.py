@@ -16,6 +16,7 @@ import inspect
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from itertools import product
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -34,6 +35,12 @@ RUNS_MAX = 100_000
 
 MOVES_MAX = 5_000
 """After how many moves a run of an exploration is called stuck, unless told otherwise."""
+
+TRIES_MAX = 300
+"""How many runs it may take to find a shorter story of a failure."""
+
+SHIFTS = (0, -1, 1, -2, 2, -3, 3)
+"""How far later choices move when an earlier deviation is left out."""
 
 TWINS_MAX = 20
 """How many different histories of an exploration are decided by another process as well."""
@@ -70,6 +77,7 @@ class Explored(Generic[R]):
         self._world = world
         self._closes = closes
         self._shown: set[int] = set()
+        self._shortest: dict[Any, Deviations] = {}
         self.coverage: Coverage | None = None
         """What the last systematic exploration covered."""
 
@@ -120,6 +128,50 @@ class Explored(Generic[R]):
             return self.at(schedule, *arguments, **named)
         finally:
             logging.disable(disabled)
+
+    def at_shortest(self, schedule: Schedule, *arguments: Any, **named: Any) -> Any:
+        """As `at_quietly`, but of a failure tell the shortest story that is found.
+
+        Hypothesis shrinks a schedule choice by choice, and to leave out an early deviation moves the numbers of the
+        later ones: so here they are left out with the later ones moved along.
+        """
+        try:
+            return self.at_quietly(schedule, *arguments, **named)
+        except Exception as error:
+            told: Any = error
+        # Not in the handler: what is raised there has a context, and to Hypothesis would be another failure.
+        origin = _find_origin(told)
+        if origin not in self._shortest:
+            self._shortest[origin] = self._shorten(Deviations(told.deviations), origin, arguments, named)
+        shortest = self._shortest[origin]
+        if len(shortest.choices) < len(told.deviations.split()):
+            self.at_quietly(shortest, *arguments, **named)
+        raise told
+
+    def _shorten(self, found: Deviations, origin: Any, arguments: Any, named: Any) -> Deviations:
+        """Leave out deviations, one after the other, for as long as the same comes of it."""
+        tries = TRIES_MAX
+        shortened = True
+        while shortened:
+            shortened = False
+            choices = list(found.choices.items())
+            for left_out, shift in product(range(len(choices)), SHIFTS):
+                later = [(number + shift, chosen) for number, chosen in choices[left_out + 1 :]]
+                shorter = Deviations(dict(choices[:left_out] + later))
+                if tries == 0 or len(shorter.choices) >= len(choices) or any(number < 0 for number in shorter.choices):
+                    continue
+                tries -= 1
+                if self._come_from(origin, shorter, arguments, named):
+                    found, shortened = shorter, True
+                    break
+        return found
+
+    def _come_from(self, origin: Any, schedule: Deviations, arguments: Any, named: Any) -> bool:
+        try:
+            self.at_quietly(schedule, *arguments, **named)
+        except Exception as error:
+            return bool(_find_origin(error) == origin)
+        return False
 
     def measure(self) -> list[int]:
         """Say of how many alternatives each choice of the plain run is; nothing, if it fails."""
@@ -206,7 +258,7 @@ def explore(
             from traction.testing.runs import schedules
 
             def run_test(*arguments: Any, schedule: Schedule, **named: Any) -> None:
-                explored.at_quietly(schedule, *arguments, **named)
+                explored.at_shortest(schedule, *arguments, **named)
 
             kind = inspect.Parameter.KEYWORD_ONLY
             run_test.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
@@ -228,6 +280,15 @@ def explore(
         return explored_test
 
     return decorate
+
+
+def _find_origin(error: BaseException) -> tuple[type, str, int]:
+    """Say what kind of failure it is: of which type, and raised in which line."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = ("", 0) if trace is None else (trace.tb_frame.f_code.co_filename, trace.tb_lineno)
+    return (type(error), *where)
 
 
 def _dress(function: Any, test: Any) -> Any:
