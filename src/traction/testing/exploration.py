@@ -46,6 +46,10 @@ TWINS_MAX = 20
 """How many different histories of an exploration are decided by another process as well."""
 
 
+_TWINLESS = frozenset({"codec", "deploy"})
+"""With these the twin would not have what made the history: its code, or what reads its payloads."""
+
+
 class Coverage(msgspec.Struct, frozen=True):
     """What a systematic exploration covered."""
 
@@ -104,7 +108,7 @@ class Explored(Generic[R]):
     def _ask_twin(self, run: Any) -> None:
         """Have a history decided by another process, unless it was before, or enough were."""
         shape = hash(_hash(run.history, ordered=True))
-        if len(self._shown) < TWINS_MAX and shape not in self._shown and "deploy" not in self._world:
+        if len(self._shown) < TWINS_MAX and shape not in self._shown and _TWINLESS.isdisjoint(self._world):
             check_twin(type(self._workflow), run.execution, run.history, run.decided)
             self._shown.add(shape)
 
