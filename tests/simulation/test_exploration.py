@@ -76,6 +76,19 @@ def test_all_schedules_with_two_deviations_end_well(run: Any) -> None:
     assert run.called(ship) != run.called(refund)
 
 
+@QUICK
+@explore(checkout(30), **WORLD)
+def test_fixtures_come_to_the_other_parameters(run: Any, request: pytest.FixtureRequest) -> None:
+    assert run.result
+    assert request.node.name == "test_fixtures_come_to_the_other_parameters"
+
+
+@explore(checkout(30), deviations=1, **WORLD)
+def test_fixtures_come_to_systematic_explorations_too(run: Any, request: pytest.FixtureRequest) -> None:
+    assert run.result
+    assert request.node.name == "test_fixtures_come_to_systematic_explorations_too"
+
+
 def test_a_systematic_exploration_says_what_it_covered() -> None:
     test_all_schedules_with_two_deviations_end_well()
     coverage = test_all_schedules_with_two_deviations_end_well.explored.coverage

@@ -17,6 +17,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from itertools import product
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -186,7 +187,9 @@ class Explored(Generic[R]):
         except Exception:
             return []  # it is the first example, and fails there
 
-    def cover(self, deviations: int, runs_max: int = RUNS_MAX) -> Coverage:
+    def cover(
+        self, deviations: int, runs_max: int = RUNS_MAX, *, named: Mapping[str, Any] = MappingProxyType({})
+    ) -> Coverage:
         """Run the test under every schedule with up to so many deviations.
 
         Raises:
@@ -198,7 +201,7 @@ class Explored(Generic[R]):
         runs = pruned = 0
         while waiting and runs < runs_max:
             choices = waiting.popleft()
-            run = self.at_quietly(Deviations(choices))
+            run = self.at_quietly(Deviations(choices), **named)
             runs += 1
             histories.add(_hash(run.history, ordered=True))
             if run.orders.issuperset(choices):
@@ -275,8 +278,10 @@ def explore(
         else:
             most = deviations
 
-            def cover() -> None:
-                explored.cover(most)
+            def cover(**named: Any) -> None:
+                explored.cover(most, named=named)
+
+            cover.__signature__ = inspect.Signature(others)  # type: ignore[attr-defined]
 
             explored_test = _dress(cover, test)
         explored_test.at = explored.at
