@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from datetime import timedelta
+from typing import Any
 
 import msgspec
 import pytest
@@ -279,6 +280,12 @@ def test_the_same_call_gives_the_same_history_twice() -> None:
         for _ in range(2)
     )
     assert first.digest() == second.digest()
+
+
+def test_a_script_that_raises_gives_the_same_history_each_time() -> None:
+    world: Any = {"stub": {Charge: raises(ZeroDivisionError("by nought"))}}
+    first, second = (simulate(Order("visa"), **world).history for _ in range(2))
+    assert first == second
 
 
 def test_chance_in_a_flow_is_the_runs_own() -> None:

@@ -42,7 +42,8 @@ def schedules(
         widths: of how many alternatives each choice of the plain run is, if that is known; then every third schedule or
             so deviates once, to one of these.
     """
-    choices = len(widths) or choices
+    # A run that deviates is longer than the plain one, and may deviate again where that has ended.
+    choices = len(widths) * 3 // 2 + 4 if widths else choices
     numbers, chosen = st.integers(0, max(choices - 1, 0)), st.integers(1, _ALTERNATIVES)
     several = st.dictionaries(numbers, chosen, max_size=deviations_max).map(Deviations)
     once = [Deviations({number: chosen}) for number, width in enumerate(widths) for chosen in range(1, width)]

@@ -61,7 +61,8 @@ class _Raises(msgspec.Struct, frozen=True):
     error: BaseException | type[BaseException]
 
     def __call__(self, call: Any) -> Any:
-        raise self.error
+        # One that was raised before would tell of that as well.
+        raise self.error if isinstance(self.error, type) else self.error.with_traceback(None)
 
 
 class _Beats(msgspec.Struct, frozen=True):
