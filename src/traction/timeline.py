@@ -93,6 +93,7 @@ _KINDS: dict[type, Kind] = {
     e.StartTimerFailed: "timer",
     e.StartChildWorkflowExecutionInitiated: "child",
     e.StartChildWorkflowExecutionFailed: "child",
+    e.MarkerRecorded: "local",
     e.LambdaFunctionScheduled: "lambda",
     e.ScheduleLambdaFunctionFailed: "lambda",
     e.SignalExternalWorkflowExecutionInitiated: "send",
@@ -198,7 +199,7 @@ def _refuse(event: Any, id_name: str) -> Known:
 def _place(root: _Node, known: Known) -> None:
     """Put what is known of a step into the tree, at the place that its id names."""
     opened: Any = known.opened
-    kind: Kind = "local" if isinstance(opened, e.MarkerRecorded) else _KINDS[type(opened)]
+    kind = _KINDS[type(opened)]
     id = known.id
     if kind in ("child", "send", "cancel"):
         # The id is another execution's; the step's own is in `control`, if Traction asked for it.

@@ -296,8 +296,8 @@ def _find_origin(error: BaseException) -> tuple[type, str, int]:
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    where = ("", 0) if trace is None else (trace.tb_frame.f_code.co_filename, trace.tb_lineno)
-    return (type(error), *where)
+    file, line = ("", 0) if trace is None else (trace.tb_frame.f_code.co_filename, trace.tb_lineno)
+    return type(error), file, line
 
 
 def _dress(function: Any, test: Any) -> Any:
