@@ -93,7 +93,6 @@ _KINDS: dict[type, Kind] = {
     e.StartTimerFailed: "timer",
     e.StartChildWorkflowExecutionInitiated: "child",
     e.StartChildWorkflowExecutionFailed: "child",
-    e.MarkerRecorded: "local",
     e.LambdaFunctionScheduled: "lambda",
     e.ScheduleLambdaFunctionFailed: "lambda",
     e.SignalExternalWorkflowExecutionInitiated: "send",
@@ -198,8 +197,8 @@ def _refuse(event: Any, id_name: str) -> Known:
 
 def _place(root: _Node, known: Known) -> None:
     """Put what is known of a step into the tree, at the place that its id names."""
+    kind: Kind = "local" if isinstance(known.opened, e.MarkerRecorded) else _KINDS[type(known.opened)]
     opened: Any = known.opened
-    kind = _KINDS[type(opened)]
     id = known.id
     if kind in ("child", "send", "cancel"):
         # The id is another execution's; the step's own is in `control`, if Traction asked for it.
