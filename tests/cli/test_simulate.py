@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,14 @@ async def later(n: int) -> int:
 @workflow
 async def hopeful() -> None:
     await receive(Go)
+
+
+@workflow
+async def choosy(below: int, note: str, loud: bool) -> int:
+    await sleep(days(30))
+    if await double(below) > 0:
+        raise ValueError(note)
+    return below
 """
 
 
@@ -62,6 +71,20 @@ def test_a_seed_says_which_trace_tells_the_same_story(flows: str, capsys: pytest
     assert trace
     _, traced, _ = run(capsys, *words, "--trace", trace)
     assert traced == seeded
+
+
+@pytest.mark.parametrize("command", [["simulate", "--seed", "1", "--rate", "0.3"], ["explore"]])
+def test_the_command_that_is_printed_makes_the_very_run_again(
+    flows: str, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    name, *words = command
+    call = (f"{flows}:choosy", "--below", "-3", "--note", "it isn't", "--no-loud")
+    _, _, told = run(capsys, name, *call, "--faults", "all", "--workers", "2", *words)
+    again = shlex.split(told.partition("Again: ")[2].splitlines()[0])
+    assert again[0] == "traction"
+    _, _, retold = run(capsys, *again[1:])
+    story = told.partition("\n\n")[0].splitlines()
+    assert retold.splitlines()[: len(story)] == story
 
 
 def test_a_trace_may_be_a_file(flows: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -193,6 +193,14 @@ def name_option(field: str) -> str:
     return f"--input-{name}" if name in RESERVED else f"--{name}"
 
 
+def write_option(field: str, word: str | bool) -> list[str]:
+    """Write the words of a command line that say a field."""
+    option = name_option(field)
+    if isinstance(word, bool):
+        return [option if word else f"--no-{option.removeprefix('--')}"]
+    return [f"{option}={word}"]
+
+
 def _describe_fields(workflow: type[Workflow[Any]]) -> dict[str, inspect.Parameter]:
     hints = typing.get_type_hints(workflow, include_extras=True)
     plain = typing.get_type_hints(workflow)

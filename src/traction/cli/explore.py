@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from traction.cli import calls, screen
-from traction.cli.simulate import find_faults, show_story
+from traction.cli.simulate import find_faults, say_again, show_story
 from traction.cli.words import FaultsName, Json, Provide, Target, Verbose, Workers
 from traction.errors import TractionError
 from traction.testing.exploration import RUNS_MAX, Explored
@@ -56,7 +56,7 @@ def show_exploration(
         except Exception as error:
             show_story(getattr(error, "story", ""))
             trace = getattr(error, "deviations", "")
-            screen.tell(f'\nAgain: traction simulate {target} --trace "{trace}" --faults {faults} --workers {workers}')
+            screen.tell(f"\nAgain: {say_again(target, said, trace, provide, faults, workers)}")
             if isinstance(error, TractionError):
                 raise
             raise TractionError(f"{type(error).__name__}: {error}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -62,7 +63,8 @@ def show_simulation(
     else:
         show_story(run.story, step=step)
         if run.deviations:
-            screen.tell(f'\nDeviations: {run.deviations}\nAgain: traction simulate {target} --trace "{run.deviations}"')
+            again = say_again(target, said, run.deviations, provide, faults, workers)
+            screen.tell(f"\nDeviations: {run.deviations}\nAgain: {again}")
     if run.error is not None:
         raise run.error
     if not json:
@@ -79,6 +81,22 @@ def find_faults(name: str) -> Faults:
     if name not in known:
         raise calls.UsageError(f"--faults {name}: faults are {', '.join(known)}")
     return known[name]()
+
+
+def say_again(
+    target: str, said: dict[str, Any], trace: str, provide: Sequence[str] | None, faults: str, workers: int
+) -> str:
+    """Say the command that makes a run again: the same call, in the same world, under the deviations of the run."""
+    words = ["traction", "simulate", target]
+    for name, word in said.items():
+        words += calls.write_option(name, word)
+    for item in provide or ():
+        words += ["--provide", item]
+    if faults != "none":
+        words += ["--faults", faults]
+    if workers != 1:
+        words += ["--workers", str(workers)]
+    return shlex.join([*words, "--trace", trace])
 
 
 def show_story(story: str, *, step: bool = False) -> None:
