@@ -46,7 +46,6 @@ SHIFTS = (0, -1, 1, -2, 2, -3, 3)
 TWINS_MAX = 20
 """How many different histories of an exploration are decided by another process as well."""
 
-
 _TWINLESS = frozenset({"codec", "deploy"})
 """With these the twin would not have what made the history: its code, or what reads its payloads."""
 
@@ -92,6 +91,7 @@ class Explored(Generic[R]):
         Raises:
             Exception: as the test; with `deviations` and `story`.
         """
+        __tracebackhide__ = True
         from traction.testing import simulate
 
         schedule = Deviations(deviations) if isinstance(deviations, str) else deviations
@@ -127,6 +127,7 @@ class Explored(Generic[R]):
 
     def at_quietly(self, schedule: Schedule, *arguments: Any, **named: Any) -> Any:
         """As `at`, and let nobody log: of many runs, the logs are no story."""
+        __tracebackhide__ = True
         disabled = logging.root.manager.disable
         logging.disable()
         try:
@@ -140,6 +141,7 @@ class Explored(Generic[R]):
         Hypothesis shrinks a schedule choice by choice, and to leave out an early deviation moves the numbers of the
         later ones: so here they are left out with the later ones moved along.
         """
+        __tracebackhide__ = True
         try:
             return self.at_quietly(schedule, *arguments, **named)
         except Exception as error:
@@ -195,6 +197,7 @@ class Explored(Generic[R]):
         Raises:
             Exception: as the test, with the story; no run with fewer deviations fails.
         """
+        __tracebackhide__ = True
         waiting: deque[dict[int, int]] = deque([{}])
         histories: set[str] = set()
         orders: set[str] = set()
@@ -279,6 +282,7 @@ def explore(
             most = deviations
 
             def cover(**named: Any) -> None:
+                __tracebackhide__ = True
                 explored.cover(most, named=named)
 
             cover.__signature__ = inspect.Signature(others)  # type: ignore[attr-defined]
