@@ -167,6 +167,7 @@ def simulate(
         limits: the service's quotas.
         knobs: what SWF leaves open.
         start: when the simulation begins.
+        codec: what writes and reads the payloads.
         checked: whether flows are watched and checked for what no flow may do; see `traction.testing.audit`.
         moves_max: after how many moves it is called stuck, if it is still open.
         tell: called with an error that ends the run, its deviations and its story.
