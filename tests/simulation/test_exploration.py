@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import timedelta
 from typing import Any
 
@@ -333,3 +334,20 @@ def test_inputs_of_what_is_no_workflow_are_refused() -> None:
 def test_a_schedule_may_be_given_to_any_test() -> None:
     run = test_every_ordering_of_signal_and_timer_ends_well.at(Deviations())
     assert run.deviations == ""
+
+
+def test_only_schedules_that_are_drawn_need_hypothesis(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "hypothesis", None)
+    world = {charge: "receipt", ship: "parcel", refund: None}
+
+    def looks(run: Any) -> None:
+        assert run.result in ("parcel", "refunded")
+
+    with pytest.raises(DefinitionError, match=r'pip install "traction\[testing\]"'):
+        explore(checkout(30), stub=world)(looks)
+    explore(checkout(30), stub=world, deviations=1)(looks)()
+
+
+def test_what_draws_nothing_takes_no_strategies() -> None:
+    with pytest.raises(DefinitionError, match=r"'amount'.+ and nothing is drawn"):
+        explore(checkout(30), deviations=1, given={"amount": st.integers()})

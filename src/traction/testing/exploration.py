@@ -24,6 +24,7 @@ import msgspec
 
 from traction import events as e
 from traction.definition import Workflow
+from traction.errors import DefinitionError
 from traction.testing.faults import Faults
 from traction.testing.schedule import Deviations, Schedule
 from traction.testing.twin import check_twin
@@ -255,14 +256,30 @@ def explore(
         >>> test_six()
         >>> print(test_six.explored.coverage)
         all 9 runs with up to 1 deviations: 5 different histories, 2 runs whose order makes no difference
+
+    Raises:
+        DefinitionError: schedules are to be drawn, and Hypothesis is not installed; or `given` comes with
+            `deviations`, where nothing is drawn.
     """
+    if given and deviations is not None:
+        raise DefinitionError(
+            f"explore(deviations={deviations}, given={{{', '.join(map(repr, given))}: ...}}): all schedules are run, "
+            "and nothing is drawn. Leave out deviations= to have Hypothesis draw, or parametrize the test"
+        )
 
     def decorate(test: Callable[..., None]) -> Any:
         explored = Explored(workflow, test, {"faults": faults, "moves_max": MOVES_MAX, **world}, closes)
         _, *others = inspect.signature(test).parameters.values()
 
         if deviations is None:
-            import hypothesis
+            try:
+                import hypothesis
+            except ModuleNotFoundError as error:
+                raise DefinitionError(
+                    "explore() draws schedules by Hypothesis, which is not installed: "
+                    'pip install "traction[testing]". Without it, explore(..., deviations=2) runs all schedules with '
+                    "up to two deviations"
+                ) from error
             from hypothesis import strategies as st
 
             from traction.testing.runs import schedules
