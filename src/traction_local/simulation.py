@@ -126,7 +126,7 @@ class Simulation:
         self.widths: list[int] = []
         """Of how many alternatives each choice was."""
         self.moves: list[Moved] = []
-        """What happened, if not all of it was plain."""
+        """What happened, under any schedule but `PLAIN`, of whose run the history tells enough."""
         self.orders: set[int] = set()
         """The numbers of the choices that only said who of several moves first."""
         self.decided: dict[str, dict[int, tuple[d.Decision, ...]]] = {}
