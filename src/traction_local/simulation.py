@@ -26,6 +26,7 @@ from typing import Any, TypeVar
 from traction import decisions as d
 from traction import events as e
 from traction import operations as o
+from traction.checks import check_call
 from traction.client import Handle, register_type, start_execution
 from traction.codec import JSON, Codec
 from traction.definition import Activity, Workflow
@@ -181,6 +182,7 @@ class Simulation:
         Raises:
             DefinitionError, PayloadError, BackendError: as `WorkerSystem.run`.
         """
+        check_call(workflow)
         self._host(type(workflow))
         handle = start_execution(self.backend, workflow, workflow_id=workflow_id, codec=self._codec)
         self._open[handle.run_id] = handle

@@ -351,3 +351,9 @@ def test_only_schedules_that_are_drawn_need_hypothesis(monkeypatch: pytest.Monke
 def test_what_draws_nothing_takes_no_strategies() -> None:
     with pytest.raises(DefinitionError, match=r"'amount'.+ and nothing is drawn"):
         explore(checkout(30), deviations=1, given={"amount": st.integers()})
+
+
+@pytest.mark.parametrize("run", [simulate, explore])
+def test_a_workflow_that_is_not_called_is_refused(run: Any) -> None:
+    with pytest.raises(DefinitionError, match=r"checkout is no call of a workflow.* write checkout\(\.\.\.\)"):
+        run(checkout)

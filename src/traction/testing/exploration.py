@@ -23,6 +23,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from traction import events as e
+from traction.checks import check_call
 from traction.definition import Workflow
 from traction.errors import DefinitionError
 from traction.testing.faults import Faults
@@ -258,9 +259,10 @@ def explore(
         all 9 runs with up to 1 deviations: 5 different histories, 2 runs whose order makes no difference
 
     Raises:
-        DefinitionError: schedules are to be drawn, and Hypothesis is not installed; or `given` comes with
-            `deviations`, where nothing is drawn.
+        DefinitionError: it is no call of a workflow; schedules are to be drawn, and Hypothesis is not installed; or
+            `given` comes with `deviations`, where nothing is drawn.
     """
+    check_call(workflow)
     if given and deviations is not None:
         raise DefinitionError(
             f"explore(deviations={deviations}, given={{{', '.join(map(repr, given))}: ...}}): all schedules are run, "
