@@ -106,22 +106,3 @@ def list_workflows(module: ModuleType) -> list[type[Workflow[Any]]]:
     """Give the workflows that a module has, its own and those that it imports, each once."""
     found = [thing for thing in vars(module).values() if isinstance(thing, type) and issubclass(thing, Workflow)]
     return [thing for thing in dict.fromkeys(found) if "spec" in vars(thing)]
-
-
-def index_workflows(workflows: Iterable[type[Workflow[Any]]]) -> dict[WorkflowType, type[Workflow[Any]]]:
-    """Give definitions by the types that histories name.
-
-    Raises:
-        DefinitionError: two are of one name and version.
-    """
-    by_type: dict[WorkflowType, type[Workflow[Any]]] = {}
-    for workflow in workflows:
-        type = workflow.spec.type
-        other = by_type.setdefault(type, workflow)
-        if other is not workflow:
-            raise DefinitionError(
-                f"{other.__module__}.{other.__qualname__} and {workflow.__module__}.{workflow.__qualname__} are both "
-                f"{type.name} {type.version}, so no history says which of them it is of; give one another name= or "
-                "version="
-            )
-    return by_type

@@ -22,7 +22,7 @@ from traction import (
 from traction import events as e
 from traction.errors import DefinitionError, HistoryError, NonDeterminismError, PayloadError
 from traction.names import WorkflowExecution
-from traction.replay import index_workflows, replay
+from traction.replay import replay
 from traction.signals import Signal
 from traction.stored import make_stored, write_stored
 from traction.testing import simulate
@@ -227,8 +227,3 @@ def test_a_history_of_another_workflow_is_refused() -> None:
 
     with pytest.raises(DefinitionError, match=r"is of checkout 1, and .*later is checkout 2"):
         replay(KEPT, later)
-
-
-def test_two_definitions_of_one_name_and_version_are_refused() -> None:
-    with pytest.raises(DefinitionError, match="are both checkout 1"):
-        index_workflows([checkout, another(fail)])

@@ -9,12 +9,12 @@ from typing import Annotated, Any
 import typer
 
 from traction.backend import Backend
+from traction.checks import index_by_type
 from traction.cli import calls, screen
 from traction.cli.executions import opened, walk
 from traction.cli.replay import judge
 from traction.cli.words import CodecName, Json, Payloads, Url
 from traction.names import WorkflowExecution, WorkflowType
-from traction.replay import index_workflows
 from traction.stored import make_stored
 
 
@@ -39,7 +39,7 @@ def check(
 
     It reads the whole history of each, and changes nothing.
     """
-    workflows = index_workflows(calls.load_workflow(target) for target in targets)
+    workflows = index_by_type(calls.load_workflow(target) for target in targets)
     reads = calls.open_codec(codec, payloads, context)
     broken: list[dict[str, Any]] = []
     replayed = 0

@@ -78,11 +78,12 @@ _LOADED: pytest.StashKey[tuple[dict[Any, Any], Any]] = pytest.StashKey()
 def _load(config: pytest.Config) -> tuple[dict[Any, Any], Any]:
     """Give the definitions by their types, and the codec."""
     if _LOADED not in config.stash:
+        from traction.checks import index_by_type
         from traction.codec import JSON, Codec
-        from traction.replay import index_workflows, list_workflows
+        from traction.replay import list_workflows
 
         modules = [_import("traction_definitions", name) for name in config.getini("traction_definitions")]
-        definitions = index_workflows(workflow for module in modules for workflow in list_workflows(module))
+        definitions = index_by_type(workflow for module in modules for workflow in list_workflows(module))
         target = config.getini("traction_codec")
         codec = _import("traction_codec", target) if target else JSON
         if not isinstance(codec, Codec):
