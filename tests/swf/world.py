@@ -63,9 +63,9 @@ class Counting(Backend):
 class World:
     """A service in time that stands still until it is moved, and a backend that reaches it."""
 
-    def __init__(self, reach: Callable[[LocalBackend], Backend]) -> None:
+    def __init__(self, reach: Callable[[LocalBackend], Backend], **given: Any) -> None:
         self.clock = VirtualClock(BEGIN)
-        self.local = LocalBackend(Service(seed="world"), clock=self.clock, pace=0)
+        self.local = LocalBackend(Service(seed="world", **given), clock=self.clock, pace=0)
         self.local.call(o.RegisterDomain(name=DOMAIN, workflow_execution_retention_period_in_days="30"))
         self.backend = Counting(reach(self.local))
 

@@ -1,0 +1,482 @@
+"""Each thing that a flow may say, in this process and through boto3: the same result, decisions and histories."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import pytest
+
+from tests.swf.world import NOW, Site, World, reach_here
+from traction import (
+    LATER,
+    Activity,
+    DeclaredError,
+    Failure,
+    Retry,
+    Signal,
+    Step,
+    Success,
+    WorkerSystem,
+    Workflow,
+    activity,
+    all_of,
+    cancel,
+    continue_as_new,
+    current_task,
+    done,
+    each,
+    every,
+    fail,
+    fail_after,
+    heartbeat,
+    history_events,
+    invoke_lambda,
+    minutes,
+    move_on_after,
+    now,
+    patched,
+    random,
+    receive,
+    report,
+    saga,
+    send,
+    shield,
+    side_effect,
+    signals,
+    sleep,
+    sleep_until,
+    start_child,
+    step,
+    uuid4,
+    uuid7,
+    workflow,
+)
+from traction import events as e
+from traction import operations as o
+from traction.errors import (
+    ActivityFailed,
+    CancelFailed,
+    ChildAlreadyRunning,
+    ChildFailed,
+    ExecutionFailed,
+    SignalFailed,
+    StepTimedOut,
+)
+from traction.local_activities import LocalActivities
+from traction.names import WorkflowExecution
+from traction.worker import Worker
+from traction_local.backend import DOMAIN
+from traction_local.knobs import LambdaCall, LambdaOutcome
+
+# What is told, worked on and called.
+
+
+class Approve(Signal):
+    by: str
+
+
+class Reject(Signal, name="no"):
+    why: str
+
+
+class Declined(DeclaredError):
+    code: str
+    retry_after: int = 60
+
+
+@activity
+def do(what: str) -> str:
+    return what
+
+
+class Fragile(Activity[None, int], retry=Retry(attempts=3, backoff=10, give_up_on=(KeyError,)), raises=(Declined,)):
+    """Fails so many times, in one way or another."""
+
+    times: int
+    how: str = "value"
+
+    def run(self) -> int:
+        attempt = current_task().attempt
+        if attempt <= self.times:
+            raise {"value": ValueError("bad"), "key": KeyError("none"), "declared": Declined("limit", 5)}[self.how]
+        return attempt
+
+
+class Copy(Activity[None, list[int]], heartbeat=30, start_to_close=600, retry=Retry(attempts=3, backoff=1)):
+    """Falls silent after each heartbeat, twice."""
+
+    def run(self) -> list[int]:
+        begin = current_task().last_details(int) or 0
+        heartbeat(begin + 7)
+        return LATER if begin < 14 else [begin, current_task().attempt]
+
+
+class Sign(Activity[None, str], start_to_close=600, raises=(Declined,)):
+    """Is answered by somebody else."""
+
+    def run(self) -> str:
+        TOKENS.append(current_task().token)
+        return LATER  # type: ignore[no-any-return]
+
+
+TOKENS: list[str] = []
+
+
+def call_function(call: LambdaCall) -> LambdaOutcome:
+    if call.name == "double":
+        return LambdaOutcome(result=str(2 * int(call.input)), after=timedelta(seconds=3))
+    return LambdaOutcome(reason="ResourceNotFoundException")
+
+
+# Flows, one for each thing that may be said.
+
+
+@workflow
+async def approve() -> str:
+    return await (receive(Approve).map(lambda said: said.by) | sleep(60).map(lambda _: "nobody"))
+
+
+@workflow
+async def judge() -> list[str]:
+    told = []
+    for _ in range(2):
+        match await receive(Approve, Reject):
+            case Approve(by=by):
+                told.append(by)
+            case Reject(why=why):
+                told.append(f"no: {why}")
+    async for said in signals(Approve):
+        told.append(said.by)
+        if len(told) == 4:
+            break
+    return told
+
+
+@workflow
+async def tell_nobody() -> list[str]:
+    causes = []
+    for said in (send("nobody", Approve("Ann")), cancel("nobody")):
+        outcome = await said.attempt()
+        assert isinstance(outcome, Failure)
+        assert isinstance(outcome.error, SignalFailed | CancelFailed)
+        causes.append(outcome.error.cause)
+    return causes
+
+
+class Part(Workflow[int], raises=(Declined,)):
+    how: str
+    n: int = 0
+
+    async def flow(self) -> int:
+        match self.how:
+            case "fail":
+                await fail(ValueError("no part"))
+            case "decline":
+                await fail(Declined("part", 7))
+            case "again" if self.n < 3:
+                await continue_as_new(Part("again", self.n + 1))
+            case "wait":
+                return len((await receive(Approve)).by)
+        return self.n
+
+
+async def name_end(child: Step[int]) -> str:
+    try:
+        return str(await child)
+    except Declined as error:
+        return f"{error.code} {error.retry_after}"
+    except ChildFailed as error:
+        return f"{error.status} {error.message}".strip()
+
+
+@workflow
+async def family() -> list[str]:
+    calls: list[Step[int]] = [Part("fail"), Part("decline"), Part("again")]
+    calls.append(Part("wait").options(execution_start_to_close=20, workflow_id="late", tags=("slow",)))
+    return list(await all_of([step(name_end)(call) for call in calls]))
+
+
+@workflow
+async def beside() -> list[str]:
+    first = await start_child(Part("wait").options(workflow_id="first"))
+    second = await start_child(Part("wait").options(workflow_id="second", child_policy="ABANDON"))
+    again = Part("wait").options(workflow_id="first")
+    in_use = await start_child(again).attempt()
+    assert isinstance(in_use, Failure)
+    assert isinstance(in_use.error, ChildAlreadyRunning)
+    await first.send(Approve("Ann"))
+    await second.cancel()
+    return [in_use.error.workflow_id, str(await first.result()), await step(name_end)(second.result())]
+
+
+@workflow
+async def tidy() -> str:
+    try:
+        await shield(do("debit") & sleep(30))
+        await do("never")
+    finally:
+        await sleep(5)
+        await do("tidied")
+    return "never"
+
+
+@workflow
+async def scopes() -> list[Any]:
+    async with move_on_after(5) as left:
+        await sleep(60)
+    async with move_on_after(60) as kept:
+        await do("quick")
+    try:
+        async with fail_after(5):
+            await sleep(60)
+    except StepTimedOut as late:
+        return [left.cancelled, kept.cancelled, late.limit.total_seconds()]
+    return []
+
+
+@workflow
+async def times() -> list[float]:
+    begin = await now()
+    await sleep_until(begin + timedelta(seconds=40))
+    late = await sleep(60).timeout(minutes(0.5)).attempt()
+    assert isinstance(late, Failure)
+    assert isinstance(late.error, StepTimedOut)
+    return [(await now() - begin).total_seconds(), late.error.limit.total_seconds()]
+
+
+@workflow
+async def recur(since: int, seen: int) -> int:
+    async def look(_: Any) -> int:
+        return 1 if await history_events() < 20 else await continue_as_new(recur(since, seen + 1))
+
+    if seen == 2:
+        return seen
+    await every(20, step(look), again=lambda _: recur(since, seen), overlap="cancel")
+    return -1
+
+
+@workflow
+async def try_again() -> list[Any]:
+    first = await Fragile(2)
+    gave_up = await Fragile(1, "key").attempt()
+    ended = await Fragile(3).recover(ActivityFailed, lambda error: done(error.message))
+    both = await (Fragile(3).options(retry=None) & do("x")).retry(Retry(attempts=2, backoff=5)).attempt()
+    declared = await Fragile(9, "declared").recover(Declined, lambda error: done(error.retry_after))
+    return [first, type(gave_up).__name__, ended, type(both).__name__, declared]
+
+
+@workflow(raises=(Declined,))
+async def decline() -> int:
+    return await Fragile(3, "declared").ensure(do("seen"))
+
+
+async def book_all() -> None:
+    await do("flight").compensate(do)
+    await (do("hotel").compensate(do) & do("car").compensate(do))
+    await receive(Approve)
+    await fail(ValueError("no train"))
+
+
+@workflow
+async def travel() -> None:
+    await saga(step(book_all)())
+
+
+@workflow
+async def tolerant() -> list[str]:
+    outcomes = await each(Fragile, [0, 9, 1], limit=2, tolerate=1)
+    return [str(one.value) if isinstance(one, Success) else "failed" for one in outcomes]
+
+
+@workflow
+async def chance() -> list[Any]:
+    rolled, made = await random(), [await uuid4(), await uuid7()]
+    kept = await side_effect(lambda: 7)
+    new = await patched("new")
+    await report({"at": kept})
+    await sleep(1)
+    return [0 <= rolled < 1, [UUID(str(one)).version for one in made], kept, new]
+
+
+@workflow
+async def count(n: int) -> int:
+    await do(str(n))
+    return n if n == 3 else await continue_as_new(count(n + 1))
+
+
+@workflow
+async def many() -> int:
+    return len(await each(do, [str(n) for n in range(120)], limit=50))
+
+
+@workflow
+async def copy() -> list[int]:
+    return await Copy()
+
+
+@workflow
+async def sign() -> list[str]:
+    declined = await Sign().attempt()
+    assert isinstance(declined, Failure)
+    assert isinstance(declined.error, Declined)
+    return [declined.error.code, await Sign()]
+
+
+@workflow(lambda_role="arn:aws:iam::123456789012:role/lambda")
+async def functions() -> list[Any]:
+    return [await invoke_lambda("double", 21, type=int), type(await invoke_lambda("none").attempt()).__name__]
+
+
+@workflow
+async def locally() -> list[int]:
+    return list(await (Fragile(1).locally() & Fragile(0).locally()))
+
+
+@workflow
+async def with_options() -> str:
+    return await do("x").options(start_to_close=7, priority=3, heartbeat=5, schedule_to_start=8)
+
+
+# What happens outside.
+
+
+Act = Callable[[World, Any], object]
+
+
+def tell(signal: str, input: str, workflow_id: str = "one") -> Act:
+    return lambda world, _: world.backend.call(
+        o.SignalWorkflowExecution(domain=DOMAIN, workflow_id=workflow_id, signal_name=signal, input=input)
+    )
+
+
+def answer(act: Callable[[WorkerSystem, str], object]) -> Act:
+    def answer_last(world: World, _: Any) -> None:
+        act(WorkerSystem(backend=world.backend, identity="somebody"), TOKENS[-1])
+
+    return answer_last
+
+
+def wait(seconds: float) -> Act:
+    return lambda world, _: world.advance(seconds)
+
+
+ANN, BOB = tell("Approve", '{"by":"Ann"}'), tell("Approve", '{"by":"Bob"}')
+ODD, NO, UNKNOWN = tell("Approve", '{"whom":1}'), tell("no", '{"why":"late"}'), tell("Unknown", "null")
+
+
+def ask_to_cancel(_: World, handle: Any) -> None:
+    handle.cancel()
+
+
+class Said(NamedTuple):
+    """A flow; what it gives, or the name of its failure; and what happens, where nobody can move without it."""
+
+    flow: Workflow[Any]
+    gives: Any
+    outside: tuple[tuple[Act, ...], ...] = ()
+    """Each group of acts happens before anybody moves again."""
+
+
+NOBODY = "UNKNOWN_EXTERNAL_WORKFLOW_EXECUTION"
+
+LANGUAGE = {
+    "a signal": Said(approve(), "Ann", ((ANN,),)),
+    "a signal, then the time-out, in one decision task": Said(approve(), "Ann", ((wait(59), ANN, wait(1)),)),
+    "a time-out, then the signal, in one decision task": Said(approve(), "nobody", ((wait(60), ANN),)),
+    "signals of several types": Said(judge(), ["Ann", "no: late", "Bob", "Ann"], ((ANN, ODD, NO), (UNKNOWN, BOB, ANN))),
+    "signals to nobody": Said(tell_nobody(), [NOBODY, NOBODY]),
+    "children": Said(family(), ["FAILED no part", "part 7", "3", "TIMED_OUT"]),
+    "children beside": Said(beside(), ["first", "3", "CANCELED"]),
+    "a cancellation": Said(tidy(), "WorkflowCanceled", ((wait(10), ask_to_cancel), (wait(1), ask_to_cancel))),
+    "scopes": Said(scopes(), [True, False, 5.0]),
+    "time": Said(times(), [70.0, 30.0]),
+    "recurring work": Said(recur(0, 0), 2),
+    "attempts": Said(try_again(), [3, "Failure", "bad", "Failure", 5]),
+    "a declared error": Said(decline(), Declined("limit", 5)),
+    "a saga that fails": Said(travel(), "WorkflowFailed", ((ANN,),)),
+    "a saga that is cancelled": Said(travel(), "WorkflowCanceled", ((ask_to_cancel,),)),
+    "failures that are tolerated": Said(tolerant(), ["1", "failed", "2"]),
+    "chance and effects": Said(chance(), [True, [4, 7], 7, True]),
+    "runs": Said(count(0), 3),
+    "many, so many at a time": Said(many(), 120),
+    "heartbeats": Said(copy(), [14, 3]),
+    "answers by token": Said(
+        sign(),
+        ["pen", "Ann"],
+        (
+            (answer(lambda system, token: system.fail(token, Declined("pen"))),),
+            (
+                answer(lambda system, token: system.heartbeat(token, "soon")),
+                answer(lambda system, token: system.complete(token, "Ann")),
+            ),
+        ),
+    ),
+    "functions": Said(functions(), [42, "Failure"]),
+    "local activities": Said(locally(), [2, 1]),
+    "options of a call": Said(with_options(), "x"),
+}
+
+
+class Played(NamedTuple):
+    gave: Any
+    reported: Any
+    decided: list[Any]
+    histories: dict[str, list[e.Event]]
+
+
+def play(reach: Any, said: Said) -> Played:
+    TOKENS.clear()
+    world = World(reach, lambdas=call_function)
+    try:
+        local = LocalActivities({Fragile: None})
+        deciders = [world.decider(flow, local=local) for flow in (type(said.flow), Part)]
+        workers: list[Worker] = [*deciders, *(world.worker(one) for one in (do, Fragile, Copy, Sign))]
+        handle = world.start(said.flow)
+        for acts in said.outside:
+            while sum(worker.work_once(NOW) for worker in workers):
+                pass
+            for act in acts:
+                act(world, handle)
+        execution: WorkflowExecution = handle.execution
+        world.run(workers, execution)
+        while isinstance(closing := world.local.find_closing_event(execution), e.WorkflowExecutionContinuedAsNew):
+            execution = WorkflowExecution(execution.workflow_id, closing.new_execution_run_id)
+            world.run(workers, execution)
+        try:
+            gave: Any = handle.result()
+        except ExecutionFailed as error:
+            gave = error
+        began = o.ExecutionTimeFilter(oldest_date=world.clock() - timedelta(days=1))
+        closed = o.ListClosedWorkflowExecutions(domain=DOMAIN, start_time_filter=began)
+        runs = [info.execution for info in world.local.call(closed).execution_infos]
+        histories = {run.run_id: world.local.get_history(run) for run in [execution, *runs]}
+        return Played(gave, handle.query(), world.backend.decided, histories)
+    finally:
+        world.close()
+
+
+def leave_out_clocks(told: object) -> str:
+    """Leave out when and how long a local activity was done, which the clock of the machine says."""
+    return re.sub(r'"began":"[^"]*","seconds":[0-9.e-]+', "", repr(told))
+
+
+@pytest.mark.parametrize("said", LANGUAGE.values(), ids=LANGUAGE)
+def test_what_a_flow_may_say_comes_to_the_same_through_boto3_as_in_this_process(site: Site, said: Said) -> None:
+    here, there = play(reach_here, said), play(site.reach, said)
+    for gave in (here.gave, there.gave):
+        match said.gives:
+            case Declined() as error:
+                assert isinstance(gave, type(error))
+                assert (gave.code, gave.retry_after) == (error.code, error.retry_after)
+            case _ if isinstance(gave, ExecutionFailed):
+                assert type(gave).__name__ == said.gives
+            case _:
+                assert gave == said.gives
+    assert str(there.gave) == str(here.gave)
+    assert there.reported == here.reported
+    assert leave_out_clocks(there.decided) == leave_out_clocks(here.decided)
+    assert leave_out_clocks(there.histories) == leave_out_clocks(here.histories)
