@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from tests.swf.world import Site, World, reach_here
+from tests.swf.world import Site, World, leave_out_clocks, reach_here
 from traction import Step, done, workflow
 from traction.deciders import Sticky
 from traction.names import TaskList
@@ -52,5 +52,5 @@ def test_a_flow_decides_the_same_through_boto3_as_in_this_process(site: Site, st
         here, there = play(reach_here, sticky=sticky), play(site.reach, sticky=sticky)
     finally:
         del SAID[-1]
-    assert there[0] == here[0]
-    assert there[1] == here[1]
+    assert leave_out_clocks(there[0]) == leave_out_clocks(here[0])
+    assert leave_out_clocks(there[1]) == leave_out_clocks(here[1])

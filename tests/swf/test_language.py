@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, NamedTuple
@@ -10,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from tests.swf.world import NOW, Site, World, reach_here
+from tests.swf.world import NOW, Site, World, leave_out_clocks, reach_here
 from traction import (
     LATER,
     Activity,
@@ -457,11 +456,6 @@ def play(reach: Any, said: Said) -> Played:
         return Played(gave, handle.query(), world.backend.decided, histories)
     finally:
         world.close()
-
-
-def leave_out_clocks(told: object) -> str:
-    """Leave out when and how long a local activity was done, which the clock of the machine says."""
-    return re.sub(r'"began":"[^"]*","seconds":[0-9.e-]+', "", repr(told))
 
 
 @pytest.mark.parametrize("said", LANGUAGE.values(), ids=LANGUAGE)
