@@ -259,6 +259,25 @@ async def recur(since: int, seen: int) -> int:
 
 
 @workflow
+async def recur_by_cron(seen: int) -> int:
+    async def look(_: Any) -> int:
+        return 1 if await history_events() < 20 else await continue_as_new(recur_by_cron(seen + 1))
+
+    if seen == 2:
+        return seen
+    await every("30 * * * *", step(look), again=lambda _: recur_by_cron(seen), catch_up=2)
+    return -1
+
+
+@workflow
+async def try_by_policy() -> list[Any]:
+    late = await Fragile(99).options(retry=Retry(attempts=99, backoff=10, jitter=0.5, deadline=45)).attempt()
+    other = await Fragile(9).options(retry=Retry(retry_on=(KeyError,))).attempt()
+    known = await Fragile(1, "key").options(retry=Retry(backoff=1, max_delay=1, retry_on=(KeyError,)))
+    return [type(late).__name__, type(other).__name__, known]
+
+
+@workflow
 async def try_again() -> list[Any]:
     first = await Fragile(2)
     gave_up = await Fragile(1, "key").attempt()
@@ -394,6 +413,8 @@ LANGUAGE = {
     "scopes": Said(scopes(), [True, False, 5.0]),
     "time": Said(times(), [70.0, 30.0]),
     "recurring work": Said(recur(0, 0), 2),
+    "work by cron": Said(recur_by_cron(0), 2),
+    "policies of calls": Said(try_by_policy(), ["Failure", "Failure", 2]),
     "attempts": Said(try_again(), [3, "Failure", "bad", "Failure", 5]),
     "a declared error": Said(decline(), Declined("limit", 5)),
     "a saga that fails": Said(travel(), "WorkflowFailed", ((ANN,),)),
