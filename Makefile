@@ -27,7 +27,7 @@ demo: $(READY)  ## Run the example: index this repository with several workers, 
 
 .PHONY: test
 test: $(READY)  ## Run the tests
-	@$(BIN)/pytest -q -n auto
+	@$(BIN)/pytest -q -n auto --dist worksteal
 
 .PHONY: lint
 lint: $(READY)  ## Check everything but the tests

@@ -14,3 +14,8 @@ settings.register_profile("nightly", deadline=None, max_examples=2500, derandomi
 
 # `--hypothesis-profile` is read after this, and wins.
 settings.load_profile("ci" if os.environ.get("CI") else "desk")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Begin two workers for each core: many tests wait for a server, a process or a clock, and use none."""
+    return 2 * (os.cpu_count() or 1)
