@@ -15,7 +15,7 @@ from traction import events as e
 from traction.client import Handle
 from traction.codec import JSON, Codec
 from traction.definition import Activity, Workflow
-from traction.errors import ExecutionFailed
+from traction.errors import DefinitionError, ExecutionFailed
 from traction.limits import Limits
 from traction.options import Span
 from traction.testing.faults import Faults
@@ -234,6 +234,7 @@ def simulate_all(
     Raises:
         as `simulate`.
     """
+    _check_words(options.get("schedule", PLAIN), options.get("faults", Faults.none()))
     place = world() if world is not None else None
     simulation = Simulation(
         provide=_make(provide, place),
@@ -257,6 +258,15 @@ def simulate_all(
     finally:
         simulation.close()
     return [Simulated(handle, codec, simulation, place) for handle in handles]
+
+
+def _check_words(schedule: Any, faults: Any) -> None:
+    if not callable(getattr(schedule, "choose", None)):
+        raise DefinitionError(
+            f"schedule={schedule!r:.100}: a schedule chooses; write Deviations('4:2 9:1'), or Seeded(7)"
+        )
+    if not isinstance(faults, Faults):
+        raise DefinitionError(f"faults={faults!r:.100}: write Faults.some(), Faults.all(), or Faults(crashes=1)")
 
 
 def _make(said: Any, world: Any) -> Any:

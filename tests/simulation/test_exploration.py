@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from datetime import timedelta
 from typing import Any
@@ -290,6 +291,22 @@ def test_signals_that_are_none_are_refused(said: Any) -> None:
 def test_a_simulation_without_workers_is_refused(workers: int) -> None:
     with pytest.raises(DefinitionError, match="has one at least"):
         simulate(checkout(30), workers=workers)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [({"schedule": "4:2"}, "a schedule chooses; write Deviations"), ({"faults": "some"}, "write Faults.some()")],
+)
+def test_words_for_schedules_and_faults_are_refused(words: Any, says: str) -> None:
+    with pytest.raises(DefinitionError, match=re.escape(says)):
+        simulate(checkout(30), **words)
+
+
+def test_a_test_of_runs_that_takes_none_is_refused() -> None:
+    with pytest.raises(DefinitionError, match=r"write def no_run\(run\)"):
+
+        @explore(checkout(30))
+        def no_run() -> None: ...
 
 
 # Strategies.

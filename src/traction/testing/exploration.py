@@ -270,6 +270,8 @@ def explore(
         )
 
     def decorate(test: Callable[..., None]) -> Any:
+        if not inspect.signature(test).parameters:
+            raise DefinitionError(f"{test.__name__}() is to test runs, and takes none: write def {test.__name__}(run)")
         explored = Explored(workflow, test, {"faults": faults, "moves_max": MOVES_MAX, **world}, closes)
         _, *others = inspect.signature(test).parameters.values()
 
