@@ -1,4 +1,4 @@
-"""Wherever a flow with compensations fails or is cancelled, what was done is undone once and in reverse, and no more."""
+"""Wherever a flow with compensations fails or is cancelled, what was done is undone once and in reverse, not more."""
 
 from __future__ import annotations
 
