@@ -1,6 +1,7 @@
 """Keep the machines of a simulation: which there are, what code they have, and which of them takes a task.
 
-Takes what makes a machine; gives machines. One that died is replaced by another of its name, with nothing in memory.
+Takes what makes a machine; gives machines. One that died is replaced by another of its name, with nothing in memory and
+a list of its own: nobody polls that of the dead any more.
 """
 
 from __future__ import annotations
@@ -10,6 +11,9 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
+from traction.deciders import Sticky
+from traction.names import TaskList
+from traction.options import Span, to_duration
 from traction_local.machines import Machine
 from traction_local.tasklists import Ready
 
@@ -26,20 +30,24 @@ class Crew:
         skew: how far a clock may be off, either way.
         new: new code, by the definition that it replaces, for machines to which it is deployed; what replaces another
             may be replaced in turn, by another deploy.
+        sticky: for how long decision tasks wait for the machine that has their decider; `None` if any takes them.
     """
 
     def __init__(
         self,
         workers: int,
-        make: Callable[[str, timedelta], Machine],
+        make: Callable[[str, timedelta, Sticky | None], Machine],
         *,
         choose: Callable[[int, str], int] | None,
         skew: timedelta,
         new: Mapping[Any, Any],
+        sticky: Span | None,
     ) -> None:
         self._make, self._choose = make, choose
         self._skews = (_NO_SKEW, skew, -skew) if skew and choose is not None else (_NO_SKEW,)
         self._new = new
+        self._sticky = sticky
+        self._owners: dict[str, Machine] = {}
         self._deployed: Counter[str] = Counter()
         self.hosted: dict[Any, None] = {}
         """The definitions whose work every machine does, in the order in which flows asked for them."""
@@ -55,10 +63,16 @@ class Crew:
             machine.host(self._find_code(machine.name, definition))
         return True
 
-    def choose(self, key: Ready, meant: Machine | None) -> Machine:
-        """Give the machine that was meant, if it is alive; else whichever takes the task."""
+    def find_owner(self, key: Ready) -> Machine | None:
+        """Give the machine, alive or not, whose own list it is; `None` for a list that all poll."""
+        return self._owners.get(key.task_list) if key.kind == "decision" else None
+
+    def choose(self, key: Ready, meant: Machine | None) -> Machine | None:
+        """Give the machine that was meant, if it is alive; else whichever takes the task, if any may."""
         if meant is not None and meant.alive:
             return meant
+        if (owner := self.find_owner(key)) is not None:
+            return owner if owner.alive else None
         if self._choose is None or len(self.machines) == 1:
             return self.machines[0]
         return self.machines[self._choose(len(self.machines), f"who takes the {key.kind} task on {key.task_list}")]
@@ -79,7 +93,12 @@ class Crew:
     def _boot(self, name: str) -> Machine:
         skews = self._skews
         chosen = self._choose(len(skews), f"the clock of {name}") if self._choose is not None and len(skews) > 1 else 0
-        machine = self._make(name, skews[chosen])
+        sticky = None
+        if self._sticky is not None:
+            sticky = Sticky(TaskList(f"{name}~{len(self._owners) + 1}"), to_duration(self._sticky), lambda: False)
+        machine = self._make(name, skews[chosen], sticky)
+        if sticky is not None:
+            self._owners[sticky.task_list.name] = machine
         for definition in self.hosted:
             machine.host(self._find_code(name, definition))
         return machine

@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 from traction import operations as o
 from traction.backend import Backend
 from traction.codec import Codec
+from traction.deciders import Sticky
 from traction.definition import Activity, Workflow
 from traction.errors import BackendError, DefinitionError, ThrottlingException
 from traction.limits import Limits
@@ -139,6 +140,7 @@ class Machine(SimulatedBackend):
         world: SimulatedBackend,
         name: str,
         skew: timedelta,
+        sticky: Sticky | None,
         *,
         codec: Codec,
         provide: Mapping[Any, Any],
@@ -161,6 +163,7 @@ class Machine(SimulatedBackend):
         self._met, self._report, self._note = met, report, note
         self._trouble = trouble
         self._skew = skew
+        self._sticky = sticky
         self._find_act = find_act
         self._local = LocalActivities(provide, {activity: partial(self._do_locally, activity) for activity in scripts})
         self._workflows: dict[WorkflowType, type[Workflow[Any]]] = {}
@@ -224,6 +227,7 @@ class Machine(SimulatedBackend):
                 report=self._report,
                 neighbours=self._workflows,
                 local=self._local,
+                sticky=self._sticky,
             )
         return worker
 

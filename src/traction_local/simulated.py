@@ -139,6 +139,7 @@ def simulate(
     faults: Faults = Faults.none(),  # noqa: B008
     workers: int = 1,
     deploy: Mapping[Any, Any] | None = None,
+    sticky: Span | None = None,
     lambdas: Mapping[str, Handler] | None = None,
     limits: Limits = LIMITS,
     knobs: Knobs = KNOBS,
@@ -163,6 +164,7 @@ def simulate(
         faults: what may go wrong, where the schedule deviates to it.
         workers: how many machines there are.
         deploy: new code, by the definition that it replaces.
+        sticky: for how long decision tasks wait for the machine that has read their history, as they do on SWF.
         lambdas: what Lambda functions answer, by name, given the input and a context.
         limits: the service's quotas.
         knobs: what SWF leaves open.
@@ -201,6 +203,7 @@ def simulate(
         faults=faults,
         workers=workers,
         deploy=deploy,
+        sticky=sticky,
         lambdas=lambdas,
         limits=limits,
         knobs=knobs,

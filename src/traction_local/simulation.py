@@ -37,6 +37,7 @@ from traction.options import Span, to_timedelta
 from traction.signals import Signal
 from traction.testing.audit import audit
 from traction.testing.faults import Faults
+from traction.testing.outside import read_signal
 from traction.testing.purity import watch
 from traction.testing.schedule import PLAIN, Deviations, Plain, Schedule
 from traction.testing.scripts import BODY, Act, Script, check_script, to_script
@@ -60,13 +61,16 @@ START = datetime(2030, 1, 1, tzinfo=UTC)
 PAUSE = timedelta(seconds=1)
 """For how long a worker rests whose request did not get through."""
 
-_NOTHING = timedelta(0)
+UNKNOWN = timedelta(seconds=5)
+"""For how long a type is unknown whose registration is seen late."""
 
 LIMITS = Limits()
 """The quotas of SWF."""
 
 KNOBS = Knobs()
 """The likeliest SWF."""
+
+_NOTHING = timedelta(0)
 
 
 class Simulation:
@@ -80,6 +84,7 @@ class Simulation:
         workers: how many machines there are, each with workers for everything.
         deploy: new code, by the definition that it replaces: each machine begins with the old, and is restarted with
             the new at any time; with what replaces the new in turn, at any time after that.
+        sticky: for how long decision tasks wait for the machine that has read their history, as they do on SWF.
         lambdas: what Lambda functions answer, by name, given the input and a context.
         limits: the service's quotas.
         knobs: what SWF leaves open.
@@ -100,6 +105,7 @@ class Simulation:
         faults: Faults = Faults.none(),  # noqa: B008
         workers: int = 1,
         deploy: Mapping[Any, Any] | None = None,
+        sticky: Span | None = None,
         lambdas: Mapping[str, Handler] | None = None,
         limits: Limits = LIMITS,
         knobs: Knobs = KNOBS,
@@ -138,7 +144,7 @@ class Simulation:
         """How many machines died."""
         self._make = None if isinstance(schedule, Plain) else copy(schedule).choose
         self._deviated: tuple[int, ...] = ()
-        self._timeouts = faults.timeouts
+        self._timeouts, self._delays = faults.timeouts, faults.delays
         self._checked, self._moves_max = checked, moves_max
         self._attempts: dict[Any, int] = {}
         self._agenda = Agenda()
@@ -153,14 +159,14 @@ class Simulation:
             provide=self._provide,
             scripts=self._scripts,
             find_act=self._find_act,
-            met=self._host,
+            met=partial(self._host, late=True),
             report=self._stuck.append,
             note=self.note,
             trouble=None if self._make is None or faults == Faults.none() else Trouble(faults, self._choose),
         )
         self._new = dict(deploy or {})
         choose = None if self._make is None else self._choose
-        self._crew = Crew(workers, make, choose=choose, skew=faults.skew, new=self._new)
+        self._crew = Crew(workers, make, choose=choose, skew=faults.skew, new=self._new, sticky=sticky)
         for name in self._crew.deploys:
             self._come(None, f"{name} is restarted with the new code", partial(self._crew.deploy, name))
 
@@ -201,22 +207,22 @@ class Simulation:
         Raises:
             DefinitionError: it is none of these.
         """
-        when, name, value = _read_signal(signal)
-        self._come(when, self._say_signal(name, value), self._address(handle, name, value))
+        when, name, value = read_signal(signal)
+        self._come(when, *self._address(handle, name, value))
 
     def send(self, handle: Handle[Any], signal: Signal) -> None:
         """Send a signal now."""
-        self.note("outside", self._say_signal(signal.spec.name, signal))
-        self._address(handle, signal.spec.name, signal)()
+        why, act = self._address(handle, signal.spec.name, signal)
+        self.note("outside", why)
+        act()
 
-    def _say_signal(self, name: str, value: Any) -> str:
-        return f"signal {name} {say_payload(self._codec.encode(value))}".rstrip()
-
-    def _address(self, handle: Handle[Any], name: str, value: Any) -> Callable[[], None]:
+    def _address(self, handle: Handle[Any], name: str, value: Any) -> tuple[str, Callable[[], None]]:
+        """Say a signal, and give what sends it."""
+        input = self._codec.encode(value)
         request = o.SignalWorkflowExecution(
-            domain=DOMAIN, workflow_id=handle.workflow_id, signal_name=name, input=self._codec.encode(value)
+            domain=DOMAIN, workflow_id=handle.workflow_id, signal_name=name, input=input
         )
-        return partial(self._reach, self.backend.call, request)
+        return f"signal {name} {say_payload(input)}".rstrip(), partial(self._reach, self.backend.call, request)
 
     def cancel(self, handle: Handle[Any], when: Span | None = None) -> None:
         """Let somebody ask an execution to cancel after a span, or at any time."""
@@ -273,8 +279,7 @@ class Simulation:
         Raises:
             UnsoundFlow: a claim about it does not hold.
         """
-        types = {one.spec.type: one for one in self._crew.hosted}
-        begin = events[0]
+        types, begin = {one.spec.type: one for one in self._crew.hosted}, events[0]
         assert isinstance(begin, e.WorkflowExecutionStarted)
         decided = self.decided.get(execution.run_id, {})
         audit(types[begin.workflow_type], execution, events, decided, activities=types, codec=self._codec)
@@ -284,14 +289,14 @@ class Simulation:
     def move_once(self) -> None:
         """Let one of those who can move do so, or let time jump to when one can."""
         for key in self.backend.service.take_ready():
-            take = self._decide if key.kind == "decision" else self._work
-            self._agenda.add(Move(None, f"{key.kind} task on {key.task_list}", partial(take, key)))
-        move = self._agenda.take_first() if self._make is None else self._pick()
-        if move is None:
+            owner = self._crew.find_owner(key)
+            if owner is None or owner.alive:
+                self._agenda.add(Move(owner, f"{key.kind} task on {key.task_list}", partial(self._take, key)))
+        if (move := self._agenda.take_first() if self._make is None else self._pick()) is None:
             self._jump()
-            return
-        self._act(move)
-        self._advance()
+        else:
+            self._act(move)
+            self._advance()
 
     def can_move(self) -> bool:
         """Say whether anything can happen but that executions time out."""
@@ -359,8 +364,7 @@ class Simulation:
             return
         if nothing_comes:
             types = {one.spec.type: one for one in self._crew.hosted}
-            runs = zip(self._runs.values(), self.read_histories(), strict=True)
-            self.stuck = explain_open(runs, types, self._codec)
+            self.stuck = explain_open(zip(self._runs.values(), self.read_histories(), strict=True), types, self._codec)
         due = min(when for when in (plan, alarm) if when is not None)
         self.backend.time = max(self.backend.time, due)
         self._advance()
@@ -384,9 +388,13 @@ class Simulation:
 
     # What machines do.
 
-    def _decide(self, key: Ready, machine: Machine | None = None) -> None:
+    def _take(self, key: Ready, meant: Machine | None = None) -> None:
+        """Let a worker of the machine that was meant, or of another, take a task."""
+        if (machine := self._crew.choose(key, meant)) is not None:
+            (self._decide if key.kind == "decision" else self._work)(key, machine)
+
+    def _decide(self, key: Ready, machine: Machine) -> None:
         """Let a worker take a decision task, and answer."""
-        machine = self._crew.choose(key, machine)
         worker = machine.find_decider(key.task_list)
         try:
             task = worker.poll_once(_NOTHING)
@@ -403,9 +411,8 @@ class Simulation:
         self.note(machine.name, "decides", decisions, execution.workflow_id)
         self._end(Move(machine, "answer", partial(self._tell, machine, key, partial(worker.answer, execution, answer))))
 
-    def _work(self, key: Ready, machine: Machine | None = None) -> None:
+    def _work(self, key: Ready, machine: Machine) -> None:
         """Let a worker take an activity task, and end it after as long as its script says."""
-        machine = self._crew.choose(key, machine)
         worker = machine.find_worker(key.task_list)
         try:
             task = worker.poll_once(_NOTHING)
@@ -459,13 +466,19 @@ class Simulation:
         """Let a worker rest whose request did not get through; what people must mend is raised."""
         if not error.retryable:
             raise error
-        take = self._decide if key.kind == "decision" else self._work
-        self.plan(PAUSE, f"{machine.name} tries again", partial(take, key, machine))
+        self.plan(PAUSE, f"{machine.name} tries again", partial(self._take, key, machine))
 
-    def _host(self, definition: Any) -> None:
-        """Let every machine have what does the work of a definition that a flow asks for."""
-        if self._crew.host(definition):
-            register_type(self.backend, definition)
+    def _host(self, definition: Any, *, late: bool = False) -> None:
+        """Let every machine have what does the work of a definition, and register it; SWF may know of that later."""
+        if not self._crew.host(definition):
+            return
+        register, name = partial(register_type, self.backend, definition), definition.spec.type.name
+        if late and self._delays and self._make and self._choose(2, f"when {name} is known"):
+            self._delays -= 1
+            self.note("service", f"does not know {name} yet")
+            self.plan(UNKNOWN, f"{name} is known", register)
+        else:
+            register()
 
     # What comes from outside.
 
@@ -485,16 +498,3 @@ class Simulation:
             call(*arguments)
         except UnknownResourceFault:
             self.note("outside", "it came too late: the execution has closed")
-
-
-def _read_signal(said: Any) -> tuple[Span | None, str, Any]:
-    if isinstance(said, Signal):
-        return None, said.spec.name, said
-    if isinstance(said, tuple) and len(said) == 2 and isinstance(said[1], Signal):
-        return said[0], said[1].spec.name, said[1]
-    if isinstance(said, tuple) and len(said) == 3 and isinstance(said[1], str):
-        return said
-    raise DefinitionError(
-        f"signals=[{said!r:.200}]: write Approve(...) for a signal that comes at any time, (days(9), Approve(...)) for "
-        'one that comes after so long, or (days(9), "Approve", value)'
-    )

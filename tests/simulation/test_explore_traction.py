@@ -9,7 +9,6 @@ from collections.abc import Callable
 from datetime import timedelta
 from itertools import count
 from typing import Any
-from weakref import WeakValueDictionary
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -47,16 +46,9 @@ from traction import (
 )
 from traction import events as e
 from traction.codec import JSON
-from traction.deciders import Sticky
 from traction.errors import WorkflowCanceled
-from traction.names import TaskList
 from traction.testing import Faults, explore
-from traction.worker import WorkflowWorker
-from traction_local.crews import Crew
 from traction_local.knobs import Knobs
-from traction_local.machines import Machine
-from traction_local.simulation import Simulation
-from traction_local.tasklists import Ready
 
 RETRY = Retry(attempts=50, backoff=1, max_delay=30)
 
@@ -313,39 +305,12 @@ def test_a_flow_with_races_closes_well_whoever_wins(flow: Workflow[Any], knobs: 
 # Deciders that stay where they are: each machine has a list of its own, to which its executions come back.
 
 
-@pytest.fixture
-def sticky(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the workers of simulated machines ask for their executions back. Nobody polls the list of a dead machine."""
-    find, choose, decide = Machine.find_decider, Crew.choose, Simulation._decide
-    owners: WeakValueDictionary[str, Machine] = WeakValueDictionary()
-
-    def find_sticky(self: Machine, task_list: str) -> WorkflowWorker:
-        if task_list not in self._deciding:
-            worker, own = find(self, task_list), f"{task_list}~{next(rolls)}"
-            worker._sticky = Sticky(TaskList(own), "10", lambda: False)
-            owners[own], self._deciding[own] = self, worker.follow()
-        return self._deciding[task_list]
-
-    def choose_owner(self: Crew, key: Ready, meant: Machine | None) -> Machine:
-        return choose(self, key, owners.get(key.task_list, meant))
-
-    def decide_if_polled(self: Simulation, key: Ready, machine: Machine | None = None) -> None:
-        owner = owners.get(key.task_list)
-        if "~" not in key.task_list or (owner is not None and owner.alive):
-            decide(self, key, machine)
-
-    monkeypatch.setattr(Machine, "find_decider", find_sticky)
-    monkeypatch.setattr(Crew, "choose", choose_owner)
-    monkeypatch.setattr(Simulation, "_decide", decide_if_polled)
-
-
-@pytest.mark.usefixtures("sticky")
 @pytest.mark.parametrize("knobs", KNOBS.values(), ids=KNOBS)
 @pytest.mark.parametrize("flow", [SAME["group"][0], *RACES.values()], ids=["group", *RACES])
 def test_a_flow_whose_tasks_come_back_to_its_decider_closes_well(flow: Workflow[Any], knobs: Knobs) -> None:
     came_back: list[bool] = []
 
-    @look(flow, make_world(faults=Faults.all(), knobs=knobs))
+    @look(flow, make_world(faults=Faults.all(), knobs=knobs, sticky=10))
     def check(run: Any) -> None:
         assert run.error is None
         came_back.append(any("~" in event.task_list.name for event in find(run, e.DecisionTaskScheduled)))

@@ -37,6 +37,9 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True):
     timeouts: int = 0
     """A task times out while its worker is busy, or while nobody takes it."""
 
+    delays: int = 0
+    """A type that a flow asks for the first time, and that was registered a moment ago, is unknown for some seconds."""
+
     skew: timedelta = timedelta(0)
     """How far the clocks of workers may be off, either way."""
 
@@ -57,7 +60,7 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _every(times: int, skew: timedelta) -> Faults:
-    return Faults(crashes=times, losses=times, repeats=times, throttles=times, timeouts=times, skew=skew)
+    return Faults(crashes=times, losses=times, repeats=times, throttles=times, timeouts=times, delays=times, skew=skew)
 
 
 _NONE = Faults()
