@@ -62,11 +62,13 @@ from traction.errors import (
     ChildAlreadyRunning,
     ChildFailed,
     ExecutionFailed,
+    NonDeterminismError,
     SignalFailed,
     StepTimedOut,
 )
 from traction.local_activities import LocalActivities
 from traction.names import WorkflowExecution
+from traction.replay import replay
 from traction.worker import Worker
 from traction_local.backend import DOMAIN
 from traction_local.knobs import LambdaCall, LambdaOutcome
@@ -112,6 +114,13 @@ class Copy(Activity[None, list[int]], heartbeat=30, start_to_close=600, retry=Re
         begin = current_task().last_details(int) or 0
         heartbeat(begin + 7)
         return LATER if begin < 14 else [begin, current_task().attempt]
+
+
+class Keep(Activity[None, str]):
+    n: int
+
+    def run(self) -> str:
+        return str(self.n)
 
 
 class Sign(Activity[None, str], start_to_close=600, raises=(Declined,)):
@@ -210,6 +219,11 @@ async def beside() -> list[str]:
     await first.send(Approve("Ann"))
     await second.cancel()
     return [in_use.error.workflow_id, str(await first.result()), await step(name_end)(second.result())]
+
+
+@workflow
+async def doomed() -> str:
+    return await step(name_end)(Part("wait").options(workflow_id="doomed"))
 
 
 @workflow
@@ -332,6 +346,16 @@ async def many() -> int:
 
 
 @workflow
+async def very_many() -> int:
+    """Ten thousand items: more than could be activities within one history, and room for each as a local one."""
+
+    def keep(n: int) -> Step[str]:
+        return Keep(n).locally()
+
+    return len(set(await each(keep, range(10_000), limit=40)))
+
+
+@workflow
 async def copy() -> list[int]:
     return await Copy()
 
@@ -355,8 +379,9 @@ async def locally() -> list[int]:
 
 
 @workflow
-async def with_options() -> str:
-    return await do("x").options(start_to_close=7, priority=3, heartbeat=5, schedule_to_start=8)
+async def with_options() -> list[str]:
+    one = do("x").options(start_to_close=7, priority=3, heartbeat=5, schedule_to_start=8)
+    return list(await (one & do("y").options(task_list="big")))
 
 
 # What happens outside.
@@ -390,6 +415,12 @@ def ask_to_cancel(_: World, handle: Any) -> None:
     handle.cancel()
 
 
+def end(workflow_id: str) -> Act:
+    return lambda world, _: world.backend.call(
+        o.TerminateWorkflowExecution(domain=DOMAIN, workflow_id=workflow_id, reason="an operator")
+    )
+
+
 class Said(NamedTuple):
     """A flow; what it gives, or the name of its failure; and what happens, where nobody can move without it."""
 
@@ -409,6 +440,7 @@ LANGUAGE = {
     "signals to nobody": Said(tell_nobody(), [NOBODY, NOBODY]),
     "children": Said(family(), ["FAILED no part", "part 7", "3", "TIMED_OUT"]),
     "children beside": Said(beside(), ["first", "3", "CANCELED"]),
+    "a child that is terminated": Said(doomed(), "TERMINATED", ((end("doomed"),),)),
     "a cancellation": Said(tidy(), "WorkflowCanceled", ((wait(10), ask_to_cancel), (wait(1), ask_to_cancel))),
     "scopes": Said(scopes(), [True, False, 5.0]),
     "time": Said(times(), [70.0, 30.0]),
@@ -423,6 +455,7 @@ LANGUAGE = {
     "chance and effects": Said(chance(), [True, [4, 7], 7, True]),
     "runs": Said(count(0), 3),
     "many, so many at a time": Said(many(), 120),
+    "ten thousand": Said(very_many(), 10_000),
     "heartbeats": Said(copy(), [14, 3]),
     "answers by token": Said(
         sign(),
@@ -437,7 +470,7 @@ LANGUAGE = {
     ),
     "functions": Said(functions(), [42, "Failure"]),
     "local activities": Said(locally(), [2, 1]),
-    "options of a call": Said(with_options(), "x"),
+    "options of a call": Said(with_options(), ["x", "y"]),
 }
 
 
@@ -452,9 +485,10 @@ def play(reach: Any, said: Said) -> Played:
     TOKENS.clear()
     world = World(reach, lambdas=call_function)
     try:
-        local = LocalActivities({Fragile: None})
+        local = LocalActivities({Fragile: None, Keep: None})
         deciders = [world.decider(flow, local=local) for flow in (type(said.flow), Part)]
         workers: list[Worker] = [*deciders, *(world.worker(one) for one in (do, Fragile, Copy, Sign))]
+        workers.append(world.worker(do, task_list="big"))
         handle = world.start(said.flow)
         for acts in said.outside:
             while sum(worker.work_once(NOW) for worker in workers):
@@ -495,3 +529,62 @@ def test_what_a_flow_may_say_comes_to_the_same_through_boto3_as_in_this_process(
     assert there.reported == here.reported
     assert leave_out_clocks(there.decided) == leave_out_clocks(here.decided)
     assert leave_out_clocks(there.histories) == leave_out_clocks(here.histories)
+
+
+# A patch, as it is brought in and retired: the same workflow in three states of its code.
+
+
+def greet(*, patch: bool, old: bool) -> type[Workflow[str]]:
+    """Make the workflow as it was before the patch, with it, or after the old branch was taken out."""
+
+    class Greet(Workflow[str], name="greet"):
+        async def flow(self) -> str:
+            await do("first")
+            await receive(Approve)
+            if old or (patch and not await patched("politely")):
+                return await Keep(0)
+            return await do("good day")
+
+    return Greet
+
+
+def find(history: list[e.Event], kind: type) -> list[e.Event]:
+    return [event for event in history if isinstance(event, kind)]
+
+
+BEFORE, WITH, AFTER = greet(patch=False, old=True), greet(patch=True, old=False), greet(patch=False, old=False)
+
+
+@pytest.mark.parametrize("over_http", [False, True], ids=["in this process", "through boto3"])
+def test_executions_go_on_while_a_patch_is_brought_in_and_retired(site: Site, over_http: bool) -> None:
+    world = World(site.reach if over_http else reach_here)
+    try:
+        handles: dict[str, Any] = {}
+
+        def live_with(code: type[Workflow[str]], *begin: str, approve: str = "") -> None:
+            workers: list[Worker] = [world.decider(code), world.worker(do), world.worker(Keep)]
+            for workflow_id in begin:
+                handles[workflow_id] = world.start(code(), workflow_id)
+            if approve:
+                tell("Approve", '{"by":"Ann"}', approve)(world, None)
+            while sum(worker.work_once(NOW) for worker in workers):
+                pass
+
+        live_with(BEFORE, "old", "early")
+        live_with(BEFORE, approve="old")
+        live_with(WITH, "new", approve="early")
+        live_with(WITH, "late", approve="new")
+        live_with(AFTER, "last", approve="late")
+        live_with(AFTER, approve="last")
+        said = {workflow_id: handle.result(0) for workflow_id, handle in handles.items()}
+        polite = dict.fromkeys(("early", "new", "late", "last"), "good day")
+        assert said == {"old": "0", **polite}
+        marked = {name for name in said if find(world.history(handles[name]), e.MarkerRecorded)}
+        assert marked == {"early", "new"}
+        # Each of them meets the code of the last day, but for the one that had gone the old way.
+        for name in polite:
+            assert replay(world.history(handles[name]), AFTER).closed
+        with pytest.raises(NonDeterminismError, match="do-2"):
+            replay(world.history(handles["old"]), AFTER)
+    finally:
+        world.close()

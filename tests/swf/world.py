@@ -81,9 +81,9 @@ class World:
         self.register(*workflows)
         return WorkflowWorker(self.backend, workflows, identity="decider", **given)
 
-    def worker(self, activity: Any, dependency: Any = None) -> ActivityWorker:
+    def worker(self, activity: Any, dependency: Any = None, **given: Any) -> ActivityWorker:
         self.register(activity)
-        return ActivityWorker(self.backend, activity, dependency, identity="worker")
+        return ActivityWorker(self.backend, activity, dependency, identity="worker", **given)
 
     def advance(self, seconds: float) -> None:
         advance(self.local, self.clock, seconds)
