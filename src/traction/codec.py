@@ -33,7 +33,7 @@ class Attempt(msgspec.Struct, frozen=True, omit_defaults=True, rename=_BESIDE):
     number: int
     """Which attempt it is, from 1."""
     details: str | None = None
-    """What the last heartbeat of the attempt before it said, as a payload."""
+    """What the last heartbeat of the attempts before it said that a time-out told, as a payload."""
     heartbeat: Duration | None = None
     """The heartbeat timeout of the call, which SWF tells no worker; `None` if it is the type's."""
 

@@ -100,7 +100,7 @@ class Running(RunningTask):
         return self._cancelled
 
     def last_details(self, type: Any = Any) -> Any:
-        """Read what the last heartbeat of the attempt before this one said."""
+        """Read what the last heartbeat of the attempts before this one said."""
         if self._last_details is None:
             return None
         return self._codec.decode(self._last_details, type, f"the last heartbeat of {self.activity_id}")

@@ -242,7 +242,8 @@ def _hear_activity(desk: Desk, event: Any, leaf: Leaf | None) -> None:
             return
         error = _read_activity_failure(desk, leaf, event)
     elif kind is e.ActivityTaskTimedOut:
-        leaf.details = event.details
+        if event.details is not None:  # who said nothing leaves to the next attempt what those before had said
+            leaf.details = event.details
         error = ActivityTimedOut(leaf.id, timeout_type=event.timeout_type, details=event.details)
     else:
         desk.flow.resume(leaf, ERROR, ActivityCanceled(leaf.id, details=event.details))

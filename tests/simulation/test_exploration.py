@@ -12,7 +12,20 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from hypothesis.errors import InvalidArgument
 
-from traction import Retry, Signal, Workflow, activity, all_of, days, first_of, minutes, receive, sleep, workflow
+from traction import (
+    Retry,
+    Signal,
+    Workflow,
+    activity,
+    all_of,
+    current_task,
+    days,
+    first_of,
+    minutes,
+    receive,
+    sleep,
+    workflow,
+)
 from traction import events as e
 from traction.decide import decide
 from traction.errors import DefinitionError, NonDeterminismError
@@ -24,6 +37,7 @@ from traction.testing import (
     dies,
     executions,
     explore,
+    fails,
     heartbeats_then_dies,
     histories,
     inputs,
@@ -268,8 +282,6 @@ def test_a_worker_dies_at_the_end_of_its_work_and_another_begins() -> None:
 def test_heartbeats_of_a_worker_that_died_are_read_by_the_next() -> None:
     @activity(retry=Retry(attempts=2, backoff=1), heartbeat=30, start_to_close=600)
     def copy(pages: int) -> int:
-        from traction import current_task
-
         return (current_task().last_details(int) or 0) + pages
 
     @workflow
@@ -279,6 +291,33 @@ def test_heartbeats_of_a_worker_that_died_are_read_by_the_next() -> None:
     run = simulate(copies(), stub={copy: heartbeats_then_dies(5)})
     timed_out = [event for event in run.history if isinstance(event, e.ActivityTaskTimedOut)]
     assert [(event.timeout_type, event.details) for event in timed_out] == [("HEARTBEAT", "5")]
+
+
+@activity(retry=Retry(attempts=9, backoff=1), heartbeat=30, start_to_close=600)
+def copy_pages() -> int | None:
+    raise ConnectionError("no disk here")
+
+
+@workflow
+async def copied() -> int | None:
+    return await copy_pages()
+
+
+@given(st.lists(st.one_of(st.just("dies"), st.just("fails"), st.integers(0, 9)), max_size=6))
+def test_an_attempt_knows_the_last_heartbeat_that_a_time_out_told_whatever_the_attempts_between(
+    attempts: list[Any],
+) -> None:
+    script: Any = lambda _: current_task().last_details(int)  # noqa: E731
+    for one in reversed(attempts):
+        match one:
+            case "dies":
+                script = dies(then=script)
+            case "fails":
+                script = fails(1, then=script)
+            case _:
+                script = heartbeats_then_dies(one, then=script)
+    told = [one for one in attempts if isinstance(one, int)]
+    assert simulate(copied(), stub={copy_pages: script}).result == (told[-1] if told else None)
 
 
 @pytest.mark.parametrize("said", [7, "Approve", (1, 2), (days(1), "Approve"), (days(1), Approve)])
