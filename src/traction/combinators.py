@@ -162,9 +162,10 @@ def shield(step: Step[T]) -> Step[T]:
 def saga(step: Step[T]) -> Step[T]:
     """Do a step; if it fails or is cancelled, undo what it did, and then fail so.
 
-    What is to be undone was registered with `Step.compensate`. Compensations run one after the other, the last
-    registered first, each to its end: one that fails does not keep the others from running, and a cancellation waits
-    for them. A saga within a saga that succeeds leaves its compensations to the one around it.
+    What is to be undone was registered with `Step.compensate`, and is done to its end even if a cancellation comes
+    meanwhile. Compensations run one after the other, the last registered first, each to its end: one that fails does
+    not keep the others from running, and a cancellation waits for them. A saga within a saga that succeeds leaves its
+    compensations to the one around it.
 
     Example:
         @step

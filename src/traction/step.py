@@ -129,12 +129,17 @@ class Step(Generic[R_co]):
     def compensate(self, f: Callable[[R_co], Step[object]]) -> Step[R_co]:
         """Register what undoes this step once it is done: `f` of its result, if the `saga` around it fails.
 
+        It is shielded: what is being done when a cancellation comes is done to its end, so that it can be undone.
+
         Raises:
             FlowError: (in the flow) there is no saga around it.
+
+        Laws:
+            s.compensate(f) == shield(s.compensate(f));  saga(u.compensate(done)) == shield(u)
         """
         if not callable(f):
             raise TypeError(f"compensate({f!r:.100}): that is no function of the result; write lambda result: ...")
-        return Compensate(self, f)
+        return Shield(Compensate(self, f))
 
     def named(self, name: str) -> Step[R_co]:
         """Give this step a place of its own: the ids within it begin with `name` and a dot.

@@ -331,7 +331,7 @@ class Undo(Activity[World, None], start_to_close=60, retry=RETRY):
 @workflow
 async def trip() -> None:
     def book(what: str) -> Step[str]:
-        return shield(Do(what).compensate(Undo))
+        return Do(what).compensate(Undo)
 
     async def book_all() -> None:
         await book("flight")

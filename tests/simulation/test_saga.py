@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from traction import activity, saga, shield, step, workflow
-from traction.testing import explore, raises, sometimes
+import pytest
+
+from traction import activity, days, each, fail_after, hours, saga, sleep, step, workflow
+from traction import events as e
+from traction.errors import WorkflowCanceled
+from traction.testing import explore, raises, simulate, sometimes, takes
 
 
 class Ledger:
@@ -14,7 +18,6 @@ class Ledger:
         self.undone: list[str] = []
 
     def do(self, call: Any) -> str:
-        assert not self.undone
         self.done.append(call.what)
         return str(call.what)
 
@@ -22,7 +25,7 @@ class Ledger:
         self.undone.append(call.what)
 
 
-@activity
+@activity(start_to_close=days(1))
 def book(what: str) -> str:
     return what
 
@@ -33,29 +36,65 @@ def unbook(what: str) -> None:
 
 
 @step
-async def book_all() -> None:
+async def book_in_turn() -> None:
     for what in ("flight", "hotel", "car"):
-        # Shielded, so that what is being booked when somebody cancels is booked, and then undone.
-        await shield(book(what).compensate(unbook))
+        await book(what).compensate(unbook)
+
+
+@step
+async def book_side_by_side() -> None:
+    await book("flight").compensate(unbook)
+    await (book("hotel").compensate(unbook) & book("car").compensate(unbook))
+
+
+@step
+async def book_a_few_at_a_time() -> None:
+    await each(lambda what: book(what).compensate(unbook), ["flight", "hotel", "car"], limit=2)
+
+
+@step
+async def book_in_time() -> None:
+    async with fail_after(1):
+        await book("flight").compensate(unbook)
+        await sleep(60)
 
 
 @workflow
-async def travel() -> None:
-    await saga(book_all())
+async def travel(how: str) -> None:
+    await saga(HOW[how])
+
+
+HOW = {
+    "in turn": book_in_turn(),
+    "side by side": book_side_by_side(),
+    "a few at a time": book_a_few_at_a_time(),
+    "in time": book_in_time(),
+}
 
 
 def work_on(ledger: Ledger) -> dict[Any, Any]:
     return {book: sometimes(raises(ValueError("no room")), otherwise=ledger.do), unbook: ledger.undo}
 
 
-@explore(travel(), world=Ledger, stub=work_on, cancels=[None], deviations=2)
-def test_at_every_fault_point_what_was_done_is_undone_once_and_in_reverse(run: Any) -> None:
-    expected = [] if run.error is None else run.world.done[::-1]
-    assert run.world.undone == expected
+@pytest.mark.parametrize("how", HOW)
+def test_at_every_fault_point_what_was_done_is_undone_once_and_in_reverse(how: str) -> None:
+    @explore(travel(how), world=Ledger, stub=work_on, cancels=[None], deviations=2)
+    def look(run: Any) -> None:
+        expected = [] if run.error is None else run.world.done[::-1]
+        assert run.world.undone == expected
+
+    look()
+    assert look.explored.coverage.complete
+    assert look.explored.coverage.histories > 10
 
 
-def test_the_fault_points_are_all_gone_through() -> None:
-    test_at_every_fault_point_what_was_done_is_undone_once_and_in_reverse()
-    coverage = test_at_every_fault_point_what_was_done_is_undone_once_and_in_reverse.explored.coverage
-    assert coverage.complete
-    assert coverage.histories > 50
+def test_what_is_being_done_when_somebody_cancels_is_done_to_its_end_and_undone() -> None:
+    run = simulate(
+        travel("in turn"),
+        stub={book: takes(hours(2), then="flight"), unbook: None},
+        cancels=[hours(1)],
+    )
+    assert isinstance(run.error, WorkflowCanceled)
+    assert [call.what for call in run.calls(book)] == ["flight"]
+    assert [call.what for call in run.calls(unbook)] == ["flight"]
+    assert not [event for event in run.history if isinstance(event, e.ActivityTaskCancelRequested)]

@@ -252,7 +252,7 @@ LAWS: Final = (
     Law(41, "shield(s) == s", "s", lambda s: (shield(s), s), UNCANCELLED),
     Law(42, "shield(shield(s)) == shield(s)", "s", lambda s: (shield(shield(s)), shield(s))),
     Law(43, "saga(u) == u", "u", lambda u: (saga(u), u)),
-    Law(44, "saga(u.compensate(f)) == u", "u f", lambda u, f: (saga(u.compensate(f)), u), ALONE),
+    Law(44, "saga(u.compensate(f)) == u", "u f", lambda u, f: (saga(u.compensate(f)), u), UNCANCELLED),
     Law(
         45,
         "saga(u.compensate(f) then fail(e)) == u.flat_map(lambda x: f(x).attempt()) then fail(e)",
@@ -264,6 +264,7 @@ LAWS: Final = (
         UNCANCELLED,
     ),
     Law(46, "async with cancel_scope(): await s == s", "s", lambda s: (say_within(s), s)),
+    Law(47, "saga(u.compensate(done)) == shield(u)", "u", lambda u: (saga(u.compensate(done)), shield(u)), ALONE),
 )
 """Every law, by its number."""
 
