@@ -7,6 +7,7 @@ kinds below, which keep something meanwhile. A *scope* is a place in the flow, a
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from hashlib import sha256
@@ -138,9 +139,9 @@ class Frame:
 
     __slots__ = ()
 
+    @abstractmethod
     def leave(self, interpreter: Cancels, fiber: Fiber, mode: int, given: Any) -> Given:
         """Take the outcome, and say how the fiber goes on."""
-        raise NotImplementedError
 
 
 class Restore(Frame):

@@ -19,6 +19,7 @@ Laws, checked in `traction.testing.laws` (equality means the same decisions with
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Coroutine, Generator
 from datetime import datetime, timedelta
 from types import TracebackType
@@ -251,13 +252,13 @@ class WorkflowStep(Asked[R_co]):
     __slots__ = ()
     spec: ClassVar[WorkflowSpec]
 
+    @abstractmethod
     def flow(self) -> Step[R_co] | Coroutine[Any, Any, R_co]:
         """Say the flow: as a step, or as an `async def` that awaits steps."""
-        raise NotImplementedError(f"{type(self).__name__} says no flow")
 
+    @abstractmethod
     def workflow_id(self) -> str:
         """Name the execution that this call starts."""
-        raise NotImplementedError(f"{type(self).__name__} has no workflow id")
 
 
 class Done(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
