@@ -43,6 +43,7 @@ from traction.registration import register_type as register_type
 from traction.stopping import FINISHED, UNFINISHED, Signals, finish
 from traction.telemetry import find_observer
 from traction.tokens import Answers
+from traction.visibility import find_execution
 from traction.worker import (
     ActivityWorker,
     DeciderCache,
@@ -175,11 +176,21 @@ class WorkerSystem:
         return None
 
     @overload
-    def find(self, execution: WorkflowExecution, workflow: Callable[..., Workflow[R]]) -> Handle[R]: ...
+    def find(self, execution: WorkflowExecution | str, workflow: Callable[..., Workflow[R]]) -> Handle[R]: ...
     @overload
-    def find(self, execution: WorkflowExecution) -> Handle[Any]: ...
-    def find(self, execution: WorkflowExecution, workflow: Any = None) -> Handle[Any]:
-        """Give the handle of a run that was started elsewhere; what it tells is read as the workflow says."""
+    def find(self, execution: WorkflowExecution | str) -> Handle[Any]: ...
+    def find(self, execution: WorkflowExecution | str, workflow: Any = None) -> Handle[Any]:
+        """Give the handle of an execution that was started elsewhere; what it tells is read as the workflow says.
+
+        Args:
+            execution: a run; or a workflow id, which means the run that is open, or else the last that closed.
+            workflow: its definition.
+
+        Raises:
+            UnknownResourceFault: there is no execution of this workflow id, or lists do not show it yet (SWF).
+        """
+        if isinstance(execution, str):
+            execution = find_execution(self.backend, execution)
         return Handle(self.backend, execution, workflow, codec=self._codec)
 
     # Workers.

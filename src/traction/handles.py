@@ -1,4 +1,4 @@
-"""Start an execution, and hold on to it: wait for it, look at it, ask it to stop.
+"""Start an execution, and hold on to it: wait for it, look at it, tell it something, ask it to stop.
 
 Takes a backend and calls of workflows; gives handles. Does no work itself.
 """
@@ -29,13 +29,14 @@ from traction.errors import (
 from traction.failures import read_failure, revive
 from traction.names import WorkflowExecution
 from traction.options import Span, to_timedelta
+from traction.signals import Signal, check_sent
 
 R = TypeVar("R")
 T = TypeVar("T")
 
 
 class Handle(Generic[R]):
-    """One execution, whose flow gives an `R`: wait for it, look at it, ask it to stop.
+    """One execution, whose flow gives an `R`: wait for it, look at it, tell it something, ask it to stop.
 
     It follows the execution through `continue_as_new`: its result is that of the last run.
     """
@@ -110,6 +111,21 @@ class Handle(Generic[R]):
             case _:
                 raise ExecutionFailed(name, f"closed with {type(closing).__name__}")
 
+    def send(self, signal: Signal) -> None:
+        """Send the execution a signal, which its flow may `receive`.
+
+        If this raises because the service could not be reached, the signal may have arrived or not: one that is sent
+        again may arrive twice, and its receiver should be able to tell.
+
+        Raises:
+            TypeError: it is no signal.
+            PayloadError: it cannot be written, or is longer than SWF carries and there is no payload store.
+            UnknownResourceFault: it is not open any more.
+        """
+        check_sent("Handle.send", signal)
+        name, input = signal.spec.name, self._codec.encode(signal)
+        self._ask_open(partial(o.SignalWorkflowExecution, signal_name=name, input=input))
+
     def cancel(self) -> None:
         """Ask the execution to cancel: `Cancelled` is thrown into its flow, which may clean up.
 
@@ -134,9 +150,13 @@ class Handle(Generic[R]):
                     request(domain=self._backend.domain, workflow_id=self.workflow_id, run_id=self.run_id)
                 )
                 return
-            except UnknownResourceFault:
-                if not self._follow(self._backend.find_closing_event(self.execution)):
+            except UnknownResourceFault as fault:
+                closing = self._backend.find_closing_event(self.execution)
+                if closing is None:
                     raise
+                if not self._follow(closing):
+                    closed = f"{self.workflow_id} is not open any more ({type(closing).__name__}): {fault}"
+                    raise UnknownResourceFault(closed) from None
 
     def _follow(self, closing: e.Event | None) -> bool:
         """Go on to the next run, if the execution was continued as new."""

@@ -153,9 +153,7 @@ def send(execution: WorkflowExecution | str, signal: Signal) -> Step[None]:
     History:
         Asks SignalExternalWorkflowExecution; answered by ExternalWorkflowExecutionSignaled.
     """
-    if not isinstance(signal, Signal):
-        raise TypeError(f"send: {_show(signal)} is no signal; {_mend_signal(signal)}")
-    check_signal("send", type(signal))
+    check_sent("send", signal)
     return Send(*read_execution("send", execution), signal)
 
 
@@ -186,6 +184,17 @@ def _mend_signal(thing: Any) -> str:
 def is_signal(thing: object) -> bool:
     """Whether something is a class of signals."""
     return isinstance(thing, type) and issubclass(thing, Signal)
+
+
+def check_sent(where: str, signal: object) -> None:
+    """Refuse to send what is no signal, or one whose fields cannot be written and read.
+
+    Raises:
+        TypeError, DefinitionError: it is so.
+    """
+    if not isinstance(signal, Signal):
+        raise TypeError(f"{where}: {_show(signal)} is no signal; {_mend_signal(signal)}")
+    check_signal(where, type(signal))
 
 
 def check_signal(where: str, signal: Any) -> None:

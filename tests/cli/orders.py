@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from traction import Activity, Workflow, activity, sleep, workflow
+from traction import Activity, Signal, Workflow, activity, receive, sleep, workflow
 from traction.codec import Codec
 from traction.encryption import Encrypt, KeyRing
 
@@ -69,6 +69,17 @@ secret = Codec(Encrypt(KeyRing({"2024": bytes(16)})))
 @workflow
 async def wait_long() -> None:
     await sleep(3600)
+
+
+class Approve(Signal, name="approved"):
+    by: str
+    gift: bool = False
+
+
+@workflow
+async def wait_for_approval() -> str:
+    approval = await receive(Approve)
+    return f"{approval.by} {approval.gift}"
 
 
 class Book:

@@ -140,6 +140,40 @@ def test_cancel_asks_an_execution_to_cancel(traction: Command) -> None:
     assert "CANCEL_REQUESTED" in traction("list")
 
 
+def test_signal_sends_what_its_options_say(traction: Command) -> None:
+    traction("start", f"{HERE}:wait_for_approval", "--workflow-id", "one")
+    traction("signal", "one", f"{HERE}:Approve", "--by", "Ann", "--gift")
+    assert traction.err == "Sent approved to one\n"
+    (told,) = [line for line in traction("history", "one", "--events").splitlines() if "Signaled" in line]
+    said = json.loads(told[told.index("{") :])
+    assert (said["signalName"], json.loads(said["input"])) == ("approved", {"by": "Ann", "gift": True})
+
+
+def test_a_signal_to_what_is_not_open_leaves_with_1_and_says_how_it_closed(traction: Command) -> None:
+    traction("start", f"{HERE}:wait_for_approval", "--workflow-id", "one")
+    traction("terminate", "one")
+    traction("signal", "one", f"{HERE}:Approve", "--by", "Ann", code=1)
+    assert "one is not open any more (WorkflowExecutionTerminated)" in traction.err
+    traction("signal", "nobody", f"{HERE}:Approve", "--by", "Ann", code=1)
+    assert "there is no execution 'nobody'" in traction.err
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ((f"{HERE}:Approve",), "--by"),
+        ((f"{HERE}:Approve", "--by", "Ann", "--tip", "7"), "--tip"),
+        ((f"{HERE}:buy",), "not a class of signals"),
+        ((f"{HERE}:Reject",), "has no 'Reject'"),
+        ((), "MODULE:SIGNAL"),
+    ],
+)
+def test_a_signal_that_is_none_leaves_with_2(traction: Command, words: tuple[str, ...], says: str) -> None:
+    traction("start", f"{HERE}:wait_for_approval", "--workflow-id", "one")
+    traction("signal", "one", *words, code=2)
+    assert says in traction.err
+
+
 def test_an_id_that_nobody_started_leaves_with_1(traction: Command) -> None:
     for command in ("describe", "history", "cancel", "terminate"):
         traction(command, "nobody", code=1)

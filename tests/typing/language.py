@@ -194,6 +194,8 @@ def look_back(task: RunningTask) -> None:
 
 def look(system: WorkerSystem, handle: Handle[str]) -> None:
     system.start_workflow_worker(stay, provide={book: 7})
+    assert_type(handle.send(Approve("Ann")), None)
+    assert_type(system.find("order-7"), Handle[Any])
     assert_type(handle.query(Approve), Approve | None)
     assert_type(handle.query(list[str]), list[str] | None)
     assert_type(handle.query(), Any)

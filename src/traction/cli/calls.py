@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 import pluggy
@@ -27,6 +27,9 @@ from traction.codec import JSON, Codec, name_type
 from traction.definition import Activity, Workflow
 from traction.errors import TractionError
 from traction.plugins import open_payload_store
+from traction.signals import Signal, is_signal
+
+T = TypeVar("T")
 
 TARGET = re.compile(r"(?:[\w.]+|.*\.py)(?::[\w.]+)?")
 
@@ -116,6 +119,19 @@ def load_workflow(target: str) -> type[Workflow[Any]]:
     return found
 
 
+def load_signal(target: str) -> type[Signal]:
+    """Load a class of signals.
+
+    Raises:
+        UsageError: there is none.
+    """
+    found = load(target)
+    if not is_signal(found) or found is Signal:
+        raise UsageError(f"{target} is {found!r:.100}, and not a class of signals; write module:Signal")
+    signal: type[Signal] = found
+    return signal
+
+
 def load_codec(target: str | None) -> Codec:
     """Load the codec that `module:name` names; plain JSON if nothing is named.
 
@@ -153,22 +169,29 @@ def _suggest(module: Any) -> str:
 # From fields to options.
 
 
-def find_target(argv: Sequence[str], command: str) -> str | None:
-    """Find the workflow that the arguments of a command name, if they are of that command."""
+def find_target(argv: Sequence[str], command: str, *, first: bool = True) -> str | None:
+    """Find the definition that the arguments of a command name, if they are of that command.
+
+    Args:
+        argv: the arguments, the command first.
+        command: its name.
+        first: whether it stands right after the command, and may be a module alone.
+    """
     words = argv[1:] if argv and argv[0] == command else ()
     for n, word in enumerate(words):
         # A module alone is told from the value of an option by its place, right after the command.
-        if TARGET.fullmatch(word) and (n == 0 or ":" in word or word.endswith(".py")) and not word.endswith(":"):
+        named = (first and n == 0) or ":" in word or word.endswith(".py")
+        if named and TARGET.fullmatch(word) and not word.endswith(":"):
             return word
     return None
 
 
-def with_fields(f: Callable[..., None], workflow: type[Workflow[Any]] | None) -> Callable[..., None]:
-    """Give a command an option for each field of a workflow.
+def with_fields(f: Callable[..., None], definition: type[msgspec.Struct] | None) -> Callable[..., None]:
+    """Give a command an option for each field of a workflow, or of a signal.
 
     What the options say is given to its parameter `said`, by field; fields that are not said are absent.
     """
-    fields = {} if workflow is None else _describe_fields(workflow)
+    fields = {} if definition is None else _describe_fields(definition)
     hints = typing.get_type_hints(f, include_extras=True)
     own = [
         parameter.replace(annotation=hints[parameter.name], kind=inspect.Parameter.KEYWORD_ONLY)
@@ -201,12 +224,12 @@ def write_option(field: str, word: str | bool) -> list[str]:
     return [f"{option}={word}"]
 
 
-def _describe_fields(workflow: type[Workflow[Any]]) -> dict[str, inspect.Parameter]:
-    hints = typing.get_type_hints(workflow, include_extras=True)
-    plain = typing.get_type_hints(workflow)
-    panel = f"Input of {workflow.__name__}"
+def _describe_fields(definition: type[msgspec.Struct]) -> dict[str, inspect.Parameter]:
+    hints = typing.get_type_hints(definition, include_extras=True)
+    plain = typing.get_type_hints(definition)
+    panel = f"Input of {definition.__name__}"
     described = {}
-    for field in msgspec.structs.fields(workflow):
+    for field in msgspec.structs.fields(definition):
         option, kind, required = name_option(field.name), hints[field.name], field.required
         shown = _tell_default(field)
         annotation: Any
@@ -289,13 +312,13 @@ def _name_kind(kind: Any) -> str:
 # From words to calls.
 
 
-def make_call(workflow: type[Workflow[Any]], said: dict[str, Any]) -> Workflow[Any]:
-    """Make a call of what the options say.
+def make_call(definition: type[T], said: dict[str, Any]) -> T:
+    """Make a call of a workflow, or a signal, of what the options say.
 
     Raises:
         typer.BadParameter: a word is not of its field's type.
     """
-    hints = typing.get_type_hints(workflow, include_extras=True)
+    hints = typing.get_type_hints(definition, include_extras=True)
     values = {}
     for name, word in said.items():
         try:
@@ -303,9 +326,9 @@ def make_call(workflow: type[Workflow[Any]], said: dict[str, Any]) -> Workflow[A
         except ValueError as error:
             raise typer.BadParameter(str(error), param_hint=name_option(name)) from error
     try:
-        return workflow(**values)
+        return definition(**values)
     except (TypeError, ValueError) as error:
-        raise typer.BadParameter(str(error), param_hint=workflow.__name__) from error
+        raise typer.BadParameter(str(error), param_hint=definition.__name__) from error
 
 
 def read_word(word: Any, kind: Any) -> Any:
