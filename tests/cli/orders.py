@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from traction import Activity, Signal, Workflow, activity, receive, sleep, workflow
+from traction import Activity, Signal, Workflow, activity, receive, report, sleep, workflow
 from traction.codec import Codec
 from traction.encryption import Encrypt, KeyRing
 
@@ -80,6 +80,12 @@ class Approve(Signal, name="approved"):
 async def wait_for_approval() -> str:
     approval = await receive(Approve)
     return f"{approval.by} {approval.gift}"
+
+
+@workflow
+async def report_and_wait() -> None:
+    await report({"left": 3})
+    await sleep(3600)
 
 
 class Book:

@@ -18,7 +18,7 @@ from typing import Any
 import pluggy
 import pytest
 
-from tests.cli.orders import Book, Keep, Write
+from tests.cli.orders import Book, Keep, Write, report_and_wait
 from traction import operations as o
 from traction.backend import POLL_WAIT_MAX, Backend
 from traction.cli import main
@@ -26,6 +26,7 @@ from traction.client import WorkerSystem
 from traction.hookspecs import hookimpl
 from traction.names import WorkflowExecution
 from traction.plugins import load_plugins
+from traction.worker import WorkflowWorker
 from traction_local.backend import LocalBackend
 from traction_local.plugin import open_local
 
@@ -122,6 +123,24 @@ def test_list_shows_one_line_for_each_execution(traction: Command) -> None:
     assert len(traction("list", "--count", "1").splitlines()) == 1
     assert traction("list", "--closed") == ""
     assert traction.err == "No closed executions in kept:\n"
+
+
+def test_list_and_describe_show_what_a_flow_that_is_open_reports(
+    traction: Command, plugins: pluggy.PluginManager
+) -> None:
+    traction("start", f"{HERE}:buy", "--amount", "1", "--workflow-id", "silent")
+    with WorkerSystem("kept:", plugins=plugins) as system:
+        handle = system.run(report_and_wait(), workflow_id="one")
+        worker = WorkflowWorker(system.backend, [report_and_wait])
+        assert worker.work_once(LOOK)
+        assert handle.report() == {"left": 3}
+    reports = {words[5]: words[7:] for words in map(str.split, traction("list").splitlines())}
+    assert reports == {"silent": [], "one": ['{"left":3}']}
+    assert "left" not in traction("list", "--no-reports")
+    assert 'says              {"left":3}' in traction("describe", "one")
+    listed = {one["execution"]["workflowId"]: one for one in json.loads(traction("list", "--json"))}
+    assert listed["one"]["latestExecutionContext"] == '{"left":3}'
+    assert "latestExecutionContext" not in listed["silent"]
 
 
 def test_terminate_closes_an_execution_and_keeps_the_reason(traction: Command) -> None:

@@ -67,6 +67,12 @@ def show_result(value: object) -> None:
     typer.echo(value if isinstance(value, str) else msgspec.json.encode(value).decode())
 
 
+def shorten(text: str, chars_max: int = 60) -> str:
+    """Cut a text so that it has room in one line."""
+    line = " ".join(text.split())
+    return line if len(line) <= chars_max else f"{line[: chars_max - 1]}…"
+
+
 def show_json(value: object) -> None:
     """Print a value for machines: spans are seconds, instants are ISO 8601."""
     typer.echo(json.dumps(msgspec.to_builtins(value, builtin_types=(timedelta,)), default=timedelta.total_seconds))
