@@ -77,14 +77,27 @@ def all_of(
 ) -> Both[A, B, C, D, E, F, G, H]: ...
 @overload
 def all_of(*steps: Step[T]) -> Step[tuple[T, ...]]: ...
-def all_of(*steps: Any) -> Any:
+@overload
+def all_of(steps: Iterable[Step[T]], /, *, tolerate: int) -> Step[list[Outcome[T]]]: ...
+@overload
+def all_of(*steps: Step[T], tolerate: int) -> Step[tuple[Outcome[T], ...]]: ...
+def all_of(*steps: Any, tolerate: int | None = None) -> Any:
     """Do all concurrently and give all results, in the order of the arguments; the first failure cancels the rest.
 
-    One iterable of steps gives a list; several steps give a tuple.
+    One iterable of steps gives a list; several steps give a tuple. With `tolerate`, the results are outcomes, `Success`
+    or `Failure`, and only a failure more than so many cancels the rest and fails.
+
+    Laws:
+        all_of([s, t], tolerate=2) == all_of([s.attempt(), t.attempt()])
+        all_of([s, t], tolerate=0) == all_of([s, t]).map(lambda xs: [Success(x) for x in xs])
     """
-    if len(steps) == 1 and not isinstance(steps[0], Step):
-        return All(_check_steps("all_of", steps[0]))
-    return Both(_check_steps("all_of", steps))
+    listed = len(steps) == 1 and not isinstance(steps[0], Step)
+    said: Any = steps[0] if listed else steps
+    branches = _check_steps("all_of", said)
+    if tolerate is None:
+        return All(branches) if listed else Both(branches)
+    group = _tolerate("all_of", branches, None, tolerate)
+    return group if listed else group.map(tuple)
 
 
 @overload
@@ -142,12 +155,10 @@ def each(
         each(done, xs) == done(list(xs));  each(f, xs) == all_of([f(x) for x in xs])
         each(f, xs, tolerate=len(xs)) == all_of([f(x).attempt() for x in xs])
     """
-    if tolerate is not None and tolerate < 0:
-        raise ValueError(f"each(tolerate={tolerate}): no fewer failures than 0 can be tolerated")
     if limit is not None and limit < 1:
         raise ValueError(f"each(limit={limit}): at least one at a time, or None for no limit")
     steps = tuple(FlatMap(Done(item), f) for item in items)
-    return All(steps if tolerate is None else tuple(one.attempt() for one in steps), limit, tolerate)
+    return All(steps, limit) if tolerate is None else _tolerate("each", steps, limit, tolerate)
 
 
 def shield(step: Step[T]) -> Step[T]:
@@ -271,6 +282,12 @@ def _check_step(where: str, one: Any) -> Any:
         mend = f"write {name}(...)" if called else "put @step over an async def, and call it"
         raise TypeError(f"{where}: {name} is no step; {mend}")
     return one
+
+
+def _tolerate(where: str, steps: Iterable[Step[T]], limit: int | None, tolerate: int) -> Step[list[Outcome[T]]]:
+    if tolerate < 0:
+        raise ValueError(f"{where}(tolerate={tolerate}): no fewer failures than 0 can be tolerated")
+    return All(tuple(one.attempt() for one in steps), limit, tolerate)
 
 
 def _check_steps(where: str, steps: Iterable[Any]) -> tuple[Step[Any], ...]:

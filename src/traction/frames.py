@@ -120,9 +120,9 @@ class Fiber:
 
 
 class Join:
-    """A group that waits for its branches."""
+    """A group that waits for its branches; `tolerates` says how many of them may give a `Failure`."""
 
-    __slots__ = ("fiber", "next", "node", "outcome", "prefix", "results", "running")
+    __slots__ = ("failures", "fiber", "next", "node", "outcome", "prefix", "results", "running", "tolerates")
 
     def __init__(self, fiber: Fiber, node: Any) -> None:
         self.fiber = fiber
@@ -130,7 +130,9 @@ class Join:
         self.prefix = f"{fiber.scope.prefix}{fiber.scope.count('')}."
         self.results: list[Any] = [None] * len(node.steps)
         self.running: dict[int, Fiber] = {}
-        self.next = 0
+        self.next = self.failures = 0
+        tolerate = getattr(node, "tolerate", None)
+        self.tolerates: int = len(node.steps) if tolerate is None else tolerate
         self.outcome: Given | None = None
 
 

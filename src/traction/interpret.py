@@ -389,18 +389,15 @@ class Interpreter:
             self._settle(join, (mode, given))
         else:
             join.results[fiber.index] = given
-            if type(given) is Failure and self._is_too_much(join):
+            if type(given) is Failure:
+                join.failures += 1
+            if join.failures > join.tolerates:
                 self._settle(join, (ERROR, given.error))
             elif join.next < len(join.node.steps):
                 self._start_next(join)
             elif not join.running:
                 join.outcome = (VALUE, join.results if type(join.node) is All else tuple(join.results))
                 self._close_join(join)
-
-    def _is_too_much(self, join: Join) -> bool:
-        """Say whether more branches have failed than the group tolerates."""
-        tolerate = join.node.tolerate if type(join.node) is All else None
-        return tolerate is not None and sum(type(result) is Failure for result in join.results) > tolerate
 
     def _settle(self, join: Join, outcome: Given) -> None:
         """The outcome of a group is known: cancel the branches that are left, and close it after the last."""

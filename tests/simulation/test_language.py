@@ -781,6 +781,22 @@ def test_so_many_failures_are_tolerated_and_given_as_outcomes() -> None:
     assert simulate(flow()).result == [1, 2, None, 4, 5, None, 7]
 
 
+def test_a_group_may_tolerate_failures_too() -> None:
+    @workflow
+    async def flow() -> tuple[list[str], list[str]]:
+        pair = await all_of(pick(2), pick(3), tolerate=1)
+        listed = await all_of([pick(n) for n in (3, 4, 6)], tolerate=2)
+        return [type(one).__name__ for one in pair], [type(one).__name__ for one in listed]
+
+    assert simulate(flow()).result == (["Success", "Failure"], ["Failure", "Success", "Failure"])
+
+
+def test_no_fewer_failures_than_none_can_be_tolerated() -> None:
+    for build in (lambda: all_of(pick(1), tolerate=-1), lambda: each(pick, [1], tolerate=-1)):
+        with pytest.raises(ValueError, match=r"\(tolerate=-1\): no fewer failures than 0 can be tolerated"):
+            build()
+
+
 def test_one_failure_too_many_cancels_the_rest_and_fails() -> None:
     @workflow
     async def flow() -> None:

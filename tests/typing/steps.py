@@ -134,6 +134,8 @@ assert_type(give_up("late"), Step[int])
 
 assert_type(all_of([a, a]), Step[list[int]])
 assert_type(all_of(say(n) for n in range(3)), Step[list[str]])
+assert_type(all_of([a, a], tolerate=1), Step[list[Outcome[int]]])
+assert_type(all_of(a, a, tolerate=1), Step[tuple[Outcome[int], ...]])
 assert_type(all_of(a, b), Both[int, str])
 assert_type(all_of(a, b, c), Both[int, str, bytes])
 assert_type(all_of(a, b, c, d), Both[int, str, bytes, float])

@@ -265,6 +265,24 @@ LAWS: Final = (
     ),
     Law(46, "async with cancel_scope(): await s == s", "s", lambda s: (say_within(s), s)),
     Law(47, "saga(u.compensate(done)) == shield(u)", "u", lambda u: (saga(u.compensate(done)), shield(u)), ALONE),
+    Law(
+        48,
+        "all_of([s, t], tolerate=2) == all_of([s.attempt(), t.attempt()])",
+        "s t",
+        lambda s, t: (all_of([s, t], tolerate=2), all_of([s.attempt(), t.attempt()])),
+    ),
+    Law(
+        49,
+        "all_of([s, t], tolerate=0) == all_of([s, t]).map(lambda xs: [Success(x) for x in xs])",
+        "s t",
+        lambda s, t: (all_of([s, t], tolerate=0), all_of([s, t]).map(lambda xs: [Success(x) for x in xs])),
+    ),
+    Law(
+        50,
+        "each(f, xs, tolerate=len(xs)) == all_of([f(x).attempt() for x in xs])",
+        "xs f",
+        lambda xs, f: (each(f, xs, tolerate=len(xs)), all_of([say_now(f, x).attempt() for x in xs])),
+    ),
 )
 """Every law, by its number."""
 
