@@ -345,4 +345,7 @@ class WorkflowTerminated(ExecutionFailed):
 
     def __init__(self, execution: str, *, cause: str | None, reason: str | None = None) -> None:
         self.cause, self.reason = cause, reason
+        if cause == "EVENT_LIMIT_EXCEEDED" and not reason:
+            reason = "its history had no room for more events (SWF); let the flow go on in a new run before that, by "
+            reason += "continue_as_new once history_events() is high"
         super().__init__(execution, f"was terminated ({cause or 'no cause given'})" + (f": {reason}" if reason else ""))

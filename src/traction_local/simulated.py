@@ -25,6 +25,7 @@ from traction_local.agenda import MOVES_MAX
 from traction_local.handlers import Handler
 from traction_local.knobs import Knobs
 from traction_local.simulation import KNOBS, LIMITS, START, Simulation
+from traction_local.stories import cut
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -60,7 +61,7 @@ class Simulated(Generic[R]):
             ExecutionFailed: it gave nothing; the error tells the story.
         """
         if self.error is not None:
-            self.error.add_note(str(self))
+            self.error.add_note("\n".join(cut(str(self).splitlines(), "lines")))
             raise self.error
         return self._result  # type: ignore[return-value]
 

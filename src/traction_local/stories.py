@@ -54,10 +54,15 @@ def tell_story(simulation: Simulation) -> str:
     table = [(mark, _count(when - begin), who, what) for when, mark, who, what in rows]
     marks, times, whos = (max(len(row[n]) for row in table) for n in range(3))
     lines = [f"{mark:>{marks}}  {time:>{times}}  {who:<{whos}}  {what}".rstrip() for mark, time, who, what in table]
-    if len(lines) > LINES_MAX:
-        left_out = len(lines) - LINES_MAX
-        lines[LINES_MAX // 2 : -LINES_MAX // 2] = [f"... {left_out} moves ..."]
-    return "\n".join(lines)
+    return "\n".join(cut(lines, "moves"))
+
+
+def cut(lines: list[str], what: str) -> list[str]:
+    """Leave out the middle of too many lines."""
+    if len(lines) <= LINES_MAX:
+        return lines
+    half = LINES_MAX // 2
+    return [*lines[:half], f"... {len(lines) - 2 * half} {what} ...", *lines[-half:]]
 
 
 def _list_events(simulation: Simulation) -> list[tuple[datetime, str]]:

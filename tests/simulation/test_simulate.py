@@ -21,6 +21,7 @@ from traction import (
     all_of,
     current_task,
     days,
+    each,
     minutes,
     sleep,
     uuid4,
@@ -33,8 +34,10 @@ from traction.errors import (
     FlowError,
     WorkflowCanceled,
     WorkflowFailed,
+    WorkflowTerminated,
     WorkflowTimedOut,
 )
+from traction.limits import Limits
 from traction.testing import fails, raises, returns, simulate, takes
 from traction.testing.schedule import PLAIN
 
@@ -127,6 +130,19 @@ def test_a_failed_run_raises_its_error_with_the_timeline() -> None:
     with pytest.raises(WorkflowFailed) as caught:
         run.result  # noqa: B018
     assert "Charge-1" in "".join(caught.value.__notes__)
+
+
+def test_of_a_long_run_that_failed_the_timeline_is_cut_in_the_middle() -> None:
+    @workflow
+    async def long() -> None:
+        await each(lambda _: sleep(1), range(10_000))
+
+    run = simulate(long(), limits=Limits(history_events_max=1_000))
+    with pytest.raises(WorkflowTerminated, match=r"EVENT_LIMIT_EXCEEDED\): .* continue_as_new") as failed:
+        run.result  # noqa: B018
+    (note,) = failed.value.__notes__
+    assert len(note.splitlines()) == 101
+    assert len(str(run).splitlines()) > 900
 
 
 def test_called_tells_what_was_scheduled() -> None:
