@@ -105,6 +105,34 @@ def test_fixtures_come_to_systematic_explorations_too(run: Any, request: pytest.
     assert request.node.name == "test_fixtures_come_to_systematic_explorations_too"
 
 
+class TestInAClass:
+    @QUICK
+    @explore(checkout(30), **WORLD)
+    def test_a_method_tests_runs_too(self, run: Any) -> None:
+        assert isinstance(self, TestInAClass)
+        assert run.result in ("parcel", "refunded")
+
+    @explore(checkout(30), deviations=1, **WORLD)
+    def test_a_method_is_explored_systematically_too(self, run: Any, request: pytest.FixtureRequest) -> None:
+        assert request.node.name == "test_a_method_is_explored_systematically_too"
+        assert run.result in ("parcel", "refunded")
+
+
+class Wrong:
+    @explore(checkout(30), deviations=1, **WORLD)
+    def orders_are_refunded(self, *, run: Any) -> None:
+        assert run.result == "refunded"
+
+
+def test_a_method_that_fails_says_how_to_run_it_again() -> None:
+    with pytest.raises(AssertionError) as failed:
+        Wrong().orders_are_refunded()
+    again = 'Wrong.orders_are_refunded.at("", Wrong())'
+    assert again in failed.value.__notes__[0]
+    with pytest.raises(AssertionError):
+        eval(again)
+
+
 def test_a_systematic_exploration_says_what_it_covered() -> None:
     test_all_schedules_with_two_deviations_end_well()
     coverage = test_all_schedules_with_two_deviations_end_well.explored.coverage

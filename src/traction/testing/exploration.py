@@ -82,6 +82,7 @@ class Explored(Generic[R]):
         self._test = test
         self._world = world
         self._closes = closes
+        self._takes, self.others = _read_parameters(test)
         self._shown: set[int] = set()
         self._shortest: dict[Any, Deviations] = {}
         self.coverage: Coverage | None = None
@@ -102,7 +103,11 @@ class Explored(Generic[R]):
             self._ask_twin(run)
             if run.stuck and self._closes:
                 raise StuckExecution(f"{run.execution.workflow_id} waits for what never comes:\n{run.stuck}")
-            self._test(run, *arguments, **named)
+            if self._takes is None:
+                self._test(run, *arguments, **named)
+            else:
+                names = [parameter.name for parameter in self.others]
+                self._test(**dict(zip(names, arguments, strict=False)), **named, **{self._takes: run})
         except Exception as error:
             self._retell(error, run.deviations, run.story)
             raise
@@ -121,10 +126,12 @@ class Explored(Generic[R]):
         count = len(deviations.split())
         say = f"{count} deviation{'s' if count > 1 else ''} from the plain run (those with a star)"
         say = say if count else "which is the plain run"
-        name = getattr(self._test, "__name__", "test")
+        whole, name = getattr(self._test, "__qualname__", "test"), getattr(self._test, "__name__", "test")
+        of = "" if "<locals>" in whole else whole.removesuffix(name).removesuffix(".")
+        call = f'{of}.{name}.at("{deviations}", {of}())' if of else f'{name}.at("{deviations}")'
         error.add_note(
             f"\nThe story, {say}:\n\n{story}\n\nThe same run as a test of its own:\n\n"
-            f'    def {name}_again() -> None:\n        {name}.at("{deviations}")\n'
+            f"    def {name}_again() -> None:\n        {call}\n"
         )
 
     def at_quietly(self, schedule: Schedule, *arguments: Any, **named: Any) -> Any:
@@ -192,7 +199,12 @@ class Explored(Generic[R]):
             return []  # it is the first example, and fails there
 
     def cover(
-        self, deviations: int, runs_max: int = RUNS_MAX, *, named: Mapping[str, Any] = MappingProxyType({})
+        self,
+        deviations: int,
+        runs_max: int = RUNS_MAX,
+        *,
+        arguments: tuple[Any, ...] = (),
+        named: Mapping[str, Any] = MappingProxyType({}),
     ) -> Coverage:
         """Run the test under every schedule with up to so many deviations.
 
@@ -206,7 +218,7 @@ class Explored(Generic[R]):
         runs = pruned = 0
         while waiting and runs < runs_max:
             choices = waiting.popleft()
-            run = self.at_quietly(Deviations(choices), **named)
+            run = self.at_quietly(Deviations(choices), *arguments, **named)
             runs += 1
             histories.add(_hash(run.history, ordered=True))
             if run.orders.issuperset(choices):
@@ -230,7 +242,7 @@ def explore(
     given: Mapping[str, Any] | None = None,
     **world: Any,
 ) -> Callable[[Callable[..., None]], Any]:
-    """Run the decorated test for run after run of a workflow; it takes the run as its first argument.
+    """Run the decorated test for run after run of a workflow; it takes the run as `run`, or as its first argument.
 
     Args:
         workflow: a call of the workflow.
@@ -270,10 +282,8 @@ def explore(
         )
 
     def decorate(test: Callable[..., None]) -> Any:
-        if not inspect.signature(test).parameters:
-            raise DefinitionError(f"{test.__name__}() is to test runs, and takes none: write def {test.__name__}(run)")
         explored = Explored(workflow, test, {"faults": faults, "moves_max": MOVES_MAX, **world}, closes)
-        _, *others = inspect.signature(test).parameters.values()
+        others = explored.others
 
         if deviations is None:
             try:
@@ -302,9 +312,9 @@ def explore(
         else:
             most = deviations
 
-            def cover(**named: Any) -> None:
+            def cover(*arguments: Any, **named: Any) -> None:
                 __tracebackhide__ = True
-                explored.cover(most, named=named)
+                explored.cover(most, arguments=arguments, named=named)
 
             cover.__signature__ = inspect.Signature(others)  # type: ignore[attr-defined]
 
@@ -314,6 +324,21 @@ def explore(
         return explored_test
 
     return decorate
+
+
+def _read_parameters(test: Callable[..., None]) -> tuple[str | None, list[inspect.Parameter]]:
+    """Say which parameter of a test takes the run, `None` for the first of all; and which others there are.
+
+    Raises:
+        DefinitionError: there is none.
+    """
+    parameters = inspect.signature(test).parameters
+    if not parameters:
+        raise DefinitionError(f"{test.__name__}() is to test runs, and takes none: write def {test.__name__}(run)")
+    takes = "run" if "run" in parameters else next(iter(parameters))
+    others = [parameter for name, parameter in parameters.items() if name != takes]
+    by_place = parameters[takes].kind in (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL)
+    return None if by_place else takes, others
 
 
 def _find_origin(error: BaseException) -> tuple[type, str, int]:
