@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import HealthCheck, Phase, currently_in_test_context, given, seed, settings
 from hypothesis import strategies as st
 from hypothesis.errors import InvalidArgument
 
@@ -43,6 +43,7 @@ from traction.testing import (
     inputs,
     simulate,
     takes,
+    twin,
 )
 from traction.testing import signals as draw_signals
 
@@ -103,6 +104,21 @@ def test_fixtures_come_to_the_other_parameters(run: Any, request: pytest.Fixture
 def test_fixtures_come_to_systematic_explorations_too(run: Any, request: pytest.FixtureRequest) -> None:
     assert run.result
     assert request.node.name == "test_fixtures_come_to_systematic_explorations_too"
+
+
+@pytest.mark.parametrize("deviations", [None, 1])
+def test_marks_and_settings_below_are_kept(deviations: int | None) -> None:
+    runs: list[Any] = []
+
+    @explore(checkout(30), deviations=deviations, **WORLD)
+    @settings(max_examples=3, database=None)
+    @pytest.mark.parametrize("n", [1, 2])
+    def look(run: Any, n: int) -> None:
+        runs.append((run, n))
+
+    assert [mark.name for mark in look.pytestmark] == ["parametrize"]
+    look(n=1)
+    assert len(runs) == 3 if deviations is None else len(runs) > 3
 
 
 class TestInAClass:
@@ -236,6 +252,27 @@ def test_a_world_is_made_anew_for_each_run() -> None:
 def test_further_strategies_are_given_as_ever(run: Any, more: int) -> None:
     assert run.result
     assert 1 <= more <= 3
+
+
+def test_the_other_process_is_begun_before_any_example(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[bool] = []
+
+    class Twin(twin.Twin):
+        def __init__(self) -> None:
+            begun.append(currently_in_test_context())
+            super().__init__()
+
+    monkeypatch.setattr(twin, "_twins", [])
+    monkeypatch.setattr(twin, "Twin", Twin)
+
+    @QUICK
+    @explore(checkout(30), **WORLD)
+    def look(run: Any) -> None:
+        assert run.error is None
+
+    look()
+    assert begun == [False]
+    twin._twins[0].close()
 
 
 def test_settings_seeds_and_phases_are_those_of_hypothesis() -> None:

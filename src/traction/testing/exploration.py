@@ -16,6 +16,7 @@ import inspect
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from functools import wraps
 from itertools import product
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
@@ -85,6 +86,8 @@ class Explored(Generic[R]):
         self._takes, self.others = _read_parameters(test)
         self._shown: set[int] = set()
         self._shortest: dict[Any, Deviations] = {}
+        self.widths: list[int] = []
+        """Of how many alternatives each choice of the plain run is."""
         self.coverage: Coverage | None = None
         """What the last systematic exploration covered."""
 
@@ -189,14 +192,20 @@ class Explored(Generic[R]):
             return bool(_find_origin(error) == origin)
         return False
 
-    def measure(self) -> list[int]:
-        """Say of how many alternatives each choice of the plain run is; nothing, if it fails."""
+    def begin(self) -> None:
+        """Take the plain run before any example, which is not to be called slow for what is done once.
+
+        Then it is known of how many alternatives its choices are, and the other process is there. If it fails, it will
+        as the first example.
+        """
         from traction.testing import simulate
 
         try:
-            return list(simulate(self._workflow, schedule=Deviations(), **self._world).widths)
+            run = simulate(self._workflow, schedule=Deviations(), **self._world)
+            self.widths = list(run.widths)
+            self._ask_twin(run)
         except Exception:
-            return []  # it is the first example, and fails there
+            return
 
     def cover(
         self,
@@ -306,9 +315,17 @@ def explore(
                 [*others, inspect.Parameter("schedule", kind)]
             )
             _dress(run_test, test)
-            explored_test: Any = hypothesis.given(
-                schedule=st.deferred(lambda: schedules(widths=explored.measure())), **(given or {})
-            )(run_test)
+            draw = st.deferred(lambda: schedules(widths=explored.widths))
+            run_all: Any = hypothesis.given(schedule=draw, **(given or {}))(run_test)
+
+            @wraps(run_all)
+            def explored_test(*arguments: Any, **named: Any) -> Any:
+                __tracebackhide__ = True
+                # What @settings, @seed and the like say, they say of the outermost.
+                said = {name: value for name, value in vars(explored_test).items() if name != "__wrapped__"}
+                vars(run_all).update(said)
+                explored.begin()
+                return run_all(*arguments, **named)
         else:
             most = deviations
 
@@ -319,9 +336,9 @@ def explore(
             cover.__signature__ = inspect.Signature(others)  # type: ignore[attr-defined]
 
             explored_test = _dress(cover, test)
-        explored_test.at = explored.at
-        explored_test.explored = explored
-        return explored_test
+        told: Any = explored_test
+        told.at, told.explored = explored.at, explored
+        return told
 
     return decorate
 
@@ -351,6 +368,8 @@ def _find_origin(error: BaseException) -> tuple[type, str, int]:
 
 
 def _dress(function: Any, test: Any) -> Any:
+    """Let a function stand for a test: its name, and what decorators below have said of it, its marks and settings."""
+    vars(function).update(vars(test))
     for name in ("__name__", "__qualname__", "__doc__", "__module__"):
         setattr(function, name, getattr(test, name))
     return function
