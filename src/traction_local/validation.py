@@ -166,7 +166,8 @@ class _Shared:
         self.activity_type = Members(ActivityType, {"name": self.name, "version": self.version}, cached=True)
         # Only a start's id has the form of names: Amazon's own Flow framework calls a child `runId:n`, slashes and all.
         self.workflow_id = self.label
-        self.execution = Members(WorkflowExecution, {"workflow_id": self.workflow_id, "run_id": self.run_id})
+        # The order in which what is missing is told: measured for executions, as implementers tell.
+        self.execution = Members(WorkflowExecution, {"run_id": self.run_id, "workflow_id": self.workflow_id})
         self.times = Members(o.ExecutionTimeFilter, {"oldest_date": Moment(), "latest_date": Moment()})
         self.execution_filter = Members(o.WorkflowExecutionFilter, {"workflow_id": self.workflow_id})
         self.type_filter = Members(
@@ -288,9 +289,9 @@ def _requests(limits: Limits) -> dict[type[msgspec.Struct], dict[str, Rule]]:
         o.DeprecateWorkflowType: of_workflow_type,
         o.DescribeActivityType: of_activity_type,
         o.DescribeDomain: {"name": s.name},
-        o.DescribeWorkflowExecution: {**domain, "execution": s.execution},
+        o.DescribeWorkflowExecution: {"execution": s.execution, **domain},
         o.DescribeWorkflowType: of_workflow_type,
-        o.GetWorkflowExecutionHistory: {**domain, "execution": s.execution, **s.paging},
+        o.GetWorkflowExecutionHistory: {"execution": s.execution, **domain, **s.paging},
         o.ListActivityTypes: list_types,
         o.ListClosedWorkflowExecutions: {**closed_filters, **s.paging},
         o.ListDomains: {"registration_status": s.status, **s.paging},
