@@ -275,16 +275,20 @@ def invoke(swf: Swf, **given: Any) -> list[tuple[int, str, dict[str, Any]]]:
     return swf.lines(execution, 5)
 
 
-def test_s9_5_a_lambda_task_has_900_s_and_an_empty_object_unless_told(make_swf: MakeSwf) -> None:
+@pytest.mark.parametrize(("seconds", "end"), [(899, "LambdaFunctionCompleted"), (900, "LambdaFunctionTimedOut")])
+def test_s9_5_a_lambda_task_has_900_s_and_an_empty_object_unless_told(
+    make_swf: MakeSwf, seconds: int, end: str
+) -> None:
     calls: list[LambdaCall] = []
 
     def answer(call: LambdaCall) -> LambdaOutcome:
         calls.append(call)
-        return LambdaOutcome(result="r", after=timedelta(seconds=899))
+        return LambdaOutcome(result="r", after=timedelta(seconds=seconds))
 
     scheduled, *rest = invoke(make_swf(lambdas=answer))
-    assert scheduled[2]["start_to_close_timeout"] == "900"
-    assert [line[1] for line in rest] == ["LambdaFunctionStarted", "LambdaFunctionCompleted", "DecisionTaskScheduled"]
+    # What no decision gave is not in the event. Recorded: simpleflow, test_lambda, 2017.
+    assert scheduled[2] == {"id": "l", "name": "f", "decision_task_completed_event_id": 4}
+    assert [line[1] for line in rest] == ["LambdaFunctionStarted", end, "DecisionTaskScheduled"]
     assert [(call.name, call.input, call.role) for call in calls] == [("f", "{}", "role")]
 
 
