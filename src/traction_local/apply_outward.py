@@ -153,7 +153,7 @@ def schedule_lambda_function(place: Batch, decision: ScheduleLambdaFunction) -> 
         decision_task_completed_event_id=completed_event_id,
         control=decision.control,
         input=decision.input,
-        start_to_close_timeout=decision.start_to_close_timeout or str(limits.lambda_seconds_max),
+        start_to_close_timeout=decision.start_to_close_timeout,
     )
     execution.append(scheduled)
     follow_lambda(execution, scheduled, now)

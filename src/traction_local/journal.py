@@ -41,7 +41,7 @@ T = TypeVar("T")
 Sync: TypeAlias = Literal["normal", "full"]
 """What an answer has outlived: with `normal` the end of any process, with `full` a power cut as well."""
 
-FORMAT = 1
+FORMAT = 2
 """The format of the file. A release that reads entries otherwise, or answers them otherwise, raises it."""
 
 APPLICATION = 0x54726163

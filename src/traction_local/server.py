@@ -253,11 +253,14 @@ def check_decisions(request: o.RespondDecisionTaskCompleted, validator: Validato
     if complaints:
         errors = "error" if len(complaints) == 1 else "errors"
         raise ValidationException(f"{len(complaints)} validation {errors} detected: {'; '.join(complaints)}")
+    if None in decisions:
+        name = batch[decisions.index(None)].decision_type
+        raise ValidationException(f"{name}DecisionAttributes must be specified for decision of type {name}")
     return msgspec.structs.replace(request, decisions=tuple(decisions))
 
 
 def _judge(position: int, unfit: wire.UnfitDecision, validator: Validator) -> tuple[list[str], Any]:
-    """Say what is wrong with an odd decision, and if nothing is, which decision it is."""
+    """Say what is wrong with an odd decision, and which decision it is, if it has the attributes of its type."""
     path, name = f"decisions.{position}.member", unfit.decision_type
     complaints: list[str] = []
     fit: Any = None
@@ -268,11 +271,7 @@ def _judge(position: int, unfit: wire.UnfitDecision, validator: Validator) -> tu
     else:
         fit = next((decision for decision in unfit.attributes if type(decision).__name__ == name), None)
         if fit is None:
-            bare = [kind for kind in wire.CLOSES_WITHOUT_ATTRIBUTES if kind.__name__ == name]
-            if bare:
-                fit = bare[0]()
-            else:
-                complaints.append(tell(None, f"{path}.{wire.name_attributes(name, 'Decision')}", "not be null"))
+            fit = next((kind() for kind in wire.CLOSES_WITHOUT_ATTRIBUTES if kind.__name__ == name), None)
     for decision in unfit.attributes:
         complaints += _complain(position, decision, validator)
     return complaints, fit

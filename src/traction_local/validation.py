@@ -164,9 +164,12 @@ class _Shared:
         self.task_list = Members(TaskList, {"name": self.name}, cached=True)
         self.workflow_type = Members(WorkflowType, {"name": self.name, "version": self.version}, cached=True)
         self.activity_type = Members(ActivityType, {"name": self.name, "version": self.version}, cached=True)
-        self.execution = Members(WorkflowExecution, {"workflow_id": self.id, "run_id": self.run_id})
+        # Only a start's id has the form of names: Amazon's own Flow framework calls a child `runId:n`, slashes and all.
+        self.workflow_id = self.label
+        # The order in which what is missing is told: measured for executions, as implementers tell.
+        self.execution = Members(WorkflowExecution, {"run_id": self.run_id, "workflow_id": self.workflow_id})
         self.times = Members(o.ExecutionTimeFilter, {"oldest_date": Moment(), "latest_date": Moment()})
-        self.execution_filter = Members(o.WorkflowExecutionFilter, {"workflow_id": self.id})
+        self.execution_filter = Members(o.WorkflowExecutionFilter, {"workflow_id": self.workflow_id})
         self.type_filter = Members(
             o.WorkflowTypeFilter, {"name": self.label, "version": Text(limits.version_chars_max)}
         )
@@ -222,20 +225,20 @@ def _decisions(limits: Limits) -> dict[type[msgspec.Struct], dict[str, Rule]]:
         d.StartTimer: {"timer_id": s.id, "start_to_fire_timeout": s.seconds, "control": s.data},
         d.CancelTimer: {"timer_id": s.id},
         d.SignalExternalWorkflowExecution: {
-            "workflow_id": s.id,
+            "workflow_id": s.workflow_id,
             "signal_name": s.label,
             "run_id": s.maybe_run_id,
             "input": s.data,
             "control": s.data,
         },
         d.RequestCancelExternalWorkflowExecution: {
-            "workflow_id": s.id,
+            "workflow_id": s.workflow_id,
             "run_id": s.maybe_run_id,
             "control": s.data,
         },
         d.StartChildWorkflowExecution: {
             "workflow_type": s.workflow_type,
-            "workflow_id": s.id,
+            "workflow_id": s.workflow_id,
             "control": s.data,
             **s.settings,
         },
@@ -254,7 +257,7 @@ def _requests(limits: Limits) -> dict[type[msgspec.Struct], dict[str, Rule]]:
     domain: dict[str, Rule] = {"domain": s.name}
     of_workflow_type: dict[str, Rule] = {**domain, "workflow_type": s.workflow_type}
     of_activity_type: dict[str, Rule] = {**domain, "activity_type": s.activity_type}
-    of_execution: dict[str, Rule] = {**domain, "workflow_id": s.id, "run_id": s.maybe_run_id}
+    of_execution: dict[str, Rule] = {**domain, "workflow_id": s.workflow_id, "run_id": s.maybe_run_id}
     list_types: dict[str, Rule] = {**domain, "registration_status": s.status, "name": s.name, **s.paging}
     poll: dict[str, Rule] = {**domain, "task_list": s.task_list, "identity": s.identity}
     new_type: dict[str, Rule] = {
@@ -286,9 +289,9 @@ def _requests(limits: Limits) -> dict[type[msgspec.Struct], dict[str, Rule]]:
         o.DeprecateWorkflowType: of_workflow_type,
         o.DescribeActivityType: of_activity_type,
         o.DescribeDomain: {"name": s.name},
-        o.DescribeWorkflowExecution: {**domain, "execution": s.execution},
+        o.DescribeWorkflowExecution: {"execution": s.execution, **domain},
         o.DescribeWorkflowType: of_workflow_type,
-        o.GetWorkflowExecutionHistory: {**domain, "execution": s.execution, **s.paging},
+        o.GetWorkflowExecutionHistory: {"execution": s.execution, **domain, **s.paging},
         o.ListActivityTypes: list_types,
         o.ListClosedWorkflowExecutions: {**closed_filters, **s.paging},
         o.ListDomains: {"registration_status": s.status, **s.paging},

@@ -215,7 +215,20 @@ def test_members_that_are_missing_are_named_and_nothing_is_guessed(door: Door, o
                 {"decisionType": "RecordMarker", "recordMarkerDecisionAttributes": {"markerName": "m"}},
                 {"decisionType": "StartTimer"},
             ],
-            one("decisions.2.member.startTimerDecisionAttributes", "null", "not be null"),
+            "StartTimerDecisionAttributes must be specified for decision of type StartTimer",
+        ),
+        (
+            # Recorded in 2012 (aws-swf, pull request 2): a member that no model has is as none.
+            [{"decisionType": "StartTimer", "StartTimerDecisionAttributes": {"timerId": "t"}}],
+            "StartTimerDecisionAttributes must be specified for decision of type StartTimer",
+        ),
+        (
+            [
+                {"decisionType": "StartTimer"},
+                {"decisionType": "RecordMarker", "recordMarkerDecisionAttributes": {}},
+            ],
+            # Recorded in 2013 (python-simple-workflow, issue 29) for a marker alone.
+            one("decisions.2.member.recordMarkerDecisionAttributes.markerName", "null", "not be null"),
         ),
         (
             [{"decisionType": "StartTimer", "startTimerDecisionAttributes": {"startToFireTimeout": "1"}}],
@@ -236,7 +249,10 @@ def test_members_that_are_missing_are_named_and_nothing_is_guessed(door: Door, o
         ),
         (
             [{"decisionType": "ContinueAsNewWorkflowExecution"}],
-            one("decisions.1.member.continueAsNewWorkflowExecutionDecisionAttributes", "null", "not be null"),
+            (
+                "ContinueAsNewWorkflowExecutionDecisionAttributes must be specified for decision of type "
+                "ContinueAsNewWorkflowExecution"
+            ),
         ),
     ],
 )

@@ -109,6 +109,19 @@ def test_s2_5_a_missing_member(swf: Swf) -> None:
     assert swf.refuse(start(workflow_type=WorkflowType(missing, "1"))) == one("workflowType.name", None, "not be null")
 
 
+@pytest.mark.parametrize("operation", [DescribeWorkflowExecution, GetWorkflowExecutionHistory])
+def test_s2_5_what_an_execution_lacks_is_told_in_this_order(swf: Swf, operation: Any) -> None:
+    """Measured in us-east-1 in September 2026: moto, pull request 10262."""
+    missing: Any = None
+    nothing = f"{at('execution', None, 'not be null')}; {at('domain', None, 'not be null')}"
+    ids = f"{at('execution.runId', None, 'not be null')}; {at('execution.workflowId', None, 'not be null')}"
+    for asked, told in (
+        (operation(domain=missing, execution=missing), nothing),
+        (operation(domain="d", execution=WorkflowExecution(missing, missing)), ids),
+    ):
+        assert swf.refuse(asked) == ("ValidationException", f"2 validation errors detected: {told}")
+
+
 def test_s2_5_several_bad_members_are_told_together(swf: Swf) -> None:
     code, message = swf.refuse(start(workflow_id="", input="x" * 32769, child_policy="X"))
     assert code == "ValidationException"

@@ -14,7 +14,9 @@ from traction.decisions import (
     ContinueAsNewWorkflowExecution,
     Decision,
     FailWorkflowExecution,
+    RequestCancelExternalWorkflowExecution,
     ScheduleLambdaFunction,
+    SignalExternalWorkflowExecution,
     StartChildWorkflowExecution,
 )
 from traction.limits import Limits
@@ -22,8 +24,10 @@ from traction.names import TaskList, WorkflowExecution, WorkflowType
 from traction.operations import (
     ExecutionTimeFilter,
     ListOpenWorkflowExecutions,
+    RequestCancelWorkflowExecution,
     RespondDecisionTaskCompleted,
     TerminateWorkflowExecution,
+    WorkflowExecutionFilter,
 )
 from traction_local.knobs import Knobs, LambdaCall, LambdaOutcome
 
@@ -44,6 +48,33 @@ def child(swf: Swf) -> WorkflowExecution:
     lately = ExecutionTimeFilter(oldest_date=swf.now - timedelta(days=1))
     found = swf.call(ListOpenWorkflowExecutions(domain="d", start_time_filter=lately)).execution_infos
     return next(info.execution for info in found if info.execution.workflow_id == "c")
+
+
+def test_s9_1_a_child_may_be_named_after_the_run_of_its_parent(swf: Swf) -> None:
+    """So does Amazon's own Flow framework, `runId:n`, and its run ids have slashes. Names may have neither."""
+    swf.register_workflow_type(LEG, default_task_list=LEGS)
+    parent = swf.start("p")
+    id = f"{parent.run_id}/:5"
+    swf.decide(StartChildWorkflowExecution(workflow_type=LEG, workflow_id=id))
+    swf.advance()
+    started = swf.find(parent, "ChildWorkflowExecutionStarted")["workflow_execution"]
+    assert started.workflow_id == id
+    swf.decide(
+        SignalExternalWorkflowExecution(workflow_id=id, signal_name="s"),
+        RequestCancelExternalWorkflowExecution(workflow_id=id),
+    )
+    swf.advance()
+    swf.signal(started)
+    swf.call(RequestCancelWorkflowExecution(domain="d", workflow_id=id))
+    lately, it = ExecutionTimeFilter(oldest_date=swf.now), WorkflowExecutionFilter(workflow_id=id)
+    found = swf.call(ListOpenWorkflowExecutions(domain="d", start_time_filter=lately, execution_filter=it))
+    assert [info.execution for info in found.execution_infos] == [started]
+    swf.call(TerminateWorkflowExecution(domain="d", workflow_id=id))
+    assert swf.describe(started).execution_info.close_status == "TERMINATED"
+    assert swf.types(started, 3) == [
+        *("WorkflowExecutionSignaled", "WorkflowExecutionCancelRequested") * 2,
+        "WorkflowExecutionTerminated",
+    ]
 
 
 def test_s9_1_children_of_a_batch_start_each_with_its_own_event(swf: Swf) -> None:
@@ -244,16 +275,20 @@ def invoke(swf: Swf, **given: Any) -> list[tuple[int, str, dict[str, Any]]]:
     return swf.lines(execution, 5)
 
 
-def test_s9_5_a_lambda_task_has_900_s_and_an_empty_object_unless_told(make_swf: MakeSwf) -> None:
+@pytest.mark.parametrize(("seconds", "end"), [(899, "LambdaFunctionCompleted"), (900, "LambdaFunctionTimedOut")])
+def test_s9_5_a_lambda_task_has_900_s_and_an_empty_object_unless_told(
+    make_swf: MakeSwf, seconds: int, end: str
+) -> None:
     calls: list[LambdaCall] = []
 
     def answer(call: LambdaCall) -> LambdaOutcome:
         calls.append(call)
-        return LambdaOutcome(result="r", after=timedelta(seconds=899))
+        return LambdaOutcome(result="r", after=timedelta(seconds=seconds))
 
     scheduled, *rest = invoke(make_swf(lambdas=answer))
-    assert scheduled[2]["start_to_close_timeout"] == "900"
-    assert [line[1] for line in rest] == ["LambdaFunctionStarted", "LambdaFunctionCompleted", "DecisionTaskScheduled"]
+    # What no decision gave is not in the event. Recorded: simpleflow, test_lambda, 2017.
+    assert scheduled[2] == {"id": "l", "name": "f", "decision_task_completed_event_id": 4}
+    assert [line[1] for line in rest] == ["LambdaFunctionStarted", end, "DecisionTaskScheduled"]
     assert [(call.name, call.input, call.role) for call in calls] == [("f", "{}", "role")]
 
 

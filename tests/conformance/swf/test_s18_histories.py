@@ -834,3 +834,43 @@ def test_h10g_a_signal_before_the_first_decision(swf: Swf) -> None:
         "DecisionTaskStarted",
     ]
     assert swf.lines(execution)[3] == dtst(4, 2)
+
+
+def test_h11_a_close_that_an_activity_overtakes(swf: Swf) -> None:
+    """Recorded in March 2013, as the answer to a poll, workflow type Sum: the one recording of UNHANDLED_DECISION."""
+    execution = swf.start()
+    swf.decide(book("ping"), book("sum"))
+    ping, sum = swf.work(), swf.work()
+    swf.call(RespondActivityTaskCompleted(task_token=ping.task_token, result="True"))
+    first = swf.poll()
+    swf.call(RespondActivityTaskCompleted(task_token=sum.task_token, result="22"))
+    swf.respond(first, book("sum"))
+    second = swf.poll()
+    finish(swf, "22")
+    swf.respond(second, CompleteWorkflowExecution())
+    last = swf.poll()
+    assert (last.previous_started_event_id, last.started_event_id) == (16, 22)
+    assert swf.lines(execution, 5) == [
+        ats(5, "ping", 4),
+        ats(6, "sum", 4),
+        atst(7, 5),
+        atst(8, 6),
+        atc(9, 5, 7, result="True"),
+        dts(10),
+        dtst(11, 10),
+        atc(12, 6, 8, result="22"),
+        dts(13),
+        dtc(14, 10, 11),
+        ats(15, "sum", 14),
+        dtst(16, 13),
+        atst(17, 15),
+        atc(18, 15, 17, result="22"),
+        dts(19),
+        dtc(20, 13, 16),
+        (
+            21,
+            "CompleteWorkflowExecutionFailed",
+            {"cause": "UNHANDLED_DECISION", "decision_task_completed_event_id": 20},
+        ),
+        dtst(22, 19),
+    ]

@@ -1,5 +1,5 @@
 PRAGMA application_id = 1416782179;
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 BEGIN TRANSACTION;
 CREATE TABLE journal (seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, operation TEXT NOT NULL, request TEXT);
 INSERT INTO "journal" VALUES(1,1709208000000,'RegisterDomain','{"name":"d","workflowExecutionRetentionPeriodInDays":"7"}');
