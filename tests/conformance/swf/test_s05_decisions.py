@@ -346,6 +346,14 @@ def test_s5_4_a_close_fails_if_something_came_meanwhile(swf: Swf, close: Decisio
     assert swf.describe(execution).execution_info.close_status == status
 
 
+def test_s5_4_news_come_before_what_else_is_wrong_with_a_close(swf: Swf) -> None:
+    execution = swf.start()
+    task = swf.poll()
+    swf.signal(execution)
+    swf.respond(task, ContinueAsNewWorkflowExecution(workflow_type_version="unknown"))
+    assert swf.last(execution)[2]["cause"] == "UNHANDLED_DECISION"
+
+
 @pytest.mark.parametrize(("blocks", "last"), [(False, "WorkflowExecutionCompleted"), (True, "DecisionTaskScheduled")])
 def test_s5_4_a_decision_that_failed_does_not_stop_the_close(make_swf: MakeSwf, blocks: bool, last: str) -> None:
     swf = make_swf(knobs=Knobs(failed_decision_blocks_close=blocks))

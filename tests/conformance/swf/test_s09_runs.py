@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from tests.conformance.swf.conftest import MakeSwf, Swf
+from tests.conformance.swf.conftest import ACTIVITY, MakeSwf, Swf
 from traction.decisions import (
     CancelWorkflowExecution,
     CompleteWorkflowExecution,
     ContinueAsNewWorkflowExecution,
     Decision,
     FailWorkflowExecution,
+    ScheduleActivityTask,
     ScheduleLambdaFunction,
     StartChildWorkflowExecution,
 )
@@ -22,7 +24,9 @@ from traction.names import TaskList, WorkflowExecution, WorkflowType
 from traction.operations import (
     ExecutionTimeFilter,
     ListOpenWorkflowExecutions,
+    RequestCancelWorkflowExecution,
     RespondDecisionTaskCompleted,
+    SignalWorkflowExecution,
     TerminateWorkflowExecution,
 )
 from traction_local.knobs import Knobs, LambdaCall, LambdaOutcome
@@ -188,19 +192,46 @@ def test_s5_4_a_child_started_by_the_closing_batch_is_initiated_only_and_meets_t
 
 def test_s9_3_a_continuation_takes_nothing_from_the_run_before_but_id_and_type(swf: Swf) -> None:
     swf.register_workflow_type(WorkflowType("trip", "2"), default_task_start_to_close_timeout="99")
-    first = swf.start(input="1", tag_list=("t",), task_priority="5", lambda_role="r", child_policy="ABANDON")
-    swf.decide(ContinueAsNewWorkflowExecution(workflow_type_version="2", tag_list=("u",)))
-    started = swf.find(swf.poll().workflow_execution, "WorkflowExecutionStarted")
-    assert started == {
+    first = swf.start(
+        input="1",
+        tag_list=("t",),
+        task_list=TaskList("own"),
+        task_priority="5",
+        lambda_role="r",
+        child_policy="ABANDON",
+        execution_start_to_close_timeout="50",
+    )
+    swf.decide(ContinueAsNewWorkflowExecution(workflow_type_version="2", tag_list=("u",)), task_list="own")
+    second = swf.poll().workflow_execution
+    told = {
         "child_policy": "TERMINATE",
         "task_list": TaskList("deciders"),
         "workflow_type": WorkflowType("trip", "2"),
         "execution_start_to_close_timeout": "3600",
         "task_start_to_close_timeout": "99",
         "tag_list": ("u",),
-        "continued_execution_run_id": first.run_id,
-        "parent_initiated_event_id": 0,
     }
+    started = {"continued_execution_run_id": first.run_id, "parent_initiated_event_id": 0}
+    assert swf.find(second, "WorkflowExecutionStarted") == told | started
+    continued = {"new_execution_run_id": second.run_id, "decision_task_completed_event_id": 4}
+    assert swf.find(first, "WorkflowExecutionContinuedAsNew") == told | continued
+
+
+def test_s9_3_nothing_that_was_told_of_the_run_before_is_told_of_the_next(swf: Swf) -> None:
+    swf.start()
+    swf.call(RequestCancelWorkflowExecution(domain="d", workflow_id="w"))
+    book = ScheduleActivityTask(activity_type=ACTIVITY, activity_id="a")
+    swf.respond(swf.poll(), book, execution_context="half way", task_list=TaskList("host"))
+    swf.call(SignalWorkflowExecution(domain="d", workflow_id="w", signal_name="s"))
+    swf.decide(ContinueAsNewWorkflowExecution(), task_list="host")
+    task = swf.poll()
+    assert (task.started_event_id, task.previous_started_event_id) == (3, 0)
+    detail = swf.describe(task.workflow_execution)
+    assert (detail.latest_execution_context, detail.latest_activity_task_timestamp) == (None, None)
+    assert (detail.execution_info.cancel_requested, detail.open_counts.open_activity_tasks) == (False, 0)
+    swf.respond(task)
+    swf.signal(task.workflow_execution)
+    assert swf.poll().task_token
 
 
 def test_s9_3_the_execution_timeout_begins_anew(swf: Swf) -> None:
@@ -222,6 +253,20 @@ def test_s9_4_a_run_times_out_even_while_a_decider_is_at_work(swf: Swf) -> None:
     assert swf.refuse(RespondDecisionTaskCompleted(task_token=task.task_token))[0] == "UnknownResourceFault"
 
 
+@pytest.mark.parametrize("policy", ["TERMINATE", "REQUEST_CANCEL", "ABANDON"])
+def test_s9_4_a_close_from_outside_tells_the_policy_of_the_run(make_swf: MakeSwf, policy: str) -> None:
+    swf = make_swf(limits=Limits(history_events_max=3))
+    ways: dict[str, Callable[[WorkflowExecution], object]] = {
+        "timed out": lambda _: swf.advance(3600),
+        "terminated": lambda run: swf.call(TerminateWorkflowExecution(domain="d", workflow_id=run.workflow_id)),
+        "too long": lambda run: (swf.signal(run), swf.signal(run), swf.advance()),
+    }
+    for id, end in ways.items():
+        execution = swf.start(id, child_policy=policy)
+        end(execution)
+        assert swf.last(execution)[2]["child_policy"] == policy
+
+
 def test_s9_4_a_history_that_outgrows_its_limit_is_terminated(make_swf: MakeSwf) -> None:
     swf = make_swf(limits=Limits(history_events_max=10))
     execution = swf.start()
@@ -234,6 +279,14 @@ def test_s9_4_a_history_that_outgrows_its_limit_is_terminated(make_swf: MakeSwf)
         (11, "WorkflowExecutionSignaled", {"signal_name": "poke", "external_initiated_event_id": 0}),
         (12, "WorkflowExecutionTerminated", {"child_policy": "TERMINATE", "cause": "EVENT_LIMIT_EXCEEDED"}),
     ]
+
+
+def test_s9_4_a_run_that_closes_with_the_event_too_many_is_closed_once(make_swf: MakeSwf) -> None:
+    swf = make_swf(limits=Limits(history_events_max=4))
+    execution = swf.start()
+    swf.decide(CompleteWorkflowExecution())
+    swf.advance(1)
+    assert swf.types(execution, 5) == ["WorkflowExecutionCompleted"]
 
 
 def invoke(swf: Swf, **given: Any) -> list[tuple[int, str, dict[str, Any]]]:

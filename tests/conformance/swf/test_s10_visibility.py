@@ -295,6 +295,11 @@ def test_s10_2_open_decision_tasks_are_those_that_wait(make_swf: MakeSwf, counts
     swf.respond(task)
     assert swf.describe(execution).open_counts.open_decision_tasks == 0
     swf.signal(execution)
+    task = swf.poll()
+    swf.signal(execution)
+    assert swf.describe(execution).open_counts.open_decision_tasks == 1
+    swf.respond(task)
+    assert swf.describe(execution).open_counts.open_decision_tasks == 1
     swf.call(TerminateWorkflowExecution(domain="d", workflow_id="w"))
     assert swf.describe(execution).open_counts.open_decision_tasks == 0
 
