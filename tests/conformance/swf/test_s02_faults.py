@@ -368,6 +368,8 @@ def test_s2_1_empty_strings_are_kept(swf: Swf) -> None:
     assert swf.find(execution, "WorkflowExecutionStarted")["input"] == ""
     assert swf.find(execution, "DecisionTaskCompleted")["execution_context"] == ""
     assert swf.find(execution, "ActivityTaskCompleted")["result"] == ""
+    swf.decide(CompleteWorkflowExecution(result=""))
+    assert swf.find(execution, "WorkflowExecutionCompleted")["result"] == ""
 
 
 def test_s2_5_a_time_that_is_well_formed_is_not_complained_of_beside_what_is_not(swf: Swf) -> None:

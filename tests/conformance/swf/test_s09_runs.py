@@ -94,6 +94,15 @@ def test_s9_1_a_parent_is_told_how_its_child_closed(
     assert swf.describe(parent).open_counts.open_child_workflow_executions == 0
 
 
+def test_s9_2_a_policy_meets_the_run_that_a_child_goes_on_as(swf: Swf) -> None:
+    family(swf)
+    swf.decide(ContinueAsNewWorkflowExecution(), task_list="legs")
+    second = child(swf)
+    swf.call(TerminateWorkflowExecution(domain="d", workflow_id="p"))
+    swf.advance()
+    assert swf.last(second)[1] == "WorkflowExecutionTerminated"
+
+
 def test_s9_1_a_child_that_continues_as_new_is_still_the_same_child(swf: Swf) -> None:
     parent = family(swf)
     first = child(swf)
@@ -253,6 +262,15 @@ def test_s9_4_a_run_times_out_even_while_a_decider_is_at_work(swf: Swf) -> None:
     assert swf.refuse(RespondDecisionTaskCompleted(task_token=task.task_token))[0] == "UnknownResourceFault"
 
 
+def test_s9_4_a_task_that_is_due_with_its_run_still_has_its_event(swf: Swf) -> None:
+    execution = swf.start(execution_start_to_close_timeout="10", task_start_to_close_timeout="10")
+    swf.poll()
+    swf.advance(20)
+    told = ["DecisionTaskTimedOut", "DecisionTaskScheduled", "WorkflowExecutionTimedOut"]
+    assert swf.types(execution, 4) == told
+    assert swf.seconds(execution)[3:] == [10, 10, 10]
+
+
 @pytest.mark.parametrize("policy", ["TERMINATE", "REQUEST_CANCEL", "ABANDON"])
 def test_s9_4_a_close_from_outside_tells_the_policy_of_the_run(make_swf: MakeSwf, policy: str) -> None:
     swf = make_swf(limits=Limits(history_events_max=3))
@@ -332,6 +350,7 @@ def test_s9_6_tags_are_told_and_not_inherited(swf: Swf) -> None:
     assert swf.find(execution, "WorkflowExecutionStarted")["tag_list"] == ("a", "", "a")
     untagged = swf.start("v", tag_list=())
     assert "tag_list" not in swf.find(untagged, "WorkflowExecutionStarted")
-    swf.decide(ContinueAsNewWorkflowExecution())
+    swf.decide(ContinueAsNewWorkflowExecution(tag_list=()))
+    assert "tag_list" not in swf.find(execution, "WorkflowExecutionContinuedAsNew")
     swf.poll()
     assert "tag_list" not in swf.find(swf.poll().workflow_execution, "WorkflowExecutionStarted")
