@@ -125,6 +125,14 @@ def test_s3_2_an_activity_needs_each_setting_and_they_are_looked_for_in_order(sw
     assert {name: scheduled[name] for name in given} == given
 
 
+def test_s3_2_a_role_is_that_of_the_type_unless_one_is_given(swf: Swf) -> None:
+    kind = WorkflowType("calls", "1")
+    swf.register_workflow_type(kind, default_lambda_role="of the type")
+    for given, role in ((None, "of the type"), ("given", "given")):
+        execution = swf.start(str(given), type=kind, lambda_role=given)
+        assert swf.find(execution, "WorkflowExecutionStarted")["lambda_role"] == role
+
+
 def test_s3_2_what_is_given_wins_over_the_default_and_events_echo_what_was_resolved(swf: Swf) -> None:
     execution = swf.start(task_priority="-5", task_start_to_close_timeout="7", lambda_role="role")
     event = swf.find(execution, "WorkflowExecutionStarted")

@@ -300,8 +300,15 @@ def test_s5_3_the_id_of_a_lambda_task_may_be_used_again(make_swf: MakeSwf, uniqu
 
 def test_s5_3_a_region_may_have_no_lambda(make_swf: MakeSwf) -> None:
     swf = make_swf(knobs=Knobs(lambda_available=False))
-    cause = failure(swf, ScheduleLambdaFunction(id="l", name="f"), name="ScheduleLambdaFunctionFailed")
-    assert cause == "LAMBDA_SERVICE_NOT_AVAILABLE_IN_REGION"
+    execution = swf.start()
+    swf.decide(ScheduleLambdaFunction(id="l", name="f"))
+    assert swf.find(execution, "ScheduleLambdaFunctionFailed") == {
+        "id": "l",
+        "name": "f",
+        "cause": "LAMBDA_SERVICE_NOT_AVAILABLE_IN_REGION",
+        "decision_task_completed_event_id": 4,
+    }
+    assert swf.last(execution)[1] == "DecisionTaskScheduled"
 
 
 @pytest.mark.parametrize(("close", "event", "status"), CLOSES)
@@ -399,7 +406,13 @@ def test_s5_4_a_run_may_cancel_itself_unasked(swf: Swf) -> None:
 
 def test_s5_1_control_stays_with_the_decider(swf: Swf) -> None:
     execution = swf.start()
-    swf.decide(book(control="x"), StartTimer(timer_id="t", start_to_fire_timeout="1", control="y"), child(control="z"))
+    swf.decide(
+        book(control="x"),
+        StartTimer(timer_id="t", start_to_fire_timeout="1", control="y"),
+        child(control="z"),
+        ScheduleLambdaFunction(id="l", name="f", control="v"),
+    )
+    assert swf.find(execution, "LambdaFunctionScheduled")["control"] == "v"
     assert swf.find(execution, "ActivityTaskScheduled")["control"] == "x"
     assert swf.find(execution, "TimerStarted")["control"] == "y"
     assert swf.find(execution, "StartChildWorkflowExecutionInitiated")["control"] == "z"

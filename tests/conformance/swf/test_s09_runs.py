@@ -19,6 +19,7 @@ from traction.decisions import (
     ScheduleLambdaFunction,
     StartChildWorkflowExecution,
 )
+from traction.events import WorkflowExecutionStarted
 from traction.limits import Limits
 from traction.names import TaskList, WorkflowExecution, WorkflowType
 from traction.operations import (
@@ -156,6 +157,28 @@ def test_s9_2_the_policy_of_the_run_that_closes_is_applied_however_it_closes(swf
     found = [line for line in swf.lines(execution) if line[2].get("cause") == "CHILD_POLICY_APPLIED"]
     names = {"TERMINATE": ["WorkflowExecutionTerminated"], "REQUEST_CANCEL": ["WorkflowExecutionCancelRequested"]}
     assert [line[1] for line in found] == names.get(policy, [])
+
+
+def test_s9_2_every_child_is_met_and_tells_a_policy_of_its_own(swf: Swf) -> None:
+    family(swf, "a", "b", "c", child_policy="ABANDON")
+    children = [swf.poll("legs").workflow_execution for _ in range(3)]
+    swf.call(TerminateWorkflowExecution(domain="d", workflow_id="p"))
+    swf.advance()
+    told = {"child_policy": "ABANDON", "cause": "CHILD_POLICY_APPLIED"}
+    assert [swf.last(execution) for execution in children] == [(4, "WorkflowExecutionTerminated", told)] * 3
+
+
+def test_s5_4_a_child_of_the_closing_batch_is_started_and_left_alone_if_the_policy_says_so(swf: Swf) -> None:
+    swf.register_workflow_type(LEG, default_task_list=LEGS)
+    parent = swf.start("p", child_policy="ABANDON")
+    ask = StartChildWorkflowExecution(workflow_type=LEG, workflow_id="c", tag_list=())
+    swf.decide(ask, CompleteWorkflowExecution())
+    swf.advance()
+    assert "tag_list" not in swf.find(parent, "StartChildWorkflowExecutionInitiated")
+    first = swf.poll("legs").events[0]
+    assert isinstance(first, WorkflowExecutionStarted)
+    assert (first.parent_workflow_execution, first.parent_initiated_event_id) == (parent, 5)
+    assert swf.last(parent)[1] == "WorkflowExecutionCompleted"
 
 
 def test_s9_2_a_terminate_may_bring_its_own_policy(swf: Swf) -> None:

@@ -156,7 +156,7 @@ def test_s10_1_filters(busy: Swf) -> None:
     assert list_open(busy, type_filter=WorkflowTypeFilter(name="trip", version="2")) == ["f"]
     assert list_open(busy, type_filter=WorkflowTypeFilter(name="tri")) == []
     assert list_open(busy, tag_filter=TagFilter(tag="red")) == ["b"]
-    assert list_open(busy, tag_filter=TagFilter(tag="Red")) == []
+    assert [list_open(busy, tag_filter=TagFilter(tag=tag)) for tag in ("Red", "re", "")] == [[], [], []]
     assert list_open(busy, execution_filter=WorkflowExecutionFilter(workflow_id="d")) == ["d"]
     assert list_open(busy, execution_filter=WorkflowExecutionFilter(workflow_id="a")) == []
     assert list_closed(busy, execution_filter=WorkflowExecutionFilter(workflow_id="a")) == ["a"]
