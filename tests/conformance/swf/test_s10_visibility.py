@@ -153,6 +153,7 @@ def test_s10_1_both_ends_of_a_time_range_are_included(busy: Swf) -> None:
 
 def test_s10_1_filters(busy: Swf) -> None:
     assert list_open(busy, type_filter=WorkflowTypeFilter(name="trip")) == ["f", "d", "b"]
+    assert list_open(busy, type_filter=WorkflowTypeFilter(name="trip", version="")) == ["f", "d", "b"]
     assert list_open(busy, type_filter=WorkflowTypeFilter(name="trip", version="2")) == ["f"]
     assert list_open(busy, type_filter=WorkflowTypeFilter(name="tri")) == []
     assert list_open(busy, tag_filter=TagFilter(tag="red")) == ["b"]
