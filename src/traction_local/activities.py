@@ -64,7 +64,6 @@ class Activity(Task):
 
     def __init__(self, execution: Execution, scheduled: ActivityTaskScheduled, queue: TaskQueue[Activity]) -> None:
         self.due = self.entry = None
-        self.sequence = 0
         self.execution = execution
         self.scheduled = scheduled
         self.scheduled_event_id = scheduled.event_id
@@ -148,8 +147,7 @@ class Activity(Task):
 
     def cancel_unstarted(self, now: datetime) -> None:
         """Cancel the task unless it was started, or has ended, since that was asked."""
-        execution = self.execution
-        still_open = execution.is_open and execution.activities.get(self.scheduled.activity_id) is self
+        still_open = self.execution.activities.get(self.scheduled.activity_id) is self
         if still_open and self.started_at is None:
             self.end(self._make_canceled(None, now))
 

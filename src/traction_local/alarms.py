@@ -46,7 +46,6 @@ class Alarm(ABC):
 
     def __init__(self) -> None:
         self.due = None
-        self.sequence = 0
         self.entry = None
 
     @abstractmethod

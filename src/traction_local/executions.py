@@ -59,7 +59,6 @@ class PendingDecision(Task):
 
     def __init__(self, execution: Execution, scheduled_event_id: int, queue: TaskQueue[PendingDecision]) -> None:
         self.due = self.entry = None
-        self.sequence = 0
         self.execution = execution
         self.scheduled_event_id = scheduled_event_id
         self.started_event_id = 0
@@ -242,8 +241,7 @@ class Execution(Alarm):
     def append_trigger(self, event: Event) -> None:
         """Write an event that a decider should see."""
         self.append(event)
-        if self.queued is None:
-            self.ask_decision(event.event_timestamp)
+        self.ask_decision(event.event_timestamp)
 
     def ask_decision(self, now: datetime) -> None:
         """Schedule a decision task, unless one is queued."""

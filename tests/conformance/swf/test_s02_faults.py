@@ -351,6 +351,16 @@ def test_s2_5_a_token_of_a_task_that_never_was_is_invalid_at_once(swf: Swf) -> N
         assert swf.refuse(RespondDecisionTaskCompleted(task_token=forged)) == ("ValidationException", "Invalid token")
 
 
+def test_s2_5_a_token_of_a_task_that_nobody_was_given_is_invalid(swf: Swf) -> None:
+    execution = swf.start()
+    swf.decide(*(ScheduleActivityTask(activity_type=ACTIVITY, activity_id=id) for id in "ab"))
+    token = swf.work().task_token
+    for event_id in "1267":
+        for late in (RespondActivityTaskCompleted, RecordActivityTaskHeartbeat):
+            assert swf.refuse(late(task_token=token[:-1] + event_id)) == ("ValidationException", "Invalid token")
+    assert swf.types(execution)[-1] == "ActivityTaskStarted"
+
+
 def test_s7_4_a_decision_token_is_no_activity_token(swf: Swf) -> None:
     swf.start()
     token = swf.poll().task_token
@@ -371,6 +381,8 @@ def test_s2_1_empty_strings_are_kept(swf: Swf) -> None:
     assert swf.find(execution, "WorkflowExecutionStarted")["input"] == ""
     assert swf.find(execution, "DecisionTaskCompleted")["execution_context"] == ""
     assert swf.find(execution, "ActivityTaskCompleted")["result"] == ""
+    swf.decide(CompleteWorkflowExecution(result=""))
+    assert swf.find(execution, "WorkflowExecutionCompleted")["result"] == ""
 
 
 def test_s2_5_a_time_that_is_well_formed_is_not_complained_of_beside_what_is_not(swf: Swf) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode, b64encode
 from typing import Any
 
 import msgspec
@@ -20,6 +21,7 @@ from traction.operations import (
     DeprecateWorkflowType,
     DescribeDomain,
     GetWorkflowExecutionHistory,
+    ListActivityTypes,
     ListDomains,
     ListWorkflowTypes,
     PollForDecisionTask,
@@ -33,6 +35,7 @@ from traction.operations import (
     TerminateWorkflowExecution,
 )
 from traction_local.knobs import Knobs
+from traction_local.service import Service
 
 BARE = WorkflowType("bare", "1")
 GIVEN: dict[str, Any] = {
@@ -123,6 +126,14 @@ def test_s3_2_an_activity_needs_each_setting_and_they_are_looked_for_in_order(sw
     swf.decide(ScheduleActivityTask(activity_type=kind, activity_id="a", **given))
     scheduled = swf.find(execution, "ActivityTaskScheduled")
     assert {name: scheduled[name] for name in given} == given
+
+
+def test_s3_2_a_role_is_that_of_the_type_unless_one_is_given(swf: Swf) -> None:
+    kind = WorkflowType("calls", "1")
+    swf.register_workflow_type(kind, default_lambda_role="of the type")
+    for given, role in ((None, "of the type"), ("given", "given")):
+        execution = swf.start(str(given), type=kind, lambda_role=given)
+        assert swf.find(execution, "WorkflowExecutionStarted")["lambda_role"] == role
 
 
 def test_s3_2_what_is_given_wins_over_the_default_and_events_echo_what_was_resolved(swf: Swf) -> None:
@@ -237,6 +248,56 @@ def test_s3_3_a_token_is_bound_to_its_query_and_lives_for_a_day(swf: Swf) -> Non
     swf.advance(24 * 3600 + 1)
     late = ("ValidationException", "Specified token has exceeded its maximum lifetime")
     assert swf.refuse(again) == late
+
+
+def test_s3_3_a_token_is_good_for_a_day_to_the_millisecond_and_for_one_kind_of_list(swf: Swf) -> None:
+    for version in "23":
+        swf.register_workflow_type(WorkflowType("trip", version))
+        swf.register_activity_type(ActivityType("trip", version))
+    given: dict[str, Any] = {"domain": "d", "registration_status": "REGISTERED", "name": "trip", "maximum_page_size": 1}
+    token = swf.call(ListActivityTypes(**given)).next_page_token
+    swf.advance(24 * 3600)
+    assert swf.refuse(ListWorkflowTypes(**given, next_page_token=token)) == ("ValidationException", "Invalid token")
+    assert swf.call(ListActivityTypes(**given, next_page_token=token)).type_infos[0].activity_type.version == "3"
+
+
+def test_s3_3_a_token_that_somebody_has_changed_is_invalid(swf: Swf) -> None:
+    execution = swf.start()
+    read = GetWorkflowExecutionHistory(domain="d", execution=execution, maximum_page_size=1)
+    token = swf.call(read).next_page_token
+    assert token is not None
+    told = b64decode(token)
+    places = [place for place in range(len(told)) if chr(told[place]).isdigit()]
+    for place in places:
+        digit = b"1" if told[place : place + 1] != b"1" else b"2"
+        changed = b64encode(told[:place] + digit + told[place + 1 :]).decode()
+        assert swf.refuse(msgspec.structs.replace(read, next_page_token=changed))[1] == "Invalid token", changed
+    assert swf.call(msgspec.structs.replace(read, next_page_token=token)).events[0].event_id == 2
+
+
+def test_s3_3_a_token_of_one_service_is_none_of_another() -> None:
+    tokens = []
+    for seed in ("1", "2"):
+        swf = Swf(Service(seed=seed))
+        swf.register()
+        swf.call(RegisterDomain(name="e", workflow_execution_retention_period_in_days="1"))
+        tokens.append(swf.call(ListDomains(registration_status="REGISTERED", maximum_page_size=1)).next_page_token)
+    listing = ListDomains(registration_status="REGISTERED", maximum_page_size=1, next_page_token=tokens[0])
+    assert swf.refuse(listing) == ("ValidationException", "Invalid token")
+
+
+def test_s3_3_a_history_that_grows_while_it_is_read_is_read_to_its_end(swf: Swf) -> None:
+    execution = swf.start()
+    for reverse, ids in ((False, [2, 3]), (True, [2, 1])):
+        read = GetWorkflowExecutionHistory(domain="d", execution=execution, maximum_page_size=1, reverse_order=reverse)
+        token = swf.call(read).next_page_token
+        swf.signal(execution)
+        seen = []
+        while token is not None:
+            page = swf.call(msgspec.structs.replace(read, next_page_token=token))
+            seen += [event.event_id for event in page.events]
+            token = page.next_page_token
+        assert seen == ids
 
 
 def test_s3_3_a_page_of_a_poll_claims_no_other_task_and_repeats_the_first(swf: Swf) -> None:

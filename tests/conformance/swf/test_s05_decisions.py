@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.conformance.swf.conftest import ACTIVITY, WORKFLOW, MakeSwf, Swf
+from traction import events
 from traction.decisions import (
     CancelTimer,
     CancelWorkflowExecution,
@@ -93,6 +95,23 @@ def test_s5_3_an_activity_id_is_taken_while_its_task_is_open_even_within_a_batch
     swf.call(RespondActivityTaskCompleted(task_token=swf.work().task_token))
     swf.decide(book())
     assert swf.last(execution)[1] == "ActivityTaskScheduled"
+
+
+@pytest.mark.parametrize(
+    ("forget", "cause"),
+    [
+        (lambda _: None, "ACTIVITY_ID_ALREADY_IN_USE"),
+        (deprecate_activity, "ACTIVITY_TYPE_DEPRECATED"),
+        (delete_activity, "ACTIVITY_TYPE_DOES_NOT_EXIST"),
+    ],
+)
+def test_s5_3_the_type_is_looked_for_before_the_id(swf: Swf, forget: Callable[[Swf], None], cause: str) -> None:
+    execution = swf.start()
+    swf.decide(book())
+    swf.signal(execution)
+    forget(swf)
+    swf.decide(book())
+    assert swf.find(execution, "ScheduleActivityTaskFailed")["cause"] == cause
 
 
 def test_s5_3_an_activity_that_has_closed_cannot_be_cancelled(swf: Swf) -> None:
@@ -239,7 +258,17 @@ def test_s5_3_an_empty_bucket_fails_the_decision(make_swf: MakeSwf, decision: De
 )
 def test_s13_a_decision_that_is_denied_fails_as_an_event(make_swf: MakeSwf, decision: Decision, name: str) -> None:
     swf = make_swf(knobs=Knobs(denied=(type(decision).__name__,)))
-    assert failure(swf, decision, name=name) == "OPERATION_NOT_PERMITTED"
+    told: dict[str, Any] = {"control": "c"} if hasattr(decision, "control") else {}
+    asked = msgspec.structs.replace(decision, **told)
+    execution = swf.start()
+    swf.decide(asked)
+    failed = swf.find(execution, name)
+    # It says which decision it was, in that decision's words, and links to no event that was never written.
+    fields = getattr(events, name).__struct_fields__
+    kept = {field: getattr(asked, field) for field in fields if getattr(asked, field, None) is not None}
+    if "initiated_event_id" in fields:
+        kept["initiated_event_id"] = 0
+    assert failed == {**kept, "cause": "OPERATION_NOT_PERMITTED", "decision_task_completed_event_id": 4}
     assert swf.poll().task_token != ""
 
 
@@ -271,8 +300,15 @@ def test_s5_3_the_id_of_a_lambda_task_may_be_used_again(make_swf: MakeSwf, uniqu
 
 def test_s5_3_a_region_may_have_no_lambda(make_swf: MakeSwf) -> None:
     swf = make_swf(knobs=Knobs(lambda_available=False))
-    cause = failure(swf, ScheduleLambdaFunction(id="l", name="f"), name="ScheduleLambdaFunctionFailed")
-    assert cause == "LAMBDA_SERVICE_NOT_AVAILABLE_IN_REGION"
+    execution = swf.start()
+    swf.decide(ScheduleLambdaFunction(id="l", name="f"))
+    assert swf.find(execution, "ScheduleLambdaFunctionFailed") == {
+        "id": "l",
+        "name": "f",
+        "cause": "LAMBDA_SERVICE_NOT_AVAILABLE_IN_REGION",
+        "decision_task_completed_event_id": 4,
+    }
+    assert swf.last(execution)[1] == "DecisionTaskScheduled"
 
 
 @pytest.mark.parametrize(("close", "event", "status"), CLOSES)
@@ -346,6 +382,14 @@ def test_s5_4_a_close_fails_if_something_came_meanwhile(swf: Swf, close: Decisio
     assert swf.describe(execution).execution_info.close_status == status
 
 
+def test_s5_4_news_come_before_what_else_is_wrong_with_a_close(swf: Swf) -> None:
+    execution = swf.start()
+    task = swf.poll()
+    swf.signal(execution)
+    swf.respond(task, ContinueAsNewWorkflowExecution(workflow_type_version="unknown"))
+    assert swf.last(execution)[2]["cause"] == "UNHANDLED_DECISION"
+
+
 @pytest.mark.parametrize(("blocks", "last"), [(False, "WorkflowExecutionCompleted"), (True, "DecisionTaskScheduled")])
 def test_s5_4_a_decision_that_failed_does_not_stop_the_close(make_swf: MakeSwf, blocks: bool, last: str) -> None:
     swf = make_swf(knobs=Knobs(failed_decision_blocks_close=blocks))
@@ -362,7 +406,13 @@ def test_s5_4_a_run_may_cancel_itself_unasked(swf: Swf) -> None:
 
 def test_s5_1_control_stays_with_the_decider(swf: Swf) -> None:
     execution = swf.start()
-    swf.decide(book(control="x"), StartTimer(timer_id="t", start_to_fire_timeout="1", control="y"), child(control="z"))
+    swf.decide(
+        book(control="x"),
+        StartTimer(timer_id="t", start_to_fire_timeout="1", control="y"),
+        child(control="z"),
+        ScheduleLambdaFunction(id="l", name="f", control="v"),
+    )
+    assert swf.find(execution, "LambdaFunctionScheduled")["control"] == "v"
     assert swf.find(execution, "ActivityTaskScheduled")["control"] == "x"
     assert swf.find(execution, "TimerStarted")["control"] == "y"
     assert swf.find(execution, "StartChildWorkflowExecutionInitiated")["control"] == "z"

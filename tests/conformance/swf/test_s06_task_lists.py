@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.conformance.swf.conftest import ACTIVITY, MakeSwf, Swf
-from traction.decisions import RecordMarker, ScheduleActivityTask
-from traction.names import TaskList
+from traction.decisions import RecordMarker, RequestCancelActivityTask, ScheduleActivityTask
+from traction.names import ActivityType, TaskList, WorkflowType
 from traction.operations import (
     CountPendingActivityTasks,
     CountPendingDecisionTasks,
@@ -72,7 +72,10 @@ def test_s6_2_a_higher_priority_comes_first_then_arrival(swf: Swf) -> None:
     swf.start("low", task_priority="-2147483648")
     swf.start("high", task_priority="2147483647")
     swf.start("zero", task_priority="0")
-    assert [swf.poll().workflow_execution.workflow_id for _ in range(4)] == ["high", "none", "zero", "low"]
+    swf.start("one", task_priority="1")
+    swf.start("below", task_priority="-1")
+    order = [swf.poll().workflow_execution.workflow_id for _ in range(6)]
+    assert order == ["high", "one", "none", "zero", "below", "low"]
 
 
 def test_s6_2_activities_have_priorities_of_their_own(swf: Swf) -> None:
@@ -81,6 +84,31 @@ def test_s6_2_activities_have_priorities_of_their_own(swf: Swf) -> None:
     assert [swf.work().activity_id for _ in range(4)] == ["b", "a", "d", "c"]
     assert "task_priority" not in swf.lines(execution, 5)[0][2]
     assert swf.lines(execution, 6)[0][2]["task_priority"] == "1"
+
+
+@pytest.mark.parametrize(("given", "resolved"), [(None, "5"), ("0", "0"), ("-1", "-1")])
+def test_s6_2_a_priority_that_is_given_wins_over_that_of_the_type(swf: Swf, given: str | None, resolved: str) -> None:
+    urgent = ActivityType("urgent", "1")
+    swf.register_activity_type(urgent, default_task_priority="5")
+    swf.register_workflow_type(WorkflowType("urgent", "1"), default_task_priority="5")
+    execution = swf.start(type=WorkflowType("urgent", "1"), task_priority=given)
+    swf.decide(ScheduleActivityTask(activity_type=urgent, activity_id="a", task_priority=given))
+    for name in ("WorkflowExecutionStarted", "DecisionTaskScheduled", "ActivityTaskScheduled"):
+        assert swf.find(execution, name)["task_priority"] == resolved
+
+
+def test_s6_2_what_is_cancelled_leaves_the_others_in_their_order(swf: Swf) -> None:
+    execution = swf.start()
+    ids = [str(n) for n in range(500)]
+    swf.decide(*(book(id, str(int(id) % 7)) for id in ids))
+    kept = ids[::9]
+    swf.signal(execution)
+    swf.decide(*(RequestCancelActivityTask(activity_id=id) for id in ids if id not in kept))
+    swf.advance()
+    assert pending(swf)[1] == len(kept)
+    order = sorted(kept, key=lambda id: (-(int(id) % 7), int(id)))
+    assert [swf.work().activity_id for _ in kept] == order
+    assert swf.work().task_token == ""
 
 
 def pending(swf: Swf) -> tuple[int, int]:
@@ -162,6 +190,16 @@ def test_s6_4_an_override_outlives_an_answer_that_names_none(make_swf: MakeSwf, 
     assert swf.poll(task_list).task_token
 
 
+def test_s6_4_a_wait_without_a_list_overrides_nothing(swf: Swf) -> None:
+    execution = swf.start()
+    swf.respond(swf.poll(), MARK, task_list_schedule_to_start_timeout="5")
+    assert swf.find(execution, "DecisionTaskCompleted")["task_list_schedule_to_start_timeout"] == "5"
+    swf.signal(execution)
+    swf.advance(100)
+    assert swf.find(execution, "DecisionTaskScheduled")["schedule_to_start_timeout"] == "NONE"
+    assert swf.poll().task_token
+
+
 def test_s6_4_a_temporary_override_is_dropped_when_its_task_times_out(swf: Swf) -> None:
     execution = swf.start()
     stick(swf, "100")
@@ -176,8 +214,9 @@ def test_s6_4_a_temporary_override_is_dropped_when_its_task_times_out(swf: Swf) 
     assert swf.poll().task_token
 
 
-def test_s6_4_a_task_that_was_started_in_time_does_not_miss_its_list(swf: Swf) -> None:
-    execution = swf.start()
+@pytest.mark.parametrize("timeout", ["60", "NONE"])
+def test_s6_4_a_task_that_was_started_in_time_does_not_miss_its_list(swf: Swf, timeout: str) -> None:
+    execution = swf.start(task_start_to_close_timeout=timeout)
     stick(swf, "5")
     swf.signal(execution)
     task = swf.poll("host")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -46,6 +47,7 @@ def beat(swf: Swf, task: ActivityTask, details: str | None = None) -> bool:
         ({"schedule_to_close_timeout": "10"}, 4, "SCHEDULE_TO_CLOSE", 6, 10),
         ({"start_to_close_timeout": "10"}, 4, "START_TO_CLOSE", 6, 14),
         ({"heartbeat_timeout": "10"}, 4, "HEARTBEAT", 6, 14),
+        ({"schedule_to_start_timeout": "10", "schedule_to_close_timeout": "10"}, None, "SCHEDULE_TO_CLOSE", 0, 10),
         ({"schedule_to_start_timeout": "5", "start_to_close_timeout": "10"}, 4, "START_TO_CLOSE", 6, 14),
         ({"schedule_to_close_timeout": "20", "start_to_close_timeout": "5"}, 4, "START_TO_CLOSE", 6, 9),
         ({"schedule_to_close_timeout": "14", "start_to_close_timeout": "10"}, 4, "SCHEDULE_TO_CLOSE", 6, 14),
@@ -81,6 +83,14 @@ def test_s7_1_a_task_without_clocks_stays_open(swf: Swf) -> None:
     assert len(swf.history(execution)) == 6
 
 
+def test_s7_1_a_task_that_was_started_in_time_waits_for_its_worker(swf: Swf) -> None:
+    execution = schedule(swf, schedule_to_start_timeout="10")
+    swf.advance(9)
+    swf.work()
+    swf.advance(1000)
+    assert len(swf.history(execution)) == 6
+
+
 def test_s7_1_a_worker_is_told_what_to_do_and_no_more(swf: Swf) -> None:
     execution = schedule(swf)
     task = swf.work()
@@ -88,15 +98,16 @@ def test_s7_1_a_worker_is_told_what_to_do_and_no_more(swf: Swf) -> None:
     assert (task.started_event_id, task.workflow_execution) == (6, execution)
 
 
-def test_s7_2_a_heartbeat_restarts_its_clock_and_no_other(swf: Swf) -> None:
-    execution = schedule(swf, heartbeat_timeout="10", start_to_close_timeout="25")
+@pytest.mark.parametrize("clock", ["start_to_close", "schedule_to_close"])
+def test_s7_2_a_heartbeat_restarts_its_clock_and_no_other(swf: Swf, clock: str) -> None:
+    execution = schedule(swf, heartbeat_timeout="10", **{f"{clock}_timeout": "25"})
     task = swf.work()
     for _ in range(3):
         swf.advance(8)
         assert beat(swf, task) is False
     assert len(swf.history(execution)) == 6
     swf.advance(8)
-    assert swf.find(execution, "ActivityTaskTimedOut")["timeout_type"] == "START_TO_CLOSE"
+    assert swf.find(execution, "ActivityTaskTimedOut")["timeout_type"] == clock.upper()
     assert swf.seconds(execution)[-1] == 25
 
 
@@ -112,6 +123,15 @@ def test_s7_2_details_of_the_last_heartbeat_come_with_the_timeout(
     beat(swf, task)
     swf.advance(10)
     assert swf.find(execution, "ActivityTaskTimedOut").get("details") == details
+
+
+def test_s7_2_empty_details_are_details(swf: Swf) -> None:
+    execution = schedule(swf, start_to_close_timeout="10")
+    task = swf.work()
+    beat(swf, task, "42 %")
+    beat(swf, task, "")
+    swf.advance(10)
+    assert swf.find(execution, "ActivityTaskTimedOut")["details"] == ""
 
 
 def test_s7_2_a_cancel_request_for_the_run_is_not_one_for_its_activities(swf: Swf) -> None:
@@ -179,16 +199,40 @@ def test_s7_3_a_task_scheduled_and_cancelled_in_one_batch_never_starts(swf: Swf)
     ]
 
 
+LATE = [
+    RespondActivityTaskCompleted,
+    RespondActivityTaskFailed,
+    RespondActivityTaskCanceled,
+    RecordActivityTaskHeartbeat,
+]
+
+
+def test_s7_3_a_task_taken_before_its_cancellation_took_effect_is_for_its_worker_to_stop(make_swf: MakeSwf) -> None:
+    swf = make_swf(knobs=Knobs(effect_latency=timedelta(seconds=10)))
+    execution = schedule(swf)
+    swf.signal(execution)
+    swf.decide(RequestCancelActivityTask(activity_id="a"))
+    swf.advance(5)
+    task = swf.work()
+    swf.advance(10)
+    assert swf.last(execution)[1] == "ActivityTaskStarted"
+    assert beat(swf, task) is True
+
+
+def test_s7_3_a_cancellation_does_not_reach_a_later_task_of_the_same_id(make_swf: MakeSwf) -> None:
+    swf = make_swf(knobs=Knobs(effect_latency=timedelta(seconds=10)))
+    execution = schedule(swf, schedule_to_start_timeout="5")
+    swf.signal(execution)
+    swf.decide(RequestCancelActivityTask(activity_id="a"))
+    swf.advance(6)
+    swf.decide(ScheduleActivityTask(activity_type=ACTIVITY, activity_id="a"))
+    swf.advance(10)
+    assert swf.last(execution)[1] == "ActivityTaskScheduled"
+    assert swf.work().activity_id == "a"
+
+
 @pytest.mark.parametrize("end", ["completed", "failed", "canceled", "timed out"])
-@pytest.mark.parametrize(
-    "late",
-    [
-        RespondActivityTaskCompleted,
-        RespondActivityTaskFailed,
-        RespondActivityTaskCanceled,
-        RecordActivityTaskHeartbeat,
-    ],
-)
+@pytest.mark.parametrize("late", LATE)
 def test_s7_4_a_task_that_has_ended_is_unknown_whoever_asks(swf: Swf, end: str, late: type) -> None:
     execution = schedule(swf, start_to_close_timeout="10")
     token = swf.work().task_token
@@ -204,6 +248,19 @@ def test_s7_4_a_task_that_has_ended_is_unknown_whoever_asks(swf: Swf, end: str, 
     before = len(swf.history(execution))
     assert swf.refuse(late(task_token=token)) == ("UnknownResourceFault", "Unknown activity, scheduledEventId = 5")
     assert len(swf.history(execution)) == before
+
+
+@pytest.mark.parametrize("late", LATE)
+def test_s7_4_a_late_answer_is_not_taken_for_the_task_that_has_its_id_now(swf: Swf, late: type) -> None:
+    execution = schedule(swf, start_to_close_timeout="10")
+    token = swf.work().task_token
+    swf.advance(10)
+    swf.decide(ScheduleActivityTask(activity_type=ACTIVITY, activity_id="a"))
+    unknown = ("UnknownResourceFault", "Unknown activity, scheduledEventId = 5")
+    assert swf.refuse(late(task_token=token)) == unknown
+    assert swf.work().activity_id == "a"
+    assert swf.refuse(late(task_token=token)) == unknown
+    assert swf.last(execution)[1] == "ActivityTaskStarted"
 
 
 def test_s7_4_a_run_that_has_closed_is_unknown_to_its_workers(swf: Swf) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from tests.conformance.swf.conftest import WORKFLOW, Swf
+from tests.conformance.swf.conftest import ACTIVITY, WORKFLOW, Swf
 from traction.decisions import (
     CancelTimer,
     CompleteWorkflowExecution,
     ContinueAsNewWorkflowExecution,
+    RequestCancelActivityTask,
     RequestCancelExternalWorkflowExecution,
+    ScheduleActivityTask,
     SignalExternalWorkflowExecution,
     StartTimer,
 )
@@ -40,6 +42,20 @@ def test_s8_1_each_timer_has_its_event_and_they_share_a_decision_task(swf: Swf) 
     assert [line[2]["timer_id"] for line in fired] == ["d", "a", "b", "c"]
     assert swf.types(execution).count("DecisionTaskScheduled") == 2
     assert swf.seconds(execution)[8:] == [1, 1, 2, 2, 3]
+
+
+def test_s8_1_a_timer_of_no_length_is_an_effect_among_the_others_of_its_batch(swf: Swf) -> None:
+    execution = swf.start()
+    swf.decide(
+        ScheduleActivityTask(activity_type=ACTIVITY, activity_id="a", schedule_to_start_timeout="0"),
+        ScheduleActivityTask(activity_type=ACTIVITY, activity_id="b"),
+        tick("t", 0),
+        RequestCancelActivityTask(activity_id="b"),
+        tick("u", 0),
+    )
+    swf.advance()
+    effects = ["TimerFired", "DecisionTaskScheduled", "ActivityTaskCanceled", "TimerFired", "ActivityTaskTimedOut"]
+    assert swf.types(execution, 10) == effects
 
 
 def test_s8_1_a_timer_cancelled_does_not_fire_and_triggers_nothing(swf: Swf) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from tests.conformance.swf.conftest import MakeSwf, Swf
+from tests.conformance.swf.conftest import ACTIVITY, MakeSwf, Swf
 from traction.decisions import (
     CancelWorkflowExecution,
     CompleteWorkflowExecution,
@@ -15,10 +16,12 @@ from traction.decisions import (
     Decision,
     FailWorkflowExecution,
     RequestCancelExternalWorkflowExecution,
+    ScheduleActivityTask,
     ScheduleLambdaFunction,
     SignalExternalWorkflowExecution,
     StartChildWorkflowExecution,
 )
+from traction.events import WorkflowExecutionStarted
 from traction.limits import Limits
 from traction.names import TaskList, WorkflowExecution, WorkflowType
 from traction.operations import (
@@ -26,6 +29,7 @@ from traction.operations import (
     ListOpenWorkflowExecutions,
     RequestCancelWorkflowExecution,
     RespondDecisionTaskCompleted,
+    SignalWorkflowExecution,
     TerminateWorkflowExecution,
     WorkflowExecutionFilter,
 )
@@ -121,6 +125,15 @@ def test_s9_1_a_parent_is_told_how_its_child_closed(
     assert swf.describe(parent).open_counts.open_child_workflow_executions == 0
 
 
+def test_s9_2_a_policy_meets_the_run_that_a_child_goes_on_as(swf: Swf) -> None:
+    family(swf)
+    swf.decide(ContinueAsNewWorkflowExecution(), task_list="legs")
+    second = child(swf)
+    swf.call(TerminateWorkflowExecution(domain="d", workflow_id="p"))
+    swf.advance()
+    assert swf.last(second)[1] == "WorkflowExecutionTerminated"
+
+
 def test_s9_1_a_child_that_continues_as_new_is_still_the_same_child(swf: Swf) -> None:
     parent = family(swf)
     first = child(swf)
@@ -176,6 +189,28 @@ def test_s9_2_the_policy_of_the_run_that_closes_is_applied_however_it_closes(swf
     assert [line[1] for line in found] == names.get(policy, [])
 
 
+def test_s9_2_every_child_is_met_and_tells_a_policy_of_its_own(swf: Swf) -> None:
+    family(swf, "a", "b", "c", child_policy="ABANDON")
+    children = [swf.poll("legs").workflow_execution for _ in range(3)]
+    swf.call(TerminateWorkflowExecution(domain="d", workflow_id="p"))
+    swf.advance()
+    told = {"child_policy": "ABANDON", "cause": "CHILD_POLICY_APPLIED"}
+    assert [swf.last(execution) for execution in children] == [(4, "WorkflowExecutionTerminated", told)] * 3
+
+
+def test_s5_4_a_child_of_the_closing_batch_is_started_and_left_alone_if_the_policy_says_so(swf: Swf) -> None:
+    swf.register_workflow_type(LEG, default_task_list=LEGS)
+    parent = swf.start("p", child_policy="ABANDON")
+    ask = StartChildWorkflowExecution(workflow_type=LEG, workflow_id="c", tag_list=())
+    swf.decide(ask, CompleteWorkflowExecution())
+    swf.advance()
+    assert "tag_list" not in swf.find(parent, "StartChildWorkflowExecutionInitiated")
+    first = swf.poll("legs").events[0]
+    assert isinstance(first, WorkflowExecutionStarted)
+    assert (first.parent_workflow_execution, first.parent_initiated_event_id) == (parent, 5)
+    assert swf.last(parent)[1] == "WorkflowExecutionCompleted"
+
+
 def test_s9_2_a_terminate_may_bring_its_own_policy(swf: Swf) -> None:
     parent = family(swf, policy="TERMINATE")
     execution = child(swf)
@@ -219,19 +254,46 @@ def test_s5_4_a_child_started_by_the_closing_batch_is_initiated_only_and_meets_t
 
 def test_s9_3_a_continuation_takes_nothing_from_the_run_before_but_id_and_type(swf: Swf) -> None:
     swf.register_workflow_type(WorkflowType("trip", "2"), default_task_start_to_close_timeout="99")
-    first = swf.start(input="1", tag_list=("t",), task_priority="5", lambda_role="r", child_policy="ABANDON")
-    swf.decide(ContinueAsNewWorkflowExecution(workflow_type_version="2", tag_list=("u",)))
-    started = swf.find(swf.poll().workflow_execution, "WorkflowExecutionStarted")
-    assert started == {
+    first = swf.start(
+        input="1",
+        tag_list=("t",),
+        task_list=TaskList("own"),
+        task_priority="5",
+        lambda_role="r",
+        child_policy="ABANDON",
+        execution_start_to_close_timeout="50",
+    )
+    swf.decide(ContinueAsNewWorkflowExecution(workflow_type_version="2", tag_list=("u",)), task_list="own")
+    second = swf.poll().workflow_execution
+    told = {
         "child_policy": "TERMINATE",
         "task_list": TaskList("deciders"),
         "workflow_type": WorkflowType("trip", "2"),
         "execution_start_to_close_timeout": "3600",
         "task_start_to_close_timeout": "99",
         "tag_list": ("u",),
-        "continued_execution_run_id": first.run_id,
-        "parent_initiated_event_id": 0,
     }
+    started = {"continued_execution_run_id": first.run_id, "parent_initiated_event_id": 0}
+    assert swf.find(second, "WorkflowExecutionStarted") == told | started
+    continued = {"new_execution_run_id": second.run_id, "decision_task_completed_event_id": 4}
+    assert swf.find(first, "WorkflowExecutionContinuedAsNew") == told | continued
+
+
+def test_s9_3_nothing_that_was_told_of_the_run_before_is_told_of_the_next(swf: Swf) -> None:
+    swf.start()
+    swf.call(RequestCancelWorkflowExecution(domain="d", workflow_id="w"))
+    book = ScheduleActivityTask(activity_type=ACTIVITY, activity_id="a")
+    swf.respond(swf.poll(), book, execution_context="half way", task_list=TaskList("host"))
+    swf.call(SignalWorkflowExecution(domain="d", workflow_id="w", signal_name="s"))
+    swf.decide(ContinueAsNewWorkflowExecution(), task_list="host")
+    task = swf.poll()
+    assert (task.started_event_id, task.previous_started_event_id) == (3, 0)
+    detail = swf.describe(task.workflow_execution)
+    assert (detail.latest_execution_context, detail.latest_activity_task_timestamp) == (None, None)
+    assert (detail.execution_info.cancel_requested, detail.open_counts.open_activity_tasks) == (False, 0)
+    swf.respond(task)
+    swf.signal(task.workflow_execution)
+    assert swf.poll().task_token
 
 
 def test_s9_3_the_execution_timeout_begins_anew(swf: Swf) -> None:
@@ -253,6 +315,29 @@ def test_s9_4_a_run_times_out_even_while_a_decider_is_at_work(swf: Swf) -> None:
     assert swf.refuse(RespondDecisionTaskCompleted(task_token=task.task_token))[0] == "UnknownResourceFault"
 
 
+def test_s9_4_a_task_that_is_due_with_its_run_still_has_its_event(swf: Swf) -> None:
+    execution = swf.start(execution_start_to_close_timeout="10", task_start_to_close_timeout="10")
+    swf.poll()
+    swf.advance(20)
+    told = ["DecisionTaskTimedOut", "DecisionTaskScheduled", "WorkflowExecutionTimedOut"]
+    assert swf.types(execution, 4) == told
+    assert swf.seconds(execution)[3:] == [10, 10, 10]
+
+
+@pytest.mark.parametrize("policy", ["TERMINATE", "REQUEST_CANCEL", "ABANDON"])
+def test_s9_4_a_close_from_outside_tells_the_policy_of_the_run(make_swf: MakeSwf, policy: str) -> None:
+    swf = make_swf(limits=Limits(history_events_max=3))
+    ways: dict[str, Callable[[WorkflowExecution], object]] = {
+        "timed out": lambda _: swf.advance(3600),
+        "terminated": lambda run: swf.call(TerminateWorkflowExecution(domain="d", workflow_id=run.workflow_id)),
+        "too long": lambda run: (swf.signal(run), swf.signal(run), swf.advance()),
+    }
+    for id, end in ways.items():
+        execution = swf.start(id, child_policy=policy)
+        end(execution)
+        assert swf.last(execution)[2]["child_policy"] == policy
+
+
 def test_s9_4_a_history_that_outgrows_its_limit_is_terminated(make_swf: MakeSwf) -> None:
     swf = make_swf(limits=Limits(history_events_max=10))
     execution = swf.start()
@@ -265,6 +350,14 @@ def test_s9_4_a_history_that_outgrows_its_limit_is_terminated(make_swf: MakeSwf)
         (11, "WorkflowExecutionSignaled", {"signal_name": "poke", "external_initiated_event_id": 0}),
         (12, "WorkflowExecutionTerminated", {"child_policy": "TERMINATE", "cause": "EVENT_LIMIT_EXCEEDED"}),
     ]
+
+
+def test_s9_4_a_run_that_closes_with_the_event_too_many_is_closed_once(make_swf: MakeSwf) -> None:
+    swf = make_swf(limits=Limits(history_events_max=4))
+    execution = swf.start()
+    swf.decide(CompleteWorkflowExecution())
+    swf.advance(1)
+    assert swf.types(execution, 5) == ["WorkflowExecutionCompleted"]
 
 
 def invoke(swf: Swf, **given: Any) -> list[tuple[int, str, dict[str, Any]]]:
@@ -314,6 +407,7 @@ def test_s9_6_tags_are_told_and_not_inherited(swf: Swf) -> None:
     assert swf.find(execution, "WorkflowExecutionStarted")["tag_list"] == ("a", "", "a")
     untagged = swf.start("v", tag_list=())
     assert "tag_list" not in swf.find(untagged, "WorkflowExecutionStarted")
-    swf.decide(ContinueAsNewWorkflowExecution())
+    swf.decide(ContinueAsNewWorkflowExecution(tag_list=()))
+    assert "tag_list" not in swf.find(execution, "WorkflowExecutionContinuedAsNew")
     swf.poll()
     assert "tag_list" not in swf.find(swf.poll().workflow_execution, "WorkflowExecutionStarted")

@@ -153,10 +153,11 @@ def test_s10_1_both_ends_of_a_time_range_are_included(busy: Swf) -> None:
 
 def test_s10_1_filters(busy: Swf) -> None:
     assert list_open(busy, type_filter=WorkflowTypeFilter(name="trip")) == ["f", "d", "b"]
+    assert list_open(busy, type_filter=WorkflowTypeFilter(name="trip", version="")) == ["f", "d", "b"]
     assert list_open(busy, type_filter=WorkflowTypeFilter(name="trip", version="2")) == ["f"]
     assert list_open(busy, type_filter=WorkflowTypeFilter(name="tri")) == []
     assert list_open(busy, tag_filter=TagFilter(tag="red")) == ["b"]
-    assert list_open(busy, tag_filter=TagFilter(tag="Red")) == []
+    assert [list_open(busy, tag_filter=TagFilter(tag=tag)) for tag in ("Red", "re", "")] == [[], [], []]
     assert list_open(busy, execution_filter=WorkflowExecutionFilter(workflow_id="d")) == ["d"]
     assert list_open(busy, execution_filter=WorkflowExecutionFilter(workflow_id="a")) == []
     assert list_closed(busy, execution_filter=WorkflowExecutionFilter(workflow_id="a")) == ["a"]
@@ -295,6 +296,11 @@ def test_s10_2_open_decision_tasks_are_those_that_wait(make_swf: MakeSwf, counts
     swf.respond(task)
     assert swf.describe(execution).open_counts.open_decision_tasks == 0
     swf.signal(execution)
+    task = swf.poll()
+    swf.signal(execution)
+    assert swf.describe(execution).open_counts.open_decision_tasks == 1
+    swf.respond(task)
+    assert swf.describe(execution).open_counts.open_decision_tasks == 1
     swf.call(TerminateWorkflowExecution(domain="d", workflow_id="w"))
     assert swf.describe(execution).open_counts.open_decision_tasks == 0
 

@@ -88,6 +88,8 @@ def test_s11_a_deprecated_domain_keeps_its_name_and_deprecates_its_types(swf: Sw
 
 def test_s11_a_revived_domain_does_not_revive_its_types(swf: Swf) -> None:
     assert swf.refuse(UndeprecateDomain(name="d")) == ("DomainAlreadyExistsFault", "d")
+    other = WorkflowType("other", "1")
+    swf.register_workflow_type(other)
     swf.call(DeprecateDomain(name="d"))
     swf.call(UndeprecateWorkflowType(domain="d", workflow_type=WORKFLOW))
     assert swf.refuse(START) == ("DomainDeprecatedFault", "d")
@@ -95,6 +97,7 @@ def test_s11_a_revived_domain_does_not_revive_its_types(swf: Swf) -> None:
     swf.call(START)
     detail = swf.call(DescribeActivityType(domain="d", activity_type=ACTIVITY))
     assert detail.type_info.status == "DEPRECATED"
+    assert swf.call(DescribeWorkflowType(domain="d", workflow_type=other)).type_info.status == "DEPRECATED"
 
 
 def test_s11_a_type_tells_only_the_defaults_it_was_given(swf: Swf) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -27,8 +28,10 @@ from traction.operations import (
     RespondDecisionTaskCompleted,
     SignalWorkflowExecution,
     StartWorkflowExecution,
+    TerminateWorkflowExecution,
 )
 from traction_local.apply import APPLY
+from traction_local.executions import Execution
 from traction_local.service import CHANGING, OPERATIONS, POLLS, READING, Service
 from traction_local.tasklists import Ready
 from traction_local.validation import DECISION_TYPES, get_validator
@@ -152,6 +155,19 @@ def test_an_effect_is_due_at_once_and_a_call_brings_it_about_as_well() -> None:
         answers.append(service.call(POLL, NOON + SECOND))
     assert answers[0] == answers[1]
     assert answers[0].task_token
+
+
+def test_little_is_left_of_runs_whose_retention_is_over() -> None:
+    service = begin()
+    for n in range(500):
+        service.call(
+            StartWorkflowExecution(domain="d", workflow_id=f"w{n}", workflow_type=WorkflowType("trip", "1")), NOON
+        )
+        service.call(TerminateWorkflowExecution(domain="d", workflow_id=f"w{n}"), NOON)
+    service.advance(NOON + timedelta(days=2))
+    gc.collect()
+    left = [thing for thing in gc.get_objects() if isinstance(thing, Execution) and thing.region is service._region]
+    assert len(left) <= 200
 
 
 def test_nothing_to_do_is_no_alarm() -> None:

@@ -19,17 +19,19 @@ from collections.abc import Callable
 from functools import partial
 
 from traction.backend import Backend
+from traction.testing.conformance.claims import ExamFailure as ExamFailure
 from traction.testing.conformance.deciding import CHECKS as DECIDING
-from traction.testing.conformance.desk import ExamFailure as ExamFailure
 from traction.testing.conformance.executing import CHECKS as EXECUTING
 from traction.testing.conformance.holding import CHECKS as HOLDING
+from traction.testing.conformance.listing import CHECKS as LISTING
+from traction.testing.conformance.reaching import CHECKS as REACHING
 from traction.testing.conformance.reading import CHECKS as READING
 from traction.testing.conformance.registering import CHECKS as REGISTERING
 from traction.testing.conformance.working import CHECKS as WORKING
 
 Check = Callable[[Backend], None]
 
-CHECKS: tuple[Check, ...] = (*REGISTERING, *EXECUTING, *DECIDING, *WORKING, *READING, *HOLDING)
+CHECKS: tuple[Check, ...] = (*REGISTERING, *EXECUTING, *DECIDING, *WORKING, *REACHING, *READING, *LISTING, *HOLDING)
 """Every check: a function that is given an open backend, named by what it claims."""
 
 

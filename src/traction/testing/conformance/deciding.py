@@ -10,7 +10,8 @@ from traction import operations as o
 from traction.backend import Backend
 from traction.errors import UnknownResourceFault, ValidationException
 from traction.names import ActivityType, TaskList, WorkflowExecution
-from traction.testing.conformance.desk import LONG, Desk, expect, expect_equal, name_types, wait_for
+from traction.testing.conformance.claims import expect, expect_equal
+from traction.testing.conformance.desk import LONG, Desk, name_types, wait_for
 
 
 def the_first_decision_task_brings_the_history_up_to_its_own_start(backend: Backend) -> None:
@@ -36,6 +37,7 @@ def the_next_task_tells_which_came_before_and_can_begin_there(backend: Backend) 
     desk = Desk(backend)
     desk.register()
     execution = desk.start(task_start_to_close_timeout="1")
+    desk.let_time_pass()
     first = desk.decide(d.RecordMarker(marker_name="m", details="1"))
     desk.signal(execution)
     lost = desk.get_decision_task()
@@ -47,6 +49,14 @@ def the_next_task_tells_which_came_before_and_can_begin_there(backend: Backend) 
     previous = next(event for event in again.events if event.event_id == first.started_event_id)
     # It begins at that event by its time: what happened in the same moment may come along.
     expect_equal(begin.event_timestamp, previous.event_timestamp, "the time of the first event given")
+    started, timed_out = backend.get_history(execution)[0], desk.wait_for_event(execution, e.DecisionTaskTimedOut)
+    assert isinstance(started, e.WorkflowExecutionStarted), started
+    expect_equal(started.task_start_to_close_timeout, "1", "the timeout of the tasks")
+    expect_equal(
+        (timed_out.timeout_type, timed_out.started_event_id), ("START_TO_CLOSE", lost.started_event_id), "the timeout"
+    )
+    lasted = timed_out.event_timestamp - lost.events[-1].event_timestamp
+    expect(lasted >= timedelta(seconds=1), f"a task of a second should not time out early, and did after {lasted}")
     expect_equal(again.events[-1].event_id, again.started_event_id, "the last event given")
     late = o.RespondDecisionTaskCompleted(task_token=lost.task_token)
     desk.expect_fault(UnknownResourceFault, late, "an answer after the timeout")
@@ -117,6 +127,7 @@ def an_answer_that_is_not_well_formed_changes_nothing_and_may_be_mended(backend:
     expect_equal(len(backend.get_history(execution)), 3, "the number of events")
     desk.respond(task, close)
     expect(backend.wait_until_closed(execution, LONG), "the mended answer should close the run")
+    desk.inspect(execution)
 
 
 def decisions_are_applied_in_order_and_in_one_moment(backend: Backend) -> None:
@@ -145,6 +156,11 @@ def decisions_are_applied_in_order_and_in_one_moment(backend: Backend) -> None:
     assert isinstance(scheduled, e.ActivityTaskScheduled)
     expect_equal((scheduled.input, scheduled.control), ("in", "c"), "what was said of the activity")
     expect_equal((scheduled.task_list, scheduled.start_to_close_timeout), (desk.workers, "120"), "its defaults")
+    waits = (scheduled.schedule_to_start_timeout, scheduled.schedule_to_close_timeout, scheduled.heartbeat_timeout)
+    expect_equal((scheduled.activity_type, *waits), (desk.activity_type, "NONE", "NONE", "NONE"), "its type and clocks")
+    marker = made[3]
+    assert isinstance(marker, e.MarkerRecorded), marker
+    expect_equal((marker.marker_name, marker.details), ("m2", "d"), "what the marker keeps")
     desk.terminate(execution)
 
 
@@ -162,6 +178,9 @@ def a_decision_that_cannot_be_applied_is_told_in_the_history(backend: Backend) -
     )
     events = backend.get_history(execution)[4:]
     told = [(type(event).__name__, getattr(event, "cause", None)) for event in events]
+    refused = events[0]
+    assert isinstance(refused, e.ScheduleActivityTaskFailed), refused
+    expect_equal((refused.activity_id, refused.activity_type.version), ("a", "never"), "the activity that was refused")
     wanted = [
         ("ScheduleActivityTaskFailed", "ACTIVITY_TYPE_DOES_NOT_EXIST"),
         ("TimerStarted", None),
@@ -200,6 +219,7 @@ def a_close_that_overlooks_news_is_refused(backend: Backend) -> None:
     closing = backend.find_closing_event(execution)
     assert isinstance(closing, e.WorkflowExecutionCompleted), closing
     expect_equal(closing.result, "2", "the result")
+    desk.inspect(execution)
 
 
 def a_run_fails_with_reason_and_details(backend: Backend) -> None:
@@ -217,6 +237,7 @@ def a_run_fails_with_reason_and_details(backend: Backend) -> None:
     late = o.RespondActivityTaskCompleted(task_token=task.task_token)
     desk.expect_fault(UnknownResourceFault, late, "an answer to an activity task of a closed run")
     expect_equal(backend.get_history(execution)[-1], closing, "the last event")
+    desk.inspect(execution)
 
 
 def a_timer_fires_when_it_is_due_and_not_before_unless_it_is_cancelled(backend: Backend) -> None:
@@ -241,6 +262,8 @@ def a_timer_fires_when_it_is_due_and_not_before_unless_it_is_cancelled(backend: 
 
     fired = wait_for(look, "a timer of two seconds")
     started = backend.get_history(execution)[fired.started_event_id - 1]
+    assert isinstance(started, e.TimerStarted), started
+    expect_equal((started.timer_id, started.control), ("two", "c"), "what was said of the timer")
     lasted = fired.event_timestamp - started.event_timestamp
     expect(lasted >= timedelta(seconds=2), f"a timer of two seconds should not fire early, and did after {lasted}")
     task = desk.get_decision_task()
@@ -263,6 +286,8 @@ def an_execution_goes_on_as_a_new_run(backend: Backend) -> None:
     started = backend.get_history(following)[0]
     assert isinstance(started, e.WorkflowExecutionStarted), started
     expect_equal((started.input, started.continued_execution_run_id), ("2", execution.run_id), "the new run")
+    for run in (execution, following):
+        desk.inspect(run)
     desk.terminate(following)
 
 
@@ -315,6 +340,49 @@ def a_run_signals_and_cancels_another(backend: Backend) -> None:
         desk.terminate(execution)
 
 
+def an_answer_may_name_the_list_of_the_tasks_to_come(backend: Backend) -> None:
+    """For a time, if it says for how long they wait there; a task that was not taken comes back on the old list."""
+    desk = Desk(backend)
+    desk.register()
+    execution = desk.start()
+    own = TaskList(f"{desk.tag}-own")
+    desk.decide(task_list=own, task_list_schedule_to_start_timeout="2")
+    completed = backend.get_history(execution)[-1]
+    assert isinstance(completed, e.DecisionTaskCompleted), completed
+    told = (completed.task_list, completed.task_list_schedule_to_start_timeout)
+    expect_equal(told, (own, "2"), "the list that the answer named")
+    desk.signal(execution)
+    task = desk.get_decision_task(task_list=own, start_at_previous_started_event=True)
+    expect_equal(task.workflow_execution, execution, "the execution of the task on the list that was named")
+    desk.respond(task, task_list=own, task_list_schedule_to_start_timeout="1")
+    desk.signal(execution)
+    missed = desk.wait_for_event(execution, e.DecisionTaskTimedOut)
+    expect_equal(missed.timeout_type, "SCHEDULE_TO_START", "the clock of a task that nobody took")
+    back = desk.get_decision_task()
+    expect_equal(back.workflow_execution, execution, "the execution of the task that came back")
+    expect_equal(back.previous_started_event_id, task.started_event_id, "the start of the last task answered")
+    desk.respond(back, task_list=own)
+    desk.signal(execution)
+    expect(desk.get_decision_task(task_list=own).task_token, "a list that was named for good should be used")
+    expect_equal(desk.describe(execution).execution_configuration.task_list, desk.deciders, "the list of the run")
+    desk.terminate(execution)
+
+
+def a_lambda_task_without_a_role_cannot_start(backend: Backend) -> None:
+    """It is scheduled, and then its failure is told."""
+    desk = Desk(backend)
+    desk.register()
+    execution = desk.start()
+    desk.decide(d.ScheduleLambdaFunction(id="l", name="f", input="in", control="c", start_to_close_timeout="5"))
+    failed = desk.wait_for_event(execution, e.StartLambdaFunctionFailed)
+    expect_equal(failed.cause, "ASSUME_ROLE_FAILED", "the cause of the failure")
+    scheduled = backend.get_history(execution)[(failed.scheduled_event_id or 0) - 1]
+    assert isinstance(scheduled, e.LambdaFunctionScheduled), scheduled
+    told = (scheduled.id, scheduled.name, scheduled.input, scheduled.control, scheduled.start_to_close_timeout)
+    expect_equal(told, ("l", "f", "in", "c", "5"), "the task that was scheduled")
+    desk.terminate(execution)
+
+
 def a_run_without_news_gets_no_task(backend: Backend) -> None:
     """An empty answer is taken, and nothing follows until something happens."""
     desk = Desk(backend)
@@ -327,6 +395,7 @@ def a_run_without_news_gets_no_task(backend: Backend) -> None:
     desk.signal(execution)
     desk.decide(d.CompleteWorkflowExecution())
     expect(backend.wait_until_closed(execution, LONG), "the run should be closed")
+    desk.inspect(execution)
 
 
 CHECKS = (
@@ -343,5 +412,7 @@ CHECKS = (
     an_execution_goes_on_as_a_new_run,
     a_child_is_started_and_its_close_is_told_to_its_parent,
     a_run_signals_and_cancels_another,
+    an_answer_may_name_the_list_of_the_tasks_to_come,
+    a_lambda_task_without_a_role_cannot_start,
     a_run_without_news_gets_no_task,
 )

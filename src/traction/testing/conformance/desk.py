@@ -20,6 +20,8 @@ from traction.backend import Backend
 from traction.decisions import Decision
 from traction.errors import DomainAlreadyExistsFault, ServiceFault, UnknownResourceFault
 from traction.names import ActivityType, TaskList, WorkflowExecution, WorkflowType
+from traction.testing.conformance.claims import ExamFailure, expect
+from traction.testing.conformance.histories import expect_sound
 
 T = TypeVar("T")
 
@@ -31,30 +33,6 @@ AT_ONCE = 30.0
 
 LONG = timedelta(seconds=60)
 NOW = timedelta(0)
-
-
-class ExamFailure(AssertionError):
-    """A claim does not hold."""
-
-
-def expect(holds: object, claim: str) -> None:
-    """Fail unless a claim holds.
-
-    Raises:
-        ExamFailure: it does not.
-    """
-    if not holds:
-        raise ExamFailure(claim)
-
-
-def expect_equal(seen: object, wanted: object, what: str) -> None:
-    """Fail unless two values agree.
-
-    Raises:
-        ExamFailure: they do not.
-    """
-    if seen != wanted:
-        raise ExamFailure(f"{what} should be {wanted!r}, and is {seen!r}")
 
 
 def name_types(events: list[e.Event]) -> list[str]:
@@ -235,8 +213,19 @@ class Desk:
         self.call(o.RequestCancelWorkflowExecution(domain=self.domain, workflow_id=execution.workflow_id))
 
     def terminate(self, execution: WorkflowExecution, **given: Any) -> None:
-        """Close an execution at once."""
+        """Close an execution at once, and inspect what was written of it."""
         self.call(o.TerminateWorkflowExecution(domain=self.domain, workflow_id=execution.workflow_id, **given))
+        self.inspect(execution)
+
+    def inspect(self, execution: WorkflowExecution) -> None:
+        """Expect that the history of an execution is one that SWF can write."""
+        expect_sound(self.backend.get_history(execution))
+
+    def let_time_pass(self) -> None:
+        """Wait until what happens next is stamped with a later time than what has happened."""
+        before = self.backend.now()
+        while self.backend.now() <= before:
+            time.sleep(0.001)
 
     def describe(self, execution: WorkflowExecution) -> o.WorkflowExecutionDetail:
         """Give what the service tells of an execution."""

@@ -15,7 +15,9 @@ from traction.errors import (
     WorkflowExecutionAlreadyStartedFault,
 )
 from traction.names import WorkflowExecution
-from traction.testing.conformance.desk import LONG, NOW, Desk, expect, expect_equal, wait_for
+from traction.testing.conformance.claims import expect, expect_equal
+from traction.testing.conformance.desk import LONG, NOW, Desk, wait_for
+from traction.testing.conformance.histories import expect_sound
 
 HOUR = timedelta(hours=1)
 
@@ -33,6 +35,9 @@ def a_run_begins_with_its_start_and_a_decision_task_in_one_moment(backend: Backe
     expect_equal((started.event_id, scheduled.event_id), (1, 2), "the first event ids")
     expect_equal(started.event_timestamp, scheduled.event_timestamp, "the time of event 2")
     expect_equal((started.input, started.tag_list), ("{}", ("red", "blue")), "the input and the tags")
+    expect_equal((started.workflow_type, started.task_priority), (desk.workflow_type, "7"), "the type and the priority")
+    timeouts = (started.execution_start_to_close_timeout, started.task_start_to_close_timeout)
+    expect_equal((*timeouts, scheduled.start_to_close_timeout), ("300", "120", "120"), "the timeouts of the type")
     expect_equal((started.task_list, started.child_policy), (desk.deciders, "TERMINATE"), "the defaults of the type")
     expect_equal(scheduled.task_list, desk.deciders, "the list of the first decision task")
     expect_equal(scheduled.task_priority, "7", "the priority of the first decision task")
@@ -76,6 +81,62 @@ def a_signal_is_in_the_history_as_often_as_it_was_accepted(backend: Backend) -> 
     desk.expect_fault(UnknownResourceFault, late, "a signal after the close")
 
 
+def what_names_a_run_reaches_no_other(backend: Backend) -> None:
+    """Not the one that is open under the same id: nothing is written, and nothing read."""
+    desk = Desk(backend)
+    desk.register()
+    closed = desk.start()
+    desk.terminate(closed)
+    execution = desk.start()
+    for run_id in (closed.run_id, "no-such-run"):
+        named: dict[str, Any] = {"domain": desk.domain, "workflow_id": execution.workflow_id, "run_id": run_id}
+        requests: tuple[o.Request[object], ...] = (
+            o.SignalWorkflowExecution(signal_name="poke", **named),
+            o.RequestCancelWorkflowExecution(**named),
+            o.TerminateWorkflowExecution(**named),
+        )
+        for request in requests:
+            desk.expect_fault(UnknownResourceFault, request, f"{type(request).__name__} of a run that is not open")
+    expect_equal(len(backend.get_history(execution)), 2, "the number of events")
+    expect_equal(desk.describe(closed).execution_info.close_status, "TERMINATED", "the status of the run before")
+    named = {"domain": desk.domain, "workflow_id": execution.workflow_id, "run_id": execution.run_id}
+    desk.call(o.RequestCancelWorkflowExecution(**named))
+    desk.call(o.TerminateWorkflowExecution(**named))
+    expect(backend.wait_until_closed(execution, LONG), "the run that was named should be closed")
+    desk.inspect(execution)
+
+
+def texts_are_kept_to_the_letter(backend: Backend) -> None:
+    """Whatever is in them; and one of no length is not one that was not given."""
+    desk = Desk(backend)
+    desk.register()
+    for text in (' {"name": "Zo\u00eb \u2603 \U0001f6b2",\r\n\t"path": "a\\\\b\u2028"} ', ""):
+        execution = desk.start(input=text)
+        desk.signal(execution, input=text)
+        activity = d.ScheduleActivityTask(activity_type=desk.activity_type, activity_id="a", input=text, control=text)
+        marker = d.RecordMarker(marker_name="m", details=text)
+        desk.decide(marker, activity, execution_context=text)
+        work = desk.get_activity_task()
+        desk.complete(work, text)
+        desk.decide(d.FailWorkflowExecution(reason=text, details=text))
+        expect_equal(work.input, text, "the input of an activity, as its worker is told")
+        kept = {
+            e.WorkflowExecutionStarted: "input",
+            e.WorkflowExecutionSignaled: "input",
+            e.DecisionTaskCompleted: "execution_context",
+            e.MarkerRecorded: "details",
+            e.ActivityTaskScheduled: "control",
+            e.ActivityTaskCompleted: "result",
+            e.WorkflowExecutionFailed: "reason",
+        }
+        events = backend.get_history(execution)
+        for kind, name in kept.items():
+            event = next(event for event in events if isinstance(event, kind))
+            expect_equal(getattr(event, name), text, f"the {name} of {kind.__name__}")
+        expect_equal(desk.describe(execution).latest_execution_context, text, "the context described")
+        expect_sound(events)
+
+
 def a_request_to_cancel_is_an_event_and_no_more(backend: Backend) -> None:
     """The execution stays open until its decider acts on it."""
     desk = Desk(backend)
@@ -90,8 +151,11 @@ def a_request_to_cancel_is_an_event_and_no_more(backend: Backend) -> None:
     desk.decide(d.CancelWorkflowExecution(details="as asked"))
     closing = backend.find_closing_event(execution)
     expect(isinstance(closing, e.WorkflowExecutionCanceled), f"it should have closed as cancelled, not by {closing}")
+    assert isinstance(closing, e.WorkflowExecutionCanceled)
+    expect_equal(closing.details, "as asked", "the details")
     late = o.RequestCancelWorkflowExecution(domain=desk.domain, workflow_id=execution.workflow_id)
     desk.expect_fault(UnknownResourceFault, late, "a request to cancel after the close")
+    desk.inspect(execution)
 
 
 def a_termination_closes_at_once_and_a_second_finds_nothing_open(backend: Backend) -> None:
@@ -123,6 +187,7 @@ def an_execution_times_out(backend: Backend) -> None:
     assert isinstance(closing, e.WorkflowExecutionTimedOut), closing
     lasted = closing.event_timestamp - backend.get_history(execution)[0].event_timestamp
     expect(lasted >= timedelta(seconds=1), f"it should have lasted for a second, and lasted {lasted}")
+    desk.inspect(execution)
 
 
 def a_run_that_nobody_started_is_unknown(backend: Backend) -> None:
@@ -249,6 +314,8 @@ CHECKS = (
     a_run_begins_with_its_start_and_a_decision_task_in_one_moment,
     one_run_of_an_id_is_open_at_most,
     a_signal_is_in_the_history_as_often_as_it_was_accepted,
+    what_names_a_run_reaches_no_other,
+    texts_are_kept_to_the_letter,
     a_request_to_cancel_is_an_event_and_no_more,
     a_termination_closes_at_once_and_a_second_finds_nothing_open,
     an_execution_times_out,

@@ -1,4 +1,4 @@
-"""Check pages: whatever their size, they make one whole, in either order, and a token is good for its own query."""
+"""Check pages: whatever their size, they make one whole, in either order; and counts of tasks that wait."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from traction import operations as o
 from traction.backend import Backend
 from traction.errors import ValidationException
 from traction.names import WorkflowExecution
-from traction.testing.conformance.desk import Desk, expect, expect_equal, wait_for
+from traction.testing.conformance.claims import expect, expect_equal
+from traction.testing.conformance.desk import Desk, wait_for
 
 
 def _make_history(desk: Desk) -> WorkflowExecution:
@@ -23,12 +24,12 @@ def _make_history(desk: Desk) -> WorkflowExecution:
 
 
 def a_history_is_the_same_in_pages_of_any_size_and_backwards(backend: Backend) -> None:
-    """No page is larger than asked for; only the last has no token."""
+    """No page is larger than asked for; only the last has no token. A size of 0 is any."""
     desk = Desk(backend)
     execution = _make_history(desk)
     whole = backend.get_history(execution)
     expect_equal([event.event_id for event in whole], list(range(1, 14)), "the ids of the events")
-    for size in (1, 5, 13, 100):
+    for size in (1, 5, 13, 100, 0):
         for reverse in (False, True):
             events: list[e.Event] = []
             token = None
@@ -42,7 +43,9 @@ def a_history_is_the_same_in_pages_of_any_size_and_backwards(backend: Backend) -
                         next_page_token=token,
                     )
                 )
-                expect(len(page.events) <= size, f"a page of {size} should not hold {len(page.events)} events")
+                expect(
+                    not size or len(page.events) <= size, f"a page of {size} should not hold {len(page.events)} events"
+                )
                 events += page.events
                 token = page.next_page_token
                 if token is None:
@@ -71,6 +74,7 @@ def a_decision_task_brings_its_history_in_pages(backend: Backend) -> None:
     execution = _make_history(desk)
     for reverse in (False, True):
         first = page = desk.get_decision_task(maximum_page_size=4, reverse_order=reverse)
+        expect(len(page.events) <= 4, f"a page of 4 should not hold {len(page.events)} events")
         desk.signal(execution)
         events = list(page.events)
         while page.next_page_token is not None:
@@ -80,6 +84,7 @@ def a_decision_task_brings_its_history_in_pages(backend: Backend) -> None:
             said = (page.task_token, page.started_event_id, page.previous_started_event_id, page.workflow_execution)
             wanted = (first.task_token, first.started_event_id, first.previous_started_event_id, execution)
             expect_equal(said, wanted, "what another page says of its task")
+            expect_equal(page.workflow_type, desk.workflow_type, "the workflow type that another page says")
             expect(0 < len(page.events) <= 4, f"a page of 4 should not hold {len(page.events)} events")
             events += page.events
         ids = [event.event_id for event in events]
@@ -110,12 +115,14 @@ def a_list_of_types_is_the_same_in_pages_and_backwards(backend: Backend) -> None
                     next_page_token=token,
                 )
             )
+            expect(size is None or len(page.type_infos) <= size, f"a page of {size} is too long")
             versions += [info.activity_type.version for info in page.type_infos]
             token = page.next_page_token
             if token is None:
                 return versions
 
     wait_for(lambda: len(read(None, False)) == 5, "five types in a list")
+    expect_equal(read(None, True), read(None, False)[::-1], "the versions listed backwards")
     for reverse in (False, True):
         whole = read(None, reverse)
         expect_equal(sorted(whole), [f"v{n}" for n in range(5)], "the versions listed")
@@ -135,6 +142,14 @@ def waiting_tasks_are_counted(backend: Backend) -> None:
     wait_for(lambda: desk.call(counts[0]).count == 1, "one decision task that waits")
     desk.decide(d.ScheduleActivityTask(activity_type=desk.activity_type, activity_id="a"))
     wait_for(lambda: desk.call(counts[1]).count == 1, "one activity task that waits")
+    wait_for(lambda: desk.call(counts[0]).count == 0, "that no decision task waits any more")
+    desk.signal(execution)
+    desk.decide(
+        *(d.ScheduleActivityTask(activity_type=desk.activity_type, activity_id=id) for id in ("b", "c")),
+    )
+    wait_for(lambda: desk.call(counts[1]).count == 3, "three activity tasks that wait")
+    desk.get_activity_task()
+    wait_for(lambda: desk.call(counts[1]).count == 2, "two activity tasks that wait")
     desk.terminate(execution)
 
 

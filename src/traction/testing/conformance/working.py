@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -11,7 +13,8 @@ from traction import operations as o
 from traction.backend import Backend
 from traction.errors import UnknownResourceFault, ValidationException
 from traction.names import WorkflowExecution
-from traction.testing.conformance.desk import LONG, Desk, expect, expect_equal, wait_for
+from traction.testing.conformance.claims import expect, expect_equal
+from traction.testing.conformance.desk import AT_ONCE, LONG, Desk, wait_for
 
 
 def _schedule(desk: Desk, *ids: str, **given: Any) -> WorkflowExecution:
@@ -30,12 +33,14 @@ def _schedule(desk: Desk, *ids: str, **given: Any) -> WorkflowExecution:
 def an_activity_task_is_handed_out_and_its_result_told(backend: Backend) -> None:
     """Scheduled, started, completed, each linked to the one before; then a decision task."""
     desk = Desk(backend)
-    execution = _schedule(desk, "a")
+    execution = _schedule(desk, "a", task_priority="-7")
     task = desk.get_activity_task(identity="worker")
     expect_equal(task.workflow_execution, execution, "the task's execution")
     expect_equal((task.activity_type, task.activity_id, task.input), (desk.activity_type, "a", "for a"), "the task")
     scheduled, started = backend.get_history(execution)[4:]
+    assert isinstance(scheduled, e.ActivityTaskScheduled), scheduled
     assert isinstance(started, e.ActivityTaskStarted), started
+    expect_equal(scheduled.task_priority, "-7", "the priority of the task")
     expect_equal((started.event_id, started.identity), (task.started_event_id, "worker"), "the start of the task")
     expect_equal(started.scheduled_event_id, scheduled.event_id, "the link of the start")
     desk.complete(task, "42")
@@ -131,6 +136,30 @@ def each_of_the_four_clocks_of_an_activity_task_runs_out(backend: Backend) -> No
     desk.terminate(execution)
 
 
+def a_heartbeat_restarts_its_own_clock_and_no_other(backend: Backend) -> None:
+    """Work that beats lives on beyond its heartbeat timeout, and dies at the end of its time."""
+    desk = Desk(backend)
+    desk.register()
+    execution = desk.start()
+    named: dict[str, Any] = {"activity_type": desk.activity_type, "heartbeat_timeout": "3"}
+    desk.decide(
+        d.ScheduleActivityTask(activity_id="lives", **named),
+        d.ScheduleActivityTask(activity_id="dies", start_to_close_timeout="4", **named),
+    )
+    tokens = {task.activity_id: task.task_token for task in (desk.get_activity_task(), desk.get_activity_task())}
+    began = time.monotonic()
+    while "ActivityTaskTimedOut" not in desk.list_types(execution):
+        expect(time.monotonic() - began < AT_ONCE, "a task of four seconds should time out, however often it beats")
+        for token in tokens.values():
+            with suppress(UnknownResourceFault):
+                desk.call(o.RecordActivityTaskHeartbeat(task_token=token))
+        time.sleep(0.3)
+    timed_out = desk.wait_for_event(execution, e.ActivityTaskTimedOut)
+    expect_equal(timed_out.timeout_type, "START_TO_CLOSE", "the clock that ran out")
+    desk.call(o.RespondActivityTaskCompleted(task_token=tokens["lives"]))
+    desk.terminate(execution)
+
+
 def a_task_that_nobody_took_in_time_is_not_handed_out(backend: Backend) -> None:
     """Nor is one whose execution has closed."""
     desk = Desk(backend)
@@ -159,7 +188,8 @@ def a_heartbeat_tells_whether_the_work_is_still_wanted(backend: Backend) -> None
     desk.call(o.RespondActivityTaskCanceled(task_token=task.task_token))
     canceled = desk.wait_for_event(execution, e.ActivityTaskCanceled)
     requested = backend.get_history(execution)[(canceled.latest_cancel_requested_event_id or 0) - 1]
-    expect(isinstance(requested, e.ActivityTaskCancelRequested), "it should link to the request to cancel")
+    assert isinstance(requested, e.ActivityTaskCancelRequested), requested
+    expect_equal(requested.activity_id, "a", "the activity of the request to cancel")
     desk.terminate(execution)
 
 
@@ -217,6 +247,7 @@ def what_a_worker_says_beyond_its_limits_is_refused_and_may_be_mended(backend: B
     expect(completed.result == longest, "the longest result should be kept whole")
     desk.decide(d.CompleteWorkflowExecution())
     expect(backend.wait_until_closed(execution, LONG), "the run should be closed")
+    desk.inspect(execution)
 
 
 CHECKS = (
@@ -224,6 +255,7 @@ CHECKS = (
     an_activity_task_may_fail_or_be_answered_as_cancelled,
     an_activity_task_is_answered_once,
     each_of_the_four_clocks_of_an_activity_task_runs_out,
+    a_heartbeat_restarts_its_own_clock_and_no_other,
     a_task_that_nobody_took_in_time_is_not_handed_out,
     a_heartbeat_tells_whether_the_work_is_still_wanted,
     a_task_that_nobody_has_taken_is_cancelled_at_once,
