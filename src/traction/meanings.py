@@ -343,10 +343,9 @@ def _hear_child(desk: Desk, event: Any, leaf: Leaf | None) -> None:
         desk.flow.resume(leaf, *outcome)
         return
     beside.outcome = outcome
-    waiting, beside.waiting = beside.waiting, []
-    for one in waiting:
-        if one.fiber is not None:
-            desk.flow.resume(one, *outcome)
+    # One after the other: what the first does with it may withdraw those that come after.
+    while beside.waiting:
+        desk.flow.resume(beside.waiting.pop(0), *outcome)
 
 
 def _hear_signal(desk: Desk, event: e.WorkflowExecutionSignaled, _: object) -> None:

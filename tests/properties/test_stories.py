@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,7 +10,8 @@ import pytest
 from tests.properties.story import Story
 from traction import events as e
 from traction.combinators import all_of, done, each, fail, first_of, now, sleep, step
-from traction.errors import DecisionFailed, FlowError, HistoryError
+from traction.errors import ChildFailed, DecisionFailed, FlowError, HistoryError
+from traction.leaves import start_child
 from traction.meanings import UNKNOWN_TYPE_PAUSES_MAX
 from traction.step import Cancelled, Step
 from traction.testing.strategies import insist, part, persist, work
@@ -45,6 +47,26 @@ def test_a_child_that_starts_while_the_close_is_refused_is_cancelled_before_the_
     story.begin("1.0.part-1")
     story.respond()
     assert story.turn() == ["cancel child part-2bfd14f43d17fc7c", 'complete "None"']
+
+
+@pytest.mark.parametrize("several", [all_of, first_of])
+def test_a_child_whose_result_several_wait_for_ends_the_group_of_them(several: Callable[..., Step[Any]]) -> None:
+    @step
+    async def ask_twice() -> str:
+        child = await start_child(part(1))
+        try:
+            return f"given {await several(child.result(), child.result())}"
+        except ChildFailed as error:
+            return f"failed, {error.message}"
+
+    for outcome, result in (("7", '"given 7"'), (ValueError("no"), '"failed, no"')):
+        story = Story(ask_twice())
+        (asked,) = story.turn()
+        story.begin(asked.removeprefix("child "))
+        assert story.turn() == []
+        story.end(asked.removeprefix("child "), outcome)
+        expected = '"given (7, 7)"' if several is all_of and outcome == "7" else result
+        assert story.turn() == [f"complete {expected}"]
 
 
 def test_a_timer_refused_for_too_many_is_asked_for_again_when_those_open_are_cancelled_in_one_batch() -> None:
@@ -538,6 +560,19 @@ def test_each_starts_the_next_item_when_one_has_closed() -> None:
 def test_a_limited_group_starts_its_branches_in_the_order_in_which_they_are_written() -> None:
     story = Story(each(lambda n: work(n) if n else done(0), [0, 1, 2, 3], limit=3))
     assert story.turn() == ["do 1.1.work-1", "do 1.2.work-1", "do 1.3.work-1"]
+
+
+def test_a_limited_group_whose_branches_are_done_at_once_goes_before_what_is_written_after_it() -> None:
+    story = Story(all_of(each(lambda n: work(n) if n else done(0), [0, 0, 1], limit=1), work(2)))
+    assert story.turn() == ["do 1.0.1.2.work-1", "do 1.1.work-1"]
+
+
+def test_branches_that_are_cancelled_tidy_up_in_the_order_in_which_they_are_written() -> None:
+    story = Story(all_of([work(n).ensure(work(n)) for n in range(3)]))
+    story.turn()
+    story.ask_to_cancel()
+    cancels = [f"cancel 1.{n}.work-1" for n in range(3)]
+    assert story.turn() == [*cancels, *(f"do 1.{n}.work-2" for n in range(3))]
 
 
 def test_a_parked_timer_that_is_withdrawn_is_not_asked_for_again() -> None:
