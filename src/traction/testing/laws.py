@@ -264,6 +264,15 @@ LAWS: Final = (
         UNCANCELLED,
     ),
     Law(46, "async with cancel_scope(): await s == s", "s", lambda s: (say_within(s), s)),
+    Law(
+        47,
+        "saga(u.compensate(f) then saga(u.compensate(g)) then fail(e)) == the same, without the inner saga",
+        "u f g e",
+        lambda u, f, g, e: (
+            saga(u.compensate(f).flat_map(lambda _: saga(u.compensate(g))).flat_map(lambda _: fail(e))),
+            saga(u.compensate(f).flat_map(lambda _: u.compensate(g)).flat_map(lambda _: fail(e))),
+        ),
+    ),
 )
 """Every law, by its number."""
 
