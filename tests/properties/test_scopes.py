@@ -30,6 +30,13 @@ ODD = ValueError("no")
 
 
 @step
+async def move_on_within_a_week() -> bool:
+    async with move_on_after(7 * 24 * 3600) as scope:
+        await work(1)
+    return scope.cancelled
+
+
+@step
 async def tidy_within(seconds: int) -> int:
     async with move_on_after(seconds):
         try:
@@ -243,6 +250,15 @@ def test_a_shielded_step_is_done_before_the_cancellation_is_felt() -> None:
     assert story.turn() == ["be cancelled"]
 
 
+def test_a_shielded_step_that_fails_does_not_undo_the_cancellation_that_came_meanwhile() -> None:
+    story = Story(shield(work(1)))
+    story.turn()
+    story.ask_to_cancel()
+    story.turn()
+    story.end("work-1", ValueError("no"))
+    assert story.turn() == ["be cancelled"]
+
+
 @pytest.mark.parametrize("wrap", [shield, lambda s: done(0).ensure(s)], ids=["shield", "finalizer"])
 def test_a_shield_around_another_holds_a_cancellation_back_for_longer(wrap: Callable[[Step[int]], Step[int]]) -> None:
     story = Story(shield(wrap(work(1)).flat_map(work)).flat_map(work))
@@ -345,6 +361,21 @@ def test_what_code_gave_once_is_given_on_every_replay_also_when_a_hundred_others
     rest = story.play.decisions[story.running]
     assert first.details == "0"  # type: ignore[union-attr]
     assert rest == decide(story.workflow, story.play.events, execution=EXECUTION, codec=story.codec)
+
+
+def test_a_saga_that_goes_on_as_a_new_run_undoes_nothing() -> None:
+    workflow = to_workflow(done(0))
+    story = Story(saga(done(1).compensate(lambda _: work(11)).flat_map(lambda _: continue_as_new(workflow()))))
+    assert story.ask() == ["go on"]
+
+
+def test_a_scope_whose_deadline_cannot_be_set_has_none() -> None:
+    story = Story(move_on_within_a_week())
+    story.refusals["sleep-1"] = "OPERATION_NOT_PERMITTED"
+    assert story.turn() == ["timer sleep-1", "do work-1"]
+    assert story.turn() == []
+    story.complete("work-1")
+    assert story.turn() == ['complete "False"']
 
 
 def test_the_next_run_is_asked_for_after_the_finally_blocks() -> None:

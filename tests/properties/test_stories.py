@@ -8,13 +8,22 @@ from typing import Any
 import pytest
 
 from tests.properties.story import Story
+from traction import decisions as d
 from traction import events as e
 from traction.combinators import all_of, done, each, fail, first_of, now, sleep, step
+from traction.decide import Decider
+from traction.definition import workflow
 from traction.errors import ChildFailed, DecisionFailed, FlowError, HistoryError
-from traction.leaves import start_child
+from traction.leaves import cancel, patched, report, start_child
 from traction.meanings import UNKNOWN_TYPE_PAUSES_MAX
+from traction.signals import Signal, send
 from traction.step import Cancelled, Step
+from traction.testing.player import EXECUTION
 from traction.testing.strategies import insist, part, persist, work
+
+
+class Ping(Signal):
+    pass
 
 
 def test_a_child_that_loses_before_it_has_started_is_cancelled_once_it_has() -> None:
@@ -347,6 +356,48 @@ def test_a_refusal_that_passes_by_itself_is_retried_after_durable_pauses_that_do
     assert story.turn() == ["do work-1"]
 
 
+@pytest.mark.parametrize(
+    ("say", "refused"),
+    [
+        (lambda: send("other", Ping()), e.SignalExternalWorkflowExecutionFailed),
+        (lambda: cancel("other"), e.RequestCancelExternalWorkflowExecutionFailed),
+    ],
+    ids=["send", "cancel"],
+)
+def test_a_message_that_is_refused_for_its_rate_is_sent_again_after_pauses_that_double(
+    say: Callable[[], Step[None]], refused: Any
+) -> None:
+    story = Story(say())
+    asked = story.turn()
+    for pause in ("1", "2", "4"):
+        ((event_id, _),) = story.open.items()
+        story.close(event_id)
+        links = {"decision_task_completed_event_id": 0, "initiated_event_id": event_id}
+        story.tell(refused, workflow_id="other", cause="EXTERNAL_WORKFLOW_EXECUTION_RATE_EXCEEDED", **links)
+        story.turn()
+        (timer,) = story.play.decisions[story.fed]
+        assert isinstance(timer, d.StartTimer)
+        assert timer.start_to_fire_timeout == pause
+        story.fire_timer(timer.timer_id)
+        assert story.turn() == asked
+
+
+def test_a_patch_that_is_asked_for_twice_leaves_one_marker() -> None:
+    story = Story(patched("new").flat_map(lambda _: patched("new")))
+    assert story.ask() == ["mark ~patch-new", 'complete "True"']
+
+
+def test_a_child_has_the_tags_of_its_definition_unless_its_call_has_others() -> None:
+    @workflow(tags=("spring", "blue"))
+    async def tagged(n: int) -> int:
+        return n
+
+    story = Story(all_of(tagged(1), tagged(2).options(tags=("autumn",))))
+    story.ask()
+    asked = story.play.decisions[story.running]
+    assert [one.tag_list for one in asked] == [("spring", "blue"), ("autumn",)]  # type: ignore[union-attr]
+
+
 def test_a_refusal_that_does_not_pass_fails_the_step() -> None:
     story = Story(work(1).recover(Exception, lambda error: done(str(error))))
     story.refusals["work-1"] = "ACTIVITY_TYPE_DEPRECATED"
@@ -397,6 +448,12 @@ def test_a_close_that_is_refused_is_told_and_the_same_is_asked_for_by_the_next_d
             story.ask()
         story.time_out_decision()
     assert story.turn() == ['complete "0"']
+
+
+def test_who_looks_at_a_flow_whose_close_is_refused_sees_what_it_reported() -> None:
+    story = Story(report("all but closed").flat_map(lambda _: done(1)))
+    story.turn_refused("OPERATION_NOT_PERMITTED")
+    assert Decider(story.workflow, execution=EXECUTION).look(story.play.events) == '"all but closed"'
 
 
 def test_a_close_that_is_refused_for_its_rate_is_asked_for_again_at_once() -> None:
