@@ -266,7 +266,8 @@ def keep_wider(old: Given | None, new: Given) -> Given:
     if old is not None and isinstance(old[1], Cancelled):
         was: Any = old[1].scope
         now: Any = new[1].scope
-        if now is not None and (was is None or was.depth < now.depth):
+        # Of two scopes that one fiber is in, the one entered first is around the other.
+        if now is not None and (was is None or was.number < now.number):
             return old
     return new
 

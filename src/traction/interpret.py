@@ -92,7 +92,7 @@ STEPS_MAX: Final = 1_000_000
 class Interpreter:
     """Runs one flow. `now` is set by the decider; `outcome` is `(VALUE, x)` or `(ERROR, e)` when it has closed."""
 
-    __slots__ = ("_ask", "_cancelled", "_ready", "_root", "_seed", "_tick", "_withdraw", "now", "outcome")
+    __slots__ = ("_ask", "_cancelled", "_ready", "_root", "_scopes", "_seed", "_tick", "_withdraw", "now", "outcome")
 
     def __init__(self, seed: str, ask: Callable[[Leaf], Given | None], withdraw: Callable[[Leaf], None]) -> None:
         self._seed = seed
@@ -101,6 +101,7 @@ class Interpreter:
         self._ready: list[tuple[Fiber, int, Any]] = []
         self._root = Fiber(Scope(""), None, 0)
         self._cancelled = False
+        self._scopes = 0
         self._tick = 0
         self.now = datetime.min.replace(tzinfo=UTC)
         self.outcome: Given | None = None
@@ -125,7 +126,7 @@ class Interpreter:
         To be cancelled is a state: who asks again, perhaps because the first answer was lost, does not disturb what
         the flow does about it in `finally`.
         """
-        if self.outcome is None and not self._cancelled:
+        if not self._cancelled:
             self._cancelled = True
             self._cancel([self._root])
             self._run()
@@ -302,7 +303,8 @@ class Interpreter:
     def _enter_scope(self, fiber: Fiber, scope: CancelScope) -> Given:
         if scope.fiber is not None or scope.over:
             raise FlowError("a cancel scope was entered twice; make a new one for each `async with`")
-        scope.fiber, scope.depth = fiber, len(fiber.frames)
+        self._scopes += 1
+        scope.fiber, scope.depth, scope.number = fiber, len(fiber.frames), self._scopes
         if scope.span is not None:
             # The deadline has a fiber of its own, which does nothing but wait for its timer.
             waits = Fiber(fiber.scope, None, 0)

@@ -296,8 +296,6 @@ def _hear_timer(desk: Desk, _: Any, leaf: Leaf | None) -> None:
         return
     if isinstance(leaf.node, Sleep):
         desk.flow.resume(leaf, VALUE, None)
-    elif isinstance(leaf.node, StartChild):
-        _ask_start_child(desk, leaf)
     else:
         ask(desk, leaf)
 
@@ -344,18 +342,18 @@ def _hear_child(desk: Desk, event: Any, leaf: Leaf | None) -> None:
         desk.flow.resume(leaf, *outcome)
         return
     beside.outcome = outcome
-    waiting, beside.waiting = beside.waiting, []
-    for one in waiting:
-        if one.fiber is not None:
-            desk.flow.resume(one, *outcome)
+    # One after the other: what the first does with it may withdraw those that come after.
+    while beside.waiting:
+        desk.flow.resume(beside.waiting.pop(0), *outcome)
 
 
 def _hear_signal(desk: Desk, event: e.WorkflowExecutionSignaled, _: object) -> None:
     desk.signals.append(event)
-    for leaf in [leaf for leaf in desk.receivers if _takes(leaf, event)]:
-        if leaf in desk.receivers and (taken := _take_signal(desk, leaf)) is not None:
-            desk.receivers.remove(leaf)
-            desk.flow.resume(leaf, *taken)
+    # Who waits has taken all that came before, so only this one is there to take: the first to wait takes it.
+    leaf = next((leaf for leaf in desk.receivers if _takes(leaf, event)), None)
+    if leaf is not None and (taken := _take_signal(desk, leaf)) is not None:
+        desk.receivers.remove(leaf)
+        desk.flow.resume(leaf, *taken)
 
 
 def _takes(leaf: Leaf, event: e.WorkflowExecutionSignaled) -> bool:

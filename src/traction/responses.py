@@ -41,7 +41,7 @@ def choose(asked: Sequence[d.Decision], event_id: int, *, more: bool = False) ->
     for decision in asked:
         chars += measure((decision,))
         left = len(asked) - len(chosen) + more
-        if (len(chosen) == DECISIONS_MAX - 1 and left > 1) or (chars > DECISION_CHARS_MAX and chosen):
+        if (len(chosen) == DECISIONS_MAX - 1 and left > 1) or chars > DECISION_CHARS_MAX:
             more = True
             break
         chosen.append(decision)

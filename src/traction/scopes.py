@@ -23,15 +23,16 @@ from traction.step import Step
 class CancelScope:
     """A part of a flow that can be cancelled by itself. Enter it once, with `async with`."""
 
-    __slots__ = ("depth", "fails", "fiber", "late", "over", "requested", "span", "timer")
+    __slots__ = ("depth", "fails", "fiber", "late", "number", "over", "requested", "span", "timer")
 
     def __init__(self, span: timedelta | None, fails: bool) -> None:
         self.span = span
         self.fails = fails
         self.requested = False
-        # The interpreter's: who entered it and how deep, its deadline's timer, and what became of it.
+        # The interpreter's: who entered it, how deep, and as which of all; its deadline's timer, and what became of it.
         self.fiber: Any = None
         self.depth = 0
+        self.number = 0
         self.timer: Any = None
         self.late = False
         self.over = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,9 +12,13 @@ from tests.properties.story import Story
 from traction import decisions as d
 from traction.codec import Codec
 from traction.combinators import all_of, done, each, first_of, sleep, step
+from traction.decide import Decider
+from traction.definition import activity
+from traction.names import WorkflowExecution
+from traction.options import Retry
 from traction.step import Step
 from traction.testing.laws import assert_equivalent, to_workflow
-from traction.testing.player import Choose, Play, answer_steadily, choose_plainly, play
+from traction.testing.player import Choose, Play, Table, TaskFailed, answer_steadily, choose_plainly, play
 from traction.testing.strategies import choices, flows, part, work
 
 
@@ -125,3 +130,25 @@ def test_after_a_name_that_failed_the_count_goes_on_where_it_was() -> None:
 def test_a_change_beside_a_name_changes_no_id_within_it() -> None:
     before, after = Story(work(1).named("x")), Story(all_of(done(0), done(1)).flat_map(lambda _: work(1).named("x")))
     assert before.turn() == after.turn()
+
+
+@activity(retry=Retry(attempts=4, backoff=50_000_000, max_delay=50_000_000, jitter=1.0))
+def stumble(n: int) -> int:
+    return n
+
+
+def list_pauses(run_id: str) -> list[str]:
+    """Give the pauses of two steps, side by side, that fail until they are given up."""
+    execution = WorkflowExecution("played", run_id)
+    workflow, codec = to_workflow(all_of(stumble(1).attempt(), stumble(1).attempt())), Codec()
+    table = Table(workflow, choose_plainly, lambda _, __: TaskFailed("always"), codec=codec)
+    table.make = partial(Decider, workflow, execution=execution, codec=codec)
+    asked = [one for decisions in table.run().decisions.values() for one in decisions]
+    return [one.start_to_fire_timeout for one in asked if isinstance(one, d.StartTimer)]
+
+
+def test_the_chance_in_a_pause_is_a_function_of_the_run_the_step_and_the_attempt_and_of_each() -> None:
+    pauses = list_pauses("run-1")
+    assert pauses == list_pauses("run-1")
+    both = pauses + list_pauses("run-2")
+    assert len(set(both)) == len(both) == 2 * 2 * 3

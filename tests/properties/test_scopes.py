@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
 from tests.properties.story import Story
+from traction import decisions as d
 from traction.codec import Codec
 from traction.combinators import all_of, done, fail, first_of, saga, shield, sleep, step
 from traction.decide import decide
+from traction.failures import read_failure
 from traction.leaves import continue_as_new, patched, side_effect
-from traction.scopes import cancel_scope, move_on_after
+from traction.scopes import CancelScope, cancel_scope, fail_after, move_on_after
 from traction.signals import Signal, receive
+from traction.step import Step
 from traction.testing.laws import to_workflow
 from traction.testing.player import EXECUTION
 from traction.testing.strategies import work
@@ -16,6 +24,16 @@ from traction.testing.strategies import work
 
 class Ping(Signal):
     n: int
+
+
+ODD = ValueError("no")
+
+
+@step
+async def move_on_within_a_week() -> bool:
+    async with move_on_after(7 * 24 * 3600) as scope:
+        await work(1)
+    return scope.cancelled
 
 
 @step
@@ -91,6 +109,44 @@ def test_of_two_deadlines_the_one_around_counts_also_when_the_inner_passes_later
     assert story.turn() == ["cancel work-2", 'complete "11"']
 
 
+@pytest.mark.parametrize("passes_first", [1, 2], ids=["the outer first", "the inner first"])
+@pytest.mark.parametrize("deep", [False, True], ids=["in one function", "in two"])
+@pytest.mark.parametrize(
+    "body",
+    [work(1).ensure(work(2)), shield(work(1)), all_of(work(1).ensure(work(2)), work(4)), saga(shield(work(1)))],
+    ids=["finalizer", "shield", "group", "saga"],
+)
+def test_of_two_deadlines_that_are_held_back_the_one_around_counts(
+    body: Step[Any], deep: bool, passes_first: int
+) -> None:
+    @step
+    async def within() -> bool:
+        async with move_on_after(5) as inner:
+            await body
+        return inner.cancelled
+
+    @step
+    async def finish() -> bool:
+        async with move_on_after(1) as outer:
+            if deep:
+                await within()
+            else:
+                async with move_on_after(5):
+                    await body
+            await work(3)
+        return outer.cancelled
+
+    story = Story(finish())
+    story.turn()
+    for number in (passes_first, 3 - passes_first):
+        story.fire_timer(f"sleep-{number}")
+        story.turn()
+    played = story.finish()
+    asked = [one for decisions in played.decisions.values() for one in decisions]
+    assert '{"n":3}' not in [one.input for one in asked if isinstance(one, d.ScheduleActivityTask)]
+    assert getattr(played.closed, "result", None) == '"True"'
+
+
 def test_a_deadline_that_passes_ends_its_scope_and_no_more() -> None:
     story = Story(tidy_within(5))
     story.turn()
@@ -128,6 +184,61 @@ def test_a_scope_cancelled_from_a_branch_beside_it_is_left() -> None:
     assert story.ask() == ["cancel 1.0.sleep-1", 'complete "(left, None)"']
 
 
+@step
+async def cancel_by_hand(scope: CancelScope) -> int:
+    async with scope:
+        await scope.cancel()
+        await work(1)
+    return 10 + scope.cancelled
+
+
+@pytest.mark.parametrize("make", [cancel_scope, lambda: move_on_after(60), lambda: fail_after(60)])
+def test_a_scope_that_its_flow_cancels_is_left_at_once_says_so_and_has_not_timed_out(
+    make: Callable[[], CancelScope],
+) -> None:
+    assert Story(done(0).flat_map(lambda _: cancel_by_hand(make()))).ask() == ['complete "11"']
+
+
+@step
+async def work_within_five_seconds() -> str:
+    async with move_on_after(5) as scope:
+        await work(1)
+    return f"left, {scope.cancelled}"
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        shield,
+        lambda s: done(0).ensure(s),
+        lambda s: saga(done(0).compensate(lambda _: s).flat_map(lambda _: fail(ODD))),
+    ],
+    ids=["shield", "finalizer", "compensation"],
+)
+def test_a_deadline_is_felt_within_what_holds_back_a_cancellation_from_around(
+    wrap: Callable[[Step[str]], Step[Any]],
+) -> None:
+    story = Story(wrap(work_within_five_seconds()).attempt().map(lambda _: "over"))
+    assert story.turn() == ["timer sleep-1", "do work-1"]
+    story.fire_timer("sleep-1")
+    assert story.turn() == ["cancel work-1", 'complete "over"']
+
+
+def test_a_shield_in_a_branch_holds_back_the_deadline_around_its_group() -> None:
+    @step
+    async def wait_for_both() -> str:
+        async with move_on_after(5) as scope:
+            await all_of(shield(work(1)), work(2))
+        return f"left, {scope.cancelled}"
+
+    story = Story(wait_for_both())
+    assert story.turn() == ["timer sleep-1", "do 1.0.work-1", "do 1.1.work-1"]
+    story.fire_timer("sleep-1")
+    assert story.turn() == ["cancel 1.1.work-1"]
+    story.complete("1.0.work-1")
+    assert story.turn() == ['complete "left, True"']
+
+
 def test_a_shielded_step_is_done_before_the_cancellation_is_felt() -> None:
     story = Story(shield(work(1).flat_map(work)).flat_map(lambda _: work(3)))
     story.turn()
@@ -137,6 +248,39 @@ def test_a_shielded_step_is_done_before_the_cancellation_is_felt() -> None:
     assert story.turn() == ["do work-2"]
     story.complete("work-2")
     assert story.turn() == ["be cancelled"]
+
+
+def test_a_shielded_step_that_fails_does_not_undo_the_cancellation_that_came_meanwhile() -> None:
+    story = Story(shield(work(1)))
+    story.turn()
+    story.ask_to_cancel()
+    story.turn()
+    story.end("work-1", ValueError("no"))
+    assert story.turn() == ["be cancelled"]
+
+
+@pytest.mark.parametrize("wrap", [shield, lambda s: done(0).ensure(s)], ids=["shield", "finalizer"])
+def test_a_shield_around_another_holds_a_cancellation_back_for_longer(wrap: Callable[[Step[int]], Step[int]]) -> None:
+    story = Story(shield(wrap(work(1)).flat_map(work)).flat_map(work))
+    story.turn()
+    story.ask_to_cancel()
+    assert story.turn() == []
+    story.complete("work-1")
+    assert story.turn() == ["do work-2"]
+    story.complete("work-2")
+    assert story.turn() == ["be cancelled"]
+
+
+def test_a_saga_undoes_what_one_within_it_has_done_before_what_it_did_earlier() -> None:
+    inner = saga(work(2).compensate(lambda _: work(12)).flat_map(lambda _: work(3).compensate(lambda _: work(13))))
+    story = Story(saga(work(1).compensate(lambda _: work(11)).flat_map(lambda _: inner).flat_map(lambda _: fail(ODD))))
+    undone = []
+    for number in range(1, 7):
+        story.turn()
+        (decision,) = story.play.decisions[story.fed]
+        undone.append(decision.input)  # type: ignore[union-attr]
+        story.complete(f"work-{number}")
+    assert undone == [f'{{"n":{n}}}' for n in (1, 2, 3, 13, 12, 11)]
 
 
 def test_a_saga_that_is_cancelled_undoes_the_last_first_and_to_its_end() -> None:
@@ -154,8 +298,17 @@ def test_a_saga_that_is_cancelled_undoes_the_last_first_and_to_its_end() -> None
     assert story.turn() == ["be cancelled"]
 
 
+def test_a_compensation_that_fails_is_told_with_the_failure_that_it_was_to_undo() -> None:
+    undone = done(1).compensate(lambda _: fail(KeyError("cannot")))
+    story = Story(saga(undone.flat_map(lambda _: fail(ODD))))
+    story.start()
+    (failure,) = story.play.decisions[story.running]
+    assert isinstance(failure, d.FailWorkflowExecution)
+    assert "a compensation failed: KeyError: 'cannot'" in read_failure(failure.reason, failure.details).traceback
+
+
 def test_a_failure_that_is_said_once_keeps_no_notes_of_earlier_readings() -> None:
-    refused = fail(ValueError("no"))
+    refused = fail(ODD)
     undone = done(1).compensate(lambda _: fail(ValueError("cannot")))
     workflow, codec = to_workflow(saga(undone.flat_map(lambda _: refused))), Codec()
     story = Story(done(0))
@@ -208,6 +361,21 @@ def test_what_code_gave_once_is_given_on_every_replay_also_when_a_hundred_others
     rest = story.play.decisions[story.running]
     assert first.details == "0"  # type: ignore[union-attr]
     assert rest == decide(story.workflow, story.play.events, execution=EXECUTION, codec=story.codec)
+
+
+def test_a_saga_that_goes_on_as_a_new_run_undoes_nothing() -> None:
+    workflow = to_workflow(done(0))
+    story = Story(saga(done(1).compensate(lambda _: work(11)).flat_map(lambda _: continue_as_new(workflow()))))
+    assert story.ask() == ["go on"]
+
+
+def test_a_scope_whose_deadline_cannot_be_set_has_none() -> None:
+    story = Story(move_on_within_a_week())
+    story.refusals["sleep-1"] = "OPERATION_NOT_PERMITTED"
+    assert story.turn() == ["timer sleep-1", "do work-1"]
+    assert story.turn() == []
+    story.complete("work-1")
+    assert story.turn() == ['complete "False"']
 
 
 def test_the_next_run_is_asked_for_after_the_finally_blocks() -> None:

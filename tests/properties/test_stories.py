@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from tests.properties.story import Story
+from traction import decisions as d
 from traction import events as e
 from traction.combinators import all_of, done, each, fail, first_of, now, sleep, step
-from traction.errors import DecisionFailed, FlowError, HistoryError
+from traction.decide import Decider
+from traction.definition import workflow
+from traction.errors import ChildFailed, DecisionFailed, FlowError, HistoryError
+from traction.leaves import cancel, patched, report, start_child
 from traction.meanings import UNKNOWN_TYPE_PAUSES_MAX
+from traction.signals import Signal, send
 from traction.step import Cancelled, Step
+from traction.testing.player import EXECUTION
 from traction.testing.strategies import insist, part, persist, work
+
+
+class Ping(Signal):
+    pass
 
 
 def test_a_child_that_loses_before_it_has_started_is_cancelled_once_it_has() -> None:
@@ -45,6 +56,26 @@ def test_a_child_that_starts_while_the_close_is_refused_is_cancelled_before_the_
     story.begin("1.0.part-1")
     story.respond()
     assert story.turn() == ["cancel child part-2bfd14f43d17fc7c", 'complete "None"']
+
+
+@pytest.mark.parametrize("several", [all_of, first_of])
+def test_a_child_whose_result_several_wait_for_ends_the_group_of_them(several: Callable[..., Step[Any]]) -> None:
+    @step
+    async def ask_twice() -> str:
+        child = await start_child(part(1))
+        try:
+            return f"given {await several(child.result(), child.result())}"
+        except ChildFailed as error:
+            return f"failed, {error.message}"
+
+    for outcome, result in (("7", '"given 7"'), (ValueError("no"), '"failed, no"')):
+        story = Story(ask_twice())
+        (asked,) = story.turn()
+        story.begin(asked.removeprefix("child "))
+        assert story.turn() == []
+        story.end(asked.removeprefix("child "), outcome)
+        expected = '"given (7, 7)"' if several is all_of and outcome == "7" else result
+        assert story.turn() == [f"complete {expected}"]
 
 
 def test_a_timer_refused_for_too_many_is_asked_for_again_when_those_open_are_cancelled_in_one_batch() -> None:
@@ -325,6 +356,48 @@ def test_a_refusal_that_passes_by_itself_is_retried_after_durable_pauses_that_do
     assert story.turn() == ["do work-1"]
 
 
+@pytest.mark.parametrize(
+    ("say", "refused"),
+    [
+        (lambda: send("other", Ping()), e.SignalExternalWorkflowExecutionFailed),
+        (lambda: cancel("other"), e.RequestCancelExternalWorkflowExecutionFailed),
+    ],
+    ids=["send", "cancel"],
+)
+def test_a_message_that_is_refused_for_its_rate_is_sent_again_after_pauses_that_double(
+    say: Callable[[], Step[None]], refused: Any
+) -> None:
+    story = Story(say())
+    asked = story.turn()
+    for pause in ("1", "2", "4"):
+        ((event_id, _),) = story.open.items()
+        story.close(event_id)
+        links = {"decision_task_completed_event_id": 0, "initiated_event_id": event_id}
+        story.tell(refused, workflow_id="other", cause="EXTERNAL_WORKFLOW_EXECUTION_RATE_EXCEEDED", **links)
+        story.turn()
+        (timer,) = story.play.decisions[story.fed]
+        assert isinstance(timer, d.StartTimer)
+        assert timer.start_to_fire_timeout == pause
+        story.fire_timer(timer.timer_id)
+        assert story.turn() == asked
+
+
+def test_a_patch_that_is_asked_for_twice_leaves_one_marker() -> None:
+    story = Story(patched("new").flat_map(lambda _: patched("new")))
+    assert story.ask() == ["mark ~patch-new", 'complete "True"']
+
+
+def test_a_child_has_the_tags_of_its_definition_unless_its_call_has_others() -> None:
+    @workflow(tags=("spring", "blue"))
+    async def tagged(n: int) -> int:
+        return n
+
+    story = Story(all_of(tagged(1), tagged(2).options(tags=("autumn",))))
+    story.ask()
+    asked = story.play.decisions[story.running]
+    assert [one.tag_list for one in asked] == [("spring", "blue"), ("autumn",)]  # type: ignore[union-attr]
+
+
 def test_a_refusal_that_does_not_pass_fails_the_step() -> None:
     story = Story(work(1).recover(Exception, lambda error: done(str(error))))
     story.refusals["work-1"] = "ACTIVITY_TYPE_DEPRECATED"
@@ -375,6 +448,12 @@ def test_a_close_that_is_refused_is_told_and_the_same_is_asked_for_by_the_next_d
             story.ask()
         story.time_out_decision()
     assert story.turn() == ['complete "0"']
+
+
+def test_who_looks_at_a_flow_whose_close_is_refused_sees_what_it_reported() -> None:
+    story = Story(report("all but closed").flat_map(lambda _: done(1)))
+    story.turn_refused("OPERATION_NOT_PERMITTED")
+    assert Decider(story.workflow, execution=EXECUTION).look(story.play.events) == '"all but closed"'
 
 
 def test_a_close_that_is_refused_for_its_rate_is_asked_for_again_at_once() -> None:
@@ -538,6 +617,19 @@ def test_each_starts_the_next_item_when_one_has_closed() -> None:
 def test_a_limited_group_starts_its_branches_in_the_order_in_which_they_are_written() -> None:
     story = Story(each(lambda n: work(n) if n else done(0), [0, 1, 2, 3], limit=3))
     assert story.turn() == ["do 1.1.work-1", "do 1.2.work-1", "do 1.3.work-1"]
+
+
+def test_a_limited_group_whose_branches_are_done_at_once_goes_before_what_is_written_after_it() -> None:
+    story = Story(all_of(each(lambda n: work(n) if n else done(0), [0, 0, 1], limit=1), work(2)))
+    assert story.turn() == ["do 1.0.1.2.work-1", "do 1.1.work-1"]
+
+
+def test_branches_that_are_cancelled_tidy_up_in_the_order_in_which_they_are_written() -> None:
+    story = Story(all_of([work(n).ensure(work(n)) for n in range(3)]))
+    story.turn()
+    story.ask_to_cancel()
+    cancels = [f"cancel 1.{n}.work-1" for n in range(3)]
+    assert story.turn() == [*cancels, *(f"do 1.{n}.work-2" for n in range(3))]
 
 
 def test_a_parked_timer_that_is_withdrawn_is_not_asked_for_again() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import pickle
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -175,6 +176,24 @@ def test_an_unknown_domain_is_not_registered_unless_the_url_says_so(make_stage: 
     detail = backend.call(o.DescribeDomain(name="acme"))
     assert detail.configuration.workflow_execution_retention_period_in_days == "7"
     assert register_type(backend, breakfast) is None
+
+
+class Beaten(LocalBackend):
+    """A service on which somebody else registers the same a moment before."""
+
+    retention_days = 7
+
+    def call(self, request: Any, wait: timedelta | None = None) -> Any:
+        if isinstance(request, o.RegisterDomain | o.RegisterActivityType):
+            with suppress(UnknownResourceFault):
+                super().call(request)
+        return super().call(request, wait)
+
+
+def test_a_domain_and_a_type_that_another_registers_at_the_same_time_are_as_good() -> None:
+    backend = Beaten(Service(), domain="acme")
+    assert register_type(backend, brew, lambda _: None) is None
+    backend.close()
 
 
 def test_definitions_may_be_classes() -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from tests.unit import crew
 from tests.unit.crew import Act, ActAsync, CallAct, CallActAsync
-from tests.unit.stage import ConnectionLost, LossyBackend, Stage, find_events, open_stage, take_turns
+from tests.unit.stage import NOW, ConnectionLost, LossyBackend, Stage, find_events, open_stage, take_turns
 from traction import (
     Activity,
     Cancelled,
@@ -31,7 +31,7 @@ from traction import events as e
 from traction import operations as o
 from traction.client import WorkerSystem
 from traction.errors import DefinitionError, UnknownResourceFault, WorkflowFailed
-from traction.executors import is_async
+from traction.executors import Loop, LoopPoller, is_async
 from traction.failures import UNREADABLE, read_failure
 from traction.processes import PerProcess, ProcessPool, say_exit
 from traction.tasks import LATER
@@ -229,6 +229,24 @@ class End(Signal):
     pass
 
 
+def test_an_async_activity_that_its_heartbeat_told_cleans_up_undisturbed(stage: Stage) -> None:
+    cleaned: list[bool] = []
+
+    async def act(_: Any) -> None:
+        handle.terminate()
+        with pytest.raises(Cancelled):
+            heartbeat()
+        for _ in range(3):
+            await asyncio.sleep(0)
+        cleaned.append(True)
+
+    handle = stage.start(CallActAsync(), ActAsync)
+    worker = stage.worker(ActAsync, act)
+    take_turns(stage.decider(CallActAsync), worker)
+    worker.close()
+    assert cleaned == [True]
+
+
 @pytest.mark.parametrize("executor", ["thread", "async"])
 def test_an_async_activity_that_nobody_wants_is_cancelled_at_its_await(executor: Any) -> None:
     began, cleaned = threading.Event(), threading.Event()
@@ -297,6 +315,31 @@ def test_an_answer_from_the_loop_that_is_lost_is_sent_again() -> None:
         stage.system.start_activity_worker(ActAsync, act, executor="async")
         assert handle.result(60) == 7
     assert stage.backend.asked.count("RespondActivityTaskCompleted") == 2
+
+
+async def give(what: Any) -> Any:
+    return what
+
+
+def test_an_answer_that_is_lost_as_the_loop_ends_is_sent_before_its_last_poller_is_gone(stage: Stage) -> None:
+    poller = LoopPoller(Loop(1), stage.worker(ActAsync, give), lambda: False)
+    decider = stage.decider(CallActAsync)
+    handle = stage.start(CallActAsync(7))
+    take_turns(decider)
+    stage.backend.lose_requests.append(o.RespondActivityTaskCompleted)
+    assert poller.work_once(NOW)
+    poller.close()
+    take_turns(decider)
+    assert handle.result(0) == 7
+
+
+def test_a_poller_whose_worker_is_leaving_takes_no_more_tasks(stage: Stage) -> None:
+    poller = LoopPoller(Loop(1), stage.worker(ActAsync, give), lambda: True)
+    handle = stage.start(CallActAsync(7))
+    take_turns(stage.decider(CallActAsync))
+    assert not poller.work_once(NOW)
+    poller.close()
+    assert find_events(handle, e.ActivityTaskStarted) == []
 
 
 def test_an_activity_that_is_not_async_is_refused_on_a_loop_and_one_that_is_is_known(stage: Stage) -> None:

@@ -266,6 +266,16 @@ class Insist(Workflow[int]):
         return await Act().options(retry=Retry(attempts=2, backoff=0))
 
 
+def test_a_task_is_handed_back_once(stage: Stage, pulse: Pulse) -> None:
+    def act(_: Any) -> None:
+        pulse.hand_back()
+        pulse.hand_back()
+
+    stage.start(CallAct())
+    take_turns(stage.decider(CallAct), stage.worker(Act, act, pulse=pulse))
+    assert stage.backend.asked.count("RespondActivityTaskFailed") == 1
+
+
 def test_what_is_handed_back_is_no_attempt_that_counts(stage: Stage) -> None:
     attempts: list[int] = []
 

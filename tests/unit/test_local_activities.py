@@ -40,6 +40,7 @@ from traction.errors import (
     NonDeterminismError,
     PayloadError,
     PayloadStoreError,
+    TractionError,
 )
 from traction.failures import DeclaredError
 from traction.hookspecs import hookimpl
@@ -83,7 +84,7 @@ class Persist(LookUp, retry=Retry(attempts=3, backoff=10)):
     pass
 
 
-class Hurry(LookUp, retry=Retry(attempts=9, backoff=10, deadline=15)):
+class Hurry(LookUp, retry=Retry(attempts=9, backoff=10, max_delay=10, deadline=25)):
     pass
 
 
@@ -234,7 +235,7 @@ def test_if_the_answer_is_lost_it_is_done_again(stage: Stage) -> None:
         ("insist", 2, "7", ["Insist-1", "Insist-1~2", "Insist-1~3"]),
         ("insist", 3, "Insist-1 ValueError no", ["Insist-1", "Insist-1~2", "Insist-1~3"]),
         ("persist", 2, "7", ["Persist-1", "Persist-1~2", "Persist-1~3"]),
-        ("hurry", 2, "Hurry-1 ValueError no", ["Hurry-1", "Hurry-1~2"]),
+        ("hurry", 3, "Hurry-1 ValueError no", ["Hurry-1", "Hurry-1~2", "Hurry-1~3"]),
     ],
 )
 @pytest.mark.parametrize("events_max", [0, 1_000])
@@ -248,7 +249,7 @@ def test_a_failure_is_recorded_and_tried_again_as_its_class_says(
     pauses = [(event.timer_id, event.start_to_fire_timeout) for event in find_events(handle, e.TimerStarted)]
     expected = {
         "persist": [("Persist-1~retry-1", "10"), ("Persist-1~retry-2", "20")],
-        "hurry": [("Hurry-1~retry-1", "10")],
+        "hurry": [("Hurry-1~retry-1", "10"), ("Hurry-1~retry-2", "10")],
     }
     assert pauses == expected.get(how, [])
 
@@ -360,6 +361,8 @@ def test_its_body_knows_its_task_and_may_beat_in_vain(stage: Stage) -> None:
     id = handle.workflow_id
     kind = ActivityType("Insist", "1")
     assert said == [("Insist-1", 1, kind, id, False), ("Insist-1~2", 2, kind, id, False)]
+    with pytest.raises(TractionError, match="no activity runs here"):
+        current_task()
 
 
 @pytest.mark.parametrize(

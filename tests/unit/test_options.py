@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from traction.options import (
     SPAN_SECONDS_MAX,
@@ -131,6 +132,38 @@ def test_a_number_of_attempts_is_an_int(attempts: Any) -> None:
 def test_a_retry_names_the_span_that_is_wrong(name: str) -> None:
     with pytest.raises(ValueError, match=f"Retry\\({name}=-1\\)"):
         Retry(**{name: -1})  # type: ignore[arg-type]
+
+
+kinds = st.sampled_from([ValueError, KeyError, LookupError, UnicodeError])
+several = st.lists(kinds, max_size=2).map(tuple)
+
+
+@given(retries, attempts, kinds, st.none() | several, several)
+@example(Retry(attempts=2), 1, KeyError, (LookupError,), (KeyError,))
+def test_a_failure_is_tried_again_after_exactly_if_it_is_wanted_and_not_given_up_on(
+    retry: Retry, attempt: int, kind: Any, retry_on: Any, give_up_on: Any
+) -> None:
+    retry = structs.replace(retry, retry_on=retry_on, give_up_on=give_up_on)
+    wanted = (retry_on is None or issubclass(kind, retry_on)) and not issubclass(kind, give_up_on)
+    assert retry.find_pause(attempt, kind("no")) == (retry.find_delay(attempt) if wanted else None)
+
+
+@given(retries, attempts, spans, spans)
+@example(Retry(attempts=2, backoff=5), 1, 15, 10)
+def test_no_attempt_begins_after_the_deadline(retry: Retry, attempt: int, deadline: Any, elapsed: Any) -> None:
+    retry, elapsed = structs.replace(retry, deadline=deadline), to_timedelta(elapsed)
+    delay = retry.find_delay(attempt)
+    begins = delay is not None and elapsed + delay <= to_timedelta(deadline)
+    assert retry.find_pause(attempt, ValueError("no"), elapsed=elapsed) == (delay if begins else None)
+
+
+@given(retries, st.floats(0, 1), st.floats(0, 1, exclude_max=True))
+def test_chance_shortens_a_pause_by_no_more_than_the_jitter(retry: Retry, jitter: float, chance: float) -> None:
+    retry = structs.replace(retry, attempts=2, jitter=jitter)
+    delay, pause = retry.find_delay(1), retry.find_pause(1, ValueError("no"), chance=chance)
+    assert delay is not None
+    assert pause is not None
+    assert delay * (1 - jitter) - timedelta.resolution <= pause <= delay
 
 
 def test_retries_are_values() -> None:

@@ -141,6 +141,14 @@ def test_the_next_run_begins_before_the_history_grows_long_and_goes_on_where_thi
     assert len(run.history) < 5_100
 
 
+def test_no_time_is_left_out_or_taken_twice_from_one_run_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("traction.recurring.HISTORY_EVENTS_MAX", 20)
+    hours_done: list[int] = []
+    run = simulate(Tick(), cancels=[hours(15.5)], stub={work: lambda call: hours_done.append(call.time.hour) or "done"})
+    assert run.history[0].continued_execution_run_id is not None  # type: ignore[union-attr]
+    assert hours_done == list(range(1, 16))
+
+
 def test_work_that_takes_long_is_waited_for_and_the_latest_time_that_passed_is_made_up_for() -> None:
     run = simulate(Tick(), stub={work: takes(minutes(150), then="x")}, cancels=[hours(9)])
     assert [call.time.hour for call in run.calls(work)] == [1, 3, 6, 8]

@@ -18,6 +18,7 @@ from tests.unit.stage import (
     BEGIN,
     NOW,
     ConnectionLost,
+    LossyBackend,
     Stage,
     find_events,
     find_last,
@@ -235,6 +236,19 @@ def test_a_result_that_the_service_refuses_is_a_failure_of_the_task() -> None:
         take_turns(stage.decider(read), stage.worker(Text))
         with pytest.raises(WorkflowFailed, match="the service does not take the result"):
             handle.result(0)
+
+
+def test_a_failure_that_the_service_refuses_is_raised_where_it_was_sent(stage: Stage) -> None:
+    class Picky(LossyBackend):
+        def call(self, request: Any, wait: timedelta | None = None) -> Any:
+            if isinstance(request, o.RespondActivityTaskFailed):
+                raise ValidationException("no failures today")
+            return super().call(request, wait)
+
+    stage.start(CallDo(), Do)
+    stage.decider(CallDo).work_once(NOW)
+    with pytest.raises(ValidationException, match="no failures today"):
+        ActivityWorker(Picky(stage.backend), Do, raise_it(ValueError("no"))).work_once(NOW)
 
 
 # What an activity is given.
@@ -945,6 +959,23 @@ def test_a_cached_decider_whose_task_timed_out_is_rebuilt_from_the_whole_history
     take_turns(decider, worker)
     assert handle.result(0) == 3
     assert stage.stuck == []
+
+
+def test_a_task_that_times_out_before_its_history_is_read_is_decided_as_it_was_and_dropped(stage: Stage) -> None:
+    first, worker = stage.decider(CallDo), stage.worker(Do, lambda n: n)
+    handle = stage.start(CallDo(5), Do)
+    first.work_once(NOW)
+    worker.work_once(NOW)
+    late = stage.decider(CallDo)
+    task = late.poll_once(NOW)
+    assert task is not None
+    stage.advance(31)
+    answer = late.do(task)
+    assert answer is not None
+    late.answer(task.workflow_execution, answer)
+    assert stage.stuck == []
+    take_turns(first)
+    assert handle.result(0) == 5
 
 
 @pytest.mark.parametrize("counts", [False, True], ids=["not counted", "counted as the previous one"])

@@ -283,6 +283,15 @@ LAWS: Final = (
         "xs f",
         lambda xs, f: (each(f, xs, tolerate=len(xs)), all_of([say_now(f, x).attempt() for x in xs])),
     ),
+    Law(
+        51,
+        "saga(u.compensate(f) then saga(u.compensate(g)) then fail(e)) == the same, without the inner saga",
+        "u f g e",
+        lambda u, f, g, e: (
+            saga(u.compensate(f).flat_map(lambda _: saga(u.compensate(g))).flat_map(lambda _: fail(e))),
+            saga(u.compensate(f).flat_map(lambda _: u.compensate(g)).flat_map(lambda _: fail(e))),
+        ),
+    ),
 )
 """Every law, by its number."""
 
