@@ -246,6 +246,21 @@ class Deadline(Frame):
         return VALUE, None
 
 
+class Requested(Frame):
+    """A cancel scope was cancelled before it was entered, and has been entered since."""
+
+    __slots__ = ("scope",)
+
+    def __init__(self, scope: CancelScope) -> None:
+        self.scope = scope
+
+    def leave(self, interpreter: Cancels, fiber: Fiber, mode: int, given: Any) -> Given:
+        """Cancel the scope if it is still open."""
+        if self.scope.fiber is not None:
+            interpreter.cancel_scope(self.scope)
+        return VALUE, None
+
+
 def find_saga(fiber: Fiber) -> Undo:
     """Find the innermost saga around a place in the flow.
 

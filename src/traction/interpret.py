@@ -39,6 +39,7 @@ from traction.frames import (
     Held,
     Join,
     Leaf,
+    Requested,
     Restore,
     Scope,
     Shielded,
@@ -301,7 +302,10 @@ class Interpreter:
 
     def _enter_scope(self, fiber: Fiber, scope: CancelScope) -> Given:
         if scope.fiber is not None or scope.over:
-            raise FlowError("a cancel scope was entered twice; make a new one for each `async with`")
+            raise FlowError(
+                f"a cancel scope was entered twice, now by {find_place(fiber) or 'the flow'}: a scope is entered once "
+                "(Traction). Make a new one for each `async with`"
+            )
         scope.fiber, scope.depth = fiber, len(fiber.frames)
         if scope.span is not None:
             # The deadline has a fiber of its own, which does nothing but wait for its timer.
@@ -309,6 +313,11 @@ class Interpreter:
             waits.frames.append(Deadline(scope))
             scope.timer = waits.waits = leaf = Leaf(fiber.scope.make_id(Sleep.step_label), Sleep(scope.span), waits)
             self._ask(leaf)
+        if scope.requested:
+            # What runs in it is cancelled where it first waits: those on the stack go on when this fiber does not.
+            asks = Fiber(fiber.scope, None, 0)
+            asks.frames.append(Requested(scope))
+            self._ready.append((asks, VALUE, None))
         return VALUE, scope
 
     def _exit_scope(self, scope: CancelScope, error: BaseException | None) -> Given:
@@ -331,9 +340,11 @@ class Interpreter:
 
     def _cancel_from(self, fiber: Fiber, scope: CancelScope) -> Given:
         """Cancel a scope from within the flow: from inside it, or from a branch beside it."""
-        if scope.fiber is None:
+        if scope.over:
             return VALUE, None
         scope.requested = True
+        if scope.fiber is None:
+            return VALUE, None
         # Let the fiber that asks wait as well, so that it can be cancelled like any other.
         asks = fiber.waits = Leaf("", None, fiber)
         self.cancel_scope(scope)

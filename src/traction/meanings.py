@@ -343,10 +343,8 @@ def _hear_child(desk: Desk, event: Any, leaf: Leaf | None) -> None:
         desk.flow.resume(leaf, *outcome)
         return
     beside.outcome = outcome
-    waiting, beside.waiting = beside.waiting, []
-    for one in waiting:
-        if one.fiber is not None:
-            desk.flow.resume(one, *outcome)
+    while beside.waiting:  # one may go on so that another no longer waits
+        desk.flow.resume(beside.waiting.pop(0), *outcome)
 
 
 def _hear_signal(desk: Desk, event: e.WorkflowExecutionSignaled, _: object) -> None:

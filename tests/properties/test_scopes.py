@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from tests.properties.story import Story
 from traction.codec import Codec
 from traction.combinators import all_of, done, fail, first_of, saga, shield, sleep, step
 from traction.decide import decide
-from traction.leaves import continue_as_new, patched, side_effect
-from traction.scopes import cancel_scope, move_on_after
+from traction.leaves import continue_as_new, patched, side_effect, start_child
+from traction.scopes import CancelScope, cancel_scope, move_on_after
 from traction.signals import Signal, receive
 from traction.testing.laws import to_workflow
 from traction.testing.player import EXECUTION
-from traction.testing.strategies import work
+from traction.testing.strategies import part, work
 
 
 class Ping(Signal):
@@ -126,6 +130,67 @@ def test_a_scope_cancelled_from_a_branch_beside_it_is_left() -> None:
     story.turn()
     story.complete("1.1.work-1")
     assert story.ask() == ["cancel 1.0.sleep-1", 'complete "(left, None)"']
+
+
+def test_a_scope_cancelled_before_it_is_entered_is_left_where_it_first_waits() -> None:
+    @step
+    async def hold() -> int:
+        scope = cancel_scope()
+        await scope.cancel()
+        n = 0
+        async with scope:
+            n = await done(7)
+            await work(1)
+        return await work(n + scope.cancelled)
+
+    story = Story(hold())
+    assert story.turn() == ["do work-2"]
+
+
+def test_it_does_not_matter_in_which_order_branches_enter_a_scope_and_cancel_it() -> None:
+    @step
+    async def hold(scope: CancelScope) -> bool:
+        async with scope:
+            await work(1)
+        return scope.cancelled
+
+    @step
+    async def both(order: int) -> list[bool | None]:
+        scope = cancel_scope()
+        return await all_of([hold(scope), scope.cancel()][::order])
+
+    assert Story(both(1)).ask() == ['complete "[True, None]"']
+    assert Story(both(-1)).ask() == ['complete "[None, True]"']
+
+
+def test_to_cancel_a_scope_that_was_left_does_nothing() -> None:
+    @step
+    async def hold() -> bool:
+        scope = cancel_scope()
+        async with scope:
+            await work(1)
+        await scope.cancel()
+        return scope.cancelled
+
+    story = Story(hold())
+    story.turn()
+    story.complete("work-1")
+    assert story.ask() == ['complete "False"']
+
+
+@pytest.mark.parametrize("join", [first_of, all_of])
+def test_the_end_of_a_child_reaches_all_who_wait_for_it_though_the_first_wins_a_race(join: Any) -> None:
+    @step
+    async def wait() -> Any:
+        child = await start_child(part(1))
+        return await join(child.result(), child.result())
+
+    story = Story(wait())
+    story.turn()
+    story.begin("start_child-1")
+    assert story.turn() == []
+    story.complete("start_child-1", 7)
+    assert story.ask() == [f'complete "{7 if join is first_of else (7, 7)}"']
 
 
 def test_a_shielded_step_is_done_before_the_cancellation_is_felt() -> None:
