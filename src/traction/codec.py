@@ -123,16 +123,16 @@ class Codec:
         codec._chain, codec._plain_chars_max = chain, self._plain_chars_max
         return codec
 
-    def encode(self, value: object) -> str:
-        """Write a value.
+    def encode(self, value: object, chars_max: int = PAYLOAD_CHARS_MAX) -> str:
+        """Write a value, in so many characters at the most.
 
         Raises:
-            PayloadError: the value cannot be written, or the text is longer than SWF takes.
+            PayloadError: the value cannot be written, or the text is longer; than SWF takes, unless told otherwise.
             PayloadStoreError: it should go to the store, which does not take it.
         """
         payload = self.write(value)
-        if len(payload) > self._plain_chars_max:
-            payload = self.pack(payload, PAYLOAD_CHARS_MAX, type(value).__name__)
+        if len(payload) > self._plain_chars_max or len(payload) > chars_max:
+            payload = self.pack(payload, chars_max, type(value).__name__)
         return payload
 
     def write(self, value: object) -> str:
