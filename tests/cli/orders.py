@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from traction import Activity, Workflow, activity, sleep, workflow
+from traction import Activity, Signal, Workflow, activity, receive, report, sleep, workflow
 from traction.codec import Codec
 from traction.encryption import Encrypt, KeyRing
 
@@ -69,6 +69,19 @@ secret = Codec(Encrypt(KeyRing({"2024": bytes(16)})))
 @workflow
 async def wait_long() -> None:
     await sleep(3600)
+
+
+@workflow
+async def cook(dishes: list[str]) -> int:
+    for dish in dishes:
+        await report({"at": dish})
+        await receive(Taste)
+    await report("done")
+    return len(dishes)
+
+
+class Taste(Signal):
+    pass
 
 
 class Book:
