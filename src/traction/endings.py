@@ -1,10 +1,11 @@
 """Say how an execution is to close, now that its flow has come to its end.
 
-Takes the outcome of a flow; gives the decision that closes the execution.
+Takes the outcome of a flow; gives the decision that closes the execution, and those that send on what it leaves.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from traction import decisions as d
@@ -34,6 +35,21 @@ def say_close(
         return _continue_as_new(workflow, begun, codec, given.call)
     reason, details = describe_failure(given, codec)
     return d.FailWorkflowExecution(reason=reason, details=details)
+
+
+def send_on(workflow_id: str, signals: Iterable[e.WorkflowExecutionSignaled], *, cancel: bool) -> list[d.Decision]:
+    """Say the decisions that tell the next run what nobody in this one has heard: signals, a request to cancel.
+
+    They arrive after the batch, at the run that is open under the id then. That is the next, or this one if the close
+    is refused; then they are sent on again.
+    """
+    told: list[d.Decision] = [
+        d.SignalExternalWorkflowExecution(workflow_id=workflow_id, signal_name=one.signal_name, input=one.input)
+        for one in signals
+    ]
+    if cancel:
+        told.append(d.RequestCancelExternalWorkflowExecution(workflow_id=workflow_id))
+    return told
 
 
 def _continue_as_new(

@@ -93,7 +93,7 @@ STEPS_MAX: Final = 1_000_000
 class Interpreter:
     """Runs one flow. `now` is set by the decider; `outcome` is `(VALUE, x)` or `(ERROR, e)` when it has closed."""
 
-    __slots__ = ("_ask", "_cancelled", "_ready", "_root", "_seed", "_tick", "_withdraw", "now", "outcome")
+    __slots__ = ("_ask", "_cancelled", "_ready", "_root", "_seed", "_tick", "_withdraw", "now", "outcome", "unheeded")
 
     def __init__(self, seed: str, ask: Callable[[Leaf], Given | None], withdraw: Callable[[Leaf], None]) -> None:
         self._seed = seed
@@ -105,6 +105,8 @@ class Interpreter:
         self._tick = 0
         self.now = datetime.min.replace(tzinfo=UTC)
         self.outcome: Given | None = None
+        self.unheeded = False
+        """Whether a request to cancel came only when the flow had come to its end."""
 
     def start(self, flow: Callable[[], Any]) -> None:
         """Run the flow that `flow()` says until it can go no further."""
@@ -126,10 +128,14 @@ class Interpreter:
         To be cancelled is a state: who asks again, perhaps because the first answer was lost, does not disturb what
         the flow does about it in `finally`.
         """
-        if self.outcome is None and not self._cancelled:
-            self._cancelled = True
-            self._cancel([self._root])
-            self._run()
+        if self._cancelled:
+            return
+        if self.outcome is not None:
+            self.unheeded = True
+            return
+        self._cancelled = True
+        self._cancel([self._root])
+        self._run()
 
     def draw(self, *place: object) -> float:
         """Give a number in [0, 1) that is a function of the run and of a place."""

@@ -10,6 +10,7 @@ Some of these are answered at once and leave a marker in the history (`side_effe
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, ClassVar, Final, Generic, Never, TypeVar, overload
 
 import msgspec
@@ -67,6 +68,12 @@ class HistoryEvents(Asked[int], msgspec.Struct, frozen=True):
     """How many events the history has."""
 
     step_label: ClassVar[str] = "history_events"
+
+
+class RunEnds(Asked[datetime], msgspec.Struct, frozen=True):
+    """When the service ends the run, if nothing else does."""
+
+    step_label: ClassVar[str] = "run_ends"
 
 
 class InvokeLambda(Asked[R_co], msgspec.Struct, Generic[R_co], frozen=True):
@@ -212,6 +219,14 @@ def history_events() -> Step[int]:
     return HistoryEvents()
 
 
+def run_ends() -> Step[datetime]:
+    """Say when the service ends this run, if it is still open then: its start, and `execution_start_to_close`.
+
+    That is a year at the most (SWF). What is to go on for longer starts afresh before, by `continue_as_new`.
+    """
+    return RunEnds()
+
+
 @overload
 def invoke_lambda(name: str, input: object = None, *, timeout: Span | None = None) -> Step[Any]: ...
 @overload
@@ -264,7 +279,8 @@ def continue_as_new(call: WorkflowStep[Any]) -> Step[Never]:
     """Close this run and go on as a new one with an empty history, under the same workflow id.
 
     The call is of the same workflow; its version may be another. Task list, timeouts, child policy and tags stay as
-    they are. `finally` blocks are done first. Signals that nobody received are sent on to the new run.
+    they are. `finally` blocks are done first. Signals that nobody received, and a request to cancel that came too late
+    for this run, are sent on to the new one.
 
     History:
         Asks ContinueAsNewWorkflowExecution, after whatever `finally` blocks ask.

@@ -41,6 +41,7 @@ from traction.leaves import (
     Patched,
     Report,
     RequestCancel,
+    RunEnds,
     SideEffect,
     StartChild,
 )
@@ -49,6 +50,7 @@ from traction.markers import (
     ask_local,
     ask_patched,
     ask_report,
+    ask_run_ends,
     ask_side_effect,
     take_record,
 )
@@ -184,6 +186,7 @@ ASKS: dict[type, Callable[[Desk, Leaf], Given | None]] = {
     Receive: _ask_receive,
     Report: ask_report,
     RequestCancel: _ask_cancel,
+    RunEnds: ask_run_ends,
     Send: _ask_send,
     SideEffect: ask_side_effect,
     Sleep: _ask_sleep,

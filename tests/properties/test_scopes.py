@@ -245,6 +245,36 @@ def test_signals_that_arrive_while_the_next_run_is_asked_for_are_sent_on_to_it()
     assert inputs == ['{"n":2}', '{"n":1}']
 
 
+def test_a_request_to_cancel_that_comes_when_the_next_run_is_asked_for_is_sent_on_to_it() -> None:
+    workflow = to_workflow(done(0))
+    story = Story(work(1).flat_map(lambda _: continue_as_new(workflow())))
+    story.turn()
+    story.complete("work-1")
+    story.ask_to_cancel()
+    assert story.turn() == ["cancel child played", "go on"]
+
+
+def test_a_request_to_cancel_that_comes_while_the_next_run_is_asked_for_is_sent_on_to_it() -> None:
+    workflow = to_workflow(done(0))
+    story = Story(work(1).flat_map(lambda _: continue_as_new(workflow())))
+    story.turn()
+    story.complete("work-1")
+    assert story.ask() == ["go on"]
+    story.ask_to_cancel()
+    story.respond()
+    # The close was refused, since the flow had not heard of the request.
+    assert story.turn() == ["cancel child played", "go on"]
+
+
+def test_a_request_to_cancel_that_a_flow_has_heeded_is_not_sent_on() -> None:
+    workflow = to_workflow(done(0))
+    story = Story(work(1).ensure(continue_as_new(workflow())))
+    story.turn()
+    story.ask_to_cancel()
+    story.ask_to_cancel()
+    assert story.turn() == ["cancel work-1", "go on"]
+
+
 def test_a_signal_is_received_once_and_in_the_order_of_arrival() -> None:
     story = Story(receive(Ping).flat_map(lambda first: receive(Ping).map(lambda second: f"{first.n} {second.n}")))
     assert story.turn() == []

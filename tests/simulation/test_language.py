@@ -365,6 +365,21 @@ def test_scopes_nest_and_the_outer_deadline_passes_through_the_inner_scope() -> 
     assert (run.result, done_things) == ([True, False], [])
 
 
+def test_a_request_to_cancel_that_comes_together_with_the_next_run_reaches_that() -> None:
+    @workflow
+    async def flow(n: int) -> None:
+        try:
+            await sleep(60)
+        except BaseException:
+            await do(f"tidied {n}")
+            raise
+        await continue_as_new(flow(n + 1))
+
+    run = simulate(flow(0), cancels=[60])
+    assert isinstance(run.error, WorkflowCanceled)
+    assert done_things == ["tidied 1"]
+
+
 # Time and failure.
 
 
