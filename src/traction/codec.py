@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from traction.errors import PayloadError
+from traction.errors import PayloadError, PayloadUnavailable
 from traction.stores import PayloadStore, Shelf
 from traction.transforms import MARK, Chain, Transform
 from traction.values import Duration
@@ -133,6 +133,25 @@ class Codec:
         payload = self.write(value)
         if len(payload) > self._plain_chars_max or len(payload) > chars_max:
             payload = self.pack(payload, chars_max, type(value).__name__)
+        return payload
+
+    def encode_call(self, call: Any) -> str:
+        """Write a call or a signal, and read it as whoever gets it will.
+
+        Raises:
+            PayloadError: as `encode`; or a field is not of the type that the class says.
+            PayloadStoreError: it should go to the store, which does not take it.
+        """
+        payload = self.encode(call)
+        try:
+            self.decode(payload, type(call))
+        except PayloadUnavailable:
+            raise
+        except PayloadError as error:
+            raise PayloadError(
+                f"{_show(call)} cannot be sent, since nobody could read it: {error.__cause__ or error}. The fields of "
+                f"{name_type(type(call))} are written and read by their types; give it values of these"
+            ) from error
         return payload
 
     def write(self, value: object) -> str:

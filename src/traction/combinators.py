@@ -142,6 +142,9 @@ def each(
         each(done, xs) == done(list(xs));  each(f, xs) == all_of([f(x) for x in xs])
         each(f, xs, tolerate=len(xs)) == all_of([f(x).attempt() for x in xs])
     """
+    for name, number in (("limit", limit), ("tolerate", tolerate)):
+        if number is not None and (not isinstance(number, int) or isinstance(number, bool)):
+            raise TypeError(f"each({name}={number!r:.100}): it is a number of items, an int")
     if tolerate is not None and tolerate < 0:
         raise ValueError(f"each(tolerate={tolerate}): no fewer failures than 0 can be tolerated")
     if limit is not None and limit < 1:

@@ -25,10 +25,15 @@ def say_close(
 
     Raises:
         FlowError: the flow goes on as another workflow.
-        PayloadError: its result cannot be written.
+        PayloadError: its result, or the input of its next run, cannot be written and read as the definition says.
     """
     if mode == VALUE:
-        return d.CompleteWorkflowExecution(result=codec.encode(given))
+        result = codec.encode(given)
+        # A result of another type than the definition says, nobody who waits for it could read.
+        codec.decode(
+            result, workflow.spec.result, f"the result of {workflow.spec.type.name} {workflow.spec.type.version}"
+        )
+        return d.CompleteWorkflowExecution(result=result)
     if isinstance(given, Cancelled):
         return d.CancelWorkflowExecution()
     if isinstance(given, ContinuedAsNew):
@@ -63,7 +68,7 @@ def _continue_as_new(
         )
     # SWF takes what is not given from the type's defaults, never from this run.
     return d.ContinueAsNewWorkflowExecution(
-        input=codec.encode(call),
+        input=codec.encode_call(call),
         execution_start_to_close_timeout=begun.execution_start_to_close_timeout,
         task_list=begun.task_list if call.spec.type == mine else None,
         task_priority=begun.task_priority,

@@ -16,7 +16,7 @@ import msgspec
 
 from traction.codec import JSON, PAYLOAD_CHARS_MAX, Codec
 from traction.errors import DefinitionError, ExecutionFailed, PayloadError, PayloadUnavailable, StepFailed
-from traction.fields import OF_AN_ERROR, check_fields, is_about_later
+from traction.fields import OF_AN_ERROR, UNRESOLVED, check_fields, is_about_later
 
 F = TypeVar("F", bound=StepFailed | ExecutionFailed)
 
@@ -182,7 +182,7 @@ def give_account(error: BaseException) -> Account:
             # Fields of other types than the class says nobody could read: it is seen here.
             JSON.decode(text, kinds[0])
             fields = text
-        except PayloadError as wrong:
+        except (PayloadError, *UNRESOLVED) as wrong:
             kinds, message = (), _note_loss(message, wrong.__cause__ or wrong)
     name, message, trace = map(_mend_text, (name, message, "".join(traceback.format_exception(error))))
     return Account(cut_middle(name, REASON_CHARS_MAX), message, trace, tuple(one.__name__ for one in kinds), fields)

@@ -9,12 +9,14 @@ Some of these are answered at once and leave a marker in the history (`side_effe
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, ClassVar, Final, Generic, Never, TypeVar, overload
 
 import msgspec
 
+from traction.errors import DefinitionError
 from traction.limits import Limits
 from traction.names import WorkflowExecution
 from traction.options import ActivitySpec, Span, to_duration
@@ -173,6 +175,10 @@ def side_effect(f: Callable[[], T], type: Any = None) -> Step[T]:
     For what is quick and cannot fail: a read of a setting, an id from a library. What takes time or may fail belongs
     in an activity. The value is read back as `type`, or as the function's return annotation, or as plain JSON.
 
+    Raises:
+        TypeError: it is no plain function.
+        DefinitionError: its return annotation does not resolve.
+
     History:
         Asks RecordMarker, in the decision task that runs the code.
     """
@@ -182,7 +188,7 @@ def side_effect(f: Callable[[], T], type: Any = None) -> Step[T]:
     if code is not None and code.co_flags & _COROUTINE:
         raise TypeError(f"side_effect({f.__name__}): it is async, and nobody awaits it. Do this in an activity")
     kind = type if type is not None else getattr(f, "__annotations__", {}).get("return", Any)
-    return SideEffect(f, Any if isinstance(kind, str) else kind)
+    return SideEffect(f, _resolve(f) if isinstance(kind, str) else kind)
 
 
 def patched(name: str) -> Step[bool]:
@@ -290,6 +296,17 @@ def continue_as_new(call: WorkflowStep[Any]) -> Step[Never]:
     if not isinstance(call, WorkflowStep):
         raise TypeError(f"continue_as_new: {_describe(call)} is no call of a workflow{_mend(call)}")
     return ContinueAsNew(call)
+
+
+def _resolve(f: Any) -> Any:
+    """Read a return annotation that is written as a string, as all are under `from __future__ import annotations`."""
+    try:
+        return typing.get_type_hints(f, include_extras=True)["return"]
+    except Exception as error:
+        raise DefinitionError(
+            f"side_effect({f.__qualname__}): its return annotation does not resolve: {error}. The value is read back "
+            "by it; write side_effect(f, type=...)"
+        ) from error
 
 
 def _describe(thing: Any) -> str:

@@ -77,7 +77,7 @@ def ask(desk: Desk, leaf: Leaf) -> Given | None:
     node = leaf.node
     if isinstance(node, ActivityStep):
         desk.met.add(type(node))
-        payload = desk.codec.encode(node)
+        payload = desk.codec.encode_call(node)
         heartbeat = leaf.overrides.get("heartbeat_timeout")
         if leaf.attempt > 1 or heartbeat is not None:
             payload = write_attempt(payload, leaf.attempt, leaf.details, heartbeat)
@@ -112,7 +112,7 @@ def _ask_child(desk: Desk, leaf: Leaf, call: WorkflowStep[Any]) -> None:
     desk.ask(
         leaf,
         d.StartChildWorkflowExecution(
-            workflow_type=call.spec.type, input=desk.codec.encode(call), control=leaf.id, **settings
+            workflow_type=call.spec.type, input=desk.codec.encode_call(call), control=leaf.id, **settings
         ),
     )
 
@@ -147,7 +147,7 @@ def _ask_send(desk: Desk, leaf: Leaf) -> None:
             workflow_id=node.workflow_id,
             run_id=node.run_id,
             signal_name=node.signal.spec.name,
-            input=desk.codec.encode(node.signal),
+            input=desk.codec.encode_call(node.signal),
             control=leaf.id,
         ),
     )

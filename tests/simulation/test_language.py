@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -52,6 +53,7 @@ from traction.errors import (
     ChildAlreadyRunning,
     ChildFailed,
     FlowError,
+    PayloadError,
     SignalFailed,
     StepTimedOut,
     WorkflowCanceled,
@@ -80,6 +82,41 @@ def do(name: str) -> str:
 @pytest.fixture(autouse=True)
 def nothing_done() -> None:
     done_things.clear()
+
+
+@pytest.mark.parametrize(
+    ("say", "what"),
+    [
+        (lambda _: do(7), "do(name=7)"),
+        (lambda again: again("x").options(workflow_id="child"), "Say(n='x')"),
+        (lambda again: start_child(again("x").options(workflow_id="child")), "Say(n='x')"),
+        (lambda _: send("nobody", Approve(7)), "Approve(by=7)"),  # type: ignore[arg-type]
+        (lambda again: continue_as_new(again("x")), "Say(n='x')"),
+        (lambda _: done("x"), "the result of Say 1"),
+    ],
+)
+def test_what_nobody_could_read_is_refused_where_it_is_said(say: Any, what: str) -> None:
+    class Say(Workflow[int]):
+        n: int
+
+        async def flow(self) -> Any:
+            return await say(Say)
+
+    with pytest.raises(PayloadError, match=re.escape(what)):
+        simulate(Say(1))
+
+
+@pytest.mark.parametrize("retry", [None, Retry(attempts=1)])
+def test_a_call_may_be_tried_once_whatever_its_class_says(retry: Retry | None) -> None:
+    @activity(retry=Retry(attempts=5))
+    def fragile() -> int:
+        raise ValueError("no")
+
+    @workflow
+    async def flow() -> int:
+        return await fragile().options(retry=retry)
+
+    assert len(simulate(flow()).calls(fragile)) == 1
 
 
 # Signals.

@@ -40,6 +40,7 @@ from traction.failures import (
     FailureDetails,
     cut_middle,
     describe_failure,
+    give_account,
     read_failure,
     revive,
 )
@@ -419,6 +420,15 @@ def test_an_error_that_names_what_comes_later_is_checked_by_the_definition_that_
 
     with pytest.raises(DefinitionError, match="Nowhere"):
         check_definition(Charge)
+
+
+def test_an_error_whose_annotations_do_not_resolve_is_a_failure_all_the_same() -> None:
+    class Later(DeclaredError):
+        where: Nowhere  # type: ignore[name-defined]  # noqa: F821
+
+    account = give_account(Later("here"))
+    assert (account.kinds, account.fields) == ((), None)
+    assert "Nowhere" in account.message
 
 
 # Cuts.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date
 from functools import partial
 from typing import Any
 
@@ -158,6 +159,25 @@ def test_a_side_effect_is_read_as_its_function_says_unless_told_otherwise() -> N
     assert side_effect(read).type is int  # type: ignore[attr-defined]
     assert side_effect(read, float).type is float  # type: ignore[attr-defined]
     assert side_effect(lambda: 7).type is Any  # type: ignore[attr-defined]
+
+
+def read_day() -> date:
+    return date(2024, 2, 29)
+
+
+def test_a_return_annotation_that_is_a_string_is_read_as_what_it_says() -> None:
+    assert read_day.__annotations__ == {"return": "date"}
+    assert side_effect(read_day).type is date  # type: ignore[attr-defined]
+
+
+def test_a_return_annotation_that_does_not_resolve_is_told() -> None:
+    class Mine: ...
+
+    def read() -> Mine: ...  # type: ignore[empty-body]
+
+    with pytest.raises(DefinitionError, match=r"read\): its return annotation does not resolve.*type="):
+        side_effect(read)
+    assert side_effect(read, Mine).type is Mine  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("name", ["", "x" * (PATCH_CHARS_MAX + 1)])
