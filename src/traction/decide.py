@@ -393,6 +393,7 @@ class Decider:
             assert self.begun is not None
             self._finished = Ask(say_close(self.workflow, self.begun, self.codec, mode, given), None)
         if isinstance(given, ContinuedAsNew):
+            self.met.add(type(given.call))
             # What nobody has heard would end with this run.
             onward = send_on(self.execution.workflow_id, self.signals, cancel=self.flow.unheeded)
             self._asks.extend(Ask(one, None) for one in onward)

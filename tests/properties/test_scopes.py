@@ -13,6 +13,7 @@ from traction.decide import decide
 from traction.leaves import continue_as_new, patched, side_effect, start_child
 from traction.scopes import CancelScope, cancel_scope, move_on_after
 from traction.signals import Signal, receive
+from traction.step import Step
 from traction.testing.laws import to_workflow
 from traction.testing.player import EXECUTION
 from traction.testing.strategies import part, work
@@ -30,6 +31,29 @@ async def tidy_within(seconds: int) -> int:
         finally:
             await work(2)
     return await work(3)
+
+
+def test_what_is_held_may_be_taken_and_let_go_of_by_steps() -> None:
+    class Lock:
+        def __aenter__(self) -> Step[int]:
+            return work(1)
+
+        @step
+        async def __aexit__(self, *_: object) -> None:
+            await work(3)
+
+    @step
+    async def hold() -> int:
+        async with Lock() as key:
+            await work(2)
+        return key
+
+    story = Story(hold())
+    assert story.turn() == ["do work-1"]
+    story.complete("work-1", 7)
+    assert story.turn() == ["do work-2"]
+    story.ask_to_cancel()
+    assert story.turn() == ["cancel work-2", "do work-3"]
 
 
 def test_a_deadline_that_passes_while_a_cancelled_flow_tidies_up_does_not_undo_its_cancellation() -> None:

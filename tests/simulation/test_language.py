@@ -307,6 +307,27 @@ def test_a_call_of_a_child_has_options_of_its_own() -> None:
     assert "TIMED_OUT" in run.error.message
 
 
+class Old(Workflow[int], name="Grown", version="1"):
+    n: int
+
+    async def flow(self) -> int:
+        return await continue_as_new(New(self.n + 1))
+
+
+class New(Workflow[int], name="Grown", version="2"):
+    n: int
+
+    async def flow(self) -> int:
+        return self.n
+
+
+def test_the_next_run_may_be_of_a_version_that_no_worker_was_started_for_yet() -> None:
+    run = simulate(Old(0))
+    (begun, *_) = run.history
+    assert isinstance(begun, e.WorkflowExecutionStarted)
+    assert (run.result, begun.workflow_type.version) == (1, "2")
+
+
 # Cancellation.
 
 
