@@ -28,12 +28,13 @@ _BESIDE = {"number": "~attempt", "details": "~details", "heartbeat": "~heartbeat
 
 
 class Attempt(msgspec.Struct, frozen=True, omit_defaults=True, rename=_BESIDE):
-    """What is told beside the input of a further attempt, or of one whose call has a heartbeat timeout of its own."""
+    """What is told beside the input of a further attempt, of one that was handed back, or of a call with a heartbeat
+    timeout of its own."""
 
     number: int
     """Which attempt it is, from 1."""
     details: str | None = None
-    """What the last heartbeat of the attempt before it said, as a payload."""
+    """What the last heartbeat of the attempts before it said, as a payload."""
     heartbeat: Duration | None = None
     """The heartbeat timeout of the call, which SWF tells no worker; `None` if it is the type's."""
 

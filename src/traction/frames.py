@@ -85,7 +85,7 @@ class Leaf:
     unknown: int = 0
     """How many of these refusals said that its type is not registered."""
     details: str | None = None
-    """What the last heartbeat of its last attempt said."""
+    """What the last heartbeat of its attempts said."""
     overrides: Mapping[str, Any] = MappingProxyType({})
     """What its decision says besides, in SWF's words."""
     retry: Retry | None = None

@@ -79,7 +79,7 @@ def ask(desk: Desk, leaf: Leaf) -> Given | None:
         desk.met.add(type(node))
         payload = desk.codec.encode_call(node)
         heartbeat = leaf.overrides.get("heartbeat_timeout")
-        if leaf.attempt > 1 or heartbeat is not None:
+        if leaf.attempt > 1 or heartbeat is not None or leaf.details is not None:
             payload = write_attempt(payload, leaf.attempt, leaf.details, heartbeat)
         type_, id = node.spec.type, leaf.task_id
         if leaf.overrides:
@@ -235,6 +235,7 @@ def _hear_activity(desk: Desk, event: Any, leaf: Leaf | None) -> None:
         return
     error: Exception
     if kind is e.ActivityTaskFailed:
+        leaf.details = read_failure(event.reason, event.details).heartbeat or leaf.details
         if event.reason == UNREADABLE:
             # The worker could not read the input. The work was not begun: wait for a worker that can.
             desk.ask_later(leaf, UNREADABLE_DELAY_MAX)
@@ -245,7 +246,7 @@ def _hear_activity(desk: Desk, event: Any, leaf: Leaf | None) -> None:
             return
         error = _read_activity_failure(desk, leaf, event)
     elif kind is e.ActivityTaskTimedOut:
-        leaf.details = event.details
+        leaf.details = event.details or leaf.details
         error = ActivityTimedOut(leaf.id, timeout_type=event.timeout_type, details=event.details)
     else:
         desk.flow.resume(leaf, ERROR, ActivityCanceled(leaf.id, details=event.details))

@@ -45,7 +45,7 @@ class RunningTask(ABC):
     def last_details(self, type: Any = ...) -> Any: ...
     @abstractmethod
     def last_details(self, type: Any = Any) -> Any:
-        """Give what the last heartbeat of the attempt before this one said, read as `type`; `None` if nothing.
+        """Give what the last heartbeat of the attempts before this one said, read as `type`; `None` if nothing.
 
         Raises:
             PayloadError: it is not of that type.

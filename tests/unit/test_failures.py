@@ -43,7 +43,9 @@ from traction.failures import (
     give_account,
     read_failure,
     revive,
+    write_failure,
 )
+from traction.heartbeats import HEARTBEAT_CHARS_MAX
 from traction.options import Retry
 from traction.stores import PayloadStore
 from traction.transforms import Compress
@@ -317,6 +319,19 @@ def test_a_key_that_is_missing_is_told_and_the_error_not_taken_for_another() -> 
     said = read_failure(*describe_failure(CardDeclined("expired"), SECRET))
     with pytest.raises(PayloadUnavailable):
         revive(FAILURES[ActivityFailed](said), said, (CardDeclined,), JSON)
+
+
+@given(st.integers(0, FIELDS_CHARS_MAX - 2), st.integers(0, 200_000), st.integers(0, HEARTBEAT_CHARS_MAX // 2))
+@example(FIELDS_CHARS_MAX - 2, 200_000, HEARTBEAT_CHARS_MAX // 2)
+def test_what_the_last_heartbeat_said_travels_with_a_failure_where_there_is_room(
+    fields: int, text: int, said: int
+) -> None:
+    account = Account("Loud", "\x00" * text, "", ("Loud",), f'"{"x" * fields}"', '"' * said)
+    details = write_failure(account, JSON)[1]
+    assert len(details) <= PAYLOAD_CHARS_MAX
+    assert read_failure("Loud", details).heartbeat in (account.heartbeat, None)
+    if text == 0:
+        assert read_failure("Loud", details).heartbeat == account.heartbeat
 
 
 @given(st.integers(0, 2 * FIELDS_CHARS_MAX), st.integers(0, 200_000), st.sampled_from(["x", '"', "\x00", "\U0001f600"]))
