@@ -28,6 +28,7 @@ from traction.leaves import (
     invoke_lambda,
     patched,
     report,
+    run_ends,
     side_effect,
     start_child,
 )
@@ -86,6 +87,7 @@ __all__ = [
     "random",
     "receive",
     "report",
+    "run_ends",
     "run",
     "saga",
     "seconds",

@@ -16,6 +16,8 @@ from datetime import timedelta
 from types import CoroutineType
 from typing import Any, TypeVar
 
+from msgspec import structs
+
 from traction import operations as o
 from traction.backend import Backend
 from traction.checks import check_dependency
@@ -232,7 +234,7 @@ class ActivityWorker:
             self._observer.note_task(running, *(("CANCELED", None) if cancelled else ("FAILED", error)))
         if cancelled:
             return o.RespondActivityTaskCanceled(task_token=task.task_token)
-        return fail(task, error, self._codec)
+        return fail(task, error, self._codec, running.said)
 
     def _read(self, task: o.ActivityTask) -> Any:
         got, has = task.activity_type, self.activity.spec.type
@@ -281,12 +283,15 @@ def cancel_at_await(loop: Any, task: Any, running: Running) -> None:
     running.wake_when_cancelled(wake)
 
 
-def fail(task: o.ActivityTask, error: BaseException, codec: Codec) -> o.RespondActivityTaskFailed:
-    """Say a failure as the answer to a task."""
+def fail(
+    task: o.ActivityTask, error: BaseException, codec: Codec, heartbeat: str | None = None
+) -> o.RespondActivityTaskFailed:
+    """Say a failure as the answer to a task, and what its last heartbeat said, for the next attempt."""
+    account = error.account if isinstance(error, Told) else give_account(error)
     try:
-        reason, details = write_failure(error.account if isinstance(error, Told) else give_account(error), codec)
+        reason, details = write_failure(structs.replace(account, heartbeat=heartbeat), codec)
     except PayloadUnavailable as unwritten:
-        return fail(task, unwritten, codec)
+        return fail(task, unwritten, codec, heartbeat)
     if isinstance(error, PayloadUnavailable) or (isinstance(error, Told) and not error.begun):
         reason = UNREADABLE  # the work is done again when it can begin, and what comes of it can be written
     # A failed attempt is data of the history, where the flow and people find it.

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from traction.errors import PayloadError
+from traction.errors import PayloadError, PayloadUnavailable
 from traction.stores import PayloadStore, Shelf
 from traction.transforms import MARK, Chain, Transform
 from traction.values import Duration
@@ -28,12 +28,13 @@ _BESIDE = {"number": "~attempt", "details": "~details", "heartbeat": "~heartbeat
 
 
 class Attempt(msgspec.Struct, frozen=True, omit_defaults=True, rename=_BESIDE):
-    """What is told beside the input of a further attempt, or of one whose call has a heartbeat timeout of its own."""
+    """What is told beside the input of a further attempt, of one that was handed back, or of a call with a heartbeat
+    timeout of its own."""
 
     number: int
     """Which attempt it is, from 1."""
     details: str | None = None
-    """What the last heartbeat of the attempts before it said that a time-out told, as a payload."""
+    """What the last heartbeat of the attempts before it said, as a payload."""
     heartbeat: Duration | None = None
     """The heartbeat timeout of the call, which SWF tells no worker; `None` if it is the type's."""
 
@@ -123,16 +124,35 @@ class Codec:
         codec._chain, codec._plain_chars_max = chain, self._plain_chars_max
         return codec
 
-    def encode(self, value: object) -> str:
-        """Write a value.
+    def encode(self, value: object, chars_max: int = PAYLOAD_CHARS_MAX) -> str:
+        """Write a value, in so many characters at the most.
 
         Raises:
-            PayloadError: the value cannot be written, or the text is longer than SWF takes.
+            PayloadError: the value cannot be written, or the text is longer; than SWF takes, unless told otherwise.
             PayloadStoreError: it should go to the store, which does not take it.
         """
         payload = self.write(value)
-        if len(payload) > self._plain_chars_max:
-            payload = self.pack(payload, PAYLOAD_CHARS_MAX, type(value).__name__)
+        if len(payload) > self._plain_chars_max or len(payload) > chars_max:
+            payload = self.pack(payload, chars_max, type(value).__name__)
+        return payload
+
+    def encode_call(self, call: Any) -> str:
+        """Write a call or a signal, and read it as whoever gets it will.
+
+        Raises:
+            PayloadError: as `encode`; or a field is not of the type that the class says.
+            PayloadStoreError: it should go to the store, which does not take it.
+        """
+        payload = self.encode(call)
+        try:
+            self.decode(payload, type(call))
+        except PayloadUnavailable:
+            raise
+        except PayloadError as error:
+            raise PayloadError(
+                f"{_show(call)} cannot be sent, since nobody could read it: {error.__cause__ or error}. The fields of "
+                f"{name_type(type(call))} are written and read by their types; give it values of these"
+            ) from error
         return payload
 
     def write(self, value: object) -> str:

@@ -155,6 +155,9 @@ def each(
         each(done, xs) == done(list(xs));  each(f, xs) == all_of([f(x) for x in xs])
         each(f, xs, tolerate=len(xs)) == all_of([f(x).attempt() for x in xs])
     """
+    for name, number in (("limit", limit), ("tolerate", tolerate)):
+        if number is not None and (not isinstance(number, int) or isinstance(number, bool)):
+            raise TypeError(f"each({name}={number!r:.100}): it is a number of items, an int")
     if limit is not None and limit < 1:
         raise ValueError(f"each(limit={limit}): at least one at a time, or None for no limit")
     steps = tuple(FlatMap(Done(item), f) for item in items)

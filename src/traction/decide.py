@@ -41,7 +41,7 @@ from traction.answers import ANSWERS, CLOSE_REFUSALS, REFUSALS, explain, is_answ
 from traction.answers import is_answer_to as fits
 from traction.codec import JSON, Codec
 from traction.desk import Ask, Beside
-from traction.endings import say_close
+from traction.endings import say_close, send_on
 from traction.errors import FlowError, HistoryError, NonDeterminismError
 from traction.frames import Leaf
 from traction.history import History
@@ -393,13 +393,12 @@ class Decider:
             assert self.begun is not None
             self._finished = Ask(say_close(self.workflow, self.begun, self.codec, mode, given), None)
         if isinstance(given, ContinuedAsNew):
-            # What nobody received would end with this run: send it on. It arrives after the batch, at the run that is
-            # open under the id then. That is the next, or this one if the close is refused; then it is sent on again.
-            id = self.execution.workflow_id
-            for one in self.signals:
-                signal = d.SignalExternalWorkflowExecution(workflow_id=id, signal_name=one.signal_name, input=one.input)
-                self._asks.append(Ask(signal, None))
+            self.met.add(type(given.call))
+            # What nobody has heard would end with this run.
+            onward = send_on(self.execution.workflow_id, self.signals, cancel=self.flow.unheeded)
+            self._asks.extend(Ask(one, None) for one in onward)
             self.signals.clear()
+            self.flow.unheeded = False
         self._asks.append(self._finished)
 
     # What `meanings` needs to know and to say.

@@ -28,6 +28,7 @@ from traction.options import (
     ActivityOptions,
     ActivitySpec,
     ChildOptions,
+    Retry,
     TaskOptions,
     WorkflowOptions,
     WorkflowSpec,
@@ -158,7 +159,10 @@ class Activity(ActivityStep[R_co], msgspec.Struct, Generic[C, R_co], metaclass=A
         """
         told: dict[str, Any] = dict(options)
         where = f"{type(self).__qualname__}.options"
-        return Adjusted(self, read_overrides(where, told, TaskOptions), told.get("retry"))
+        overrides, policy = read_overrides(where, told, TaskOptions), told.get("retry")
+        if "retry" in told and policy is None:
+            policy = Retry(attempts=1)  # whatever the class says
+        return Adjusted(self, overrides, policy)
 
     def locally(self) -> Step[R_co]:
         """Have this call done by the worker that decides, within the decision task, and kept as a marker.
@@ -378,7 +382,7 @@ def _define(cls: Any, root: type, make_spec: Callable[..., Any], options: dict[s
                 f"{where}: its base leaves types open, so that nobody knows what a call gives; name them in brackets "
                 f"after the base, such as {cls.__bases__[0].__name__}[int]"
             )
-        cls.spec = _Open()
+        cls.spec = cls.step_label = _Open()
         return cls
     cls.spec = make_spec(cls, where, read_arguments(cls, where, arguments), options)
     cls.step_label = cls.spec.label

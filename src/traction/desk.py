@@ -51,6 +51,7 @@ class Desk(Protocol):
     patches: dict[str, bool]
     local: dict[str, Leaf]
     turn_event_id: int
+    begun: e.WorkflowExecutionStarted | None
     answering: int
 
     @property

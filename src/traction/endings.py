@@ -1,10 +1,11 @@
 """Say how an execution is to close, now that its flow has come to its end.
 
-Takes the outcome of a flow; gives the decision that closes the execution.
+Takes the outcome of a flow; gives the decision that closes the execution, and those that send on what it leaves.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from traction import decisions as d
@@ -24,16 +25,36 @@ def say_close(
 
     Raises:
         FlowError: the flow goes on as another workflow.
-        PayloadError: its result cannot be written.
+        PayloadError: its result, or the input of its next run, cannot be written and read as the definition says.
     """
     if mode == VALUE:
-        return d.CompleteWorkflowExecution(result=codec.encode(given))
+        result = codec.encode(given)
+        # A result of another type than the definition says, nobody who waits for it could read.
+        codec.decode(
+            result, workflow.spec.result, f"the result of {workflow.spec.type.name} {workflow.spec.type.version}"
+        )
+        return d.CompleteWorkflowExecution(result=result)
     if isinstance(given, Cancelled):
         return d.CancelWorkflowExecution()
     if isinstance(given, ContinuedAsNew):
         return _continue_as_new(workflow, begun, codec, given.call)
     reason, details = describe_failure(given, codec)
     return d.FailWorkflowExecution(reason=reason, details=details)
+
+
+def send_on(workflow_id: str, signals: Iterable[e.WorkflowExecutionSignaled], *, cancel: bool) -> list[d.Decision]:
+    """Say the decisions that tell the next run what nobody in this one has heard: signals, a request to cancel.
+
+    They arrive after the batch, at the run that is open under the id then. That is the next, or this one if the close
+    is refused; then they are sent on again.
+    """
+    told: list[d.Decision] = [
+        d.SignalExternalWorkflowExecution(workflow_id=workflow_id, signal_name=one.signal_name, input=one.input)
+        for one in signals
+    ]
+    if cancel:
+        told.append(d.RequestCancelExternalWorkflowExecution(workflow_id=workflow_id))
+    return told
 
 
 def _continue_as_new(
@@ -47,7 +68,7 @@ def _continue_as_new(
         )
     # SWF takes what is not given from the type's defaults, never from this run.
     return d.ContinueAsNewWorkflowExecution(
-        input=codec.encode(call),
+        input=codec.encode_call(call),
         execution_start_to_close_timeout=begun.execution_start_to_close_timeout,
         task_list=begun.task_list if call.spec.type == mine else None,
         task_priority=begun.task_priority,

@@ -16,7 +16,7 @@ import msgspec
 
 from traction.codec import JSON, PAYLOAD_CHARS_MAX, Codec
 from traction.errors import DefinitionError, ExecutionFailed, PayloadError, PayloadUnavailable, StepFailed
-from traction.fields import OF_AN_ERROR, check_fields, is_about_later
+from traction.fields import OF_AN_ERROR, UNRESOLVED, check_fields, is_about_later
 
 F = TypeVar("F", bound=StepFailed | ExecutionFailed)
 
@@ -149,6 +149,8 @@ class Account(msgspec.Struct, frozen=True):
     traceback: str = ""
     kinds: tuple[str, ...] = ()
     fields: str | None = None
+    heartbeat: str | None = None
+    """What the last heartbeat said, as a payload: SWF tells it of tasks that timed out alone."""
 
 
 _NO_FIELDS = msgspec.Raw()  # left out by msgspec if it is this very object
@@ -162,6 +164,7 @@ class FailureDetails(msgspec.Struct, frozen=True, omit_defaults=True):
     traceback: str = ""
     kinds: tuple[str, ...] = ()
     fields: msgspec.Raw = _NO_FIELDS
+    heartbeat: str | None = None
 
 
 def give_account(error: BaseException) -> Account:
@@ -182,7 +185,7 @@ def give_account(error: BaseException) -> Account:
             # Fields of other types than the class says nobody could read: it is seen here.
             JSON.decode(text, kinds[0])
             fields = text
-        except PayloadError as wrong:
+        except (PayloadError, *UNRESOLVED) as wrong:
             kinds, message = (), _note_loss(message, wrong.__cause__ or wrong)
     name, message, trace = map(_mend_text, (name, message, "".join(traceback.format_exception(error))))
     return Account(cut_middle(name, REASON_CHARS_MAX), message, trace, tuple(one.__name__ for one in kinds), fields)
@@ -197,7 +200,7 @@ def write_failure(account: Account, codec: Codec, *, chars_max: int = PAYLOAD_CH
     Raises:
         PayloadUnavailable: the fields should go to the payload store, which does not take them.
     """
-    kinds, fields, message = account.kinds, _NO_FIELDS, account.message
+    kinds, fields, message, heartbeat = account.kinds, _NO_FIELDS, account.message, account.heartbeat
     if account.fields is not None:
         try:
             payload = codec.pack(account.fields, FIELDS_CHARS_MAX, account.type)
@@ -210,10 +213,12 @@ def write_failure(account: Account, codec: Codec, *, chars_max: int = PAYLOAD_CH
     kept = PAYLOAD_CHARS_MAX
     while True:
         said = cut_middle(message, max(kept, _MESSAGE_CHARS_MIN)), cut_middle(account.traceback, kept)
-        details = msgspec.json.encode(FailureDetails(account.type, *said, kinds, fields)).decode()
+        details = msgspec.json.encode(FailureDetails(account.type, *said, kinds, fields, heartbeat)).decode()
         if len(details) <= chars_max:
             return account.type, details
-        if not kept:
+        if not kept and heartbeat is not None:
+            heartbeat = None
+        elif not kept:
             kinds = kinds[:-1]  # names without end
         kept //= 2
 
@@ -242,7 +247,7 @@ def read_failure(reason: str | None, details: str | None) -> Account:
             fields, shown = msgspec.json.decode(fields, type=str), ""
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return Account(reason or "unknown", details or "")
-    return Account(said.type, said.message or shown, said.traceback, said.kinds, fields or None)
+    return Account(said.type, said.message or shown, said.traceback, said.kinds, fields or None, said.heartbeat)
 
 
 def revive(failed: F, said: Account, raises: Sequence[type[DeclaredError]], codec: Codec) -> F | DeclaredError:

@@ -86,7 +86,7 @@ class Leaf:
     unknown: int = 0
     """How many of these refusals said that its type is not registered."""
     details: str | None = None
-    """What the last heartbeat said that the time-out of an attempt told."""
+    """What the last heartbeat of its attempts said."""
     overrides: Mapping[str, Any] = MappingProxyType({})
     """What its decision says besides, in SWF's words."""
     retry: Retry | None = None
@@ -245,6 +245,21 @@ class Deadline(Frame):
         """Cancel the scope if it is still open."""
         if mode == VALUE and self.scope.fiber is not None:
             self.scope.late = True
+            interpreter.cancel_scope(self.scope)
+        return VALUE, None
+
+
+class Requested(Frame):
+    """A cancel scope was cancelled before it was entered, and has been entered since."""
+
+    __slots__ = ("scope",)
+
+    def __init__(self, scope: CancelScope) -> None:
+        self.scope = scope
+
+    def leave(self, interpreter: Cancels, fiber: Fiber, mode: int, given: Any) -> Given:
+        """Cancel the scope if it is still open."""
+        if self.scope.fiber is not None:
             interpreter.cancel_scope(self.scope)
         return VALUE, None
 

@@ -99,6 +99,11 @@ class Running(RunningTask):
         """Whether the last beat was answered that nobody wants the result."""
         return self._cancelled
 
+    @property
+    def said(self) -> str | None:
+        """What was said of its progress last, by this attempt or one before it, as a payload."""
+        return self._last_details if self._details is None else self._details
+
     def last_details(self, type: Any = Any) -> Any:
         """Read what the last heartbeat of the attempts before this one said."""
         if self._last_details is None:
@@ -151,7 +156,7 @@ class Running(RunningTask):
     def hand_back(self) -> None:
         """Fail the task as one that was not done, which deciders schedule again, and let the activity know."""
         self.handed_back = True
-        why = Account(HANDED_BACK, "its worker stopped before it was done; it is scheduled again")
+        why = Account(HANDED_BACK, "its worker stopped before it was done; it is scheduled again", heartbeat=self.said)
         _, details = write_failure(why, self._codec)
         try:
             self.backend.call(RespondActivityTaskFailed(task_token=self.token, reason=HANDED_BACK, details=details))

@@ -39,6 +39,7 @@ from traction.frames import (
     Held,
     Join,
     Leaf,
+    Requested,
     Restore,
     Scope,
     Shielded,
@@ -92,7 +93,19 @@ STEPS_MAX: Final = 1_000_000
 class Interpreter:
     """Runs one flow. `now` is set by the decider; `outcome` is `(VALUE, x)` or `(ERROR, e)` when it has closed."""
 
-    __slots__ = ("_ask", "_cancelled", "_ready", "_root", "_scopes", "_seed", "_tick", "_withdraw", "now", "outcome")
+    __slots__ = (
+        "_ask",
+        "_cancelled",
+        "_ready",
+        "_root",
+        "_scopes",
+        "_seed",
+        "_tick",
+        "_withdraw",
+        "now",
+        "outcome",
+        "unheeded",
+    )
 
     def __init__(self, seed: str, ask: Callable[[Leaf], Given | None], withdraw: Callable[[Leaf], None]) -> None:
         self._seed = seed
@@ -105,6 +118,8 @@ class Interpreter:
         self._tick = 0
         self.now = datetime.min.replace(tzinfo=UTC)
         self.outcome: Given | None = None
+        self.unheeded = False
+        """Whether a request to cancel came only when the flow had come to its end."""
 
     def start(self, flow: Callable[[], Any]) -> None:
         """Run the flow that `flow()` says until it can go no further."""
@@ -126,10 +141,14 @@ class Interpreter:
         To be cancelled is a state: who asks again, perhaps because the first answer was lost, does not disturb what
         the flow does about it in `finally`.
         """
-        if not self._cancelled:
-            self._cancelled = True
-            self._cancel([self._root])
-            self._run()
+        if self._cancelled:
+            return
+        if self.outcome is not None:
+            self.unheeded = True
+            return
+        self._cancelled = True
+        self._cancel([self._root])
+        self._run()
 
     def draw(self, *place: object) -> float:
         """Give a number in [0, 1) that is a function of the run and of a place."""
@@ -302,7 +321,10 @@ class Interpreter:
 
     def _enter_scope(self, fiber: Fiber, scope: CancelScope) -> Given:
         if scope.fiber is not None or scope.over:
-            raise FlowError("a cancel scope was entered twice; make a new one for each `async with`")
+            raise FlowError(
+                f"a cancel scope was entered twice, now by {find_place(fiber) or 'the flow'}: a scope is entered once "
+                "(Traction). Make a new one for each `async with`"
+            )
         self._scopes += 1
         scope.fiber, scope.depth, scope.number = fiber, len(fiber.frames), self._scopes
         if scope.span is not None:
@@ -311,6 +333,11 @@ class Interpreter:
             waits.frames.append(Deadline(scope))
             scope.timer = waits.waits = leaf = Leaf(fiber.scope.make_id(Sleep.step_label), Sleep(scope.span), waits)
             self._ask(leaf)
+        if scope.requested:
+            # What runs in it is cancelled where it first waits: those on the stack go on when this fiber does not.
+            asks = Fiber(fiber.scope, None, 0)
+            asks.frames.append(Requested(scope))
+            self._ready.append((asks, VALUE, None))
         return VALUE, scope
 
     def _exit_scope(self, scope: CancelScope, error: BaseException | None) -> Given:
@@ -333,9 +360,11 @@ class Interpreter:
 
     def _cancel_from(self, fiber: Fiber, scope: CancelScope) -> Given:
         """Cancel a scope from within the flow: from inside it, or from a branch beside it."""
-        if scope.fiber is None:
+        if scope.over:
             return VALUE, None
         scope.requested = True
+        if scope.fiber is None:
+            return VALUE, None
         # Let the fiber that asks wait as well, so that it can be cancelled like any other.
         asks = fiber.waits = Leaf("", None, fiber)
         self.cancel_scope(scope)

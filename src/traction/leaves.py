@@ -9,11 +9,14 @@ Some of these are answered at once and leave a marker in the history (`side_effe
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, ClassVar, Final, Generic, Never, TypeVar, overload
 
 import msgspec
 
+from traction.errors import DefinitionError
 from traction.limits import Limits
 from traction.names import WorkflowExecution
 from traction.options import ActivitySpec, Span, to_duration
@@ -67,6 +70,12 @@ class HistoryEvents(Asked[int], msgspec.Struct, frozen=True):
     """How many events the history has."""
 
     step_label: ClassVar[str] = "history_events"
+
+
+class RunEnds(Asked[datetime], msgspec.Struct, frozen=True):
+    """When the service ends the run, if nothing else does."""
+
+    step_label: ClassVar[str] = "run_ends"
 
 
 class InvokeLambda(Asked[R_co], msgspec.Struct, Generic[R_co], frozen=True):
@@ -166,6 +175,10 @@ def side_effect(f: Callable[[], T], type: Any = None) -> Step[T]:
     For what is quick and cannot fail: a read of a setting, an id from a library. What takes time or may fail belongs
     in an activity. The value is read back as `type`, or as the function's return annotation, or as plain JSON.
 
+    Raises:
+        TypeError: it is no plain function.
+        DefinitionError: its return annotation does not resolve.
+
     History:
         Asks RecordMarker, in the decision task that runs the code.
     """
@@ -175,7 +188,7 @@ def side_effect(f: Callable[[], T], type: Any = None) -> Step[T]:
     if code is not None and code.co_flags & _COROUTINE:
         raise TypeError(f"side_effect({f.__name__}): it is async, and nobody awaits it. Do this in an activity")
     kind = type if type is not None else getattr(f, "__annotations__", {}).get("return", Any)
-    return SideEffect(f, Any if isinstance(kind, str) else kind)
+    return SideEffect(f, _resolve(f) if isinstance(kind, str) else kind)
 
 
 def patched(name: str) -> Step[bool]:
@@ -210,6 +223,14 @@ def report(status: object) -> Step[None]:
 def history_events() -> Step[int]:
     """Say how many events the history has now; SWF ends an execution at 25,000, and `continue_as_new` starts afresh."""
     return HistoryEvents()
+
+
+def run_ends() -> Step[datetime]:
+    """Say when the service ends this run, if it is still open then: its start, and `execution_start_to_close`.
+
+    That is a year at the most (SWF). What is to go on for longer starts afresh before, by `continue_as_new`.
+    """
+    return RunEnds()
 
 
 @overload
@@ -264,7 +285,8 @@ def continue_as_new(call: WorkflowStep[Any]) -> Step[Never]:
     """Close this run and go on as a new one with an empty history, under the same workflow id.
 
     The call is of the same workflow; its version may be another. Task list, timeouts, child policy and tags stay as
-    they are. `finally` blocks are done first. Signals that nobody received are sent on to the new run.
+    they are. `finally` blocks are done first. Signals that nobody received, and a request to cancel that came too late
+    for this run, are sent on to the new one.
 
     History:
         Asks ContinueAsNewWorkflowExecution, after whatever `finally` blocks ask.
@@ -274,6 +296,17 @@ def continue_as_new(call: WorkflowStep[Any]) -> Step[Never]:
     if not isinstance(call, WorkflowStep):
         raise TypeError(f"continue_as_new: {_describe(call)} is no call of a workflow{_mend(call)}")
     return ContinueAsNew(call)
+
+
+def _resolve(f: Any) -> Any:
+    """Read a return annotation that is written as a string, as all are under `from __future__ import annotations`."""
+    try:
+        return typing.get_type_hints(f, include_extras=True)["return"]
+    except Exception as error:
+        raise DefinitionError(
+            f"side_effect({f.__qualname__}): its return annotation does not resolve: {error}. The value is read back "
+            "by it; write side_effect(f, type=...)"
+        ) from error
 
 
 def _describe(thing: Any) -> str:

@@ -23,7 +23,7 @@ from traction.errors import DefinitionError, PayloadUnavailable, TractionError
 from traction.failures import describe_failure
 from traction.frames import Leaf
 from traction.names import WorkflowExecution
-from traction.records import HEAD_CHARS_MAX, Record, write_record
+from traction.records import HEAD_CHARS_MAX, Record, find_room, write_record
 from traction.tasks import LATER, RunningTask, _current
 from traction.telemetry import Observer, tell_task
 
@@ -127,7 +127,7 @@ class LocalActivities:
         if observer is not None:
             observer.begin_task(task)
         try:
-            told = record(_act(body, call, codec))
+            told = record(_act(body, call, codec, find_room(type_.name, type_.version, began)))
             ended = "COMPLETED", None
         except PayloadUnavailable:
             raise
@@ -158,8 +158,8 @@ class LocalActivities:
         )
 
 
-def _act(body: Callable[[Any], Any], call: Any, codec: Codec) -> str:
-    """Run the body, and give its result as a payload."""
+def _act(body: Callable[[Any], Any], call: Any, codec: Codec, room: int) -> str:
+    """Run the body, and give its result as a payload of so many characters at the most."""
     result, spec = body(call), call.spec
     if isinstance(result, CoroutineType):
         result = _run(result)
@@ -168,7 +168,7 @@ def _act(body: Callable[[Any], Any], call: Any, codec: Codec) -> str:
             f"{type(call).__qualname__} returns LATER, and a local activity has no task that anybody could answer; "
             "leave out .locally()"
         )
-    details = codec.encode(result)
+    details = codec.encode(result, room)
     # A result of another type than the definition says would leave the flow stuck: it is seen here.
     codec.decode(details, spec.result, f"the result of {spec.type.name} {spec.type.version}")
     return details

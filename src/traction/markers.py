@@ -6,6 +6,7 @@ leaf finds the answer; those after it read it in the marker.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any, Final
 
 from traction import decisions as d
@@ -15,6 +16,7 @@ from traction.errors import FlowError, NonDeterminismError, PayloadError, Payloa
 from traction.frames import VALUE, Given, Leaf
 from traction.leaves import SideEffect
 from traction.mistakes import find_place
+from traction.options import EXECUTION_SECONDS_MAX
 from traction.records import Record, find_record
 
 PATCH: Final = "~patch-"
@@ -80,6 +82,13 @@ def ask_report(desk: Desk, leaf: Leaf) -> Given:
 def ask_history_events(desk: Desk, _: Leaf) -> Given:
     """Say how many events there are."""
     return VALUE, desk.turn_event_id
+
+
+def ask_run_ends(desk: Desk, _: Leaf) -> Given:
+    """Say when the run is closed if it is still open then."""
+    assert desk.begun is not None
+    seconds = int(desk.begun.execution_start_to_close_timeout or EXECUTION_SECONDS_MAX)
+    return VALUE, desk.begun.event_timestamp + timedelta(seconds=seconds)
 
 
 def ask_local(desk: Desk, leaf: Leaf) -> None:

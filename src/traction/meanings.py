@@ -41,6 +41,7 @@ from traction.leaves import (
     Patched,
     Report,
     RequestCancel,
+    RunEnds,
     SideEffect,
     StartChild,
 )
@@ -49,6 +50,7 @@ from traction.markers import (
     ask_local,
     ask_patched,
     ask_report,
+    ask_run_ends,
     ask_side_effect,
     take_record,
 )
@@ -75,9 +77,9 @@ def ask(desk: Desk, leaf: Leaf) -> Given | None:
     node = leaf.node
     if isinstance(node, ActivityStep):
         desk.met.add(type(node))
-        payload = desk.codec.encode(node)
+        payload = desk.codec.encode_call(node)
         heartbeat = leaf.overrides.get("heartbeat_timeout")
-        if leaf.attempt > 1 or heartbeat is not None:
+        if leaf.attempt > 1 or heartbeat is not None or leaf.details is not None:
             payload = write_attempt(payload, leaf.attempt, leaf.details, heartbeat)
         type_, id = node.spec.type, leaf.task_id
         if leaf.overrides:
@@ -110,7 +112,7 @@ def _ask_child(desk: Desk, leaf: Leaf, call: WorkflowStep[Any]) -> None:
     desk.ask(
         leaf,
         d.StartChildWorkflowExecution(
-            workflow_type=call.spec.type, input=desk.codec.encode(call), control=leaf.id, **settings
+            workflow_type=call.spec.type, input=desk.codec.encode_call(call), control=leaf.id, **settings
         ),
     )
 
@@ -145,7 +147,7 @@ def _ask_send(desk: Desk, leaf: Leaf) -> None:
             workflow_id=node.workflow_id,
             run_id=node.run_id,
             signal_name=node.signal.spec.name,
-            input=desk.codec.encode(node.signal),
+            input=desk.codec.encode_call(node.signal),
             control=leaf.id,
         ),
     )
@@ -184,6 +186,7 @@ ASKS: dict[type, Callable[[Desk, Leaf], Given | None]] = {
     Receive: _ask_receive,
     Report: ask_report,
     RequestCancel: _ask_cancel,
+    RunEnds: ask_run_ends,
     Send: _ask_send,
     SideEffect: ask_side_effect,
     Sleep: _ask_sleep,
@@ -232,6 +235,7 @@ def _hear_activity(desk: Desk, event: Any, leaf: Leaf | None) -> None:
         return
     error: Exception
     if kind is e.ActivityTaskFailed:
+        leaf.details = read_failure(event.reason, event.details).heartbeat or leaf.details
         if event.reason == UNREADABLE:
             # The worker could not read the input. The work was not begun: wait for a worker that can.
             desk.ask_later(leaf, UNREADABLE_DELAY_MAX)
@@ -242,8 +246,7 @@ def _hear_activity(desk: Desk, event: Any, leaf: Leaf | None) -> None:
             return
         error = _read_activity_failure(desk, leaf, event)
     elif kind is e.ActivityTaskTimedOut:
-        if event.details is not None:  # who said nothing leaves to the next attempt what those before had said
-            leaf.details = event.details
+        leaf.details = event.details or leaf.details
         error = ActivityTimedOut(leaf.id, timeout_type=event.timeout_type, details=event.details)
     else:
         desk.flow.resume(leaf, ERROR, ActivityCanceled(leaf.id, details=event.details))

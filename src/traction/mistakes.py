@@ -50,15 +50,24 @@ def explain_await(coroutine: Any, given: Any) -> FlowError:
     frame = coroutine.cr_frame
     inner = coroutine.cr_await
     awaited = inner if isinstance(given, Step) or hasattr(inner, "__qualname__") else given
+    while type(inner) is CoroutineType:
+        inner = inner.cr_await
+    by_yield = type(inner).__name__.startswith("async_generator")
     return FlowError(
         f"{coroutine.__qualname__} awaits {name_thing(awaited)}, which is no step ({frame.f_code.co_filename}, "
-        f"line {frame.f_lineno}). {_AWAIT_STEPS}"
+        f"line {frame.f_lineno}). {_AWAIT_STEPS}{_NO_GENERATORS if by_yield else ''}"
     )
 
 
 _AWAIT_STEPS = (
     "A flow awaits steps only, because it is run again from its history (Traction). Put @step over a helper flow; wait "
     "with traction.sleep; do any other work in an activity"
+)
+
+
+_NO_GENERATORS = (
+    ". An async generator awaits for itself: give `async for` a class whose __anext__, and `async with` one whose "
+    "__aenter__ and __aexit__, return steps or are under @step"
 )
 
 

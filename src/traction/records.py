@@ -22,6 +22,10 @@ HEAD_CHARS_MAX = 1_536
 """The most characters of a head: SWF's longest names, each character escaped, and the time."""
 
 
+_SECONDS_LONGEST = 99_999_999.999_999
+"""No decision task takes longer (SWF), and no number of seconds is written in more characters."""
+
+
 class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     """How an attempt ended: with a result, or, if there is a `reason`, with a failure."""
 
@@ -42,6 +46,11 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     def ended(self) -> datetime:
         """When it ended."""
         return self.began + timedelta(seconds=self.seconds)
+
+
+def find_room(activity: str, version: str, began: datetime) -> int:
+    """Say how many characters a result may have beside the head of its record."""
+    return PAYLOAD_CHARS_MAX - len(write_record(Record(activity, version, began, _SECONDS_LONGEST)))
 
 
 def write_record(record: Record) -> str:

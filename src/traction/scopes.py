@@ -43,7 +43,10 @@ class CancelScope:
         return self.requested or self.late
 
     def cancel(self) -> Step[None]:
-        """Cancel what runs in the scope; awaited inside it, this raises `Cancelled`, which ends at the scope."""
+        """Cancel what runs in the scope; awaited inside it, this raises `Cancelled`, which ends at the scope.
+
+        Before the scope is entered, it cancels what will run in it, where that first waits; after it, it does nothing.
+        """
         return CancelNow(self)
 
     def __aenter__(self) -> Step[CancelScope]:

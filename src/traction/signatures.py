@@ -267,6 +267,11 @@ def read_function(f: Any, needs: Any, *, flow: bool) -> Signature:
             )
     if "return" not in hints:
         raise DefinitionError(f"{where}: the result has no type; write -> None if there is none")
+    if is_open(hints["return"]):
+        raise DefinitionError(
+            f"{where}: the result is {name_type(hints['return'])}, which leaves its type open, and a result is read by "
+            "type; name one, or write Any"
+        )
     defaults = f.__defaults__ or ()
     optional = names[code.co_argcount - len(defaults) : code.co_argcount]
     given = dict(zip(optional, defaults, strict=True)) | (f.__kwdefaults__ or {})

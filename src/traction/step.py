@@ -62,7 +62,7 @@ class Step(Generic[R_co]):
         Laws:
             s.map(identity) == s;  s.map(f).map(g) == s.map(lambda x: g(f(x)))
         """
-        return Map(self, f)
+        return Map(self, _check_function("map", f))
 
     def flat_map(self, f: Callable[[R_co], Step[U]]) -> Step[U]:
         """Go on with the step that `f` makes of the result.
@@ -70,7 +70,7 @@ class Step(Generic[R_co]):
         Laws:
             done(x).flat_map(f) == f(x);  s.flat_map(done) == s;  re-association changes no id
         """
-        return FlatMap(self, f)
+        return FlatMap(self, _check_function("flat_map", f))
 
     def recover(self, errors: type[E] | tuple[type[E], ...], f: Callable[[E], Step[U]]) -> Step[R_co | U]:
         """Go on with the step that `f` makes of a failure of the given type; other failures pass.
@@ -81,7 +81,7 @@ class Step(Generic[R_co]):
         for one in errors if isinstance(errors, tuple) else (errors,):
             if not (isinstance(one, type) and issubclass(one, BaseException)):
                 raise TypeError(f"recover({errors!r}, ...): {one!r:.100} is no type of exception")
-        return Recover(self, errors, f)
+        return Recover(self, errors, _check_function("recover", f))
 
     def ensure(self, finalizer: Step[object]) -> Step[R_co]:
         """Do `finalizer` after this step, whether it succeeds, fails or is cancelled; then give this step's outcome.
@@ -138,9 +138,7 @@ class Step(Generic[R_co]):
         Laws:
             s.compensate(f) == shield(s.compensate(f));  saga(u.compensate(done)) == shield(u)
         """
-        if not callable(f):
-            raise TypeError(f"compensate({f!r:.100}): that is no function of the result; write lambda result: ...")
-        return Shield(Compensate(self, f))
+        return Shield(Compensate(self, _check_function("compensate", f)))
 
     def named(self, name: str) -> Step[R_co]:
         """Give this step a place of its own: the ids within it begin with `name` and a dot.
@@ -405,6 +403,12 @@ class Helper(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
 def to_chance(bits: int) -> float:
     """Make a number in [0, 1) of 128 bits."""
     return (bits >> 75) / (1 << 53)
+
+
+def _check_function(where: str, f: Callable[..., U]) -> Callable[..., U]:
+    if not callable(f):
+        raise TypeError(f"{where}({f!r:.100}): that is no function of the result; write lambda result: ...")
+    return f
 
 
 def find_segment_fault(name: str) -> str | None:

@@ -88,6 +88,19 @@ async def report_and_wait() -> None:
     await sleep(3600)
 
 
+@workflow
+async def cook(dishes: list[str]) -> int:
+    for dish in dishes:
+        await report({"at": dish})
+        await receive(Taste)
+    await report("done")
+    return len(dishes)
+
+
+class Taste(Signal):
+    pass
+
+
 class Book:
     def __init__(self, name: str) -> None:
         self.name = name

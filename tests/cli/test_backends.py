@@ -25,7 +25,7 @@ from traction.cli import main
 from traction.client import WorkerSystem
 from traction.hookspecs import hookimpl
 from traction.names import WorkflowExecution
-from traction.plugins import load_plugins
+from traction.plugins import load_plugins, open_backend
 from traction.worker import WorkflowWorker
 from traction_local.backend import LocalBackend
 from traction_local.plugin import open_local
@@ -191,6 +191,35 @@ def test_a_signal_that_is_none_leaves_with_2(traction: Command, words: tuple[str
     traction("start", f"{HERE}:wait_for_approval", "--workflow-id", "one")
     traction("signal", "one", *words, code=2)
     assert says in traction.err
+
+
+def test_query_shows_what_a_flow_reports_as_of_now_without_a_worker(traction: Command) -> None:
+    traction("start", f"{HERE}:cook", "--dishes", '["soup", "cake"]', "--workflow-id", "one")
+    assert traction("query", "one", f"{HERE}:cook") == '{"at":"soup"}\n'
+    backend = open_backend("kept:", traction.plugins)
+    taste = o.SignalWorkflowExecution(domain=backend.domain, workflow_id="one", signal_name="Taste", input="{}")
+    backend.call(taste)
+    assert json.loads(traction("query", "one", f"{HERE}:buy", f"{HERE}:cook", "--json")) == {"at": "cake"}
+    backend.call(taste)
+    assert traction("query", "one", f"{HERE}:cook") == "done\n"
+
+
+def test_query_says_so_where_nothing_was_reported(traction: Command) -> None:
+    traction("start", f"{HERE}:wait_long", "--workflow-id", "one")
+    assert traction("query", "one", f"{HERE}:wait_long") == ""
+    assert traction.err == "one has reported nothing\n"
+    assert traction("query", "one", f"{HERE}:wait_long", "--json") == "null\n"
+
+
+def test_query_takes_the_code_of_the_workflow(traction: Command) -> None:
+    traction("start", f"{HERE}:wait_long", "--workflow-id", "one")
+    traction("query", "one", f"{HERE}:buy", code=2)
+    assert "one is an execution of wait_long 1, and what is named is buy 1" in traction.err
+
+
+def test_query_of_an_id_that_nobody_started_leaves_with_1(traction: Command) -> None:
+    traction("query", "nobody", f"{HERE}:cook", code=1)
+    assert "there is no execution 'nobody'" in traction.err
 
 
 def test_an_id_that_nobody_started_leaves_with_1(traction: Command) -> None:

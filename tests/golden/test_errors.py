@@ -9,7 +9,8 @@ import asyncio
 import os
 import re
 from asyncio import Future, sleep
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -526,6 +527,65 @@ async def fetch_twice() -> int:
 def flow_that_awaits_a_coroutine() -> None:
     async def flow() -> int:
         return await fetch_twice()
+
+    run_flow(flow)
+
+
+@case
+def scope_that_is_entered_twice() -> None:
+    async def flow() -> None:
+        scope = traction.cancel_scope()
+        async with scope:
+            pass
+        async with scope:
+            pass
+
+    run_flow(flow)
+
+
+@case
+def call_with_a_field_of_another_type() -> None:
+    JSON.encode_call(fetch("one"))
+
+
+@case
+def function_whose_result_is_open() -> None:
+    @activity
+    def same(value: T) -> T: ...
+
+
+@case
+def side_effect_that_names_nothing() -> None:
+    traction.side_effect(read_later)
+
+
+def read_later() -> Later: ...  # type: ignore[name-defined, empty-body]  # noqa: F821
+
+
+@case
+def map_to_a_step() -> None:
+    fetch(1).map(fetch(2))
+
+
+@case
+def each_half_an_item_at_a_time() -> None:
+    each(fetch, [1], limit=0.5)  # type: ignore[call-overload]
+
+
+@case
+def recurring_since_a_time_without_a_zone() -> None:
+    traction.every("@daily", fetch, again=W, since=datetime(2030, 1, 1))  # noqa: DTZ001
+
+
+@case
+def flow_that_holds_an_async_generator() -> None:
+    @asynccontextmanager
+    async def hold() -> AsyncIterator[int]:
+        yield await fetch(1)
+
+    async def flow() -> int:
+        async with hold() as held:
+            return held
 
     run_flow(flow)
 

@@ -13,13 +13,13 @@ from traction.codec import Codec
 from traction.combinators import all_of, done, fail, first_of, saga, shield, sleep, step
 from traction.decide import decide
 from traction.failures import read_failure
-from traction.leaves import continue_as_new, patched, side_effect
+from traction.leaves import continue_as_new, patched, side_effect, start_child
 from traction.scopes import CancelScope, cancel_scope, fail_after, move_on_after
 from traction.signals import Signal, receive
 from traction.step import Step
 from traction.testing.laws import to_workflow
 from traction.testing.player import EXECUTION
-from traction.testing.strategies import work
+from traction.testing.strategies import part, work
 
 
 class Ping(Signal):
@@ -44,6 +44,29 @@ async def tidy_within(seconds: int) -> int:
         finally:
             await work(2)
     return await work(3)
+
+
+def test_what_is_held_may_be_taken_and_let_go_of_by_steps() -> None:
+    class Lock:
+        def __aenter__(self) -> Step[int]:
+            return work(1)
+
+        @step
+        async def __aexit__(self, *_: object) -> None:
+            await work(3)
+
+    @step
+    async def hold() -> int:
+        async with Lock() as key:
+            await work(2)
+        return key
+
+    story = Story(hold())
+    assert story.turn() == ["do work-1"]
+    story.complete("work-1", 7)
+    assert story.turn() == ["do work-2"]
+    story.ask_to_cancel()
+    assert story.turn() == ["cancel work-2", "do work-3"]
 
 
 def test_a_deadline_that_passes_while_a_cancelled_flow_tidies_up_does_not_undo_its_cancellation() -> None:
@@ -239,6 +262,67 @@ def test_a_shield_in_a_branch_holds_back_the_deadline_around_its_group() -> None
     assert story.turn() == ['complete "left, True"']
 
 
+def test_a_scope_cancelled_before_it_is_entered_is_left_where_it_first_waits() -> None:
+    @step
+    async def hold() -> int:
+        scope = cancel_scope()
+        await scope.cancel()
+        n = 0
+        async with scope:
+            n = await done(7)
+            await work(1)
+        return await work(n + scope.cancelled)
+
+    story = Story(hold())
+    assert story.turn() == ["do work-2"]
+
+
+def test_it_does_not_matter_in_which_order_branches_enter_a_scope_and_cancel_it() -> None:
+    @step
+    async def hold(scope: CancelScope) -> bool:
+        async with scope:
+            await work(1)
+        return scope.cancelled
+
+    @step
+    async def both(order: int) -> list[bool | None]:
+        scope = cancel_scope()
+        return await all_of([hold(scope), scope.cancel()][::order])
+
+    assert Story(both(1)).ask() == ['complete "[True, None]"']
+    assert Story(both(-1)).ask() == ['complete "[None, True]"']
+
+
+def test_to_cancel_a_scope_that_was_left_does_nothing() -> None:
+    @step
+    async def hold() -> bool:
+        scope = cancel_scope()
+        async with scope:
+            await work(1)
+        await scope.cancel()
+        return scope.cancelled
+
+    story = Story(hold())
+    story.turn()
+    story.complete("work-1")
+    assert story.ask() == ['complete "False"']
+
+
+@pytest.mark.parametrize("join", [first_of, all_of])
+def test_the_end_of_a_child_reaches_all_who_wait_for_it_though_the_first_wins_a_race(join: Any) -> None:
+    @step
+    async def wait() -> Any:
+        child = await start_child(part(1))
+        return await join(child.result(), child.result())
+
+    story = Story(wait())
+    story.turn()
+    story.begin("start_child-1")
+    assert story.turn() == []
+    story.complete("start_child-1", 7)
+    assert story.ask() == [f'complete "{7 if join is first_of else (7, 7)}"']
+
+
 def test_a_shielded_step_is_done_before_the_cancellation_is_felt() -> None:
     story = Story(shield(work(1).flat_map(work)).flat_map(lambda _: work(3)))
     story.turn()
@@ -331,6 +415,36 @@ def test_signals_that_arrive_while_the_next_run_is_asked_for_are_sent_on_to_it()
     assert story.turn() == ["signal Ping", "signal Ping", "go on"]
     inputs = [decision.input for decision in story.play.decisions[story.fed][:2]]  # type: ignore[union-attr]
     assert inputs == ['{"n":2}', '{"n":1}']
+
+
+def test_a_request_to_cancel_that_comes_when_the_next_run_is_asked_for_is_sent_on_to_it() -> None:
+    workflow = to_workflow(done(0))
+    story = Story(work(1).flat_map(lambda _: continue_as_new(workflow())))
+    story.turn()
+    story.complete("work-1")
+    story.ask_to_cancel()
+    assert story.turn() == ["cancel child played", "go on"]
+
+
+def test_a_request_to_cancel_that_comes_while_the_next_run_is_asked_for_is_sent_on_to_it() -> None:
+    workflow = to_workflow(done(0))
+    story = Story(work(1).flat_map(lambda _: continue_as_new(workflow())))
+    story.turn()
+    story.complete("work-1")
+    assert story.ask() == ["go on"]
+    story.ask_to_cancel()
+    story.respond()
+    # The close was refused, since the flow had not heard of the request.
+    assert story.turn() == ["cancel child played", "go on"]
+
+
+def test_a_request_to_cancel_that_a_flow_has_heeded_is_not_sent_on() -> None:
+    workflow = to_workflow(done(0))
+    story = Story(work(1).ensure(continue_as_new(workflow())))
+    story.turn()
+    story.ask_to_cancel()
+    story.ask_to_cancel()
+    assert story.turn() == ["cancel work-1", "go on"]
 
 
 def test_a_signal_is_received_once_and_in_the_order_of_arrival() -> None:

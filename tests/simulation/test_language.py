@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -52,6 +53,7 @@ from traction.errors import (
     ChildAlreadyRunning,
     ChildFailed,
     FlowError,
+    PayloadError,
     SignalFailed,
     StepTimedOut,
     WorkflowCanceled,
@@ -80,6 +82,41 @@ def do(name: str) -> str:
 @pytest.fixture(autouse=True)
 def nothing_done() -> None:
     done_things.clear()
+
+
+@pytest.mark.parametrize(
+    ("say", "what"),
+    [
+        (lambda _: do(7), "do(name=7)"),
+        (lambda again: again("x").options(workflow_id="child"), "Say(n='x')"),
+        (lambda again: start_child(again("x").options(workflow_id="child")), "Say(n='x')"),
+        (lambda _: send("nobody", Approve(7)), "Approve(by=7)"),  # type: ignore[arg-type]
+        (lambda again: continue_as_new(again("x")), "Say(n='x')"),
+        (lambda _: done("x"), "the result of Say 1"),
+    ],
+)
+def test_what_nobody_could_read_is_refused_where_it_is_said(say: Any, what: str) -> None:
+    class Say(Workflow[int]):
+        n: int
+
+        async def flow(self) -> Any:
+            return await say(Say)
+
+    with pytest.raises(PayloadError, match=re.escape(what)):
+        simulate(Say(1))
+
+
+@pytest.mark.parametrize("retry", [None, Retry(attempts=1)])
+def test_a_call_may_be_tried_once_whatever_its_class_says(retry: Retry | None) -> None:
+    @activity(retry=Retry(attempts=5))
+    def fragile() -> int:
+        raise ValueError("no")
+
+    @workflow
+    async def flow() -> int:
+        return await fragile().options(retry=retry)
+
+    assert len(simulate(flow()).calls(fragile)) == 1
 
 
 # Signals.
@@ -270,6 +307,27 @@ def test_a_call_of_a_child_has_options_of_its_own() -> None:
     assert "TIMED_OUT" in run.error.message
 
 
+class Old(Workflow[int], name="Grown", version="1"):
+    n: int
+
+    async def flow(self) -> int:
+        return await continue_as_new(New(self.n + 1))
+
+
+class New(Workflow[int], name="Grown", version="2"):
+    n: int
+
+    async def flow(self) -> int:
+        return self.n
+
+
+def test_the_next_run_may_be_of_a_version_that_no_worker_was_started_for_yet() -> None:
+    run = simulate(Old(0))
+    (begun, *_) = run.history
+    assert isinstance(begun, e.WorkflowExecutionStarted)
+    assert (run.result, begun.workflow_type.version) == (1, "2")
+
+
 # Cancellation.
 
 
@@ -363,6 +421,21 @@ def test_scopes_nest_and_the_outer_deadline_passes_through_the_inner_scope() -> 
 
     run = simulate(flow())
     assert (run.result, done_things) == ([True, False], [])
+
+
+def test_a_request_to_cancel_that_comes_together_with_the_next_run_reaches_that() -> None:
+    @workflow
+    async def flow(n: int) -> None:
+        try:
+            await sleep(60)
+        except BaseException:
+            await do(f"tidied {n}")
+            raise
+        await continue_as_new(flow(n + 1))
+
+    run = simulate(flow(0), cancels=[60])
+    assert isinstance(run.error, WorkflowCanceled)
+    assert done_things == ["tidied 1"]
 
 
 # Time and failure.

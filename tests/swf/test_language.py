@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -24,6 +24,7 @@ from traction import (
     activity,
     all_of,
     cancel,
+    cancel_scope,
     continue_as_new,
     current_task,
     done,
@@ -283,6 +284,40 @@ async def recur_by_cron(seen: int) -> int:
     return -1
 
 
+@workflow(execution_start_to_close=10 * 3600)
+async def recur_daily(since: datetime | None = None) -> None:
+    await every("0 6 * * *", tell_time, again=recur_daily, since=since)
+
+
+def tell_time(time: datetime) -> Step[str]:
+    return fail(ValueError("odd")) if time.day % 2 else do(str(time))
+
+
+@workflow
+async def go_on(n: int) -> None:
+    await sleep(60)
+    await continue_as_new(go_on(n + 1))
+
+
+@workflow
+async def ends_of_one() -> list[Any]:
+    child = await start_child(Part("again"))
+    return [await (child.result() | child.result()), await all_of([child.result(), child.result()])]
+
+
+@workflow
+async def scope_left_before() -> list[Any]:
+    scope = cancel_scope()
+
+    @step
+    async def hold() -> bool:
+        async with scope:
+            await do("never")
+        return scope.cancelled
+
+    return await all_of([scope.cancel(), hold()])
+
+
 @workflow
 async def try_by_policy() -> list[Any]:
     late = await Fragile(99).options(retry=Retry(attempts=99, backoff=10, jitter=0.5, deadline=45)).attempt()
@@ -446,6 +481,10 @@ LANGUAGE = {
     "time": Said(times(), [70.0, 30.0]),
     "recurring work": Said(recur(0, 0), 2),
     "work by cron": Said(recur_by_cron(0), 2),
+    "work that recurs less often than a run may be open": Said(recur_daily(), "WorkflowFailed"),
+    "a cancellation together with the next run": Said(go_on(0), "WorkflowCanceled", ((wait(60), ask_to_cancel),)),
+    "the end of one child for several": Said(ends_of_one(), [3, [3, 3]]),
+    "a scope that is cancelled before it is entered": Said(scope_left_before(), [None, True]),
     "policies of calls": Said(try_by_policy(), ["Failure", "Failure", 2]),
     "attempts": Said(try_again(), [3, "Failure", "bad", "Failure", 5]),
     "a declared error": Said(decline(), Declined("limit", 5)),

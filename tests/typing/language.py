@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, Never, assert_type
 
 from traction import (
@@ -31,6 +32,7 @@ from traction import (
     patched,
     receive,
     report,
+    run_ends,
     saga,
     send,
     shield,
@@ -166,6 +168,7 @@ assert_type(book(7).locally(), Step[str])
 assert_type(book(7).locally() & book(8), Both[str, str])
 assert_type(report({"stage": 1}), Step[None])
 assert_type(history_events(), Step[int])
+assert_type(run_ends(), Step[datetime])
 assert_type(invoke_lambda("resize", {"width": 7}), Step[Any])
 assert_type(invoke_lambda("resize", {"width": 7}, type=list[str], timeout=60), Step[list[str]])
 assert_type(continue_as_new(Trip("Rome")), Step[Never])

@@ -239,6 +239,26 @@ def test_calls_of_different_definitions_differ() -> None:
 # Workflow ids.
 
 
+@pytest.mark.parametrize("define", [activity, workflow])
+@pytest.mark.parametrize("result", [T, list[T]])
+def test_a_function_names_the_type_of_what_it_gives(define: Any, result: Any) -> None:
+    async def same(value: Any) -> Any: ...
+
+    same.__annotations__["return"] = result
+    with pytest.raises(DefinitionError, match=r"same: the result is .*T.*leaves its type open"):
+        define(same)
+
+
+def test_a_call_of_a_base_that_leaves_types_open_is_told_by_whoever_asks_for_it() -> None:
+    class Same(Workflow[T], Generic[T]):
+        value: T
+
+        async def flow(self) -> T: ...
+
+    with pytest.raises(DefinitionError, match=r"Same: it leaves types open.*Same\[int\]"):
+        Same(1).step_label  # noqa: B018
+
+
 def test_a_workflow_id_is_made_of_the_name_and_the_input() -> None:
     assert Index(7).workflow_id() == Index(7).workflow_id() != Index(8).workflow_id()
     assert Index(7).workflow_id().startswith("Index-")

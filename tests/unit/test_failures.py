@@ -40,9 +40,12 @@ from traction.failures import (
     FailureDetails,
     cut_middle,
     describe_failure,
+    give_account,
     read_failure,
     revive,
+    write_failure,
 )
+from traction.heartbeats import HEARTBEAT_CHARS_MAX
 from traction.options import Retry
 from traction.stores import PayloadStore
 from traction.transforms import Compress
@@ -318,6 +321,19 @@ def test_a_key_that_is_missing_is_told_and_the_error_not_taken_for_another() -> 
         revive(FAILURES[ActivityFailed](said), said, (CardDeclined,), JSON)
 
 
+@given(st.integers(0, FIELDS_CHARS_MAX - 2), st.integers(0, 200_000), st.integers(0, HEARTBEAT_CHARS_MAX // 2))
+@example(FIELDS_CHARS_MAX - 2, 200_000, HEARTBEAT_CHARS_MAX // 2)
+def test_what_the_last_heartbeat_said_travels_with_a_failure_where_there_is_room(
+    fields: int, text: int, said: int
+) -> None:
+    account = Account("Loud", "\x00" * text, "", ("Loud",), f'"{"x" * fields}"', '"' * said)
+    details = write_failure(account, JSON)[1]
+    assert len(details) <= PAYLOAD_CHARS_MAX
+    assert read_failure("Loud", details).heartbeat in (account.heartbeat, None)
+    if text == 0:
+        assert read_failure("Loud", details).heartbeat == account.heartbeat
+
+
 @given(st.integers(0, 2 * FIELDS_CHARS_MAX), st.integers(0, 200_000), st.sampled_from(["x", '"', "\x00", "\U0001f600"]))
 @example(FIELDS_CHARS_MAX, 200_000, "\x00")
 @example(FIELDS_CHARS_MAX // 6, 200_000, "\x00")
@@ -419,6 +435,15 @@ def test_an_error_that_names_what_comes_later_is_checked_by_the_definition_that_
 
     with pytest.raises(DefinitionError, match="Nowhere"):
         check_definition(Charge)
+
+
+def test_an_error_whose_annotations_do_not_resolve_is_a_failure_all_the_same() -> None:
+    class Later(DeclaredError):
+        where: Nowhere  # type: ignore[name-defined]  # noqa: F821
+
+    account = give_account(Later("here"))
+    assert (account.kinds, account.fields) == ((), None)
+    assert "Nowhere" in account.message
 
 
 # Cuts.

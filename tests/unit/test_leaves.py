@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date
 from functools import partial
 from typing import Any
 
@@ -26,7 +27,11 @@ from traction import (
     start_child,
     workflow,
 )
+from traction.client import start_execution
+from traction.codec import Codec
+from traction.encryption import Encrypt, KeyRing
 from traction.errors import DefinitionError, PayloadError
+from traction.heartbeats import Pulse
 from traction.leaves import PATCH_CHARS_MAX, InvokeLambda, Patched, StartChild
 
 
@@ -160,6 +165,25 @@ def test_a_side_effect_is_read_as_its_function_says_unless_told_otherwise() -> N
     assert side_effect(lambda: 7).type is Any  # type: ignore[attr-defined]
 
 
+def read_day() -> date:
+    return date(2024, 2, 29)
+
+
+def test_a_return_annotation_that_is_a_string_is_read_as_what_it_says() -> None:
+    assert read_day.__annotations__ == {"return": "date"}
+    assert side_effect(read_day).type is date  # type: ignore[attr-defined]
+
+
+def test_a_return_annotation_that_does_not_resolve_is_told() -> None:
+    class Mine: ...
+
+    def read() -> Mine: ...  # type: ignore[empty-body]
+
+    with pytest.raises(DefinitionError, match=r"read\): its return annotation does not resolve.*type="):
+        side_effect(read)
+    assert side_effect(read, Mine).type is Mine  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize("name", ["", "x" * (PATCH_CHARS_MAX + 1)])
 def test_a_patch_has_a_name_that_its_marker_can_carry(name: str) -> None:
     with pytest.raises(ValueError, match="name of a patch"):
@@ -224,7 +248,7 @@ def test_a_further_attempt_knows_its_number_and_what_the_last_one_said_of_its_pr
     assert seen == [("Copy-1", 1, None), ("Copy-1~2", 2, 10), ("Copy-1~3", 3, 20)]
 
 
-def test_an_attempt_after_one_that_failed_by_itself_is_told_nothing_of_its_progress(stage: Stage) -> None:
+def test_an_attempt_after_one_that_failed_by_itself_knows_its_progress(stage: Stage) -> None:
     seen: list[tuple[int, Any]] = []
 
     def act() -> None:
@@ -237,7 +261,50 @@ def test_an_attempt_after_one_that_failed_by_itself_is_told_nothing_of_its_progr
     handle = stage.start(CopyAll())
     take_turns(stage.decider(CopyAll), stage.worker(Copy, act))
     assert handle.result(0) == 9
-    assert seen == [(1, None), (2, None)]
+    assert seen == [(1, None), (2, "half")]
+
+
+@pytest.mark.parametrize("dies", [True, False])
+def test_what_was_said_of_progress_holds_until_something_else_is_said(stage: Stage, dies: bool) -> None:
+    seen: list[tuple[int, Any]] = []
+
+    def act() -> None:
+        task = current_task()
+        seen.append((task.attempt, task.last_details()))
+        if task.attempt == 1:
+            heartbeat("half")
+        if task.attempt < 3 and dies:
+            stage.advance(61)
+        elif task.attempt < 3:
+            raise LookupError
+
+    handle = stage.start(CopyAll())
+    take_turns(stage.decider(CopyAll), stage.worker(Copy, act))
+    assert handle.result(0) == 9
+    assert seen == [(1, None), (2, "half"), (3, "half")]
+
+
+@pytest.mark.parametrize("codec", [Codec(), Codec(Encrypt(KeyRing({"one": bytes(16)})))])
+def test_an_attempt_that_is_handed_back_leaves_what_it_said_of_its_progress(stage: Stage, codec: Codec) -> None:
+    seen: list[tuple[int, Any]] = []
+    pulse = Pulse()
+
+    def act() -> None:
+        task = current_task()
+        seen.append((task.attempt, task.last_details()))
+        if len(seen) == 1:
+            heartbeat("half")
+            pulse.hand_back()
+
+    stage.register(CopyAll)
+    handle = start_execution(stage.backend, CopyAll(), codec=codec)
+    decider = stage.decider(CopyAll, codec=codec)
+    take_turns(decider, stage.worker(Copy, act, pulse=pulse, codec=codec))
+    stage.advance(60)
+    take_turns(decider, stage.worker(Copy, act, codec=codec))
+    assert handle.result(0) == 9
+    assert seen == [(1, None), (1, "half")]
+    pulse.close()
 
 
 def test_the_last_details_are_read_as_the_type_that_is_asked_for_or_refused(stage: Stage) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from datetime import UTC, timedelta
+from hashlib import sha256
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -47,11 +48,12 @@ from traction.hookspecs import hookimpl
 from traction.local_activities import LocalActivities
 from traction.names import ActivityType
 from traction.plugins import load_plugins
-from traction.records import HEAD_CHARS_MAX, Record, find_record, write_record
+from traction.records import HEAD_CHARS_MAX, Record, find_record, find_room, write_record
 from traction.stores import PayloadStore
 from traction.tasks import LATER
 from traction.telemetry import find_observer
 from traction.timeline import read_timeline
+from traction.transforms import Compress, Transform
 from traction.worker import Worker
 from traction_local.payloads import DirectoryStore
 
@@ -400,6 +402,25 @@ def test_a_result_that_is_too_long_goes_to_the_payload_store(stage: Stage, tmp_p
     assert len(list(tmp_path.rglob("*"))) > 0
 
 
+@pytest.mark.parametrize("length", [31_000, 31_231, 32_500, 32_600, 32_700, 32_766, 32_767, 40_000])
+@pytest.mark.parametrize("transforms", [(), (Compress(),)])
+def test_with_a_payload_store_a_result_of_any_length_is_given(
+    stage: Stage, tmp_path: Path, length: int, transforms: tuple[Transform, ...]
+) -> None:
+    # What can hardly be compressed.
+    text = "".join(sha256(str(n).encode()).hexdigest() for n in range(length // 64 + 1))[:length]
+
+    @activity
+    def write() -> str:
+        return text
+
+    class Write(Workflow[int]):
+        async def flow(self) -> int:
+            return len(await write().locally())
+
+    assert play(stage, Write(), Shelf(), codec=Codec(*transforms, store=DirectoryStore(tmp_path))).result(0) == length
+
+
 def test_while_the_payload_store_takes_nothing_the_flow_waits(stage: Stage) -> None:
     class Full(PayloadStore):
         url = "full:"
@@ -585,6 +606,13 @@ def test_the_head_of_a_record_fits_whatever_the_names() -> None:
     name = '"' * 256
     record = Record(name, name[:64], BEGIN, 1 / 3, name)
     assert len(write_record(record)) <= HEAD_CHARS_MAX
+
+
+@given(st.text(max_size=40), st.floats(0, 1e6), st.datetimes(timezones=st.just(UTC)))
+def test_what_has_room_beside_the_head_of_a_record_can_be_written(name: str, seconds: float, began: Any) -> None:
+    room = find_room(name, "1", began)
+    span = timedelta(seconds=seconds).total_seconds()
+    assert len(write_record(Record(name, "1", began, span, details="x" * room))) <= 32_768
 
 
 def test_a_record_that_a_marker_has_no_room_for_is_refused() -> None:

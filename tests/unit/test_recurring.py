@@ -7,12 +7,13 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from traction import Workflow, activity, days, every, hours, minutes, sleep, workflow
+from traction import Workflow, activity, days, every, hours, minutes, sleep, sleep_until, workflow
 from traction import events as e
-from traction.recurring import Cron, Interval, read_recurrence
+from traction.errors import FlowError, WorkflowCanceled
+from traction.recurring import Cron, Interval, Overlap, read_recurrence
 from traction.testing import simulate, takes
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)  # a Tuesday
@@ -88,6 +89,28 @@ def test_what_is_due_is_the_earliest_of_the_latest_that_passed(
     assert recurrence.find_due(NOON, now, catch_up) == (kept[0] if kept else time)
 
 
+@given(
+    st.sampled_from(["*/20", "30", "59,0", "1-3"]),
+    st.sampled_from(["*", "1", "2-3", "0,23"]),
+    st.sampled_from(["Europe/Berlin", "Australia/Lord_Howe", "America/St_Johns", "Asia/Kathmandu"]),
+    st.sampled_from([(3, 30), (4, 6), (10, 5), (10, 26)]),
+    st.integers(0, 48 * 60),
+)
+@settings(max_examples=25)
+def test_the_next_time_is_the_first_minute_after_that_clocks_show_so_for_the_first_time(
+    minute: str, hour: str, zone: str, near: tuple[int, int], past: int
+) -> None:
+    cron, after = (
+        read_recurrence(f"{minute} {hour} * * *", ZoneInfo(zone)),
+        datetime(2030, *near, tzinfo=UTC) + minutes(past),
+    )
+    assert isinstance(cron, Cron)
+    time = after + minutes(1)
+    while (shown := time.astimezone(cron.zone)).fold or not (shown.hour in cron.hours and shown.minute in cron.minutes):
+        time += minutes(1)
+    assert cron.find_next(after) == time
+
+
 def test_what_is_due_after_a_long_gap_is_found_at_once() -> None:
     asked = 0
 
@@ -149,6 +172,33 @@ def test_no_time_is_left_out_or_taken_twice_from_one_run_to_the_next(monkeypatch
     assert hours_done == list(range(1, 16))
 
 
+@pytest.mark.parametrize("overlap", ["wait", "cancel"])
+@pytest.mark.parametrize(
+    ("when", "open_for", "until", "times"),
+    [
+        ("@weekly", days(365), days(730), 104),
+        ("@yearly", days(365), days(731), 2),
+        (days(300), days(365), days(730), 2),
+        ("0 12 * * *", hours(10), days(30), 30),
+        # Further away than a timer can be told.
+        ("0 0 29 2 *", days(365), days(1157), 1),
+    ],
+)
+def test_work_recurs_for_longer_than_a_run_may_be_open(
+    when: Any, open_for: timedelta, until: timedelta, times: int, overlap: Overlap
+) -> None:
+    seen = []
+
+    @workflow(execution_start_to_close=open_for)
+    async def flow(since: datetime | None = None) -> None:
+        await every(when, work, again=flow, since=since, overlap=overlap)
+
+    run = simulate(flow(), stub={work: lambda call: str(seen.append(call.time))}, cancels=[until])
+    assert isinstance(run.error, WorkflowCanceled)
+    assert seen == sorted(set(seen))
+    assert len(seen) == times
+
+
 def test_work_that_takes_long_is_waited_for_and_the_latest_time_that_passed_is_made_up_for() -> None:
     run = simulate(Tick(), stub={work: takes(minutes(150), then="x")}, cancels=[hours(9)])
     assert [call.time.hour for call in run.calls(work)] == [1, 3, 6, 8]
@@ -177,3 +227,39 @@ def test_work_may_go_on_beside_the_next() -> None:
 
     run = simulate(flow(), cancels=[hours(3.5)])
     assert sum(isinstance(event, e.ChildWorkflowExecutionStarted) for event in run.history) == 3
+
+
+def test_work_that_goes_on_beside_may_have_options_of_its_own() -> None:
+    @workflow
+    async def long(at: datetime) -> None:
+        await sleep_until(at + days(1))
+
+    @workflow
+    async def flow() -> None:
+        await every(
+            hours(1), lambda time: long(time).options(tags=("beside",)), again=lambda _: flow(), overlap="beside"
+        )
+
+    run = simulate(flow(), cancels=[hours(3.5)])
+    assert sum(isinstance(event, e.ChildWorkflowExecutionStarted) for event in run.history) == 3
+
+
+def test_what_is_no_call_of_a_workflow_does_not_go_on_beside() -> None:
+    @workflow
+    async def flow() -> None:
+        await every(hours(1), work, again=lambda _: flow(), overlap="beside")
+
+    with pytest.raises(FlowError, match=r"work\(.*\) is no call of a workflow"):
+        simulate(flow())
+
+
+@pytest.mark.parametrize("since", [NOON.replace(tzinfo=None), "2030-01-01"])
+def test_the_last_time_is_an_instant_with_a_zone(since: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match=r"every\(since="):
+        every("@daily", work, again=Tick, since=since)
+
+
+def test_a_time_zone_is_no_name() -> None:
+    zone: Any = "Europe/Berlin"
+    with pytest.raises(TypeError, match=r"ZoneInfo\('Europe/Berlin'\)"):
+        read_recurrence("@daily", zone)

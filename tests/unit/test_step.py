@@ -76,6 +76,22 @@ def test_of_no_steps_none_is_first() -> None:
         first_of([])
 
 
+@pytest.mark.parametrize("number", [2.5, "2", True])
+@pytest.mark.parametrize("option", ["limit", "tolerate"])
+def test_each_counts_items_in_whole_numbers(option: str, number: Any) -> None:
+    said: Any = {option: number}
+    with pytest.raises(TypeError, match=rf"each\({option}=.*an int"):
+        each(done, [1], **said)
+
+
+@pytest.mark.parametrize("what", ["map", "flat_map", "compensate"])
+def test_what_follows_a_step_is_a_function(what: str) -> None:
+    with pytest.raises(TypeError, match=rf"^{what}\(7\): that is no function"):
+        getattr(done(1), what)(7)
+    with pytest.raises(TypeError, match=r"^recover\(.*that is no function"):
+        done(1).recover(ValueError, done(2))  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("limit", [0, -1])
 def test_each_does_at_least_one_at_a_time(limit: int) -> None:
     with pytest.raises(ValueError, match="at least one at a time"):

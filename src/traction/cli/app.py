@@ -22,6 +22,7 @@ from traction.cli import (
     explore,
     history,
     list,
+    query,
     replay,
     run,
     signal,
@@ -33,7 +34,22 @@ from traction.cli import (
 from traction.cli.screen import report
 from traction.plugins import load_plugins
 
-COMMANDS = (run, start, worker, list, describe, history, signal, cancel, terminate, replay, check, simulate, explore)
+COMMANDS = (
+    run,
+    start,
+    worker,
+    list,
+    describe,
+    history,
+    query,
+    signal,
+    cancel,
+    terminate,
+    replay,
+    check,
+    simulate,
+    explore,
+)
 
 
 def make_app(argv: Sequence[str], plugins: pluggy.PluginManager | None = None) -> typer.Typer:

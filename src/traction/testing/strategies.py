@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from traction.combinators import all_of, done, fail, first_of, now, random, saga, shield, sleep, step, uuid4, uuid7
 from traction.definition import activity, workflow
-from traction.leaves import report
+from traction.leaves import report, start_child
 from traction.options import Retry
 from traction.scopes import cancel_scope, move_on_after
 from traction.step import All, Cancelled, Failure, Step, Success
@@ -107,11 +107,20 @@ class Resist(msgspec.Struct, frozen=True):
 
 
 class Within(msgspec.Struct, frozen=True):
-    """A statement: a step in a cancel scope, perhaps with a deadline, perhaps cancelled by the flow afterwards."""
+    """A statement: a step in a cancel scope, perhaps with a deadline, perhaps cancelled by the flow before or after."""
 
     body: Any
     seconds: int | None
     cancels: bool
+    early: bool = False
+
+
+class Beside(msgspec.Struct, frozen=True):
+    """A statement: a child beside the flow, whose end is waited for in several places."""
+
+    n: int
+    join: Any
+    times: int
 
 
 class Repeat(msgspec.Struct, frozen=True):
@@ -142,13 +151,18 @@ async def perform(statements: tuple[Any, ...]) -> int:
                     x = await body
                 except Cancelled:
                     x = await instead
-            case Within(body, seconds, cancels):
-                x = 0
-                async with cancel_scope() if seconds is None else move_on_after(seconds) as scope:
+            case Within(body, seconds, cancels, early):
+                x, scope = 0, cancel_scope() if seconds is None else move_on_after(seconds)
+                if early:
+                    await scope.cancel()
+                async with scope:
                     x = await body
                     if cancels:
                         await scope.cancel()
                 x = to_int(x) + scope.cancelled
+            case Beside(n, join, times):
+                child = await start_child(part(n))
+                x = await join([child.result()] * (times + 1))
             case Repeat(body, times):
                 x = 0
                 for _ in range(times):
@@ -285,10 +299,11 @@ def _extend(
         shapes.append(st.builds(All, several.map(tuple), st.integers(1, 2)))
     if races:
         spans = st.none() | st.integers(0, 3)
-        statements.append(st.builds(Within, inner, spans, st.booleans()))
+        statements.append(st.builds(Within, inner, spans, st.booleans(), st.booleans()))
         shapes.append(st.builds(Step.timeout, inner, numbers))
     if races and groups:
         statements.append(st.builds(Resist, inner, inner))
+        statements.append(st.builds(Beside, numbers, st.sampled_from([all_of, first_of]), numbers))
         shapes.append(st.builds(Step.__or__, inner, inner))
         shapes.append(st.builds(first_of, st.lists(inner, min_size=1, max_size=3)))
     shapes.append(st.builds(perform, st.lists(st.one_of(statements), max_size=3).map(tuple)))
