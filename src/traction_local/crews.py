@@ -46,8 +46,10 @@ class Crew:
         self._make, self._choose = make, choose
         self._skews = (_NO_SKEW, skew, -skew) if skew and choose is not None else (_NO_SKEW,)
         self._new = new
+        self._rounds = self._count_rounds()
         self._sticky = sticky
         self._owners: dict[str, Machine] = {}
+        self._leaving: list[Machine] = []
         self._deployed: Counter[str] = Counter()
         self.hosted: dict[Any, None] = {}
         """The definitions whose work every machine does, in the order in which flows asked for them."""
@@ -72,7 +74,7 @@ class Crew:
         if meant is not None and meant.alive:
             return meant
         if (owner := self.find_owner(key)) is not None:
-            return owner if owner.alive else None
+            return owner if self.polls(owner) else None
         if self._choose is None or len(self.machines) == 1:
             return self.machines[0]
         return self.machines[self._choose(len(self.machines), f"who takes the {key.kind} task on {key.task_list}")]
@@ -82,13 +84,19 @@ class Crew:
         self.machines = [one if one.alive else self._boot(one.name) for one in self.machines]
 
     def deploy(self, name: str) -> None:
-        """Restart a machine with the new code.
-
-        Raises:
-            Died: always.
-        """
+        """Put a machine with new code in the place of one, which ends what it has in hand and takes nothing more."""
         self._deployed[name] += 1
-        raise next(machine for machine in self.machines if machine.name == name).die()
+        self._leaving += [one for one in self.machines if one.name == name]
+        self.machines = [self._boot(name) if one.name == name else one for one in self.machines]
+
+    def polls(self, machine: Machine) -> bool:
+        """Say whether a machine takes tasks: it is neither dead nor about to leave."""
+        return machine.alive and machine in self.machines
+
+    def close(self) -> None:
+        """End all machines."""
+        for machine in (*self.machines, *self._leaving):
+            machine.close()
 
     def _boot(self, name: str) -> Machine:
         skews = self._skews
@@ -111,8 +119,15 @@ class Crew:
     @property
     def deploys(self) -> list[str]:
         """To which machines code is deployed: to each as often as definitions replace each other in turn."""
+        return [machine.name for machine in self.machines] * self._rounds
+
+    def is_behind(self, machine: Machine) -> bool:
+        """Say whether newer code is still to come to a machine."""
+        return self._deployed[machine.name] < self._rounds
+
+    def _count_rounds(self) -> int:
         codes, rounds = set(self._new), 0
         while codes and rounds < len(self._new):
             codes = {self._new[code] for code in codes} & self._new.keys()
             rounds += 1
-        return [machine.name for machine in self.machines] * rounds
+        return rounds

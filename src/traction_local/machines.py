@@ -13,6 +13,8 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final, TypeVar
 
+from msgspec.structs import asdict
+
 from traction import operations as o
 from traction.backend import Backend
 from traction.codec import Codec
@@ -77,14 +79,20 @@ class Trouble:
     """What may still go wrong between machines and the service, chosen at each request: plainly nothing."""
 
     def __init__(self, faults: Faults, choose: Callable[[int, str], int]) -> None:
-        self._left = {name: getattr(faults, name) for name in _BUDGETS.values()}
+        self.left = {name: value for name, value in asdict(faults).items() if name != "skew"}
+        """How many faults of each kind there still may be."""
         self._choose = choose
+        self._count()
+
+    def spend(self, kind: str) -> None:
+        """Take one fault from a budget."""
+        self.left[kind] -= 1
         self._count()
 
     def _count(self) -> None:
         """Say what may go wrong of each kind of request: only that for which there is a budget."""
         self._poll, self._read, self._answer = (
-            [kind for kind in kinds if self._left[_BUDGETS[kind]] > 0] for kinds in (_POLL, _READ, _ANSWER)
+            [kind for kind in kinds if self.left[_BUDGETS[kind]] > 0] for kinds in (_POLL, _READ, _ANSWER)
         )
 
     def meet(self, machine: Machine, request: o.Request[T], call: Callable[[o.Request[T]], T]) -> T:
@@ -99,8 +107,7 @@ class Trouble:
         if chosen == 0:
             return call(request)
         trouble = kinds[chosen - 1]
-        self._left[_BUDGETS[trouble]] -= 1
-        self._count()
+        self.spend(_BUDGETS[trouble])
         machine.note(f"{kind.__name__}: {trouble}")
         match trouble:
             case "the request is lost":

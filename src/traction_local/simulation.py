@@ -32,25 +32,25 @@ from traction.codec import JSON, Codec
 from traction.definition import Activity, Workflow
 from traction.errors import BackendError, DefinitionError, UnknownResourceFault
 from traction.limits import Limits
-from traction.names import WorkflowExecution
 from traction.options import Span, to_timedelta
 from traction.signals import Signal
-from traction.testing.audit import audit
 from traction.testing.faults import Faults
 from traction.testing.outside import read_signal
 from traction.testing.purity import watch
 from traction.testing.schedule import PLAIN, Deviations, Plain, Schedule
-from traction.testing.scripts import BODY, Act, Script, check_script, to_script
+from traction.testing.scripts import Script, check_script, to_script
 from traction.testing.waiting import StuckExecution, explain_open
 from traction.worker import StuckDecision
 from traction_local.agenda import MOVES_MAX, Agenda, Move
 from traction_local.alarms import EFFECT, EXECUTION, TASK
+from traction_local.attempts import Attempts
 from traction_local.crews import Crew
 from traction_local.handlers import Handler, answer_by
 from traction_local.knobs import Knobs
 from traction_local.machines import DOMAIN, Died, Machine, SimulatedBackend, Trouble
+from traction_local.runs import Runs
 from traction_local.service import Service
-from traction_local.stories import Moved, say_answer, say_payload, tell_story
+from traction_local.stories import Moved, say_answer, say_attempt, say_payload, tell_story
 from traction_local.tasklists import Ready
 
 R = TypeVar("R")
@@ -136,36 +136,33 @@ class Simulation:
         """What happened, under any schedule but `PLAIN`, of whose run the history tells enough."""
         self.orders: set[int] = set()
         """The numbers of the choices that only said who of several moves first."""
-        self.decided: dict[str, dict[int, tuple[d.Decision, ...]]] = {}
-        """What was decided, by run and DecisionTaskStarted."""
         self.stuck = ""
         """What is waited for that never comes, a line for each thing."""
         self.restarts = 0
         """How many machines died."""
         self._make = None if isinstance(schedule, Plain) else copy(schedule).choose
         self._deviated: tuple[int, ...] = ()
-        self._timeouts, self._delays = faults.timeouts, faults.delays
         self._checked, self._moves_max = checked, moves_max
-        self._attempts: dict[Any, int] = {}
+        self._trouble = Trouble(faults, self._choose)
+        choose = None if self._make is None else self._choose
+        self._attempts = Attempts(self.backend, self._scripts, self._trouble, choose, codec)
         self._agenda = Agenda()
         self._stuck: list[StuckDecision] = []
-        self._runs: dict[str, WorkflowExecution] = {}
-        self._open: dict[str, Handle[Any]] = {}
-        self._closed: dict[str, list[e.Event]] = {}  # which the service forgets one day
+        self._abandoned = False  # whether a decision has just been left to newer code
+        self._runs = Runs(self.backend, codec)
         make = partial(
             Machine,
             self.backend,
             codec=codec,
             provide=self._provide,
             scripts=self._scripts,
-            find_act=self._find_act,
+            find_act=self._attempts.find_act,
             met=partial(self._host, late=True),
             report=self._stuck.append,
             note=self.note,
-            trouble=None if self._make is None or faults == Faults.none() else Trouble(faults, self._choose),
+            trouble=None if choose is None or faults == Faults.none() else self._trouble,
         )
         self._new = dict(deploy or {})
-        choose = None if self._make is None else self._choose
         self._crew = Crew(workers, make, choose=choose, skew=faults.skew, new=self._new, sticky=sticky)
         for name in self._crew.deploys:
             self._come(None, f"{name} is restarted with the new code", partial(self._crew.deploy, name))
@@ -191,8 +188,7 @@ class Simulation:
         check_call(workflow)
         self._host(type(workflow))
         handle = start_execution(self.backend, workflow, workflow_id=workflow_id, codec=self._codec)
-        self._open[handle.run_id] = handle
-        self._runs[handle.run_id] = handle.execution
+        self._runs.begin(handle)
         return handle
 
     def plan(self, when: Span, why: str, act: Callable[[], object], machine: Machine | None = None) -> None:
@@ -248,41 +244,16 @@ class Simulation:
     def has_open(self) -> bool:
         """Say whether an execution that was started is still open."""
         self._settle()
-        return bool(self._open)
+        return bool(self._runs.open)
 
     def _settle(self) -> list[Handle[Any]]:
         """Check the runs that have closed, and give the executions that have."""
-        closed = []
-        for run_id in self.backend.service.take_closed():
-            if (execution := self._runs.get(run_id)) is not None:
-                self._closed[run_id] = events = self.backend.get_history(execution)
-                if self._checked and not self._new:
-                    self._audit(execution, events)
-            if (handle := self._open.pop(run_id, None)) is None:
-                continue
-            closing = self.backend.find_closing_event(handle.execution)
-            if isinstance(closing, e.WorkflowExecutionContinuedAsNew):
-                handle.execution = WorkflowExecution(handle.workflow_id, closing.new_execution_run_id)
-                self._open[handle.run_id] = handle
-            else:
-                closed.append(handle)
-        return closed
+        # Under a deploy a history was decided by several codes, of which none alone need decide it again.
+        return self._runs.settle(self._crew if self._checked and not self._new else None)
 
     def close(self) -> None:
         """End all machines."""
-        for machine in self._crew.machines:
-            machine.close()
-
-    def _audit(self, execution: WorkflowExecution, events: list[e.Event]) -> None:
-        """Check a run that has closed.
-
-        Raises:
-            UnsoundFlow: a claim about it does not hold.
-        """
-        types, begin = {one.spec.type: one for one in self._crew.hosted}, events[0]
-        assert isinstance(begin, e.WorkflowExecutionStarted)
-        decided = self.decided.get(execution.run_id, {})
-        audit(types[begin.workflow_type], execution, events, decided, activities=types, codec=self._codec)
+        self._crew.close()
 
     # Moving.
 
@@ -290,7 +261,7 @@ class Simulation:
         """Let one of those who can move do so, or let time jump to when one can."""
         for key in self.backend.service.take_ready():
             owner = self._crew.find_owner(key)
-            if owner is None or owner.alive:
+            if owner is None or self._crew.polls(owner):
                 self._agenda.add(Move(owner, f"{key.kind} task on {key.task_list}", partial(self._take, key)))
         if (move := self._agenda.take_first() if self._make is None else self._pick()) is None:
             self._jump()
@@ -320,7 +291,7 @@ class Simulation:
             self.note("", f"put off: {agenda.put_off().why}")
             return self._pick()
         if self.backend.service.next_rank() == TASK:
-            self._timeouts -= 1
+            self._trouble.spend("timeouts")
         self.note("", f"time passes before the {agenda.first}" if agenda.first else "time passes")
         return None
 
@@ -333,7 +304,7 @@ class Simulation:
         if plan is not None and (alarm is None or plan <= alarm):
             return True
         rank = self.backend.service.next_rank()
-        return rank == EFFECT or (rank == TASK and self._timeouts > 0)
+        return rank == EFFECT or (rank == TASK and self._trouble.left["timeouts"] > 0)
 
     def _choose(self, n: int, why: str) -> int:
         assert self._make is not None
@@ -360,19 +331,32 @@ class Simulation:
         """Let time pass until something is due."""
         plan, alarm = self._agenda.next_plan(), self.backend.service.next_alarm()
         nothing_comes = plan is None and self.backend.service.next_rank() == EXECUTION
-        if self._agenda.call_last(nothing_comes):
+        # Who cannot decide waits for new code, so that comes now if it was put off.
+        abandoned, self._abandoned = self._abandoned, False
+        if self._agenda.call_last(nothing_comes or abandoned):
             return
         if nothing_comes:
             types = {one.spec.type: one for one in self._crew.hosted}
-            self.stuck = explain_open(zip(self._runs.values(), self.read_histories(), strict=True), types, self._codec)
+            self.stuck = explain_open(self._runs.read(), types, self._codec)
         due = min(when for when in (plan, alarm) if when is not None)
+        # What is beaten for does not time out: a beat may put off the alarm.
+        while (beat := self._attempts.next_beat()) is not None and beat <= due:
+            self.backend.time = max(self.backend.time, beat)
+            self._attempts.beat_due()
+            alarm = self.backend.service.next_alarm()
+            due = min(when for when in (plan, alarm) if when is not None)
         self.backend.time = max(self.backend.time, due)
         self._advance()
         self._agenda.call_due(self.backend.time)
 
     def read_histories(self) -> list[list[e.Event]]:
         """Give the histories of all runs that were started here or for which anything was decided."""
-        return [self._closed.get(id) or self.backend.get_history(execution) for id, execution in self._runs.items()]
+        return [history for _, history in self._runs.read()]
+
+    @property
+    def decided(self) -> dict[str, dict[int, tuple[d.Decision, ...]]]:
+        """What was decided, by run and DecisionTaskStarted."""
+        return self._runs.decided
 
     def _advance(self) -> None:
         """Let the service do what is due by now."""
@@ -405,11 +389,20 @@ class Simulation:
             self._rest(error, machine, key)
             return
         if answer is None:
+            self._leave(machine)
             return
-        execution = self._runs[task.workflow_execution.run_id] = task.workflow_execution
-        decisions = self.decided.setdefault(execution.run_id, {})[task.started_event_id] = answer.decisions or ()
+        execution, decisions = task.workflow_execution, answer.decisions or ()
+        self._runs.note(execution, task.started_event_id, decisions)
         self.note(machine.name, "decides", decisions, execution.workflow_id)
         self._end(Move(machine, "answer", partial(self._tell, machine, key, partial(worker.answer, execution, answer))))
+
+    def _leave(self, machine: Machine) -> None:
+        """Leave a decision to whoever takes it when its task has timed out, if newer code is still to come."""
+        said = f"cannot decide: {type(self._stuck[0].error).__name__}" if self._stuck else "leaves the decision alone"
+        self.note(machine.name, said)
+        if self._crew.is_behind(machine):
+            self._stuck.clear()
+            self._abandoned = True
 
     def _work(self, key: Ready, machine: Machine) -> None:
         """Let a worker take an activity task, and end it after as long as its script says."""
@@ -421,8 +414,9 @@ class Simulation:
             return
         if task is None:  # it timed out or was cancelled in the meantime
             return
-        act = self._find_act(machine.find_activity(task.activity_type))
-        self.note(machine.name, f"begins {task.activity_id} {say_payload(task.input)}".rstrip())
+        act = self._attempts.find_act(machine.find_activity(task.activity_type))
+        fate = self._attempts.begin(machine, task, act.span) if act.span else None
+        self.note(machine.name, say_attempt(task, act.span, fate))
 
         def end() -> None:
             machine.playing = act
@@ -435,18 +429,17 @@ class Simulation:
             self._tell(machine, key, partial(worker.answer, task, answer))
 
         move = Move(machine, f"end of {task.activity_id}", end)
-        if act.span:
-            self.plan(act.span, *move[1:], machine)
-        else:
+        if not act.span:
             self._end(move)
+            return
+        self.plan(act.span, *move[1:], machine)
+        if fate is not None and fate.budget == "crashes":
+            self.plan(act.span * fate.part, f"end of {machine.name}", partial(self._crash, machine), machine)
 
-    def _find_act(self, activity: Any) -> Act:
-        """Count an attempt of an activity, and say what its script says of it."""
-        attempt = self._attempts[activity] = self._attempts.get(activity, 0) + 1
-        act = self._scripts.get(activity, BODY).find_act(attempt)
-        if act.instead and self._make is not None:
-            act = (act, *act.instead)[self._choose(1 + len(act.instead), f"attempt {attempt} of {activity.__name__}")]
-        return act
+    def _crash(self, machine: Machine) -> None:
+        """Let a machine die of itself."""
+        self.note(machine.name, "dies")
+        raise machine.die()
 
     def _tell(self, machine: Machine, key: Ready, answer: Callable[[], None]) -> None:
         try:
@@ -473,8 +466,8 @@ class Simulation:
         if not self._crew.host(definition):
             return
         register, name = partial(register_type, self.backend, definition), definition.spec.type.name
-        if late and self._delays and self._make and self._choose(2, f"when {name} is known"):
-            self._delays -= 1
+        if late and self._make and self._trouble.left["delays"] and self._choose(2, f"when {name} is known"):
+            self._trouble.spend("delays")
             self.note("service", f"does not know {name} yet")
             self.plan(UNKNOWN, f"{name} is known", register)
         else:

@@ -16,6 +16,7 @@ from traction import events as e
 from traction import operations as o
 
 if TYPE_CHECKING:
+    from traction_local.attempts import Fate
     from traction_local.simulation import Simulation
 
 LINES_MAX = 100
@@ -95,6 +96,13 @@ def say_answer(answer: o.Request[None] | None) -> str:
         return "later"
     how = type(answer).__name__.removeprefix("RespondActivityTask").lower()
     return f"{how} {say_payload(getattr(answer, 'result', None) or getattr(answer, 'reason', None))}".rstrip()
+
+
+def say_attempt(task: o.ActivityTask, span: timedelta, fate: Fate | None) -> str:
+    """Say that an attempt begins, and what is odd about it."""
+    said = f"begins {task.activity_id} {say_payload(task.input)}".rstrip()
+    said += f", which takes {span}" if span else ""
+    return f"{said}, and {fate.what}" if fate is not None else said
 
 
 def say_payload(payload: str | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import linecache
 import logging
 import os
 import random
@@ -12,9 +13,10 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -24,6 +26,8 @@ from traction.testing import simulate
 from traction.testing.purity import ImpureFlow, watch
 
 CLOCK, PAUSE, CHANCE, WORLD = "await now()", "await sleep(...)", "await random() and await uuid4()", "in an activity"
+ZONE = "the time zone of a machine is its own"
+THEN = datetime(2030, 1, 1, tzinfo=UTC)
 
 IMPURE: list[tuple[Callable[[], Any], str]] = [
     (time.time, CLOCK),
@@ -31,6 +35,13 @@ IMPURE: list[tuple[Callable[[], Any], str]] = [
     (time.perf_counter_ns, CLOCK),
     (datetime.now, CLOCK),
     (date.today, CLOCK),
+    (lambda: time.gmtime(), CLOCK),
+    (lambda: time.strftime("%S"), CLOCK),
+    (lambda: time.asctime(), CLOCK),
+    (lambda: time.localtime(0), ZONE),
+    (lambda: time.ctime(0), ZONE),
+    (lambda: THEN.astimezone(), ZONE),
+    (lambda: datetime.fromtimestamp(0), ZONE),  # noqa: DTZ006
     (lambda: time.sleep(0), PAUSE),
     (random.random, CHANCE),
     (lambda: random.randint(1, 6), CHANCE),
@@ -40,6 +51,12 @@ IMPURE: list[tuple[Callable[[], Any], str]] = [
     (lambda: secrets.token_hex(4), CHANCE),
     (lambda: open(os.devnull).close(), WORLD),
     (lambda: Path(os.devnull).read_bytes(), WORLD),
+    (lambda: os.listdir(os.curdir), WORLD),
+    (lambda: os.environ.get("HOME"), "side_effect"),
+    (lambda: Path(os.devnull).exists(), WORLD),
+    (os.getpid, WORLD),
+    (os.cpu_count, WORLD),
+    (socket.gethostname, WORLD),
     (lambda: socket.socket().close(), WORLD),
     (lambda: subprocess.run(["true"], check=True), WORLD),
     (lambda: threading.Thread(target=print).start(), "side by side with &"),
@@ -109,6 +126,31 @@ def test_logs_imports_and_seeded_generators_are_no_business_of_the_watch() -> No
         return random.Random(7).random()
 
     assert simulate(honest()).result == random.Random(7).random()
+
+
+@pytest.mark.parametrize(
+    "do",
+    [
+        lambda: time.gmtime(0),
+        lambda: time.strftime("%S", time.gmtime(0)),
+        lambda: time.asctime(time.gmtime(0)),
+        lambda: THEN.strftime("%S"),
+        lambda: THEN.astimezone(ZoneInfo("Europe/Zurich")),
+        lambda: THEN.astimezone(tz=UTC),
+        lambda: datetime.fromtimestamp(0, UTC),
+        lambda: datetime.fromtimestamp(0, tz=UTC),
+        lambda: ZoneInfo.no_cache("Europe/Zurich"),
+        lambda: linecache.getlines(__file__),
+        lambda: (os.path.join("a", "b"), os.fspath(Path("a") / "b"), "a".replace("a", "b"), [1].remove(1)),
+    ],
+)
+def test_a_flow_may_work_on_what_it_is_given(do: Callable[[], Any]) -> None:
+    @workflow
+    async def honest() -> None:
+        do()
+
+    linecache.clearcache()
+    assert simulate(honest()).error is None
 
 
 def test_who_watched_before_watches_after() -> None:

@@ -22,8 +22,8 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True):
     """What may go wrong, and how often at the most."""
 
     crashes: int = 0
-    """A worker dies with all that it has in memory, after it was given a task, before or after it answers; another
-    one begins in its place."""
+    """A worker dies with all that it has in memory, after it was given a task, before or after it answers, or in the
+    middle of an attempt that it beats for; another one begins in its place."""
 
     losses: int = 0
     """A request is lost before it arrives, or its reply after it took effect; whoever asked hears of neither."""
@@ -35,7 +35,7 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True):
     """A request is refused with ThrottlingException."""
 
     timeouts: int = 0
-    """A task times out while its worker is busy, or while nobody takes it."""
+    """A task times out while its worker is busy, or while nobody takes it; or its heartbeats stop and the work goes on."""
 
     delays: int = 0
     """A type that a flow asks for the first time, and that was registered a moment ago, is unknown for some seconds."""

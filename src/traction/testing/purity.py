@@ -1,8 +1,8 @@
 """Refuse what no flow may do: look at a clock, roll dice, reach for a file, a socket or a thread.
 
 Takes what is to be done; does it under watch. Python tells the watch of every call; one that a flow may not make is
-refused where it is made, before it is made. What a flow calls in turn counts as the flow, but for logs and imports;
-what `side_effect` calls does not, since its result is recorded.
+refused where it is made, before it is made. What a flow calls in turn counts as the flow, but for logs, imports and the
+rules of time zones; what `side_effect` calls does not, since its result is recorded.
 
 A flow is run again from its history whenever its decider was let go, and must then ask for the same. The rule is
 Traction's own (docs/steps.md); the like of it holds for every library that replays histories.
@@ -11,7 +11,9 @@ Traction's own (docs/steps.md); the like of it holds for every library that repl
 from __future__ import annotations
 
 import builtins
+import dis
 import gc
+import linecache
 import logging
 import os
 import random
@@ -20,10 +22,11 @@ import subprocess
 import sys
 import threading
 import time
+import zoneinfo
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
-from types import CodeType, FrameType
+from types import BuiltinFunctionType, CodeType, FrameType
 from typing import Any, Final, ParamSpec, TypeVar
 
 import traction
@@ -37,28 +40,53 @@ _PAUSE: Final = "await sleep(...) lets time pass"
 _CHANCE: Final = "await random() and await uuid4() give the same on every replay"
 _WORLD: Final = "do it in an activity"
 _ENVIRONMENT: Final = "await side_effect(...) keeps what it said, and an input says it from outside"
+_ZONE: Final = "the time zone of a machine is its own: give one, as in (await now()).astimezone(ZoneInfo(...))"
 _THREAD: Final = "steps that do not depend on each other run side by side with &, all_of and each"
+
+# Of what Python takes from the operating system, this only works on what it is given.
+_PURE: Final = frozenset({"fspath", "fsencode", "fsdecode", "strerror", "major", "minor", "makedev", "WEXITSTATUS"})
+
+
+def _asks_the_system(function: Any) -> bool:
+    return (
+        isinstance(function, BuiltinFunctionType) and function.__module__ == os.name and function.__name__ not in _PURE
+    )
+
 
 _BUILT_IN: Final[dict[Any, str]] = {
     **{getattr(time, clock + unit): _CLOCK for clock in ("time", "monotonic", "perf_counter") for unit in ("", "_ns")},
     time.sleep: _PAUSE,
-    os.urandom: _CHANCE,
+    time.localtime: _ZONE,
+    time.ctime: _ZONE,
+    time.mktime: _ZONE,
     builtins.open: _WORLD,
-    os.open: _WORLD,
-    os.system: _WORLD,
     builtins.input: _WORLD,
+    **{getattr(socket, name): _WORLD for name in ("gethostname", "gethostbyname", "gethostbyaddr", "getnameinfo")},
+    **{function: _WORLD for function in vars(os).values() if _asks_the_system(function)},
+    os.urandom: _CHANCE,
+    **({os.getrandom: _CHANCE} if hasattr(os, "getrandom") else {}),
 }
+# What looks at the clock, or at the machine's time zone, if it is given no more arguments than these.
+_SPARING_CLOCK: Final = {"gmtime": 0, "asctime": 0, "strftime": 1}
+_SPARING_ZONE: Final = {"fromtimestamp": 1, "astimezone": 0}
 _WRITTEN: Final[dict[CodeType, str]] = {
     socket.socket.__init__.__code__: _WORLD,
+    socket.getaddrinfo.__code__: _WORLD,
     subprocess.Popen.__init__.__code__: _WORLD,
     threading.Thread.start.__code__: _THREAD,
     type(os.environ).__getitem__.__code__: _ENVIRONMENT,
 }
 _HERE: Final = str(Path(traction.__file__).parent) + os.sep
 _RUNS_FLOWS: Final = frozenset(_HERE + name for name in ("interpret.py", "frames.py", "definition.py", "signatures.py"))
-_PASSED_OVER: Final = (str(Path(logging.__file__).parent) + os.sep, "<frozen importlib")
+# Logs, the text of tracebacks, and the rules of time zones, which come with a program as its code does.
+_PASSED_OVER: Final = (
+    *(str(Path(str(module.__file__)).parent) + os.sep for module in (logging, zoneinfo)),
+    linecache.__file__,
+    "<frozen importlib",
+)
 _NAMES: Final = frozenset(
-    {function.__name__ for function in _BUILT_IN} | {"now", "utcnow", "today", "random", "getrandbits"}
+    {function.__name__ for function in _BUILT_IN}
+    | {"now", "utcnow", "today", "random", "getrandbits", *_SPARING_CLOCK, *_SPARING_ZONE}
 )
 
 
@@ -83,7 +111,7 @@ def watch(act: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         if event == "c_call":
             if arg.__name__ not in _NAMES:
                 return
-            instead, call = _judge(arg), f"{getattr(arg, '__qualname__', arg.__name__)}()"
+            instead, call = _judge(arg, frame), f"{getattr(arg, '__qualname__', arg.__name__)}()"
             caller: FrameType | None = frame
         elif event == "call":
             instead = _WRITTEN.get(frame.f_code)
@@ -105,15 +133,27 @@ def watch(act: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     return result
 
 
-def _judge(function: Any) -> str | None:
+def _judge(function: Any, frame: FrameType) -> str | None:
     """Say what to do instead of a call, if it is none for a flow."""
-    owner = getattr(function, "__self__", None)
+    owner, name = getattr(function, "__self__", None), function.__name__
+    if owner is time and name in _SPARING_CLOCK:
+        return _CLOCK if _count_arguments(frame) <= _SPARING_CLOCK[name] else None
+    if name in _SPARING_ZONE:
+        dates = isinstance(owner, date) or (isinstance(owner, type) and issubclass(owner, date))
+        return _ZONE if dates and _count_arguments(frame) <= _SPARING_ZONE[name] else None
     if isinstance(owner, type) and issubclass(owner, date):
         return _CLOCK
     if function.__name__ in ("random", "getrandbits"):
         # A generator of the flow's own, seeded by it, gives the same each time.
         return _CHANCE if owner is random._inst else None
     return _BUILT_IN.get(function)
+
+
+def _count_arguments(frame: FrameType) -> int:
+    """Say how many arguments the call has that is being made: as the instruction of it says."""
+    code = frame.f_code.co_code
+    name = dis.opname[code[frame.f_lasti]]
+    return code[frame.f_lasti + 1] if name in ("CALL", "PRECALL", "CALL_KW") else sys.maxsize
 
 
 def _find_flow(frame: FrameType | None) -> str | None:
