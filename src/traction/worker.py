@@ -338,7 +338,7 @@ def _judge_exit(error: BaseException) -> FlowError:
 
 def _pop(queue: deque[T]) -> T | None:
     try:
-        return queue.popleft()
+        return queue.popleft() if queue else None
     except IndexError:
         return None
 
