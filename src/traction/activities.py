@@ -307,6 +307,6 @@ def name_task(task: o.ActivityTask) -> str:
 
 def _pop(queue: deque[T]) -> T | None:
     try:
-        return queue.popleft()
+        return queue.popleft() if queue else None
     except IndexError:
         return None

@@ -92,6 +92,11 @@ class Codec:
         """Give a codec with the same transforms that keeps there what is too long for SWF."""
         return self._with_chain(Chain(self._chain.transforms, Shelf(store)))
 
+    @property
+    def has_store(self) -> bool:
+        """Whether there is a store for what is too long for SWF."""
+        return self._chain.shelf is not None
+
     def defer(self) -> Codec:
         """Give a codec that reads as this one does, and writes to the store only at `settle`.
 

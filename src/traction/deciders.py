@@ -129,6 +129,8 @@ def store_payloads(decider: Decider, decisions: Sequence[Decision]) -> None:
     Raises:
         PayloadStoreError: the store does not take it.
     """
+    if not decider.codec.has_store:
+        return
     said = [getattr(decision, name, None) for decision in decisions for name in ("input", "result", "details")]
     said += [read_failure(None, one.details).fields for one in decisions if isinstance(one, FailWorkflowExecution)]
     more = bool(decisions) and getattr(decisions[-1], "timer_id", "").startswith(MORE)

@@ -10,7 +10,6 @@ in threads beside the loop: polls, answers, heartbeats.
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import logging
 import threading
@@ -125,6 +124,9 @@ class Loop:
 
     def start(self, worker: ActivityWorker, task: o.ActivityTask) -> None:
         """Do a task on the loop, answer it beside the loop, and then free its slot."""
+        # Not at the top: it takes longer to load than all of Traction, and only async activities need it.
+        import asyncio
+
         with self._changed:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
@@ -153,6 +155,8 @@ class Loop:
 
 async def _do(worker: ActivityWorker, task: o.ActivityTask) -> o.Request[None] | None:
     """Run an async activity on the running loop, and say how it ended."""
+    import asyncio
+
     host, call, unread = worker.open(task)
     if unread is not None:
         return unread

@@ -6,25 +6,20 @@ names with what is at its default left out. Knows nothing else.
 
 from __future__ import annotations
 
-from typing import Any, dataclass_transform
+from typing import TYPE_CHECKING, dataclass_transform
 
 import msgspec
 
+if TYPE_CHECKING:
+    # That shapes are built by keyword is for type checkers to see to. A metaclass written in Python could do it as
+    # well, but Python 3.11 then takes ten times as long to make one, and every event, decision and request is one.
+    @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
+    class ShapeMeta(msgspec.StructMeta):
+        """The metaclass of shapes, as type checkers see it."""
 
-@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
-class ShapeMeta(msgspec.StructMeta):
-    """Give each shape the same options, so that a class body is its fields alone."""
-
-    def __new__(mcls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> ShapeMeta:
-        common: dict[str, Any] = {
-            "frozen": True,
-            "kw_only": True,
-            "omit_defaults": True,
-            "gc": False,
-            "rename": "camel",
-        }
-        return super().__new__(mcls, name, bases, namespace, **(common | options))
+else:
+    ShapeMeta = msgspec.StructMeta
 
 
-class Shape(msgspec.Struct, metaclass=ShapeMeta):
+class Shape(msgspec.Struct, metaclass=ShapeMeta, frozen=True, omit_defaults=True, gc=False, rename="camel"):
     """A frozen record of SWF's: an event, a decision, a request, an answer, or a part of one."""

@@ -52,7 +52,9 @@ log = logging.getLogger("traction.worker")
 BACKOFF_MAX = timedelta(seconds=30)
 """The longest pause between polls of a service that does not answer."""
 
-_CLOSES = (CompleteWorkflowExecution, FailWorkflowExecution, CancelWorkflowExecution, ContinueAsNewWorkflowExecution)
+_CLOSES = frozenset(
+    {CompleteWorkflowExecution, FailWorkflowExecution, CancelWorkflowExecution, ContinueAsNewWorkflowExecution}
+)
 
 
 class Worker(Protocol):
@@ -238,7 +240,7 @@ class WorkflowWorker:
                 decider.close()
             self._explain(task.workflow_execution, error)
             return None
-        closes = bool(decisions) and isinstance(decisions[-1], _CLOSES)
+        closes = bool(decisions) and type(decisions[-1]) in _CLOSES
         if closes:
             decider.close()
         else:
@@ -336,7 +338,7 @@ def _judge_exit(error: BaseException) -> FlowError:
 
 def _pop(queue: deque[T]) -> T | None:
     try:
-        return queue.popleft()
+        return queue.popleft() if queue else None
     except IndexError:
         return None
 

@@ -10,7 +10,6 @@ when it fires. If two fall together, the wider clock wins.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime
 
 from traction.errors import UnknownResourceFault, ValidationException
@@ -78,28 +77,30 @@ class Activity(Task):
         if not (scheduled.schedule_to_start_timeout == scheduled.schedule_to_close_timeout == "NONE"):
             self.set_alarm()
 
-    def _find_deadlines(self) -> Iterator[tuple[datetime, ActivityTaskTimeoutType]]:
+    def _find_deadlines(self) -> list[tuple[datetime, ActivityTaskTimeoutType]]:
         """The clocks that run, the widest first."""
-        scheduled = self.scheduled
+        scheduled, started_at = self.scheduled, self.started_at
         scheduled_at = scheduled.event_timestamp
+        deadlines: list[tuple[datetime, ActivityTaskTimeoutType]] = []
         if (timeout := parse_duration(scheduled.schedule_to_close_timeout)) is not None:
-            yield scheduled_at + timeout, "SCHEDULE_TO_CLOSE"
-        if self.started_at is None:
+            deadlines.append((scheduled_at + timeout, "SCHEDULE_TO_CLOSE"))
+        if started_at is None:
             if (timeout := parse_duration(scheduled.schedule_to_start_timeout)) is not None:
-                yield scheduled_at + timeout, "SCHEDULE_TO_START"
-            return
+                deadlines.append((scheduled_at + timeout, "SCHEDULE_TO_START"))
+            return deadlines
         if (timeout := parse_duration(scheduled.start_to_close_timeout)) is not None:
-            yield self.started_at + timeout, "START_TO_CLOSE"
+            deadlines.append((started_at + timeout, "START_TO_CLOSE"))
         if (timeout := parse_duration(scheduled.heartbeat_timeout)) is not None:
-            yield (self.beat_at or self.started_at) + timeout, "HEARTBEAT"
+            deadlines.append(((self.beat_at or started_at) + timeout, "HEARTBEAT"))
+        return deadlines
 
     def set_alarm(self) -> None:
         """Set the alarm to the earliest clock that runs, if any does."""
-        due = min((deadline for deadline, _ in self._find_deadlines()), default=None)
-        if due is None:
-            self.execution.region.alarms.clear(self)
+        deadlines = self._find_deadlines()
+        if deadlines:
+            self.execution.region.alarms.set(self, min(deadlines)[0])
         else:
-            self.execution.region.alarms.set(self, due)
+            self.execution.region.alarms.clear(self)
 
     def withdraw(self) -> None:
         self.queue.withdraw(self)

@@ -240,8 +240,7 @@ class LocalBackend(Backend):
         if self._file is None and not self._waiters and not self._watchers:
             # Nobody waits, so that nobody need be told.
             self._happen(now)
-            self._service.take_ready()
-            self._service.take_closed()
+            self._service.drop_news()
             return
         woken = self._woken
         try:
@@ -274,6 +273,8 @@ class LocalBackend(Backend):
     def _happen(self, now: datetime) -> None:
         """Let the service do what is due, and see to it that it is called again."""
         service = self._service
+        if self._wakes_at is not None and not service.may_be_due(max(self._wakes_at, now)):
+            return
         while (alarm := service.next_alarm()) is not None and alarm <= now:
             service.advance(now)
         if alarm is not None and (self._wakes_at is None or alarm < self._wakes_at) and not self._closed:

@@ -12,7 +12,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from functools import lru_cache
-from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -157,32 +156,27 @@ class Each(Rule):
 class Members(Rule):
     """A struct, each member of which obeys a rule."""
 
-    __slots__ = ("_names", "_optional", "_rules", "_values", "_verdicts")
+    __slots__ = ("_members", "_verdicts")
 
     def __init__(self, struct: type[msgspec.Struct], rules: Mapping[str, Rule], *, cached: bool = False) -> None:
         fields = {field.name: field for field in msgspec.structs.fields(struct)}
         assert rules.keys() <= fields.keys(), (struct, rules.keys() - fields.keys())
-        self._names = tuple(fields[name].encode_name for name in rules)
-        self._rules = tuple(rules.values())
-        self._optional = tuple(not fields[name].required for name in rules)
-        self._verdicts = tuple(zip((rule.ok for rule in self._rules), self._optional, strict=True))
-        one = len(rules) == 1
-        get = attrgetter(*rules) if rules else tuple
-        self._values: Callable[[Any], tuple[Any, ...]] = (lambda value: (get(value),)) if one else get
+        self._members = tuple((fields[name], rule) for name, rule in rules.items())
+        self._verdicts = tuple((field.name, rule.ok, not field.required) for field, rule in self._members)
         self.ok = lru_cache(maxsize=4096)(self._is_ok) if cached else self._is_ok
 
     def _is_ok(self, struct: object) -> bool:
-        for value, (ok, optional) in zip(self._values(struct), self._verdicts, strict=True):
+        for name, ok, optional in self._verdicts:
+            value = getattr(struct, name)
             if not (optional if value is None else ok(value)):
                 return False
         return True
 
     def complain(self, value: object, path: str) -> Iterator[str]:
-        for name, rule, optional, member in zip(
-            self._names, self._rules, self._optional, self._values(value), strict=True
-        ):
-            inner = f"{path}.{name}" if path else name
+        for field, rule in self._members:
+            inner = f"{path}.{field.encode_name}" if path else field.encode_name
+            member = getattr(value, field.name)
             if member is not None:
                 yield from rule.complain(member, inner)
-            elif not optional:
+            elif field.required:
                 yield tell(None, inner, "not be null")

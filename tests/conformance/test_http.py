@@ -343,10 +343,14 @@ def test_a_page_cannot_ask_by_a_form(door: Door, kind: str) -> None:
     assert door.send(b'{"name":"d"}', Content_Type=kind, X_Amz_Target="x.DescribeDomain")[0] == 415
 
 
-@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "OPTIONS", "NONSENSE"])
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "OPTIONS", "PROPFIND"])
 def test_only_post_is_answered(door: Door, method: str) -> None:
     status, headers, _ = door.send(method=method)
     assert (status, headers["allow"]) == (405, "POST")
+
+
+def test_a_method_that_nobody_has_registered_is_no_request(door: Door) -> None:
+    assert door.send(method="NONSENSE")[0] == 400
 
 
 @pytest.mark.parametrize("path", ["/x", "//", "/index.html", "/_traction", "/../../etc/passwd", "/%00", "/?x=/"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -14,10 +15,11 @@ from traction.combinators import done, fail, sleep, step
 from traction.decide import Decider, decide
 from traction.definition import activity, workflow
 from traction.errors import FlowError, HistoryError, NonDeterminismError, PayloadError
+from traction.frames import Leaf
 from traction.names import TaskList
 from traction.step import Step
 from traction.testing.laws import to_workflow
-from traction.testing.player import choose_plainly, play
+from traction.testing.player import answer_steadily, choose_plainly, play
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -367,3 +369,19 @@ def test_letting_go_of_a_flow_runs_its_finally_blocks_but_not_what_they_await() 
     decider.close()
     decider.close()
     assert passed == ["before", "before"]
+
+
+def test_a_step_that_has_closed_leaves_nothing_to_the_collector() -> None:
+    # Python's collector stops all threads of a worker, for the longer the more it finds.
+    @workflow
+    async def charges() -> None:
+        for n in range(50):
+            await charge(n)
+
+    gc.collect()
+    gc.disable()
+    try:
+        assert play(charges, answer=answer_steadily).closed
+        assert not [thing for thing in gc.get_objects() if type(thing) is Leaf]
+    finally:
+        gc.enable()

@@ -26,7 +26,7 @@ import zoneinfo
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
-from types import BuiltinFunctionType, CodeType, FrameType
+from types import BuiltinFunctionType, FrameType
 from typing import Any, Final, ParamSpec, TypeVar
 
 import traction
@@ -69,12 +69,13 @@ _BUILT_IN: Final[dict[Any, str]] = {
 # What looks at the clock, or at the machine's time zone, if it is given no more arguments than these.
 _SPARING_CLOCK: Final = {"gmtime": 0, "asctime": 0, "strftime": 1}
 _SPARING_ZONE: Final = {"fromtimestamp": 1, "astimezone": 0}
-_WRITTEN: Final[dict[CodeType, str]] = {
-    socket.socket.__init__.__code__: _WORLD,
-    socket.getaddrinfo.__code__: _WORLD,
-    subprocess.Popen.__init__.__code__: _WORLD,
-    threading.Thread.start.__code__: _THREAD,
-    type(os.environ).__getitem__.__code__: _ENVIRONMENT,
+# By identity: of each call of a simulation it is asked whether it is one of these, and to hash code takes long.
+_WRITTEN: Final[dict[int, str]] = {
+    id(socket.socket.__init__.__code__): _WORLD,
+    id(socket.getaddrinfo.__code__): _WORLD,
+    id(subprocess.Popen.__init__.__code__): _WORLD,
+    id(threading.Thread.start.__code__): _THREAD,
+    id(type(os.environ).__getitem__.__code__): _ENVIRONMENT,
 }
 _HERE: Final = str(Path(traction.__file__).parent) + os.sep
 _RUNS_FLOWS: Final = frozenset(_HERE + name for name in ("interpret.py", "frames.py", "definition.py", "signatures.py"))
@@ -109,16 +110,13 @@ def watch(act: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
 
     def see(frame: FrameType, event: str, arg: Any) -> None:
         if event == "c_call":
-            if arg.__name__ not in _NAMES:
-                return
-            instead, call = _judge(arg, frame), f"{getattr(arg, '__qualname__', arg.__name__)}()"
-            caller: FrameType | None = frame
-        elif event == "call":
-            instead = _WRITTEN.get(frame.f_code)
-            call, caller = frame.f_code.co_qualname, frame.f_back
-        else:
-            return
-        if instead is not None and (where := _find_flow(caller)) is not None:
+            if arg.__name__ in _NAMES and (instead := _judge(arg, frame)) is not None:
+                refuse(frame, f"{getattr(arg, '__qualname__', arg.__name__)}()", instead)
+        elif event == "call" and (instead := _WRITTEN.get(id(frame.f_code))) is not None:
+            refuse(frame.f_back, frame.f_code.co_qualname, instead)
+
+    def refuse(caller: FrameType | None, call: str, instead: str) -> None:
+        if (where := _find_flow(caller)) is not None:
             found.append(ImpureFlow(call, where, instead))
             raise found[0]
 

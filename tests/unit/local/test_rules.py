@@ -30,7 +30,7 @@ def find_rules(rule: Rule) -> Iterator[Rule]:
     """The rule and those within it."""
     yield rule
     if isinstance(rule, Members):
-        for inner in rule._rules:
+        for _, inner in rule._members:
             yield from find_rules(inner)
 
 
