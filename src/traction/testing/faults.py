@@ -35,7 +35,7 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True):
     """A request is refused with ThrottlingException."""
 
     timeouts: int = 0
-    """A task times out while its worker is busy, or while nobody takes it; or its heartbeats stop, and its work goes on."""
+    """A task times out while its worker is busy, or nobody takes it; or its heartbeats stop, and its work goes on."""
 
     delays: int = 0
     """A type that a flow asks for the first time, and that was registered a moment ago, is unknown for some seconds."""
