@@ -218,7 +218,7 @@ class ActivityWorker:
         """
         if result is LATER or running.handed_back:
             return None
-        payload = self._codec.encode(result)
+        payload = self._codec.encode(result, what=host._what[1])
         # A result of another type than the definition says would leave the flow stuck: it is seen here.
         self._codec.decode(payload, host.activity.spec.result, host._what[1])
         if self._observer is not None:

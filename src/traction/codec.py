@@ -129,8 +129,8 @@ class Codec:
         codec._chain, codec._plain_chars_max = chain, self._plain_chars_max
         return codec
 
-    def encode(self, value: object, chars_max: int = PAYLOAD_CHARS_MAX) -> str:
-        """Write a value, in so many characters at the most.
+    def encode(self, value: object, chars_max: int = PAYLOAD_CHARS_MAX, what: str | None = None) -> str:
+        """Write a value, in so many characters at the most; `what` names it in errors.
 
         Raises:
             PayloadError: the value cannot be written, or the text is longer; than SWF takes, unless told otherwise.
@@ -138,7 +138,7 @@ class Codec:
         """
         payload = self.write(value)
         if len(payload) > self._plain_chars_max or len(payload) > chars_max:
-            payload = self.pack(payload, chars_max, type(value).__name__)
+            payload = self.pack(payload, chars_max, what or type(value).__name__)
         return payload
 
     def encode_call(self, call: Any) -> str:

@@ -28,11 +28,10 @@ def say_close(
         PayloadError: its result, or the input of its next run, cannot be written and read as the definition says.
     """
     if mode == VALUE:
-        result = codec.encode(given)
+        what = f"the result of {workflow.spec.type.name} {workflow.spec.type.version}"
+        result = codec.encode(given, what=what)
         # A result of another type than the definition says, nobody who waits for it could read.
-        codec.decode(
-            result, workflow.spec.result, f"the result of {workflow.spec.type.name} {workflow.spec.type.version}"
-        )
+        codec.decode(result, workflow.spec.result, what)
         return d.CompleteWorkflowExecution(result=result)
     if isinstance(given, Cancelled):
         return d.CancelWorkflowExecution()

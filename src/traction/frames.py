@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from hashlib import sha256
 from types import MappingProxyType
@@ -220,7 +221,8 @@ class Undoing(Held):
     def leave(self, interpreter: Cancels, fiber: Fiber, mode: int, given: Any) -> Given:
         """Go on with the next, whatever became of the last; in the end, give the outcome of the saga."""
         if mode == ERROR and self.outcome is not None:
-            self.outcome[1].add_note(f"a compensation failed: {type(given).__name__}: {given}")
+            with suppress(Exception):  # a frozen dataclass takes no notes, and an error may not be able to say itself
+                self.outcome[1].add_note(f"a compensation failed: {type(given).__name__}: {given}")
         return self.go_on(fiber)
 
     def go_on(self, fiber: Fiber) -> Given:

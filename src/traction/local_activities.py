@@ -168,9 +168,10 @@ def _act(body: Callable[[Any], Any], call: Any, codec: Codec, room: int) -> str:
             f"{type(call).__qualname__} returns LATER, and a local activity has no task that anybody could answer; "
             "leave out .locally()"
         )
-    details = codec.encode(result, room)
+    what = f"the result of {spec.type.name} {spec.type.version}"
+    details = codec.encode(result, room, what)
     # A result of another type than the definition says would leave the flow stuck: it is seen here.
-    codec.decode(details, spec.result, f"the result of {spec.type.name} {spec.type.version}")
+    codec.decode(details, spec.result, what)
     return details
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -399,6 +400,16 @@ def test_a_failure_that_is_said_once_keeps_no_notes_of_earlier_readings() -> Non
     story.ask()
     first, second = (decide(workflow, story.play.events, execution=EXECUTION, codec=codec) for _ in range(2))
     assert first == second
+
+
+def test_a_failure_that_takes_no_notes_is_the_outcome_of_a_saga_all_the_same() -> None:
+    @dataclass(frozen=True)
+    class Sealed(Exception):
+        n: int
+
+    undone = done(1).compensate(lambda _: fail(ValueError("cannot")))
+    story = Story(saga(undone.flat_map(lambda _: fail(Sealed(7)))).recover(Sealed, lambda error: done(error.n)))
+    assert story.turn() == ['complete "7"']
 
 
 def test_signals_that_arrive_while_the_next_run_is_asked_for_are_sent_on_to_it() -> None:
