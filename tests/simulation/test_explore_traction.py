@@ -427,3 +427,19 @@ def test_a_cancellation_that_meets_what_ends_begins_or_arrives_wedges_nothing(
     test = explore(flow, deviations=DEVIATIONS, **world)(check_closed_well)
     test()
     assert test.explored.coverage.complete
+
+
+@workflow
+async def go_round(n: int) -> int:
+    await sleep(1)
+    return await (continue_as_new(go_round(n + 1)) if n < 2 else sleep(hours(1)).map(lambda _: n))
+
+
+@pytest.mark.parametrize("knobs", list(KNOBS.values())[:2], ids=list(KNOBS)[:2])
+def test_a_request_to_cancel_is_heard_in_this_run_or_the_next(knobs: Knobs) -> None:
+    @explore(go_round(0), deviations=DEVIATIONS, **make_world(knobs=knobs, cancels=[1], signals=[], workers=1))
+    def check(run: Any) -> None:
+        assert isinstance(run.error, WorkflowCanceled)
+
+    check()
+    assert check.explored.coverage.complete
