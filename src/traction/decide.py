@@ -397,8 +397,7 @@ class Decider:
             # What nobody has heard would end with this run.
             onward = send_on(self.execution.workflow_id, self.signals, cancel=self.flow.unheeded)
             self._asks.extend(Ask(one, None) for one in onward)
-            self.signals.clear()
-            self.flow.unheeded = False
+            self.signals, self.flow.unheeded = [], False
         self._asks.append(self._finished)
 
     # What `meanings` needs to know and to say.
