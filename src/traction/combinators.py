@@ -155,10 +155,7 @@ def each(
         each(done, xs) == done(list(xs));  each(f, xs) == all_of([f(x) for x in xs])
         each(f, xs, tolerate=len(xs)) == all_of([f(x).attempt() for x in xs])
     """
-    for name, number in (("limit", limit), ("tolerate", tolerate)):
-        if number is not None and (not isinstance(number, int) or isinstance(number, bool)):
-            raise TypeError(f"each({name}={number!r:.100}): it is a number of items, an int")
-    if limit is not None and limit < 1:
+    if limit is not None and _check_number("each", "limit", limit) < 1:
         raise ValueError(f"each(limit={limit}): at least one at a time, or None for no limit")
     steps = tuple(FlatMap(Done(item), f) for item in items)
     return All(steps, limit) if tolerate is None else _tolerate("each", steps, limit, tolerate)
@@ -288,9 +285,15 @@ def _check_step(where: str, one: Any) -> Any:
 
 
 def _tolerate(where: str, steps: Iterable[Step[T]], limit: int | None, tolerate: int) -> Step[list[Outcome[T]]]:
-    if tolerate < 0:
+    if _check_number(where, "tolerate", tolerate) < 0:
         raise ValueError(f"{where}(tolerate={tolerate}): no fewer failures than 0 can be tolerated")
     return All(tuple(one.attempt() for one in steps), limit, tolerate)
+
+
+def _check_number(where: str, name: str, number: int) -> int:
+    if not isinstance(number, int) or isinstance(number, bool):
+        raise TypeError(f"{where}({name}={number!r:.100}): it is a number of items, an int")
+    return number
 
 
 def _check_steps(where: str, steps: Iterable[Any]) -> tuple[Step[Any], ...]:

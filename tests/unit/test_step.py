@@ -82,6 +82,9 @@ def test_each_counts_items_in_whole_numbers(option: str, number: Any) -> None:
     said: Any = {option: number}
     with pytest.raises(TypeError, match=rf"each\({option}=.*an int"):
         each(done, [1], **said)
+    if option == "tolerate":
+        with pytest.raises(TypeError, match=r"all_of\(tolerate=.*an int"):
+            all_of([done(1)], **said)
 
 
 @pytest.mark.parametrize("what", ["map", "flat_map", "compensate"])
