@@ -677,6 +677,12 @@ def test_time_is_not_advanced_by_nonsense(door: Door, body: bytes) -> None:
     assert "message" in json.loads(told)
 
 
+@pytest.mark.parametrize(("bytes_more", "status"), [(0, 200), (1, 413)])
+def test_time_is_asked_for_in_a_kilobyte(waiting: Door, bytes_more: int, status: int) -> None:
+    body = b'{"seconds":1}'.ljust(1024 + bytes_more)
+    assert waiting.send(body, path="/_traction/advance")[0] == status
+
+
 def test_time_that_passes_by_itself_is_not_advanced(stack: ExitStack) -> None:
     backend = LocalBackend(Service())
     door = Door(stack.enter_context(serving(backend)), backend)
