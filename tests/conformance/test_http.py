@@ -417,6 +417,13 @@ def test_names_that_are_allowed_are_answered(stack: ExitStack) -> None:
         assert status == expected
 
 
+@pytest.mark.parametrize(
+    "host", ["evillocalhost", "a@localhost", "localhost/a", "evil.test?.localhost", "a#.localhost"]
+)
+def test_a_name_that_only_looks_like_this_machines_is_not_accepted(host: str) -> None:
+    assert not is_accepted(host, frozenset())
+
+
 @given(st.text())
 def test_whether_a_host_is_accepted_is_decided_for_any_text(host: str) -> None:
     assert is_accepted(host, frozenset()) in (True, False)
