@@ -12,8 +12,8 @@ effect, and then:
     StartWorkflowExecution                      call again; WorkflowExecutionAlreadyStartedFault then means that it runs
     SignalWorkflowExecution                     a second call signals twice: let the receiver tell signals apart
     RequestCancel..., Terminate...              call again; UnknownResourceFault then means that it is no longer open
-    Respond*                                    call again; UnknownResourceFault then means: answered already, or too
-    late RecordActivityTaskHeartbeat                 call again
+    Respond*                                    call again; UnknownResourceFault then means: answered, or too late
+    RecordActivityTaskHeartbeat                 call again
     PollFor*                                    call again; a task given to the lost call comes back when it times out
 
 Source: Amazon SWF API reference; SWF has no client request tokens, so this is what its own state makes safe.
@@ -65,9 +65,8 @@ class Backend(ABC):
         Args:
             request: one of the 39 operations.
             wait: for a poll, how long to wait for a task at the most; `POLL_WAIT_MAX` if `None`. A service that
-            fixes the
-                wait itself, as SWF does, may wait longer. Once a task is assigned it is in the answer: it is never
-                dropped.
+                fixes the wait itself, as SWF does, may wait longer. Once a task is assigned it is in the answer: it is
+                never dropped.
 
         Raises:
             ServiceFault: SWF's fault, by its own name; the request had no effect.

@@ -65,7 +65,9 @@ def _apply_policy(execution: Execution, policy: ChildPolicy, now: datetime) -> N
     """
     for child in list(execution.children.values()):
         run = child.run
-        if run is None or not run.is_open:
+        # It was started, or refused, before: effects come in the order in which they were asked.
+        assert run is not None
+        if not run.is_open:
             continue
         if policy == "TERMINATE":
             run.terminate(

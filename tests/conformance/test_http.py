@@ -417,6 +417,13 @@ def test_names_that_are_allowed_are_answered(stack: ExitStack) -> None:
         assert status == expected
 
 
+@pytest.mark.parametrize(
+    "host", ["evillocalhost", "a@localhost", "localhost/a", "evil.test?.localhost", "a#.localhost"]
+)
+def test_a_name_that_only_looks_like_this_machines_is_not_accepted(host: str) -> None:
+    assert not is_accepted(host, frozenset())
+
+
 @given(st.text())
 def test_whether_a_host_is_accepted_is_decided_for_any_text(host: str) -> None:
     assert is_accepted(host, frozenset()) in (True, False)
@@ -675,6 +682,12 @@ def test_time_is_not_advanced_by_nonsense(door: Door, body: bytes) -> None:
     status, _, told = door.send(body, path="/_traction/advance")
     assert status in (400, 413)
     assert "message" in json.loads(told)
+
+
+@pytest.mark.parametrize(("bytes_more", "status"), [(0, 200), (1, 413)])
+def test_time_is_asked_for_in_a_kilobyte(waiting: Door, bytes_more: int, status: int) -> None:
+    body = b'{"seconds":1}'.ljust(1024 + bytes_more)
+    assert waiting.send(body, path="/_traction/advance")[0] == status
 
 
 def test_time_that_passes_by_itself_is_not_advanced(stack: ExitStack) -> None:

@@ -25,7 +25,6 @@ DIFFERENCES = Path(__file__).parents[2] / "docs" / "swf-differences.md"
 
 AGREED = (
     "a_type_is_registered_once_and_keeps_its_defaults",
-    "a_name_may_have_many_versions",
     "a_type_that_nobody_registered_is_unknown",
     "the_domain_exists",
     "a_default_that_nobody_gives_is_missed_at_the_start",
@@ -35,8 +34,6 @@ AGREED = (
     "an_answer_is_taken_once",
     "an_activity_task_is_handed_out_and_its_result_told",
     "an_activity_id_names_one_open_task",
-    "a_list_of_types_is_the_same_in_pages_and_backwards",
-    "every_call_that_many_threads_make_is_in_one_history_once",
     "many_starts_of_one_id_open_one_run",
     "who_waits_for_a_close_is_woken_by_it",
 )

@@ -355,10 +355,12 @@ def test_s2_5_a_token_of_a_task_that_nobody_was_given_is_invalid(swf: Swf) -> No
     execution = swf.start()
     swf.decide(*(ScheduleActivityTask(activity_type=ACTIVITY, activity_id=id) for id in "ab"))
     token = swf.work().task_token
-    for event_id in "1267":
+    swf.signal(execution)
+    swf.decide(ScheduleActivityTask(activity_type=ACTIVITY, activity_id="c"))
+    for event_id in "01267":
         for late in (RespondActivityTaskCompleted, RecordActivityTaskHeartbeat):
             assert swf.refuse(late(task_token=token[:-1] + event_id)) == ("ValidationException", "Invalid token")
-    assert swf.types(execution)[-1] == "ActivityTaskStarted"
+    assert swf.types(execution)[-1] == "ActivityTaskScheduled"
 
 
 def test_s7_4_a_decision_token_is_no_activity_token(swf: Swf) -> None:

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.conformance.swf.conftest import ACTIVITY, MakeSwf, Swf
+from tests.conformance.swf.conftest import ACTIVITY, WORKFLOW, MakeSwf, Swf
 from traction.decisions import (
     CancelTimer,
     CompleteWorkflowExecution,
@@ -62,6 +62,16 @@ def test_s4_1_a_batch_shares_the_time_of_its_completion(swf: Swf) -> None:
     swf.advance(1)
     swf.respond(task, BOOK, tick(9), MARK)
     assert swf.seconds(execution) == [0, 0, 1, 2, 2, 2, 2]
+
+
+def test_s4_1_times_are_whole_milliseconds_however_long_effects_take(make_swf: MakeSwf) -> None:
+    swf = make_swf(knobs=Knobs(effect_latency=timedelta(microseconds=12_345)))
+    execution = swf.start()
+    swf.decide(
+        tick(0), StartChildWorkflowExecution(workflow_type=WORKFLOW, workflow_id="c", task_list=TaskList("elsewhere"))
+    )
+    swf.advance(1)
+    assert swf.seconds(execution)[6:] == [0.012] * 3
 
 
 def test_s4_1_nothing_follows_a_close(swf: Swf) -> None:

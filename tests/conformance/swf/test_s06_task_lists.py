@@ -114,6 +114,8 @@ def test_s6_2_what_is_cancelled_leaves_the_others_in_their_order(swf: Swf) -> No
 def pending(swf: Swf) -> tuple[int, int]:
     decisions = swf.call(CountPendingDecisionTasks(domain="d", task_list=TaskList("deciders")))
     activities = swf.call(CountPendingActivityTasks(domain="d", task_list=TaskList("workers")))
+    assert not decisions.truncated
+    assert not activities.truncated
     return decisions.count, activities.count
 
 

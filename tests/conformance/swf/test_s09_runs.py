@@ -81,6 +81,24 @@ def test_s9_1_a_child_may_be_named_after_the_run_of_its_parent(swf: Swf) -> None
     ]
 
 
+def test_s9_1_a_child_has_what_it_was_given_and_one_whose_id_is_taken_is_told_in_full(swf: Swf) -> None:
+    swf.register_workflow_type(LEG, default_task_list=LEGS)
+    parent = swf.start("p")
+    ask = StartChildWorkflowExecution(workflow_type=LEG, workflow_id="c", input="in", tag_list=("t",), control="x")
+    swf.decide(ask, ask)
+    swf.advance()
+    started = swf.find(swf.poll("legs").workflow_execution, "WorkflowExecutionStarted")
+    assert (started["input"], started["tag_list"]) == ("in", ("t",))
+    assert swf.find(parent, "StartChildWorkflowExecutionFailed") == {
+        "workflow_type": LEG,
+        "cause": "WORKFLOW_ALREADY_RUNNING",
+        "workflow_id": "c",
+        "initiated_event_id": 6,
+        "decision_task_completed_event_id": 4,
+        "control": "x",
+    }
+
+
 def test_s9_1_children_of_a_batch_start_each_with_its_own_event(swf: Swf) -> None:
     parent = family(swf, "a", "b")
     assert swf.types(parent, 5) == [
@@ -187,6 +205,21 @@ def test_s9_2_the_policy_of_the_run_that_closes_is_applied_however_it_closes(swf
     found = [line for line in swf.lines(execution) if line[2].get("cause") == "CHILD_POLICY_APPLIED"]
     names = {"TERMINATE": ["WorkflowExecutionTerminated"], "REQUEST_CANCEL": ["WorkflowExecutionCancelRequested"]}
     assert [line[1] for line in found] == names.get(policy, [])
+
+
+def test_s9_2_a_policy_passes_over_a_child_that_has_just_closed(make_swf: MakeSwf) -> None:
+    swf = make_swf(knobs=Knobs(effect_latency=timedelta(seconds=1)))
+    swf.register_workflow_type(LEG, default_task_list=LEGS)
+    parent = swf.start("p", execution_start_to_close_timeout="10")
+    swf.decide(
+        StartChildWorkflowExecution(workflow_type=LEG, workflow_id="c", execution_start_to_close_timeout="9"),
+        StartChildWorkflowExecution(workflow_type=LEG, workflow_id="d"),
+    )
+    swf.advance(1)
+    children = [swf.poll("legs").workflow_execution for _ in range(2)]
+    swf.advance(20)
+    ends = [swf.last(execution)[1] for execution in (parent, *children)]
+    assert ends == ["WorkflowExecutionTimedOut", "WorkflowExecutionTimedOut", "WorkflowExecutionTerminated"]
 
 
 def test_s9_2_every_child_is_met_and_tells_a_policy_of_its_own(swf: Swf) -> None:
@@ -382,7 +415,36 @@ def test_s9_5_a_lambda_task_has_900_s_and_an_empty_object_unless_told(
     # What no decision gave is not in the event. Recorded: simpleflow, test_lambda, 2017.
     assert scheduled[2] == {"id": "l", "name": "f", "decision_task_completed_event_id": 4}
     assert [line[1] for line in rest] == ["LambdaFunctionStarted", end, "DecisionTaskScheduled"]
-    assert [(call.name, call.input, call.role) for call in calls] == [("f", "{}", "role")]
+    assert [(call.id, call.name, call.input, call.role) for call in calls] == [("l", "f", "{}", "role")]
+
+
+@pytest.mark.parametrize(("lasts", "ends"), [(2.5, 2.5), (30, 30), (31, 30)])
+def test_s9_5_a_lambda_task_is_open_until_it_ends_in_time(make_swf: MakeSwf, lasts: float, ends: float) -> None:
+    calls: list[LambdaCall] = []
+
+    def answer(call: LambdaCall) -> LambdaOutcome:
+        calls.append(call)
+        return LambdaOutcome(after=timedelta(seconds=lasts))
+
+    swf = make_swf(lambdas=answer, limits=Limits(open_lambdas_max=1))
+    execution = swf.start(lambda_role="role")
+    swf.decide(ScheduleLambdaFunction(id="l", name="f", start_to_close_timeout="30"))
+    swf.advance(1)
+    assert [call.execution for call in calls] == [execution]
+    assert swf.describe(execution).open_counts.open_lambda_functions == 1
+    swf.advance(100)
+    assert swf.seconds(execution)[5:] == [0, ends, ends]
+    assert swf.describe(execution).open_counts.open_lambda_functions == 0
+    swf.decide(ScheduleLambdaFunction(id="l", name="f"))
+    swf.advance()
+    assert swf.last(execution)[1] == "LambdaFunctionStarted"
+
+
+def test_s9_5_a_lambda_task_that_could_not_start_is_not_open(swf: Swf) -> None:
+    execution = swf.start()
+    swf.decide(ScheduleLambdaFunction(id="l", name="f"))
+    swf.advance()
+    assert swf.describe(execution).open_counts.open_lambda_functions == 0
 
 
 def test_s9_5_a_lambda_task_that_fails(make_swf: MakeSwf) -> None:

@@ -23,6 +23,7 @@ from traction.operations import (
     CountOpenWorkflowExecutions,
     DescribeWorkflowExecution,
     ExecutionTimeFilter,
+    GetWorkflowExecutionHistory,
     ListClosedWorkflowExecutions,
     ListOpenWorkflowExecutions,
     RegisterDomain,
@@ -266,6 +267,17 @@ def test_s10_1_without_retention_a_run_is_forgotten_at_its_close(swf: Swf, reten
     assert swf.refuse(describe)[0] == "UnknownResourceFault"
     closed = CountClosedWorkflowExecutions(domain="e", close_time_filter=EVER)
     assert swf.call(closed).count == 0
+
+
+def test_s10_2_a_run_is_known_by_both_of_its_names(swf: Swf) -> None:
+    execution = swf.start()
+    other = WorkflowExecution("other", execution.run_id)
+    told = f"Unknown execution: WorkflowExecution=[workflowId=other, runId={execution.run_id}]"
+    for request in (
+        DescribeWorkflowExecution(domain="d", execution=other),
+        GetWorkflowExecutionHistory(domain="d", execution=other),
+    ):
+        assert swf.refuse(request) == ("UnknownResourceFault", told)
 
 
 def test_s10_2_a_description_tells_the_settings_and_what_is_open(swf: Swf) -> None:

@@ -86,6 +86,45 @@ def test_s11_a_deprecated_domain_keeps_its_name_and_deprecates_its_types(swf: Sw
     assert swf.describe(execution).execution_info.close_status == "COMPLETED"
 
 
+def test_s11_what_was_deprecated_before_its_domain_keeps_its_date(swf: Swf) -> None:
+    before = swf.now
+    swf.call(DeprecateWorkflowType(domain="d", workflow_type=WORKFLOW))
+    swf.call(DeprecateActivityType(domain="d", activity_type=ACTIVITY))
+    swf.advance(5)
+    swf.call(DeprecateDomain(name="d"))
+    described = (
+        swf.call(DescribeWorkflowType(domain="d", workflow_type=WORKFLOW)),
+        swf.call(DescribeActivityType(domain="d", activity_type=ACTIVITY)),
+    )
+    assert [detail.type_info.deprecation_date for detail in described] == [before, before]
+
+
+def test_s11_what_is_deprecated_counts_until_it_is_deleted(make_swf: MakeSwf) -> None:
+    swf = make_swf(limits=Limits(domains_max=1, workflow_types_max=1, activity_types_max=1))
+    swf.call(DeprecateWorkflowType(domain="d", workflow_type=WORKFLOW))
+    swf.call(DeprecateActivityType(domain="d", activity_type=ACTIVITY))
+    more = (
+        RegisterWorkflowType(domain="d", name="n", version="1"),
+        RegisterActivityType(domain="d", name="n", version="1"),
+    )
+    assert [swf.refuse(request)[0] for request in more] == ["LimitExceededFault"] * 2
+    swf.call(DeleteWorkflowType(domain="d", workflow_type=WORKFLOW))
+    swf.call(DeleteActivityType(domain="d", activity_type=ACTIVITY))
+    for request in more:
+        swf.call(request)
+    swf.call(DeprecateDomain(name="d"))
+    another = RegisterDomain(name="e", workflow_execution_retention_period_in_days="1")
+    assert swf.refuse(another)[0] == "LimitExceededFault"
+
+
+def test_s11_versions_of_a_type_come_in_the_order_of_their_letters(swf: Swf) -> None:
+    for version in ("9", "10", "1.5"):
+        swf.register_activity_type(ActivityType("v", version))
+    listing = ListActivityTypes(domain="d", registration_status="REGISTERED", name="v")
+    infos = swf.call(listing).type_infos
+    assert [info.activity_type.version for info in infos] == ["1.5", "10", "9"]
+
+
 def test_s11_a_revived_domain_does_not_revive_its_types(swf: Swf) -> None:
     assert swf.refuse(UndeprecateDomain(name="d")) == ("DomainAlreadyExistsFault", "d")
     other = WorkflowType("other", "1")

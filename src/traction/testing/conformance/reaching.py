@@ -39,7 +39,7 @@ def each_end_of_a_child_is_told_to_its_parent(backend: Backend) -> None:
         "tag_list": (desk.tag,),
         "execution_start_to_close_timeout": "5",
     }
-    parent, children = _bear(desk, "failing", "stopping", "ended", "late", child_policy="ABANDON", **given)
+    parent, children = _bear(desk, "failing", "stopping", "ended", "late", child_policy="REQUEST_CANCEL", **given)
     closes: dict[str, d.Decision] = {
         "failing": d.FailWorkflowExecution(reason="r", details="d"),
         "stopping": d.CancelWorkflowExecution(details="s"),
@@ -49,7 +49,9 @@ def each_end_of_a_child_is_told_to_its_parent(backend: Backend) -> None:
         name = task.workflow_execution.workflow_id.rpartition("-")[2]
         started = task.events[0]
         assert isinstance(started, e.WorkflowExecutionStarted), started
-        expect_equal((started.tag_list, started.child_policy), ((desk.tag,), "ABANDON"), "what was given to a child")
+        expect_equal(
+            (started.tag_list, started.child_policy), ((desk.tag,), "REQUEST_CANCEL"), "what was given to a child"
+        )
         if name in closes:
             desk.respond(task, closes[name])
         elif name == "ended":
@@ -71,7 +73,7 @@ def each_end_of_a_child_is_told_to_its_parent(backend: Backend) -> None:
         expect_equal(begun.workflow_execution, end.workflow_execution, "the child that was started")
         expect_equal(end.workflow_type, desk.workflow_type, "the type of the child")
         asked = (initiated.control, initiated.input, initiated.child_policy)
-        expect_equal(asked, ("c", "in", "ABANDON"), "what was asked for")
+        expect_equal(asked, ("c", "in", "REQUEST_CANCEL"), "what was asked for")
         first = backend.get_history(end.workflow_execution)[0]
         assert isinstance(first, e.WorkflowExecutionStarted), first
         expect_equal(first.parent_initiated_event_id, initiated.event_id, "the link of a child to its parent")
