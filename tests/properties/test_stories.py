@@ -450,6 +450,14 @@ def test_a_close_that_is_refused_is_told_and_the_same_is_asked_for_by_the_next_d
     assert story.turn() == ['complete "0"']
 
 
+def test_for_who_looks_at_a_flow_it_is_the_time_of_the_last_event() -> None:
+    story = Story(work(1).flat_map(lambda _: now()).flat_map(lambda time: report(time.isoformat())))
+    story.turn()
+    story.complete("work-1")
+    last = story.play.events[-1].event_timestamp
+    assert Decider(story.workflow, execution=EXECUTION).look(story.play.events) == f'"{last.isoformat()}"'
+
+
 def test_who_looks_at_a_flow_whose_close_is_refused_sees_what_it_reported() -> None:
     story = Story(report("all but closed").flat_map(lambda _: done(1)))
     story.turn_refused("OPERATION_NOT_PERMITTED")
@@ -642,6 +650,16 @@ def test_a_parked_timer_that_is_withdrawn_is_not_asked_for_again() -> None:
     story.complete("1.0.1.1.work-1")
     story.fire_timer("1.1.sleep-1")
     assert story.turn() == ['complete "(0, None)"']
+
+
+def test_timers_refused_for_too_many_are_asked_for_again_in_their_order() -> None:
+    story = Story(all_of([sleep(60 + n) for n in range(3)]))
+    for id in ("1.1.sleep-1", "1.2.sleep-1"):
+        story.refusals[id] = "OPEN_TIMERS_LIMIT_EXCEEDED"
+    story.turn()
+    assert story.turn() == []
+    story.fire_timer("1.0.sleep-1")
+    assert story.turn() == ["timer 1.1.sleep-1", "timer 1.2.sleep-1"]
 
 
 def test_a_timer_refused_for_its_rate_is_asked_for_again() -> None:
