@@ -12,7 +12,7 @@ from traction import decisions as d
 from traction import events as e
 from traction.combinators import all_of, done, each, fail, first_of, now, sleep, step
 from traction.decide import Decider
-from traction.definition import workflow
+from traction.definition import activity, workflow
 from traction.errors import ChildFailed, DecisionFailed, FlowError, HistoryError
 from traction.leaves import cancel, patched, report, start_child
 from traction.meanings import UNKNOWN_TYPE_PAUSES_MAX
@@ -506,6 +506,26 @@ def test_more_than_a_hundred_decisions_go_out_over_several_decision_tasks_in_ord
     assert sent == [f"do 1.{n}.work-1" for n in range(250)]
 
 
+@activity
+def read(text: str) -> int:
+    return len(text)
+
+
+def test_more_than_half_a_megabyte_goes_out_over_several_decision_tasks_in_order() -> None:
+    story = Story(all_of([read("x" * 30_000) for _ in range(40)]))
+    asked = []
+    while len(asked) < 40:
+        *some, last = story.turn()
+        chars = sum(len(one.input or "") for one in story.play.decisions[story.fed][: len(some)])  # type: ignore[union-attr]
+        assert 450_000 < chars <= 500_000 or last.startswith("do ")
+        asked += some
+        if last.startswith("do "):
+            asked.append(last)
+        else:
+            story.fire_timer(last.removeprefix("timer "))
+    assert asked == [f"do 1.{n}.read-1" for n in range(40)]
+
+
 def test_what_is_still_queued_when_it_is_withdrawn_is_never_sent() -> None:
     story = Story(all_of([work(n) for n in range(150)]).attempt())
     assert story.turn()[98:] == ["do 1.98.work-1", "timer ~more-3"]
@@ -650,6 +670,17 @@ def test_a_parked_timer_that_is_withdrawn_is_not_asked_for_again() -> None:
     story.complete("1.0.1.1.work-1")
     story.fire_timer("1.1.sleep-1")
     assert story.turn() == ['complete "(0, None)"']
+
+
+def test_a_parked_timer_that_was_withdrawn_before_another_fired_is_not_asked_for_again() -> None:
+    story = Story(all_of(first_of(sleep(5), work(2)), sleep(60), work(3)))
+    story.refusals["1.0.1.0.sleep-1"] = "OPEN_TIMERS_LIMIT_EXCEEDED"
+    story.turn()
+    story.turn()
+    story.complete("1.0.1.1.work-1")
+    assert story.turn() == []
+    story.fire_timer("1.1.sleep-1")
+    assert story.turn() == []
 
 
 def test_timers_refused_for_too_many_are_asked_for_again_in_their_order() -> None:
