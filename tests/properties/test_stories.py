@@ -451,9 +451,9 @@ def test_a_close_that_is_refused_is_told_and_the_same_is_asked_for_by_the_next_d
 
 
 def test_for_who_looks_at_a_flow_it_is_the_time_of_the_last_event() -> None:
-    story = Story(work(1).flat_map(lambda _: now()).flat_map(lambda time: report(time.isoformat())))
+    story = Story(sleep(60).flat_map(lambda _: now()).flat_map(lambda time: report(time.isoformat())))
     story.turn()
-    story.complete("work-1")
+    story.fire_timer("sleep-1")
     last = story.play.events[-1].event_timestamp
     assert Decider(story.workflow, execution=EXECUTION).look(story.play.events) == f'"{last.isoformat()}"'
 
