@@ -506,6 +506,11 @@ def test_more_than_a_hundred_decisions_go_out_over_several_decision_tasks_in_ord
     assert sent == [f"do 1.{n}.work-1" for n in range(250)]
 
 
+def test_a_hundred_decisions_go_out_in_one_decision_task() -> None:
+    story = Story(all_of([work(n) for n in range(100)]))
+    assert story.ask() == [f"do 1.{n}.work-1" for n in range(100)]
+
+
 @activity
 def read(text: str) -> int:
     return len(text)
