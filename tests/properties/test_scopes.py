@@ -79,6 +79,27 @@ def test_a_deadline_that_passes_while_a_cancelled_flow_tidies_up_does_not_undo_i
     assert story.turn() == ["cancel work-2", "be cancelled"]
 
 
+def test_a_deadline_that_passes_while_a_failure_of_tidying_up_is_handled_does_not_undo_a_cancellation() -> None:
+    @step
+    async def finish() -> int:
+        async with move_on_after(5):
+            try:
+                await work(1)
+            finally:
+                try:
+                    await fail(ODD)
+                except ValueError:
+                    await work(2)
+        return await work(3)
+
+    story = Story(finish())
+    story.turn()
+    story.ask_to_cancel()
+    assert story.turn() == ["cancel work-1", "do work-2"]
+    story.fire_timer("sleep-1")
+    assert story.turn() == ["cancel work-2", "be cancelled"]
+
+
 def test_a_deadline_that_passes_while_a_finalizer_runs_does_not_undo_a_cancellation() -> None:
     @step
     async def finish() -> int:
@@ -486,6 +507,15 @@ def test_what_code_gave_once_is_given_on_every_replay_also_when_a_hundred_others
     rest = story.play.decisions[story.running]
     assert first.details == "0"  # type: ignore[union-attr]
     assert rest == decide(story.workflow, story.play.events, execution=EXECUTION, codec=story.codec)
+
+
+def test_what_a_saga_within_another_has_done_is_undone_where_it_fails() -> None:
+    inner = saga(done(2).compensate(lambda _: work(12)).flat_map(lambda _: fail(ODD)))
+    story = Story(saga(done(1).compensate(lambda _: work(11)).flat_map(lambda _: inner.attempt())).map(lambda _: 3))
+    assert story.turn() == ["do work-1"]
+    assert '{"n":12}' in str(story.play.decisions[story.fed])
+    story.complete("work-1")
+    assert story.turn() == ['complete "3"']
 
 
 def test_a_saga_that_goes_on_as_a_new_run_undoes_nothing() -> None:

@@ -12,7 +12,7 @@ from traction import decisions as d
 from traction import events as e
 from traction.combinators import all_of, done, each, fail, first_of, now, sleep, step
 from traction.decide import Decider
-from traction.definition import workflow
+from traction.definition import activity, workflow
 from traction.errors import ChildFailed, DecisionFailed, FlowError, HistoryError
 from traction.leaves import cancel, patched, report, start_child
 from traction.meanings import UNKNOWN_TYPE_PAUSES_MAX
@@ -450,6 +450,14 @@ def test_a_close_that_is_refused_is_told_and_the_same_is_asked_for_by_the_next_d
     assert story.turn() == ['complete "0"']
 
 
+def test_for_who_looks_at_a_flow_it_is_the_time_of_the_last_event() -> None:
+    story = Story(sleep(60).flat_map(lambda _: now()).flat_map(lambda time: report(time.isoformat())))
+    story.turn()
+    story.fire_timer("sleep-1")
+    last = story.play.events[-1].event_timestamp
+    assert Decider(story.workflow, execution=EXECUTION).look(story.play.events) == f'"{last.isoformat()}"'
+
+
 def test_who_looks_at_a_flow_whose_close_is_refused_sees_what_it_reported() -> None:
     story = Story(report("all but closed").flat_map(lambda _: done(1)))
     story.turn_refused("OPERATION_NOT_PERMITTED")
@@ -496,6 +504,31 @@ def test_more_than_a_hundred_decisions_go_out_over_several_decision_tasks_in_ord
         if not story.queued:
             break
     assert sent == [f"do 1.{n}.work-1" for n in range(250)]
+
+
+def test_a_hundred_decisions_go_out_in_one_decision_task() -> None:
+    story = Story(all_of([work(n) for n in range(100)]))
+    assert story.ask() == [f"do 1.{n}.work-1" for n in range(100)]
+
+
+@activity
+def read(text: str) -> int:
+    return len(text)
+
+
+def test_more_than_half_a_megabyte_goes_out_over_several_decision_tasks_in_order() -> None:
+    story = Story(all_of([read("x" * 30_000) for _ in range(40)]))
+    asked = []
+    while len(asked) < 40:
+        *some, last = story.turn()
+        chars = sum(len(one.input or "") for one in story.play.decisions[story.fed][: len(some)])  # type: ignore[union-attr]
+        assert 450_000 < chars <= 500_000 or last.startswith("do ")
+        asked += some
+        if last.startswith("do "):
+            asked.append(last)
+        else:
+            story.fire_timer(last.removeprefix("timer "))
+    assert asked == [f"do 1.{n}.read-1" for n in range(40)]
 
 
 def test_what_is_still_queued_when_it_is_withdrawn_is_never_sent() -> None:
@@ -642,6 +675,27 @@ def test_a_parked_timer_that_is_withdrawn_is_not_asked_for_again() -> None:
     story.complete("1.0.1.1.work-1")
     story.fire_timer("1.1.sleep-1")
     assert story.turn() == ['complete "(0, None)"']
+
+
+def test_a_parked_timer_that_was_withdrawn_before_another_fired_is_not_asked_for_again() -> None:
+    story = Story(all_of(first_of(sleep(5), work(2)), sleep(60), work(3)))
+    story.refusals["1.0.1.0.sleep-1"] = "OPEN_TIMERS_LIMIT_EXCEEDED"
+    story.turn()
+    story.turn()
+    story.complete("1.0.1.1.work-1")
+    assert story.turn() == []
+    story.fire_timer("1.1.sleep-1")
+    assert story.turn() == []
+
+
+def test_timers_refused_for_too_many_are_asked_for_again_in_their_order() -> None:
+    story = Story(all_of([sleep(60 + n) for n in range(3)]))
+    for id in ("1.1.sleep-1", "1.2.sleep-1"):
+        story.refusals[id] = "OPEN_TIMERS_LIMIT_EXCEEDED"
+    story.turn()
+    assert story.turn() == []
+    story.fire_timer("1.0.sleep-1")
+    assert story.turn() == ["timer 1.1.sleep-1", "timer 1.2.sleep-1"]
 
 
 def test_a_timer_refused_for_its_rate_is_asked_for_again() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import sys
 from datetime import timedelta
@@ -174,6 +175,46 @@ def test_a_failure_tells_its_story_and_the_test_that_runs_it_again() -> None:
     with pytest.raises(AssertionError):
         always_ships.at(error.deviations)
     assert always_ships.explored.at.__self__ is always_ships.explored
+
+
+def test_a_systematic_exploration_follows_each_choice_to_each_alternative_the_fewest_deviations_first() -> None:
+    runs: list[Any] = []
+
+    @explore(add_both(), stub={charge: "r"}, deviations=2, faults=Faults(crashes=1))
+    def see(run: Any) -> None:
+        runs.append(run)
+
+    logging.disable(logging.DEBUG)
+    try:
+        see()
+        assert logging.root.manager.disable == logging.DEBUG
+    finally:
+        logging.disable(logging.NOTSET)
+    ran = [run.deviations for run in runs]
+    counts = [len(deviations.split()) for deviations in ran]
+    assert counts == sorted(counts)
+    assert counts[-1] == 2
+    assert len(set(ran)) == len(ran)
+    plain, *others = runs
+    assert ran[0] == ""
+    assert set(list_following(plain)) == {each for each in ran if len(each.split()) == 1}
+    assert max(plain.widths) > 2
+    # Where only the order was another, what follows may be passed over. Where something else was, nothing is.
+    deviated = [run for run in others if len(run.deviations.split()) == 1 and run.orders.isdisjoint(list_numbers(run))]
+    assert deviated
+    for run in deviated:
+        assert set(list_following(run)) <= set(ran)
+
+
+def list_numbers(run: Any) -> list[int]:
+    return [int(each.partition(":")[0]) for each in run.deviations.split()]
+
+
+def list_following(run: Any) -> list[str]:
+    """Give the schedules with one deviation more than a run has, after its last."""
+    first = max(list_numbers(run), default=-1) + 1
+    following = enumerate(run.widths[first:], first)
+    return [f"{run.deviations} {n}:{chosen}".strip() for n, width in following for chosen in range(1, width)]
 
 
 def test_a_systematic_exploration_finds_the_failure_of_fewest_deviations() -> None:

@@ -76,6 +76,16 @@ def test_a_flow_is_refused_what_it_may_not_do(do: Callable[[], Any], instead: st
     assert isinstance(refused.value, FlowError)
 
 
+def test_what_a_flow_is_refused_is_not_done(tmp_path: Path) -> None:
+    @workflow
+    async def write() -> None:
+        (tmp_path / "written").write_text("x")
+
+    with pytest.raises(ImpureFlow):
+        simulate(write())
+    assert not (tmp_path / "written").exists()
+
+
 def test_what_a_function_does_that_a_flow_calls_counts_as_the_flow() -> None:
     @workflow
     async def impure() -> str:

@@ -31,7 +31,7 @@ from traction import events as e
 from traction import operations as o
 from traction.client import WorkerSystem
 from traction.errors import DefinitionError, UnknownResourceFault, WorkflowFailed
-from traction.executors import Loop, LoopPoller, is_async
+from traction.executors import POLLERS_MAX, Loop, LoopPoller, employ, is_async
 from traction.failures import UNREADABLE, read_failure
 from traction.processes import PerProcess, ProcessPool, say_exit
 from traction.tasks import LATER
@@ -318,7 +318,18 @@ def test_an_answer_from_the_loop_that_is_lost_is_sent_again() -> None:
 
 
 async def give(what: Any) -> Any:
+    for _ in range(1_000):  # turns of the loop, which ends when the last of its activities has
+        await asyncio.sleep(0)
     return what
+
+
+def test_a_loop_has_fewer_pollers_than_slots(stage: Stage) -> None:
+    workers, _ = employ(
+        stage.worker, ActAsync, give, executor="async", instances=2 * POLLERS_MAX, leaving=lambda: False
+    )
+    for worker in workers:
+        worker.close()
+    assert len(workers) == POLLERS_MAX
 
 
 def test_an_answer_that_is_lost_as_the_loop_ends_is_sent_before_its_last_poller_is_gone(stage: Stage) -> None:

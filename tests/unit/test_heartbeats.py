@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from tests.unit.crew import Act, CallAct
-from tests.unit.stage import NOW, Stage, find_events, open_stage, take_turns
+from tests.unit.stage import NOW, LossyBackend, Stage, find_events, open_stage, take_turns
 from traction import Cancelled, Retry, Workflow, current_task, first_of, heartbeat, sleep
 from traction import events as e
 from traction import operations as o
+from traction.errors import ValidationException
 from traction.failures import HANDED_BACK
 from traction.heartbeats import Pulse, Running, find_interval
+from traction.worker import ActivityWorker
 
 
 class Clock:
@@ -233,6 +236,20 @@ def test_threads_beat_by_themselves_and_end_with_the_pulse(stage: Stage) -> None
     assert set(threading.enumerate()) - before == set()
 
 
+def test_a_heartbeat_that_the_service_refuses_is_told_to_the_activity(stage: Stage) -> None:
+    class Picky(LossyBackend):
+        def call(self, request: Any, wait: timedelta | None = None) -> Any:
+            if isinstance(request, o.RecordActivityTaskHeartbeat):
+                raise ValidationException("no heartbeats today")
+            return super().call(request, wait)
+
+    handle = stage.start(CallAct(), Act)
+    stage.decider(CallAct).work_once(NOW)
+    ActivityWorker(Picky(stage.backend), Act, lambda _: heartbeat()).work_once(NOW)
+    (failed,) = find_events(handle, e.ActivityTaskFailed)
+    assert "no heartbeats today" in failed.details
+
+
 # Handing back.
 
 
@@ -244,6 +261,7 @@ def test_a_task_that_is_handed_back_is_scheduled_again_though_it_has_no_retries_
 
     def act(_: Any) -> str:
         pulse.hand_back()
+        assert current_task().cancelled
         try:
             heartbeat()
         except Cancelled as error:

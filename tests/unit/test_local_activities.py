@@ -280,6 +280,23 @@ def test_more_of_them_than_a_response_has_room_for_are_done_over_several_decisio
     assert decider.closed
 
 
+@activity
+def write(n: int) -> str:
+    return "x" * n
+
+
+class WriteOften(Workflow[int], task_start_to_close=None):
+    async def flow(self) -> int:
+        return sum([len(await write(30_000).locally()) for _ in range(20)])
+
+
+def test_more_characters_than_a_response_has_room_for_are_recorded_over_several_decision_tasks(stage: Stage) -> None:
+    handle = play(stage, WriteOften(), Shelf())
+    assert handle.result(0) == 600_000
+    assert len(find_events(handle, e.DecisionTaskCompleted)) == 3
+    assert stage.stuck == []
+
+
 def test_no_more_are_begun_when_half_of_the_time_of_a_decision_task_has_passed(stage: Stage) -> None:
     def tarry() -> int:
         stage.time += timedelta(seconds=3)

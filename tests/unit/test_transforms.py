@@ -181,6 +181,16 @@ def test_an_attempt_is_told_its_number_beside_any_payload(
         assert codec.decode(told, dict[str, str]) == value
 
 
+@pytest.mark.parametrize("room", [0, 1])
+def test_an_attempt_for_which_swf_leaves_no_room_goes_untold(room: int) -> None:
+    told = len(write_attempt("{}", 2, None))
+    payload = Codec().encode({"k": "x" * (PAYLOAD_CHARS_MAX - 8 - told + 1 + 1 - room)})
+    joined = write_attempt(payload, 2, None)
+    assert read_attempt(joined).number == 1 + room
+    assert len(joined) <= PAYLOAD_CHARS_MAX
+    assert room or joined == payload
+
+
 # Keys.
 
 
