@@ -448,11 +448,9 @@ class Decider:
             # News too: a timer that was refused before it in the same batch is not parked yet.
             self._news.append((event, None))
         elif (leaf := ask.leaf) is not None:
-            # The leaf keeps its ask. If the ask kept the leaf as well, each step would be left to Python's collector.
             ask.leaf = None
             leaf.opened_event_id = event.event_id
-            if leaf.began is None:
-                leaf.began = event.event_timestamp
+            leaf.began = leaf.began or event.event_timestamp
             self._open[event.event_id] = leaf
 
     def _end_answers(self) -> None:

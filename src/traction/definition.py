@@ -271,10 +271,9 @@ def activity(f: Any = None, /, *, needs: Any = None, **options: Any) -> Any:
 
     def define(f: Callable[..., Any]) -> Any:
         signature = read_function(f, needs, flow=False)
-        names = tuple(signature.fields)
 
         def run(self: Any, *dependency: Any) -> Any:
-            return f(*dependency, **{name: getattr(self, name) for name in names})
+            return f(*dependency, **msgspec.structs.asdict(self))
 
         # What says whether it is async; not __wrapped__, whose parameters would be taken for those of `run`.
         vars(run)["body"] = f
@@ -300,10 +299,9 @@ def workflow(f: Any = None, /, **options: Any) -> Any:
 
     def define(f: Callable[..., Any]) -> Any:
         signature = read_function(f, None, flow=True)
-        names = tuple(signature.fields)
 
         def flow(self: Any) -> Any:
-            return f(**{name: getattr(self, name) for name in names})
+            return f(**msgspec.structs.asdict(self))
 
         return _make_class(f, typing.cast(Any, Workflow)[signature.result], signature, {"flow": flow}, options)
 

@@ -89,7 +89,11 @@ class Desk(Protocol):
 
 
 class Ask:
-    """A decision that the flow asks for and the history does not show yet."""
+    """A decision that the flow asks for and the history does not show yet.
+
+    `leaf` is what asks, until the history shows it. The leaf keeps its ask, and if both kept each other, every step
+    would be left to Python's collector.
+    """
 
     __slots__ = ("decision", "leaf", "withdrawn")
 
