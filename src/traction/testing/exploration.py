@@ -26,7 +26,8 @@ import msgspec
 from traction import events as e
 from traction.checks import check_call
 from traction.definition import Workflow
-from traction.errors import DefinitionError
+from traction.errors import DefinitionError, NonDeterminismError
+from traction.testing.audit import UnsoundFlow
 from traction.testing.faults import Faults
 from traction.testing.schedule import Deviations, Schedule
 from traction.testing.twin import check_twin
@@ -86,10 +87,14 @@ class Explored(Generic[R]):
         self._takes, self.others = _read_parameters(test)
         self._shown: set[int] = set()
         self._shortest: dict[Any, Deviations] = {}
+        self._unsound: dict[str, Exception] = {}
         self.widths: list[int] = []
         """Of how many alternatives each choice of the plain run is."""
         self.coverage: Coverage | None = None
         """What the last systematic exploration covered."""
+        with_these = ", ".join(sorted(_TWINLESS & world.keys()))
+        self.twinless = with_these and f"the other process would not have the {with_these}"
+        """Why nothing was decided once more in another process; empty if it was."""
 
     def at(self, deviations: str | Schedule, *arguments: Any, **named: Any) -> Any:
         """Run the test once, under one schedule: what a failure prints to be pasted. Gives the run.
@@ -119,8 +124,8 @@ class Explored(Generic[R]):
     def _ask_twin(self, run: Any) -> None:
         """Have a history decided by another process, unless it was before, or enough were."""
         shape = hash(_hash(run.history, ordered=True))
-        if len(self._shown) < TWINS_MAX and shape not in self._shown and _TWINLESS.isdisjoint(self._world):
-            check_twin(type(self._workflow), run.execution, run.history, run.decided)
+        if len(self._shown) < TWINS_MAX and shape not in self._shown and not _TWINLESS & self._world.keys():
+            self.twinless = check_twin(type(self._workflow), run.execution, run.history, run.decided)
             self._shown.add(shape)
 
     def _retell(self, error: Exception, deviations: str, story: str) -> None:
@@ -154,10 +159,16 @@ class Explored(Generic[R]):
         later ones: so here they are left out with the later ones moved along.
         """
         __tracebackhide__ = True
+        told: Any
         try:
-            return self.at_quietly(schedule, *arguments, **named)
+            run = self.at_quietly(schedule, *arguments, **named)
         except Exception as error:
-            told: Any = error
+            told = error
+        else:
+            # What a flow keeps or meets outside of it may differ once and not again: that once is enough.
+            if (told := self._unsound.get(run.deviations)) is None:
+                return run
+        self._keep_unsound(told)
         # Not in the handler: what is raised there has a context, and to Hypothesis would be another failure.
         origin = _find_origin(told)
         if origin not in self._shortest:
@@ -166,6 +177,11 @@ class Explored(Generic[R]):
         if len(shortest.choices) < len(told.deviations.split()):
             self.at_quietly(shortest, *arguments, **named)
         raise told
+
+    def _keep_unsound(self, told: Any) -> None:
+        deviations: str = told.deviations
+        if isinstance(told, UnsoundFlow | NonDeterminismError):
+            self._unsound.setdefault(deviations, told)
 
     def _shorten(self, found: Deviations, origin: Any, arguments: Any, named: Any) -> Deviations:
         """Leave out deviations, one after the other, for as long as the same comes of it."""
@@ -201,11 +217,11 @@ class Explored(Generic[R]):
         from traction.testing import simulate
 
         try:
-            run = simulate(self._workflow, schedule=Deviations(), **self._world)
+            run = simulate(self._workflow, schedule=Deviations(), tell=self._retell, **self._world)
             self.widths = list(run.widths)
             self._ask_twin(run)
-        except Exception:
-            return
+        except Exception as error:
+            self._keep_unsound(error)
 
     def cover(
         self,
@@ -309,6 +325,8 @@ def explore(
 
             def run_test(*arguments: Any, schedule: Schedule, **named: Any) -> None:
                 explored.at_shortest(schedule, *arguments, **named)
+                if explored.twinless:
+                    hypothesis.event(f"not decided in another process: {explored.twinless}")
 
             kind = inspect.Parameter.KEYWORD_ONLY
             run_test.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
