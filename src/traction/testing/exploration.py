@@ -17,7 +17,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from functools import wraps
-from itertools import product
+from itertools import islice, product
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
@@ -42,7 +42,10 @@ MOVES_MAX = 5_000
 """After how many moves a run of an exploration is called stuck, unless told otherwise."""
 
 TRIES_MAX = 300
-"""How many runs it may take to find a shorter story of a failure."""
+"""How many runs it may take to leave deviations out of the story of a failure."""
+
+SINGLES_MAX = 100
+"""How many single deviations from the plain run are tried before that."""
 
 SHIFTS = (0, -1, 1, -2, 2, -3, 3)
 """How far later choices move when an earlier deviation is left out."""
@@ -179,12 +182,20 @@ class Explored(Generic[R]):
         raise told
 
     def _keep_unsound(self, told: Any) -> None:
-        deviations: str = told.deviations
-        if isinstance(told, UnsoundFlow | NonDeterminismError):
+        # What the other process says of the plain run has no story yet: it says so again in the first example.
+        deviations: str | None = getattr(told, "deviations", None)
+        if isinstance(told, UnsoundFlow | NonDeterminismError) and deviations is not None:
             self._unsound.setdefault(deviations, told)
 
     def _shorten(self, found: Deviations, origin: Any, arguments: Any, named: Any) -> Deviations:
-        """Leave out deviations, one after the other, for as long as the same comes of it."""
+        """Leave out deviations, one after the other, for as long as the same comes of it.
+
+        If one deviation from the plain run is enough, that is the story, though it be none of those that were found.
+        """
+        if len(found.choices) > 1:
+            for one in islice(_follow({}, self.widths), SINGLES_MAX):
+                if self._come_from(origin, Deviations(one), arguments, named):
+                    return Deviations(one)
         tries = TRIES_MAX
         shortened = True
         while shortened:
