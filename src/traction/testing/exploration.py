@@ -177,7 +177,7 @@ class Explored(Generic[R]):
         if origin not in self._shortest:
             self._shortest[origin] = self._shorten(Deviations(told.deviations), origin, arguments, named)
         shortest = self._shortest[origin]
-        if len(shortest.choices) < len(told.deviations.split()):
+        if _rank(shortest) < _rank(Deviations(told.deviations)):
             self.at_quietly(shortest, *arguments, **named)
         raise told
 
@@ -192,7 +192,7 @@ class Explored(Generic[R]):
 
         If one deviation from the plain run is enough, that is the story, though it be none of those that were found.
         """
-        if len(found.choices) > 1:
+        if found.choices:
             for one in islice(_follow({}, self.widths), SINGLES_MAX):
                 if self._come_from(origin, Deviations(one), arguments, named):
                     return Deviations(one)
@@ -385,6 +385,11 @@ def _read_parameters(test: Callable[..., None]) -> tuple[str | None, list[inspec
     others = [parameter for name, parameter in parameters.items() if name != takes]
     by_place = parameters[takes].kind in (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL)
     return None if by_place else takes, others
+
+
+def _rank(schedule: Deviations) -> tuple[int, list[tuple[int, int]]]:
+    """Say how plain a schedule is: the fewer deviations, the earlier and the nearer to the plain choice, the less."""
+    return len(schedule.choices), list(schedule.choices.items())
 
 
 def _find_origin(error: BaseException) -> tuple[type, str, int]:

@@ -45,8 +45,8 @@ def schedules(
     Args:
         choices: among how many choices; about as many as a run makes.
         deviations_max: how often at the most.
-        widths: of how many alternatives each choice of the plain run is, if that is known; then every third schedule or
-            so deviates once, to one of these.
+        widths: of how many alternatives each choice of the plain run is, if that is known; then one schedule in four
+            or so deviates once, to one of these, and one in four goes on near to that.
     """
     # A run that deviates is longer than the plain one, and may deviate again where that has ended.
     choices = len(widths) * 3 // 2 + 4 if widths else choices
