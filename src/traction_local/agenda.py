@@ -30,6 +30,9 @@ class Move(NamedTuple):
 MOVES_MAX = 100_000
 """After how many moves an execution that is still open is called stuck, unless told otherwise."""
 
+LATER = (2, 4)
+"""How often time may pass before what was put off for that long may come: else its moment in a long run lies deep."""
+
 PATIENCE = 50
 """How often time passes before what was put off comes after all: somebody who waits by timers may do so for ever."""
 
@@ -39,13 +42,14 @@ class Agenda:
 
     In line stands what can happen now. What may happen at any time plainly does when nobody stands in line. Who is put
     off waits until nobody else can move; what may come at any time and is put off, until nothing else will come at all,
-    or time has passed often.
+    or time has passed often; or until time has passed a few times.
     """
 
     def __init__(self) -> None:
         self._line: list[Move] = []
         self._put_off: list[Move] = []
         self._anytime: list[Move] = []
+        self._later: list[tuple[int, Move]] = []
         self._last: list[Move] = []
         self._planned: list[tuple[datetime, int, Move]] = []
         self._plans = 0
@@ -97,9 +101,20 @@ class Agenda:
         kept.append(source.pop(0))
         return kept[-1]
 
+    def put_off_for(self, jumps: int) -> Move:
+        """Put off what may come at any time until time has passed so often."""
+        move = self._anytime.pop(0)
+        self._later.append((self._jumps + jumps, move))
+        return move
+
     def call_last(self, nothing_comes: bool) -> bool:
         """Let come now what was put off until nothing else comes, before time passes; say whether it does."""
         self._jumps += 1
+        if nothing_comes and self._later:
+            self._line.append(self._later.pop(0)[1])
+            return True
+        self._anytime += [move for jump, move in self._later if jump <= self._jumps]
+        self._later = [(jump, move) for jump, move in self._later if jump > self._jumps]
         if self._last and (nothing_comes or self._jumps % PATIENCE == 0):
             self._line.append(self._last.pop(0))
             return True
@@ -119,4 +134,4 @@ class Agenda:
     @property
     def empty(self) -> bool:
         """Whether nobody can move, now or later."""
-        return not (self._line or self._put_off or self._anytime or self._last or self._planned)
+        return not (self._line or self._put_off or self._anytime or self._later or self._last or self._planned)

@@ -36,12 +36,12 @@ from traction.options import Span, to_timedelta
 from traction.signals import Signal
 from traction.testing.faults import Faults
 from traction.testing.outside import read_signal
-from traction.testing.purity import watch
+from traction.testing.purity import ImpureFlow, watch
 from traction.testing.schedule import PLAIN, Deviations, Plain, Schedule
 from traction.testing.scripts import Script, check_script, to_script
 from traction.testing.waiting import StuckExecution, explain_open
 from traction.worker import StuckDecision
-from traction_local.agenda import MOVES_MAX, Agenda, Move
+from traction_local.agenda import LATER, MOVES_MAX, Agenda, Move
 from traction_local.alarms import EFFECT, EXECUTION, TASK
 from traction_local.attempts import Attempts
 from traction_local.crews import Crew
@@ -150,6 +150,8 @@ class Simulation:
         self._stuck: list[StuckDecision] = []
         self._abandoned = False  # whether a decision has just been left to newer code
         self._runs = Runs(self.backend, codec)
+        self.decided = self._runs.decided
+        """What was decided, by run and DecisionTaskStarted."""
         make = partial(
             Machine,
             self.backend,
@@ -281,7 +283,8 @@ class Simulation:
         if not ready:
             return None
         can_put_off, can_pass = ready > 1 or not in_line, self._can_pass()
-        n = ready + can_put_off + can_pass
+        later = LATER if can_pass and not in_line else ()
+        n = ready + can_put_off + can_pass + len(later)
         chosen = self._choose(n, "who moves") if n > 1 else 0
         if 0 < chosen < in_line:
             self.orders.add(len(self.widths) - 1)
@@ -289,6 +292,10 @@ class Simulation:
             return agenda.take(chosen)
         if chosen == ready and can_put_off:
             self.note("", f"put off: {agenda.put_off().why}")
+            return self._pick()
+        if chosen >= ready + can_put_off + can_pass:
+            jumps = later[chosen - n]
+            self.note("", f"put off until time has passed {jumps} times: {agenda.put_off_for(jumps).why}")
             return self._pick()
         if self.backend.service.next_rank() == TASK:
             self._trouble.spend("timeouts")
@@ -353,11 +360,6 @@ class Simulation:
         """Give the histories of all runs that were started here or for which anything was decided."""
         return [history for _, history in self._runs.read()]
 
-    @property
-    def decided(self) -> dict[str, dict[int, tuple[d.Decision, ...]]]:
-        """What was decided, by run and DecisionTaskStarted."""
-        return self._runs.decided
-
     def _advance(self) -> None:
         """Let the service do what is due by now."""
         service, now = self.backend.service, self.backend.time
@@ -388,6 +390,9 @@ class Simulation:
         except BackendError as error:
             self._rest(error, machine, key)
             return
+        except ImpureFlow:
+            self.note(machine.name, "cannot decide: ImpureFlow")
+            raise
         if answer is None:
             self._leave(machine)
             return

@@ -8,7 +8,7 @@ import pytest
 
 from traction import Workflow, activity, events, minutes, patched, sleep, workflow
 from traction.errors import NonDeterminismError
-from traction.testing import Deviations, explore, simulate, takes
+from traction.testing import Deviations, Seeded, explore, simulate, takes
 from traction.testing.purity import ImpureFlow
 
 
@@ -71,6 +71,22 @@ def test_new_code_that_cannot_decide_ends_the_run_and_is_named() -> None:
     with pytest.raises(NonDeterminismError) as found:
         survives()
     assert found.value.story.splitlines()[-1].endswith("cannot decide: NonDeterminismError")  # type: ignore[attr-defined]
+
+
+def test_one_deviation_tells_the_story_if_one_is_enough() -> None:
+    counts = set()
+    for number in range(20):
+
+        @explore(Old(), workers=2, deploy={Old: Inverted})
+        def survives(run: Any) -> None:
+            assert run.result == "bill"
+
+        survives.explored.begin()
+        try:
+            survives.explored.at_shortest(Seeded(number, 0.3))
+        except NonDeterminismError as error:
+            counts.add(len(error.deviations.split()))  # type: ignore[attr-defined]
+    assert counts == {1}
 
 
 def test_old_code_that_is_impure_is_told_of_at_once() -> None:

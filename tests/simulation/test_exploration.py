@@ -371,6 +371,38 @@ def test_what_a_flow_keeps_between_its_runs_is_found_out() -> None:
         simulate(forgetful(), stub={charge: "r"})
 
 
+def test_the_moment_of_a_signal_in_a_long_run_is_two_deviations_deep() -> None:
+    @workflow
+    async def rounds() -> list[bool]:
+        return [await (receive(Approve) | sleep(days(30))) is not None for _ in range(6)]
+
+    came = set()
+
+    @explore(rounds(), signals=[Approve("Ann")], deviations=2)
+    def looks(run: Any) -> None:
+        came.add(run.result.index(True) if True in run.result else None)
+
+    looks()
+    assert came == {0, 1, 2, 3, 4, 5, None}
+
+
+def test_a_flow_that_was_unsound_once_is_told_of_although_it_is_sound_afterwards() -> None:
+    amounts = iter([1, 2])
+
+    @workflow
+    async def settled() -> str:
+        return await charge(next(amounts, 3))
+
+    @settings(max_examples=20, database=None)
+    @explore(settled(), stub={charge: "r"})
+    def looks(run: Any) -> None:
+        assert run.result
+
+    with pytest.raises(UnsoundFlow, match="decides one thing live and another") as found:
+        looks()
+    assert "charge-1" in found.value.story  # type: ignore[attr-defined]
+
+
 def test_a_worker_dies_at_the_end_of_its_work_and_another_begins() -> None:
     run = simulate(
         checkout(1),

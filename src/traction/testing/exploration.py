@@ -17,7 +17,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from functools import wraps
-from itertools import product
+from itertools import islice, product
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
@@ -26,7 +26,8 @@ import msgspec
 from traction import events as e
 from traction.checks import check_call
 from traction.definition import Workflow
-from traction.errors import DefinitionError
+from traction.errors import DefinitionError, NonDeterminismError
+from traction.testing.audit import UnsoundFlow
 from traction.testing.faults import Faults
 from traction.testing.schedule import Deviations, Schedule
 from traction.testing.twin import check_twin
@@ -41,7 +42,10 @@ MOVES_MAX = 5_000
 """After how many moves a run of an exploration is called stuck, unless told otherwise."""
 
 TRIES_MAX = 300
-"""How many runs it may take to find a shorter story of a failure."""
+"""How many runs it may take to leave deviations out of the story of a failure."""
+
+SINGLES_MAX = 100
+"""How many single deviations from the plain run are tried before that."""
 
 SHIFTS = (0, -1, 1, -2, 2, -3, 3)
 """How far later choices move when an earlier deviation is left out."""
@@ -86,10 +90,14 @@ class Explored(Generic[R]):
         self._takes, self.others = _read_parameters(test)
         self._shown: set[int] = set()
         self._shortest: dict[Any, Deviations] = {}
+        self._unsound: dict[str, Exception] = {}
         self.widths: list[int] = []
         """Of how many alternatives each choice of the plain run is."""
         self.coverage: Coverage | None = None
         """What the last systematic exploration covered."""
+        with_these = ", ".join(sorted(_TWINLESS & world.keys()))
+        self.twinless = with_these and f"the other process would not have the {with_these}"
+        """Why nothing was decided once more in another process; empty if it was."""
 
     def at(self, deviations: str | Schedule, *arguments: Any, **named: Any) -> Any:
         """Run the test once, under one schedule: what a failure prints to be pasted. Gives the run.
@@ -119,8 +127,8 @@ class Explored(Generic[R]):
     def _ask_twin(self, run: Any) -> None:
         """Have a history decided by another process, unless it was before, or enough were."""
         shape = hash(_hash(run.history, ordered=True))
-        if len(self._shown) < TWINS_MAX and shape not in self._shown and _TWINLESS.isdisjoint(self._world):
-            check_twin(type(self._workflow), run.execution, run.history, run.decided)
+        if len(self._shown) < TWINS_MAX and shape not in self._shown and not _TWINLESS & self._world.keys():
+            self.twinless = check_twin(type(self._workflow), run.execution, run.history, run.decided)
             self._shown.add(shape)
 
     def _retell(self, error: Exception, deviations: str, story: str) -> None:
@@ -154,21 +162,40 @@ class Explored(Generic[R]):
         later ones: so here they are left out with the later ones moved along.
         """
         __tracebackhide__ = True
+        told: Any
         try:
-            return self.at_quietly(schedule, *arguments, **named)
+            run = self.at_quietly(schedule, *arguments, **named)
         except Exception as error:
-            told: Any = error
+            told = error
+        else:
+            # What a flow keeps or meets outside of it may differ once and not again: that once is enough.
+            if (told := self._unsound.get(run.deviations)) is None:
+                return run
+        self._keep_unsound(told)
         # Not in the handler: what is raised there has a context, and to Hypothesis would be another failure.
         origin = _find_origin(told)
         if origin not in self._shortest:
             self._shortest[origin] = self._shorten(Deviations(told.deviations), origin, arguments, named)
         shortest = self._shortest[origin]
-        if len(shortest.choices) < len(told.deviations.split()):
+        if _rank(shortest) < _rank(Deviations(told.deviations)):
             self.at_quietly(shortest, *arguments, **named)
         raise told
 
+    def _keep_unsound(self, told: Any) -> None:
+        # What the other process says of the plain run has no story yet: it says so again in the first example.
+        deviations: str | None = getattr(told, "deviations", None)
+        if isinstance(told, UnsoundFlow | NonDeterminismError) and deviations is not None:
+            self._unsound.setdefault(deviations, told)
+
     def _shorten(self, found: Deviations, origin: Any, arguments: Any, named: Any) -> Deviations:
-        """Leave out deviations, one after the other, for as long as the same comes of it."""
+        """Leave out deviations, one after the other, for as long as the same comes of it.
+
+        If one deviation from the plain run is enough, that is the story, though it be none of those that were found.
+        """
+        if found.choices:
+            for one in islice(_follow({}, self.widths), SINGLES_MAX):
+                if self._come_from(origin, Deviations(one), arguments, named):
+                    return Deviations(one)
         tries = TRIES_MAX
         shortened = True
         while shortened:
@@ -201,11 +228,11 @@ class Explored(Generic[R]):
         from traction.testing import simulate
 
         try:
-            run = simulate(self._workflow, schedule=Deviations(), **self._world)
+            run = simulate(self._workflow, schedule=Deviations(), tell=self._retell, **self._world)
             self.widths = list(run.widths)
             self._ask_twin(run)
-        except Exception:
-            return
+        except Exception as error:
+            self._keep_unsound(error)
 
     def cover(
         self,
@@ -309,6 +336,8 @@ def explore(
 
             def run_test(*arguments: Any, schedule: Schedule, **named: Any) -> None:
                 explored.at_shortest(schedule, *arguments, **named)
+                if explored.twinless:
+                    hypothesis.event(f"not decided in another process: {explored.twinless}")
 
             kind = inspect.Parameter.KEYWORD_ONLY
             run_test.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
@@ -356,6 +385,11 @@ def _read_parameters(test: Callable[..., None]) -> tuple[str | None, list[inspec
     others = [parameter for name, parameter in parameters.items() if name != takes]
     by_place = parameters[takes].kind in (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL)
     return None if by_place else takes, others
+
+
+def _rank(schedule: Deviations) -> tuple[int, list[tuple[int, int]]]:
+    """Say how plain a schedule is: the fewer deviations, the earlier and the nearer to the plain choice, the less."""
+    return len(schedule.choices), list(schedule.choices.items())
 
 
 def _find_origin(error: BaseException) -> tuple[type, str, int]:

@@ -28,6 +28,12 @@ CHOICES = 100
 DEVIATIONS_MAX = 10
 """How often a drawn schedule deviates at the most, unless told otherwise."""
 
+NEAR = 4
+"""How many choices further on a deviation is near."""
+
+NEAR_MAX = 3
+"""How many deviations may follow near to each other."""
+
 _ALTERNATIVES = 63
 
 
@@ -39,15 +45,30 @@ def schedules(
     Args:
         choices: among how many choices; about as many as a run makes.
         deviations_max: how often at the most.
-        widths: of how many alternatives each choice of the plain run is, if that is known; then every third schedule or
-            so deviates once, to one of these.
+        widths: of how many alternatives each choice of the plain run is, if that is known; then one schedule in four
+            or so deviates once, to one of these, and one in four goes on near to that.
     """
     # A run that deviates is longer than the plain one, and may deviate again where that has ended.
     choices = len(widths) * 3 // 2 + 4 if widths else choices
     numbers, chosen = st.integers(0, max(choices - 1, 0)), st.integers(1, _ALTERNATIVES)
     several = st.dictionaries(numbers, chosen, max_size=deviations_max).map(Deviations)
-    once = [Deviations({number: chosen}) for number, width in enumerate(widths) for chosen in range(1, width)]
-    return st.one_of(st.sampled_from(once), several, several) if once else several
+    plain = [(number, chosen) for number, width in enumerate(widths) for chosen in range(1, width)]
+    if not plain:
+        return several
+    once, further = st.sampled_from(plain), st.tuples(st.integers(1, NEAR), chosen)
+    many = st.dictionaries(numbers, chosen, min_size=deviations_max // 2, max_size=deviations_max).map(Deviations)
+    near = st.builds(_follow, once, st.lists(further, min_size=1, max_size=NEAR_MAX))
+    return st.one_of(once.map(lambda one: Deviations(dict([one]))), near, several, many)
+
+
+def _follow(first: tuple[int, int], further: list[tuple[int, int]]) -> Deviations:
+    """Deviate at a choice, and so many choices further on again."""
+    choices, (number, chosen) = {}, first
+    choices[number] = chosen
+    for gap, chosen in further:
+        number += gap
+        choices[number] = chosen
+    return Deviations(choices)
 
 
 def inputs(workflow: Callable[..., Workflow[T]], codec: Codec = JSON) -> st.SearchStrategy[Workflow[T]]:

@@ -97,17 +97,21 @@ def check_twin(
     execution: WorkflowExecution,
     events: Sequence[e.Event],
     decided: Mapping[int, Sequence[d.Decision]],
-) -> bool:
-    """Check that the twin decides what was decided live; say whether it knows the workflow.
+) -> str:
+    """Check that the twin decides what was decided live; if it cannot be asked, say why.
 
     Payloads are compared as sets would be: the order of what they list is no claim.
 
     Raises:
         UnsoundFlow: it decides something else.
     """
+    if "<locals>" in workflow.__qualname__:
+        return f"{workflow.__qualname__} is not at the top of a module"
     # A program that runs would run again if it were imported.
-    if "<locals>" in workflow.__qualname__ or workflow.__module__ in (None, "__main__") or _is_twin():
-        return False
+    if workflow.__module__ in (None, "__main__"):
+        return f"{workflow.__qualname__} is part of a program, and not of a module"
+    if _is_twin():
+        return "this is the other process"
     cuts = list_cuts(events, decided)
     file = getattr(sys.modules.get(workflow.__module__), "__file__", None)
     if not _twins:
@@ -116,7 +120,7 @@ def check_twin(
         Question(sys.path, workflow.__module__, file, workflow.__qualname__, execution, list(events), cuts)
     )
     if reply.unknown:
-        return False
+        return f"{workflow.__qualname__} is not found there: {reply.unknown}"
     said = "in another process, with another hash seed,"
     if reply.error:
         raise UnsoundFlow(f"{execution.workflow_id} cannot be decided {said} from its history: {reply.error}")
@@ -130,7 +134,7 @@ def check_twin(
                 f"  there:  {', '.join(map(show_decision, anew))}\n"
                 "A flow that goes over a set goes in another order there: sort it; what hash() and id() give differs"
             )
-    return True
+    return ""
 
 
 def _is_twin() -> bool:

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
-from tests.simulation.planted import effects, orders, replays
+from tests.simulation.planted import effects, lives, orders, replays, rollouts
 from tests.simulation.planted.world import Plant
 
 PLANTS = {
     name.replace("_", " "): plant
-    for module in (effects, orders, replays)
+    for module in (effects, lives, orders, replays, rollouts)
     for name, plant in vars(module).items()
     if isinstance(plant, Plant)
 }
