@@ -320,7 +320,14 @@ def check_definition(definition: Any) -> None:
     if not is_made:
         what = f"a call of {type(definition).__name__}" if isinstance(definition, Step) else f"{definition!r:.100}"
         raise DefinitionError(f"{what} is no definition; give the class, a subclass of Activity[...] or Workflow[...]")
-    where, definition = _say_where(definition), typing.cast(Any, definition)
+    made = typing.cast(Any, definition)
+    if made.spec and "__traction_unchecked__" in made.__dict__:  # a base that leaves types open refuses to have a spec
+        _check_types(made)
+        del made.__traction_unchecked__
+
+
+def _check_types(definition: Any) -> None:
+    where = _say_where(definition)
     check_writable(where, "the result", definition.spec.result)
     check_fields(definition, where)
     for error in definition.spec.raises:
@@ -385,11 +392,12 @@ def _define(cls: Any, root: type, make_spec: Callable[..., Any], options: dict[s
     cls.spec = make_spec(cls, where, read_arguments(cls, where, arguments), options)
     cls.step_label = cls.spec.label
     try:
-        check_definition(cls)
+        _check_types(cls)
     except DefinitionError as error:
         # What is not defined yet may be defined further down; a worker or client checks again.
         if not is_about_later(error):
             raise
+        cls.__traction_unchecked__ = True
     return cls
 
 

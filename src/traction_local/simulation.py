@@ -29,7 +29,7 @@ from traction import operations as o
 from traction.checks import check_call
 from traction.client import Handle, register_type, start_execution
 from traction.codec import JSON, Codec
-from traction.definition import Activity, Workflow
+from traction.definition import Activity, Workflow, check_definition
 from traction.errors import BackendError, DefinitionError, UnknownResourceFault
 from traction.limits import Limits
 from traction.options import Span, to_timedelta
@@ -468,6 +468,7 @@ class Simulation:
 
     def _host(self, definition: Any, *, late: bool = False) -> None:
         """Let every machine have what does the work of a definition, and register it; SWF may know of that later."""
+        check_definition(definition)
         if not self._crew.host(definition):
             return
         register, name = partial(register_type, self.backend, definition), definition.spec.type.name

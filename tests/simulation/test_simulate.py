@@ -220,6 +220,17 @@ def test_a_wrong_world_is_refused_in_the_readers_names(arguments: dict[str, obje
         simulate(Order("visa"), **arguments)  # type: ignore[arg-type]
 
 
+def test_a_definition_whose_types_are_nowhere_is_refused() -> None:
+    class Astray(Workflow[None]):
+        where: Nowhere  # type: ignore[name-defined]  # noqa: F821
+
+        async def flow(self) -> None:
+            await sleep(1)
+
+    with pytest.raises(DefinitionError, match="Nowhere"):
+        simulate(Astray(7))
+
+
 def test_a_flow_that_cannot_go_on_raises_what_its_author_must_mend() -> None:
     @workflow
     async def wrong() -> None:

@@ -43,7 +43,7 @@ def describe(
         "open activities": counts.open_activity_tasks,
         "open timers": counts.open_timers,
         "open children": counts.open_child_workflow_executions,
-        "says": detail.latest_execution_context,
+        "says": detail.latest_execution_context or None,
     }
     for name, fact in facts.items():
         if fact is not None:
