@@ -19,6 +19,7 @@ from traction.errors import DefinitionError
 from traction.history import History
 from traction.testing import Deviations, Faults, Seeded, simulate, simulate_all, sometimes
 from traction.testing.runs import schedules
+from traction.testing.schedule import Recurring
 
 
 class Approve(Signal):
@@ -93,6 +94,20 @@ def test_a_rate_that_is_no_probability_is_refused() -> None:
 def test_a_choice_beyond_the_last_counts_on_from_the_first_deviation() -> None:
     schedule = Deviations({0: 7, 1: 7, 2: 1})
     assert [schedule.choose(n, "") for n in (2, 4, 9)] == [1, 1, 1]
+
+
+def test_what_recurs_does_so_at_the_next_choices_of_the_same_reason_whoever_makes_them() -> None:
+    whys = ["a", "worker 1 asks", "a", "worker 2 asks", "worker 1 rests", "worker 3 asks", "worker 1 asks"]
+    assert list(map(Recurring(1, 2, often=3).choose, [3] * 7, whys)) == [0, 2, 0, 2, 0, 2, 0]
+    assert list(map(Recurring(3, 9, often=9).choose, [3] * 7, whys)) == [0, 0, 0, 1, 0, 1, 1]
+
+
+def test_a_run_whose_faults_recur_tells_the_deviations_of_another_that_is_the_same() -> None:
+    first = simulate(checkout(30), faults=Faults(crashes=3), schedule=Recurring(5, 1, often=2))
+    assert len(first.deviations.split()) == 2
+    assert (
+        simulate(checkout(30), faults=Faults(crashes=3), schedule=Deviations(first.deviations)).history == first.history
+    )
 
 
 PROGRAM = """

@@ -18,7 +18,7 @@ from traction.definition import Workflow
 from traction.errors import DefinitionError, PayloadError
 from traction.events import Event
 from traction.signals import Signal
-from traction.testing.schedule import Deviations
+from traction.testing.schedule import Deviations, Recurring, Schedule
 
 T = TypeVar("T")
 
@@ -34,19 +34,23 @@ NEAR = 4
 NEAR_MAX = 3
 """How many deviations may follow near to each other."""
 
+OFTEN = (3, 2)
+"""How often it goes wrong where it goes wrong again."""
+
 _ALTERNATIVES = 63
 
 
 def schedules(
     choices: int = CHOICES, deviations_max: int = DEVIATIONS_MAX, *, widths: Sequence[int] = ()
-) -> st.SearchStrategy[Deviations]:
+) -> st.SearchStrategy[Schedule]:
     """Draw schedules that deviate here and there.
 
     Args:
         choices: among how many choices; about as many as a run makes.
         deviations_max: how often at the most.
-        widths: of how many alternatives each choice of the plain run is, if that is known; then one schedule in four
-            or so deviates once, to one of these, and one in four goes on near to that.
+        widths: of how many alternatives each choice of the plain run is, if that is known; then one schedule in five
+            or so deviates once, to one of these, one goes on near to that, and one does the same again at the next
+            choices of the same reason.
     """
     # A run that deviates is longer than the plain one, and may deviate again where that has ended.
     choices = len(widths) * 3 // 2 + 4 if widths else choices
@@ -58,7 +62,13 @@ def schedules(
     once, further = st.sampled_from(plain), st.tuples(st.integers(1, NEAR), chosen)
     many = st.dictionaries(numbers, chosen, min_size=deviations_max // 2, max_size=deviations_max).map(Deviations)
     near = st.builds(_follow, once, st.lists(further, min_size=1, max_size=NEAR_MAX))
-    return st.one_of(once.map(lambda one: Deviations(dict([one]))), near, several, many)
+    again = st.builds(_recur, once, st.sampled_from(OFTEN))
+    return st.one_of(once.map(lambda one: Deviations(dict([one]))), near, again, several, many)
+
+
+def _recur(first: tuple[int, int], often: int) -> Recurring:
+    """Deviate at a choice, and again at the next of the same reason."""
+    return Recurring(*first, often)
 
 
 def _follow(first: tuple[int, int], further: list[tuple[int, int]]) -> Deviations:

@@ -9,6 +9,7 @@ makes the same choices in every simulation.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from random import Random
 from typing import Protocol
@@ -71,6 +72,33 @@ class Deviations:
         return hash(tuple(self.choices.items()))
 
 
+class Recurring:
+    """The plain run but for one choice, and as many more of the same reason as make it so `often`.
+
+    What goes wrong goes wrong again: both attempts of a charge, not one. Whose choice it is makes no difference.
+    """
+
+    def __init__(self, number: int, chosen: int, often: int) -> None:
+        self.number, self.chosen, self.often = number, chosen, often
+        self._number, self._left, self._why = -1, often, ""
+
+    def choose(self, n: int, why: str) -> int:
+        """Deviate there, and again where the reason is the same."""
+        self._number += 1
+        if self._number < self.number or not self._left:
+            return 0
+        kind = _DIGITS.sub("", why)
+        if self._number == self.number:
+            self._why = kind
+        if kind != self._why:
+            return 0
+        self._left -= 1
+        return self.chosen if self.chosen < n else 1 + (self.chosen - 1) % (n - 1)
+
+    def __repr__(self) -> str:
+        return f"Recurring({self.number}, {self.chosen}, often={self.often})"
+
+
 class Seeded:
     """Deviate at random: at each choice with the probability `rate`. Equal seeds make equal choices.
 
@@ -93,6 +121,10 @@ class Seeded:
 
     def __repr__(self) -> str:
         return f"Seeded({self.seed}, rate={self.rate})"
+
+
+_DIGITS = re.compile(r"\d+")
+"""What tells machines apart, and attempts."""
 
 
 def _parse(text: str) -> dict[int, int]:
