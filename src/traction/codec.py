@@ -154,6 +154,12 @@ class Codec:
         except PayloadUnavailable:
             raise
         except PayloadError as error:
+            for name in call.__struct_fields__:
+                if hasattr(getattr(call, name), "__await__"):
+                    raise PayloadError(
+                        f"{_show(call)} cannot be sent: its {name} is a step that nobody awaited, and not a value. "
+                        "Write await ... for its result"
+                    ) from None
             raise PayloadError(
                 f"{_show(call)} cannot be sent, since nobody could read it: {error.__cause__ or error}. The fields of "
                 f"{name_type(type(call))} are written and read by their types; give it values of these"

@@ -150,12 +150,12 @@ class Handle(Generic[R]):
                     request(domain=self._backend.domain, workflow_id=self.workflow_id, run_id=self.run_id)
                 )
                 return
-            except UnknownResourceFault as fault:
+            except UnknownResourceFault:
                 closing = self._backend.find_closing_event(self.execution)
                 if closing is None:
                     raise
                 if not self._follow(closing):
-                    closed = f"{self.workflow_id} is not open any more ({type(closing).__name__}): {fault}"
+                    closed = f"{self.workflow_id} is not open any more: {type(closing).__name__}"
                     raise UnknownResourceFault(closed) from None
 
     def _follow(self, closing: e.Event | None) -> bool:

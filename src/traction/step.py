@@ -56,6 +56,12 @@ class Step(Generic[R_co]):
                 "workflow, or under @step. From elsewhere, start a workflow and wait for handle.result()"
             ) from None
 
+    def __bool__(self) -> bool:
+        raise FlowError(
+            f"{self!r:.100} is a step and no value yet, so it is neither true nor false (Traction). Write await ... "
+            "for its result; a & b for both of two steps, and a | b for the first"
+        )
+
     def map(self, f: Callable[[R_co], U]) -> Step[U]:
         """Apply a pure function to the result.
 

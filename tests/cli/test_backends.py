@@ -172,7 +172,7 @@ def test_a_signal_to_what_is_not_open_leaves_with_1_and_says_how_it_closed(tract
     traction("start", f"{HERE}:wait_for_approval", "--workflow-id", "one")
     traction("terminate", "one")
     traction("signal", "one", f"{HERE}:Approve", "--by", "Ann", code=1)
-    assert "one is not open any more (WorkflowExecutionTerminated)" in traction.err
+    assert "one is not open any more: WorkflowExecutionTerminated" in traction.err
     traction("signal", "nobody", f"{HERE}:Approve", "--by", "Ann", code=1)
     assert "there is no execution 'nobody'" in traction.err
 

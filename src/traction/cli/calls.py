@@ -119,6 +119,23 @@ def load_workflow(target: str) -> type[Workflow[Any]]:
     return found
 
 
+def load_definitions(target: str) -> list[Any]:
+    """Load a workflow or an activity; or all that a module defines, if it is named alone.
+
+    Raises:
+        UsageError: there is none.
+    """
+    found = load(target)
+    if isinstance(found, ModuleType):
+        own = [one for one in _list_definitions(found, (Activity, Workflow)) if one.__module__ == found.__name__]
+        if not own:
+            raise UsageError(f"{target} defines neither a workflow nor an activity")
+        return own
+    if not (isinstance(found, type) and issubclass(found, (Activity, Workflow)) and hasattr(found, "spec")):
+        raise UsageError(f"{target} is {found!r:.100}, and neither a workflow nor an activity")
+    return [found]
+
+
 def load_signal(target: str) -> type[Signal]:
     """Load a class of signals.
 
@@ -156,7 +173,7 @@ def open_codec(target: str | None, payloads: str | None, context: typer.Context)
     return codec if payloads is None else codec.with_store(open_payload_store(payloads, plugins))
 
 
-def _list_definitions(module: Any, kind: type) -> list[Any]:
+def _list_definitions(module: Any, kind: type | tuple[type, ...]) -> list[Any]:
     things = vars(module).values() if isinstance(module, ModuleType) else ()
     return [thing for thing in things if isinstance(thing, type) and issubclass(thing, kind) and hasattr(thing, "spec")]
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import typer
 
-from traction import operations as o
 from traction.cli import screen
-from traction.cli.executions import opened
+from traction.cli.executions import find_execution, opened
 from traction.cli.words import Id, RunId, Url
+from traction.handles import Handle
 
 
 def add_to(app: typer.Typer, _: Sequence[str]) -> None:
@@ -20,5 +20,5 @@ def add_to(app: typer.Typer, _: Sequence[str]) -> None:
 def cancel(context: typer.Context, workflow_id: Id, run_id: RunId = None, url: Url = "local:") -> None:
     """Ask an open execution to cancel: its flow is told, and may clean up first."""
     with opened(url, context) as backend:
-        backend.call(o.RequestCancelWorkflowExecution(domain=backend.domain, workflow_id=workflow_id, run_id=run_id))
+        Handle(backend, find_execution(backend, workflow_id, run_id)).cancel()
     screen.tell(f"Asked {workflow_id} to cancel")

@@ -78,16 +78,23 @@ def show_json(value: object) -> None:
     typer.echo(json.dumps(msgspec.to_builtins(value, builtin_types=(timedelta,)), default=timedelta.total_seconds))
 
 
+def warn_of_memory(url: str, what: str) -> None:
+    """Say what a backend in memory means for a command that works with other processes."""
+    if url == "local:":
+        tell(f"{url} is in memory, for this process alone: {what}. --url local:work.db is a file that processes share")
+
+
 def tell(text: str) -> None:
     """Say something on the way."""
     typer.echo(text, err=True)
 
 
-def set_up_logs(verbose: bool) -> None:
-    """Show what workers log, or keep it from the screen: the timeline says what failed."""
+def set_up_logs(verbose: bool, *, quiet: bool = True) -> None:
+    """Show what workers log: only what went wrong, unless more is wanted; nothing, where a timeline says it."""
     logger = logging.getLogger("traction")
-    if verbose:
-        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    if verbose or not quiet:
+        level = logging.INFO if verbose else logging.WARNING
+        logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     else:
         logger.addHandler(logging.NullHandler())
         logger.propagate = False

@@ -9,6 +9,7 @@ import pluggy
 import typer
 
 from traction.cli import calls, screen
+from traction.cli.executions import walk
 from traction.cli.words import CodecName, Json, Payloads, Target, Url
 from traction.client import WorkerSystem
 
@@ -38,9 +39,15 @@ def start(
     call = calls.make_call(calls.load_workflow(target), said)
     plugins = context.find_object(pluggy.PluginManager)
     with WorkerSystem(url, codec=calls.load_codec(codec), payloads=payloads, plugins=plugins) as system:
+        id = call.workflow_id() if workflow_id is None else workflow_id
+        before = [info.execution for info in walk(system.backend, closed=False, workflow_id=id)]
         handle = system.run(call, workflow_id=workflow_id)
+    screen.warn_of_memory(url, "what is started here ends with this command")
     if json:
         screen.show_json(handle.execution)
     else:
-        screen.tell(f"Started run {handle.run_id}. Workers go on with it: traction worker {target}")
+        found = f"Run {handle.run_id} is open already, with the input that it was started with: nothing was started"
+        module = target.partition(":")[0]
+        started = f"Started run {handle.run_id}. Workers go on with it: traction worker {module} --url {url}"
+        screen.tell(found if handle.execution in before else started)
         screen.show_result(handle.workflow_id)

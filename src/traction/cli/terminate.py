@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from traction import operations as o
 from traction.cli import screen
-from traction.cli.executions import opened
+from traction.cli.executions import find_execution, opened
 from traction.cli.words import Id, RunId, Url
+from traction.handles import Handle
 
 
 def add_to(app: typer.Typer, _: Sequence[str]) -> None:
@@ -27,7 +27,5 @@ def terminate(
 ) -> None:
     """Close an open execution at once: its flow is told nothing, its children according to their policy."""
     with opened(url, context) as backend:
-        backend.call(
-            o.TerminateWorkflowExecution(domain=backend.domain, workflow_id=workflow_id, run_id=run_id, reason=reason)
-        )
+        Handle(backend, find_execution(backend, workflow_id, run_id)).terminate(reason)
     screen.tell(f"Terminated {workflow_id}")

@@ -12,7 +12,7 @@ import typer
 from traction.cli import calls, screen
 from traction.cli.words import CodecName, Payloads, Provide, Url, Verbose
 from traction.client import WorkerSystem
-from traction.definition import Activity, Workflow
+from traction.definition import Workflow
 from traction.stopping import Signals
 
 
@@ -24,7 +24,8 @@ def add_to(app: typer.Typer, _: Sequence[str]) -> None:
 def work(
     context: typer.Context,
     targets: Annotated[
-        list[str], typer.Argument(metavar="MODULE:DEFINITION...", help="Workflows and activities to work on.")
+        list[str],
+        typer.Argument(metavar="MODULE:DEFINITION...", help="Workflows and activities to work on; all of a MODULE."),
     ],
     provide: Provide = None,
     instances: Annotated[int, typer.Option(min=1, help="How many tasks of each are in hand at a time.")] = 4,
@@ -39,11 +40,9 @@ def work(
 
     Leaves with 1 if something had to be handed back after the grace, and at once at a second signal.
     """
-    definitions = [calls.load(target) for target in targets]
-    for target, definition in zip(targets, definitions, strict=True):
-        if not (isinstance(definition, type) and issubclass(definition, (Activity, Workflow))):
-            raise calls.UsageError(f"{target} is {definition!r:.100}, and neither a workflow nor an activity")
-    screen.set_up_logs(verbose)
+    definitions = [definition for target in targets for definition in calls.load_definitions(target)]
+    screen.set_up_logs(verbose, quiet=False)
+    screen.warn_of_memory(url, "what it works on is started by this process alone, and nothing is")
     with ExitStack() as stack:
         dependencies = calls.provide_all(provide or (), stack, definitions)
         # From here on, so that a signal that comes early is heard.
@@ -57,7 +56,8 @@ def work(
                     system.start_activity_worker(
                         definition, dependencies.get(definition), instances=instances, executor=executor
                     )
-            screen.tell(f"Working on {', '.join(targets)}; stop with Ctrl-C")
+            names = ", ".join(definition.__name__ for definition in definitions)
+            screen.tell(f"Working on {names}; stop with Ctrl-C")
             signals.wait()
             screen.tell("Stopping: finishing what is in hand")
             code = system.close(grace)
