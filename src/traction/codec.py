@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from traction.errors import PayloadError, PayloadUnavailable
+from traction.errors import PayloadError
 from traction.stores import PayloadStore, Shelf
 from traction.transforms import MARK, Chain, Transform
 from traction.values import Duration
@@ -148,11 +148,9 @@ class Codec:
             PayloadError: as `encode`; or a field is not of the type that the class says.
             PayloadStoreError: it should go to the store, which does not take it.
         """
-        payload = self.encode(call)
+        text = self.write(call)
         try:
-            self.decode(payload, type(call))
-        except PayloadUnavailable:
-            raise
+            self.decode(text, type(call))
         except PayloadError as error:
             for name in call.__struct_fields__:
                 if hasattr(getattr(call, name), "__await__"):
@@ -164,7 +162,7 @@ class Codec:
                 f"{_show(call)} cannot be sent, since nobody could read it: {error.__cause__ or error}. The fields of "
                 f"{name_type(type(call))} are written and read by their types; give it values of these"
             ) from error
-        return payload
+        return text if len(text) <= self._plain_chars_max else self.pack(text, PAYLOAD_CHARS_MAX, type(call).__name__)
 
     def write(self, value: object) -> str:
         """Write a value as JSON of any length.

@@ -321,9 +321,9 @@ def check_definition(definition: Any) -> None:
         what = f"a call of {type(definition).__name__}" if isinstance(definition, Step) else f"{definition!r:.100}"
         raise DefinitionError(f"{what} is no definition; give the class, a subclass of Activity[...] or Workflow[...]")
     made = typing.cast(Any, definition)
-    if made.spec and "__traction_unchecked__" in made.__dict__:  # a base that leaves types open refuses to have a spec
+    if made.spec and vars(made).get("__traction_unchecked__"):  # a base that leaves types open has no spec
         _check_types(made)
-        del made.__traction_unchecked__
+        made.__traction_unchecked__ = False
 
 
 def _check_types(definition: Any) -> None:

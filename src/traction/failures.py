@@ -217,8 +217,9 @@ def write_failure(account: Account, codec: Codec, *, chars_max: int = PAYLOAD_CH
         if len(details) <= chars_max:
             return account.type, details
         if not kept and heartbeat is not None:
-            heartbeat = None
-        elif not kept:
+            heartbeat, kept = None, PAYLOAD_CHARS_MAX
+            continue
+        if not kept:
             kinds = kinds[:-1]  # names without end
         kept //= 2
 

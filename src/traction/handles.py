@@ -119,11 +119,12 @@ class Handle(Generic[R]):
 
         Raises:
             TypeError: it is no signal.
-            PayloadError: it cannot be written, or is longer than SWF carries and there is no payload store.
+            PayloadError: it cannot be written, or not be read as its class says; or it is longer than SWF carries, and
+                there is no payload store.
             UnknownResourceFault: it is not open any more.
         """
         check_sent("Handle.send", signal)
-        name, input = signal.spec.name, self._codec.encode(signal)
+        name, input = signal.spec.name, self._codec.encode_call(signal)
         self._ask_open(partial(o.SignalWorkflowExecution, signal_name=name, input=input))
 
     def cancel(self) -> None:

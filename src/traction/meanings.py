@@ -54,6 +54,7 @@ from traction.markers import (
     ask_side_effect,
     take_record,
 )
+from traction.mistakes import encode_call
 from traction.options import to_duration
 from traction.records import Record
 from traction.signals import Receive, Send
@@ -77,7 +78,7 @@ def ask(desk: Desk, leaf: Leaf) -> Given | None:
     node = leaf.node
     if isinstance(node, ActivityStep):
         desk.met.add(type(node))
-        payload = desk.codec.encode_call(node)
+        payload = encode_call(desk.codec, node, leaf.fiber)
         heartbeat = leaf.overrides.get("heartbeat_timeout")
         if leaf.attempt > 1 or heartbeat is not None or leaf.details is not None:
             payload = write_attempt(payload, leaf.attempt, leaf.details, heartbeat)
@@ -112,7 +113,7 @@ def _ask_child(desk: Desk, leaf: Leaf, call: WorkflowStep[Any]) -> None:
     desk.ask(
         leaf,
         d.StartChildWorkflowExecution(
-            workflow_type=call.spec.type, input=desk.codec.encode_call(call), control=leaf.id, **settings
+            workflow_type=call.spec.type, input=encode_call(desk.codec, call, leaf.fiber), control=leaf.id, **settings
         ),
     )
 
@@ -147,7 +148,7 @@ def _ask_send(desk: Desk, leaf: Leaf) -> None:
             workflow_id=node.workflow_id,
             run_id=node.run_id,
             signal_name=node.signal.spec.name,
-            input=desk.codec.encode_call(node.signal),
+            input=encode_call(desk.codec, node.signal, leaf.fiber),
             control=leaf.id,
         ),
     )

@@ -8,7 +8,8 @@ from __future__ import annotations
 from types import CoroutineType, FunctionType, GeneratorType
 from typing import Any
 
-from traction.errors import DefinitionError, FlowError, PayloadError
+from traction.codec import Codec
+from traction.errors import DefinitionError, FlowError, PayloadError, PayloadUnavailable
 from traction.leaves import ContinuedAsNew
 from traction.step import Cancelled, Step
 
@@ -90,6 +91,21 @@ def explain_endless(fiber: Any, node: Any, steps_max: int) -> FlowError:
         f"{where} has said {steps_max:,} steps in a row, and waited for none: it never ends. A flow "
         "waits for something each time round (Traction): for an activity, a signal, or traction.sleep"
     )
+
+
+def encode_call(codec: Codec, call: Any, fiber: Any) -> str:
+    """Write a call or a signal that a flow says; of what cannot be written and read, say in which line it is said.
+
+    Raises:
+        PayloadError: as `Codec.encode_call`.
+    """
+    try:
+        return codec.encode_call(call)
+    except PayloadUnavailable:
+        raise
+    except PayloadError as error:
+        place = find_place(fiber)
+        raise PayloadError(f"{error}. It is said by {place}" if place else str(error)) from error
 
 
 def find_place(fiber: Any) -> str | None:

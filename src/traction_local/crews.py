@@ -71,7 +71,7 @@ class Crew:
 
     def choose(self, key: Ready, meant: Machine | None) -> Machine | None:
         """Give the machine that was meant, if it is alive; else whichever takes the task, if any may."""
-        if meant is not None and meant.alive:
+        if meant is not None and self.polls(meant):
             return meant
         if (owner := self.find_owner(key)) is not None:
             return owner if self.polls(owner) else None
@@ -123,7 +123,7 @@ class Crew:
 
     def is_behind(self, machine: Machine) -> bool:
         """Say whether newer code is still to come to a machine."""
-        return self._deployed[machine.name] < self._rounds
+        return self._deployed[machine.name] < self._rounds or machine in self._leaving
 
     def _count_rounds(self) -> int:
         codes, rounds = set(self._new), 0

@@ -28,6 +28,7 @@ from traction.testing.faults import Faults
 from traction.testing.scripts import BODY, Act, Script
 from traction.worker import ActivityWorker, DeciderCache, StuckDecision, WorkflowWorker
 from traction_local.service import POLLS, READING, Service
+from traction_local.tasklists import Ready
 
 T = TypeVar("T")
 
@@ -218,6 +219,10 @@ class Machine(SimulatedBackend):
     def find_activity(self, kind: ActivityType) -> type[Activity[Any, Any]]:
         """Give the definition of an activity that flows asked for."""
         return self._activities[kind].activity
+
+    def flush(self, key: Ready) -> None:
+        """Send what the worker of a list could not send."""
+        (self.find_decider if key.kind == "decision" else self.find_worker)(key.task_list).flush()
 
     def find_decider(self, task_list: str) -> WorkflowWorker:
         """Give the worker that polls a list for decision tasks."""

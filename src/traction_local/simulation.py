@@ -148,7 +148,7 @@ class Simulation:
         self._attempts = Attempts(self.backend, self._scripts, self._trouble, choose, codec)
         self._agenda = Agenda()
         self._stuck: list[StuckDecision] = []
-        self._abandoned = False  # whether a decision has just been left to newer code
+        self._abandoned = self._early = False  # whether a decision was just left to newer code; time passes too soon
         self._runs = Runs(self.backend, codec)
         self.decided = self._runs.decided
         """What was decided, by run and DecisionTaskStarted."""
@@ -297,16 +297,12 @@ class Simulation:
             jumps = later[chosen - n]
             self.note("", f"put off until time has passed {jumps} times: {agenda.put_off_for(jumps).why}")
             return self._pick()
-        if self.backend.service.next_rank() == TASK:
-            self._trouble.spend("timeouts")
+        self._early = True
         self.note("", f"time passes before the {agenda.first}" if agenda.first else "time passes")
         return None
 
     def _can_pass(self) -> bool:
-        """Say whether time may pass although somebody could move: to what is planned, or to a timer.
-
-        To the time-out of a task only as a fault; to that of an execution never.
-        """
+        """Say whether time may pass although somebody could move: to a plan or a timer; to a time-out as a fault."""
         plan, alarm = self._agenda.next_plan(), self.backend.service.next_alarm()
         if plan is not None and (alarm is None or plan <= alarm):
             return True
@@ -345,6 +341,7 @@ class Simulation:
         if nothing_comes:
             types = {one.spec.type: one for one in self._crew.hosted}
             self.stuck = explain_open(self._runs.read(), types, self._codec)
+        early, self._early = self._early, False
         due = min(when for when in (plan, alarm) if when is not None)
         # What is beaten for does not time out: a beat may put off the alarm.
         while (beat := self._attempts.next_beat()) is not None and beat <= due:
@@ -352,6 +349,8 @@ class Simulation:
             self._attempts.beat_due()
             alarm = self.backend.service.next_alarm()
             due = min(when for when in (plan, alarm) if when is not None)
+        if early and due == alarm and self.backend.service.next_rank() == TASK:
+            self._trouble.spend("timeouts")
         self.backend.time = max(self.backend.time, due)
         self._advance()
         self._agenda.call_due(self.backend.time)
@@ -375,7 +374,9 @@ class Simulation:
     # What machines do.
 
     def _take(self, key: Ready, meant: Machine | None = None) -> None:
-        """Let a worker of the machine that was meant, or of another, take a task."""
+        """Let a worker of the machine that was meant, or of another, take a task; who leaves sends what it kept."""
+        if meant is not None and meant.alive and not self._crew.polls(meant):
+            self._tell(meant, key, partial(meant.flush, key))
         if (machine := self._crew.choose(key, meant)) is not None:
             (self._decide if key.kind == "decision" else self._work)(key, machine)
 

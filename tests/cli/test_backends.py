@@ -21,7 +21,7 @@ import pytest
 from tests.cli.orders import Book, Keep, Write, report_and_wait
 from traction import operations as o
 from traction.backend import POLL_WAIT_MAX, Backend
-from traction.cli import main
+from traction.cli import calls, main
 from traction.client import WorkerSystem
 from traction.hookspecs import hookimpl
 from traction.names import WorkflowExecution
@@ -110,6 +110,21 @@ def test_start_gives_the_id_and_does_no_work(traction: Command) -> None:
 def test_starting_the_same_work_twice_finds_the_execution_that_is_open(traction: Command) -> None:
     argv = ["start", f"{HERE}:buy", "--amount", "7", "--json"]
     assert json.loads(traction(*argv)) == json.loads(traction(*argv))
+
+
+def test_starting_other_work_under_an_id_that_is_open_says_that_nothing_was_started(traction: Command) -> None:
+    traction("start", f"{HERE}:buy", "--amount", "7", "--workflow-id", "one")
+    assert "Workers go on with it: traction worker tests.cli.orders --url kept:" in traction.err
+    traction("start", f"{HERE}:buy", "--amount", "8", "--workflow-id", "one")
+    assert "is open already, with the input that it was started with: nothing was started" in traction.err
+
+
+def test_a_module_alone_is_all_that_it_defines() -> None:
+    names = {definition.__name__ for definition in calls.load_definitions(HERE)}
+    assert {"buy", "pay", "Keep", "Write"} <= names
+    assert "Activity" not in names
+    with pytest.raises(calls.UsageError, match="defines neither a workflow nor an activity"):
+        calls.load_definitions("json")
 
 
 def test_list_shows_one_line_for_each_execution(traction: Command) -> None:

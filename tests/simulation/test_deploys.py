@@ -10,6 +10,9 @@ from traction import Workflow, activity, events, minutes, patched, sleep, workfl
 from traction.errors import NonDeterminismError
 from traction.testing import Deviations, Seeded, explore, simulate, takes
 from traction.testing.purity import ImpureFlow
+from traction_local.machines import DOMAIN
+from traction_local.simulation import Simulation
+from traction_local.tasklists import Ready
 
 
 @activity
@@ -61,6 +64,18 @@ def test_a_patch_survives_every_order_of_its_deploy() -> None:
 
     survives()
     assert survives.explored.coverage.complete
+
+
+def test_a_machine_that_leaves_takes_nothing_more_and_has_old_code_for_good() -> None:
+    simulation = Simulation(deploy={Old: Patched})
+    simulation.start(Old())
+    crew = simulation._crew
+    (old,) = crew.machines
+    crew.deploy(old.name)
+    (new,) = crew.machines
+    assert crew.choose(Ready("decision", DOMAIN, "Deployed-1"), old) is new is not old
+    assert (crew.is_behind(old), crew.is_behind(new)) == (True, False)
+    simulation.close()
 
 
 def test_new_code_that_cannot_decide_ends_the_run_and_is_named() -> None:

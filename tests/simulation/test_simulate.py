@@ -32,6 +32,7 @@ from traction.errors import (
     ActivityTimedOut,
     DefinitionError,
     FlowError,
+    PayloadError,
     WorkflowCanceled,
     WorkflowFailed,
     WorkflowTerminated,
@@ -218,6 +219,41 @@ def test_heartbeats_reach_the_service_and_learn_of_cancellation() -> None:
 def test_a_wrong_world_is_refused_in_the_readers_names(arguments: dict[str, object], text: str) -> None:
     with pytest.raises(DefinitionError, match=text):
         simulate(Order("visa"), **arguments)  # type: ignore[arg-type]
+
+
+@workflow
+async def ask_of_a_step() -> str:
+    return "yes" if sleep(1) else "no"
+
+
+class Parcel(Activity[None, str]):
+    receipt: str
+
+    def run(self) -> str:
+        return self.receipt
+
+
+@workflow
+async def give_a_step() -> str:
+    return await Parcel(Parcel("a"))  # type: ignore[arg-type]
+
+
+@workflow
+async def give_a_number() -> str:
+    return await Parcel(7)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("flow", "says"),
+    [
+        (ask_of_a_step(), "is a step and no value yet, so it is neither true nor false"),
+        (give_a_step(), "cannot be sent: its receipt is a step that nobody awaited"),
+        (give_a_number(), r"Expected `str`, got `int`.* It is said by give_a_number \(.*test_simulate.py, line \d+\)"),
+    ],
+)
+def test_a_step_where_a_value_is_meant_and_a_value_of_another_type_are_told(flow: Workflow[Any], says: str) -> None:
+    with pytest.raises((FlowError, PayloadError), match=says):
+        simulate(flow)
 
 
 def test_a_definition_whose_types_are_nowhere_is_refused() -> None:

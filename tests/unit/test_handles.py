@@ -65,6 +65,13 @@ def test_what_is_no_signal_is_not_sent(stage: Stage, said: Any, mend: str) -> No
         handle.send(said)
 
 
+def test_a_signal_that_nobody_could_read_is_not_sent(stage: Stage) -> None:
+    handle = stage.start(listen(0))
+    with pytest.raises(PayloadError, match="cannot be sent, since nobody could read it: Expected `str`, got `int`"):
+        handle.send(Say(7))  # type: ignore[arg-type]
+    assert not find_events(handle, e.WorkflowExecutionSignaled)
+
+
 def test_a_signal_that_swf_does_not_carry_is_not_sent(stage: Stage) -> None:
     handle = stage.start(listen(0))
     with pytest.raises(PayloadError, match="32,768"):

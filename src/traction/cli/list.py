@@ -13,7 +13,7 @@ from traction.backend import Backend
 from traction.cli import screen
 from traction.cli.executions import list_executions, opened
 from traction.cli.words import Json, Url
-from traction.errors import UnknownResourceFault
+from traction.errors import BackendError, UnknownResourceFault
 from traction.names import WorkflowExecution
 
 
@@ -51,11 +51,13 @@ def show_executions(
 
 
 def _ask_report(backend: Backend, execution: WorkflowExecution) -> str | None:
-    """Ask what a flow reported last; one that has closed meanwhile may not be kept."""
+    """Ask what a flow reported last; one that has closed meanwhile may not be kept, and a busy service not answer."""
     try:
         detail = backend.call(o.DescribeWorkflowExecution(domain=backend.domain, execution=execution))
-    except UnknownResourceFault:
-        return None
+    except BackendError as error:
+        if isinstance(error, UnknownResourceFault) or error.retryable:
+            return None
+        raise
     return detail.latest_execution_context
 
 

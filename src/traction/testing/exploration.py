@@ -118,6 +118,10 @@ class Explored(Generic[R]):
                 self._test(run, *arguments, **named)
             else:
                 names = [parameter.name for parameter in self.others]
+                if len(arguments) > len(names):
+                    raise TypeError(
+                        f"besides the run the test takes {', '.join(names) or 'nothing'}: {arguments!r:.99}"
+                    )
                 self._test(**dict(zip(names, arguments, strict=False)), **named, **{self._takes: run})
         except Exception as error:
             self._retell(error, run.deviations, run.story)
