@@ -170,7 +170,7 @@ class Explored(Generic[R]):
         try:
             run = self.at_quietly(schedule, *arguments, **named)
         except Exception as error:
-            told = error
+            told = self._unsound.get(getattr(error, "deviations", ""), error)
         else:
             # What a flow keeps or meets outside of it may differ once and not again: that once is enough.
             if (told := self._unsound.get(run.deviations)) is None:
