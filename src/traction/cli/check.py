@@ -11,11 +11,12 @@ import typer
 from traction.backend import Backend
 from traction.checks import index_by_type
 from traction.cli import calls, screen
-from traction.cli.executions import opened, walk
+from traction.cli.executions import opened
 from traction.cli.replay import judge
 from traction.cli.words import CodecName, Json, Payloads, Url
 from traction.names import WorkflowExecution, WorkflowType
 from traction.stored import make_stored
+from traction.visibility import walk
 
 
 def add_to(app: typer.Typer, _: Sequence[str]) -> None:

@@ -8,8 +8,9 @@ import typer
 
 from traction import operations as o
 from traction.cli import screen
-from traction.cli.executions import find_execution, opened
+from traction.cli.executions import opened
 from traction.cli.words import Id, Json, RunId, Url
+from traction.visibility import find_execution
 
 
 def add_to(app: typer.Typer, _: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""Open the backend that a command names, and find executions on it.
+"""Open the backend that a command names, and list what is on it.
 
 Takes a URL and words; gives what the backend tells. Prints nothing.
 """
@@ -15,8 +15,7 @@ import typer
 from traction import operations as o
 from traction.backend import Backend
 from traction.plugins import open_backend
-from traction.visibility import find_execution as find_execution
-from traction.visibility import walk as walk
+from traction.visibility import walk
 
 
 @contextmanager

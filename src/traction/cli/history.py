@@ -13,10 +13,11 @@ import typer
 from traction import events as e
 from traction.cli import screen
 from traction.cli.calls import UsageError
-from traction.cli.executions import find_execution, opened
+from traction.cli.executions import opened
 from traction.cli.words import Id, Json, RunId, Url
 from traction.stored import make_stored, write_stored
 from traction.timeline import read_timeline
+from traction.visibility import find_execution
 
 
 def add_to(app: typer.Typer, _: Sequence[str]) -> None:

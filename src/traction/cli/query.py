@@ -10,9 +10,10 @@ import typer
 from traction import operations as o
 from traction.checks import index_by_type
 from traction.cli import calls, screen
-from traction.cli.executions import find_execution, opened
+from traction.cli.executions import opened
 from traction.cli.words import CodecName, Id, Json, Payloads, RunId, Url
 from traction.handles import Handle
+from traction.visibility import find_execution
 
 
 def add_to(app: typer.Typer, _: Sequence[str]) -> None:

@@ -9,9 +9,9 @@ import pluggy
 import typer
 
 from traction.cli import calls, screen
-from traction.cli.executions import walk
 from traction.cli.words import CodecName, Json, Payloads, Target, Url
 from traction.client import WorkerSystem
+from traction.visibility import walk
 
 
 def add_to(app: typer.Typer, argv: Sequence[str]) -> None:

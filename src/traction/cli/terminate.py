@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from traction.cli import screen
-from traction.cli.executions import find_execution, opened
+from traction.cli.executions import opened
 from traction.cli.words import Id, RunId, Url
 from traction.handles import Handle
+from traction.visibility import find_execution
 
 
 def add_to(app: typer.Typer, _: Sequence[str]) -> None:
