@@ -146,7 +146,7 @@ class Activity(ActivityStep[R_co], msgspec.Struct, Generic[C, R_co], metaclass=A
 
         def __class_getitem__(cls, arguments):
             form, example = "Activity[what it needs, what it gives]", "Activity[None, int] if it needs nothing"
-            return _parametrize(cls, arguments, form, example)
+            return _parametrize(cls, super().__class_getitem__, arguments, form, example)
 
     def options(self, **options: Unpack[TaskOptions]) -> Step[R_co]:
         """Make this call with options of its own: time-outs, task list, priority, retries.
@@ -200,9 +200,8 @@ class Workflow(WorkflowStep[R_co], msgspec.Struct, Generic[R_co], metaclass=Work
     else:
 
         def __class_getitem__(cls, arguments):
-            return _parametrize(
-                cls, arguments, "Workflow[what it gives]", "Workflow[tuple[int, str]] if it gives two things"
-            )
+            form, example = "Workflow[what it gives]", "Workflow[tuple[int, str]] if it gives two things"
+            return _parametrize(cls, super().__class_getitem__, arguments, form, example)
 
     def workflow_id(self) -> str:
         """Name the execution that this call starts; override it to name by what matters.
@@ -356,9 +355,9 @@ def _say_where(made: Any) -> str:
     return f"{made.__module__}.{made.__qualname__}"
 
 
-def _parametrize(cls: Any, arguments: Any, form: str, example: str) -> Any:
+def _parametrize(cls: Any, parametrize: Callable[[Any], Any], arguments: Any, form: str, example: str) -> Any:
     try:
-        return typing.cast(Any, Generic).__class_getitem__.__func__(cls, arguments)
+        return parametrize(arguments)
     except TypeError as error:
         if cls not in (Activity, Workflow):
             raise

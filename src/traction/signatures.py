@@ -168,12 +168,39 @@ def _agree(said: Any, wanted: Any) -> bool:
     """Whether a result of one type may be read as another: a payload is read by exactly what the class says."""
     if said in (Any, typing.Never, typing.NoReturn) or wanted is Any or is_open(said):
         return True
-    return bool(said == _strip(wanted))
+    return _is_same(said, _strip(wanted))
+
+
+def _is_same(left: Any, right: Any) -> bool:
+    """Whether two types are equal once their aliases (`type Ids = list[int]`) are replaced by what they stand for."""
+    if left == right:
+        return True
+    left, right = _resolve_alias(left), _resolve_alias(right)
+    if left == right:
+        return True
+    parts, others = typing.get_args(left), typing.get_args(right)
+    return (
+        bool(parts)
+        and typing.get_origin(left) == typing.get_origin(right)
+        and len(parts) == len(others)
+        and all(map(_is_same, parts, others))
+    )
+
+
+def _resolve_alias(annotation: Any) -> Any:
+    """Replace a type alias, of the statement `type` of Python 3.12, by the type that it stands for."""
+    while isinstance(alias := typing.get_origin(annotation) or annotation, _ALIAS):
+        replaced = dict(zip(alias.__type_params__, typing.get_args(annotation), strict=False))
+        annotation = _replace(alias.__value__, replaced)
+    return annotation
+
+
+_ALIAS: Any = getattr(typing, "TypeAliasType", ())
 
 
 def _accepts(parameter: Any, needs: Any) -> bool:
     """Whether a parameter of one type takes a dependency of another, as far as that can be seen."""
-    needs = _strip(needs)
+    parameter, needs = _resolve_alias(parameter), _strip(needs)
     if parameter in (Any, needs) or is_open(parameter) or needs is Any:
         return True
     if members := typing.get_args(parameter) if typing.get_origin(parameter) in (typing.Union, types.UnionType) else ():
@@ -189,6 +216,7 @@ def _accepts(parameter: Any, needs: Any) -> bool:
 
 def _find_awaited(said: Any) -> Any:
     """Find what the step (or coroutine) of this type gives: `Any` if it cannot be seen, `None` if it is no step."""
+    said = _resolve_alias(said)
     origin = typing.get_origin(said) or said
     arguments = typing.get_args(said)
     # Any is a class too, from Python 3.11 on.
@@ -204,8 +232,9 @@ def _find_awaited(said: Any) -> Any:
 
 
 def _strip(annotation: Any) -> Any:
-    """Take `Annotated` off a type."""
-    return typing.get_type_hints(types.SimpleNamespace(__annotations__={"it": annotation}))["it"]
+    """Take `Annotated` and the name of an alias off a type."""
+    hints = typing.get_type_hints(types.SimpleNamespace(__annotations__={"it": _resolve_alias(annotation)}))
+    return _resolve_alias(hints["it"])
 
 
 def _replace(annotation: Any, replaced: dict[Any, Any]) -> Any:
@@ -284,7 +313,8 @@ def read_function(f: Any, needs: Any, *, flow: bool) -> Signature:
 
 
 def _read_result(where: str, said: Any, is_async: int, *, flow: bool) -> Any:
-    origin = typing.get_origin(said) or said
+    step = _resolve_alias(said)
+    origin = typing.get_origin(step) or step
     is_step = isinstance(origin, type) and issubclass(origin, Step)
     if not flow or is_async:
         if is_step:
@@ -295,8 +325,8 @@ def _read_result(where: str, said: Any, is_async: int, *, flow: bool) -> Any:
             )
             raise DefinitionError(f"{where}: the result is {name_type(said)}, a step that nobody awaits. {mend}")
         return said
-    result = _find_awaited(said) if is_step else None
-    if result is None or (result is Any and not typing.get_args(said)):
+    result = _find_awaited(step) if is_step else None
+    if result is None or (result is Any and not typing.get_args(step)):
         what = "a step, but not of what" if is_step else f"{name_type(said)}, which is no step"
         raise DefinitionError(
             f"{where}: the result is {what}. A workflow is an async def that awaits steps, or a function that returns "
