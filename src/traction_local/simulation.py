@@ -342,18 +342,28 @@ class Simulation:
             types = {one.spec.type: one for one in self._crew.hosted}
             self.stuck = explain_open(self._runs.read(), types, self._codec)
         early, self._early = self._early, False
-        due = min(when for when in (plan, alarm) if when is not None)
-        # What is beaten for does not time out: a beat may put off the alarm.
-        while (beat := self._attempts.next_beat()) is not None and beat <= due:
-            self.backend.time = max(self.backend.time, beat)
-            self._attempts.beat_due()
-            alarm = self.backend.service.next_alarm()
-            due = min(when for when in (plan, alarm) if when is not None)
-        if early and due == alarm and self.backend.service.next_rank() == TASK:
+        due = self._beat_until_due()
+        if early and due == self.backend.service.next_alarm() and self.backend.service.next_rank() == TASK:
             self._trouble.spend("timeouts")
         self.backend.time = max(self.backend.time, due)
+        self._attempts.beat_due()
         self._advance()
         self._agenda.call_due(self.backend.time)
+
+    def _beat_until_due(self) -> datetime:
+        """Send the heartbeats that come before the next plan or alarm, and return when that is due.
+
+        Each heartbeat may put an alarm off. A heartbeat that coincides with a plan or an alarm does not belong here: it
+        lets the service fire the alarm, and a decision task that is then ready must not wait for the heartbeats after.
+        """
+        while True:
+            times = (self._agenda.next_plan(), self.backend.service.next_alarm())
+            due = min(when for when in times if when is not None)
+            beat = self._attempts.next_beat()
+            if beat is None or beat >= due:
+                return due
+            self.backend.time = max(self.backend.time, beat)
+            self._attempts.beat_due()
 
     def read_histories(self) -> list[list[e.Event]]:
         """Give the histories of all runs that were started here or for which anything was decided."""
