@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterable
 from copy import copy
@@ -37,6 +38,7 @@ from traction.errors import (
     DefinitionError,
     FlowError,
     ServiceFault,
+    TractionError,
     UnknownResourceFault,
 )
 from traction.events import DecisionTaskTimedOut, Event
@@ -51,6 +53,9 @@ log = logging.getLogger("traction.worker")
 
 BACKOFF_MAX = timedelta(seconds=30)
 """The longest pause between polls of a service that does not answer."""
+
+OUR_PACKAGES = frozenset({"traction", "traction_local", "traction_swf"})
+"""The packages whose frames tell the author of a flow nothing."""
 
 _CLOSES = frozenset(
     {CompleteWorkflowExecution, FailWorkflowExecution, CancelWorkflowExecution, ContinueAsNewWorkflowExecution}
@@ -315,12 +320,17 @@ class WorkflowWorker:
             raise error
         pause = self._cache.stuck.note(execution, self._backend.now())
         stuck = StuckDecision(execution, error if isinstance(error, Exception) else _judge_exit(error), pause)
-        log.error("left alone for %s: %s", pause, stuck, exc_info=error, extra=tell_execution(execution))
+        about = tell_execution(execution)
+        if isinstance(error, TractionError):
+            # Its message is complete: a traceback of our own code would only repeat it.
+            log.error("left alone for %s: %s%s", pause, stuck, _find_line(error), extra=about)
+        else:
+            what = f"{execution.workflow_id} (run {execution.run_id}) cannot go on: {type(error).__name__}"
+            log.error("left alone for %s: %s", pause, what, exc_info=error, extra=about)
         if self._report is not None:
             try:
                 self._report(stuck)
             except Exception:
-                about = tell_execution(execution)
                 log.exception("%s: the report failed as well", execution.workflow_id, extra=about)
 
 
@@ -328,6 +338,16 @@ def _was_late(decider: Decider, task: o.DecisionTask) -> bool:
     """Say whether what was decided last came too late, in case SWF counts such a decision task as the previous one."""
     late = decider.decided_event_id
     return any(type(event) is DecisionTaskTimedOut and event.started_event_id == late for event in task.events)
+
+
+def _find_line(error: BaseException) -> str:
+    """Return ` (file, line n)` for the last line of code outside Traction that an error passed, or nothing."""
+    places = [
+        f" ({frame.f_code.co_filename}, line {line})"
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if frame.f_globals.get("__name__", "").partition(".")[0] not in OUR_PACKAGES
+    ]
+    return places[-1] if places else ""
 
 
 def _judge_exit(error: BaseException) -> FlowError:

@@ -17,6 +17,7 @@ sent, those in flight come back by themselves, and the connections go when the l
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import threading
@@ -46,6 +47,12 @@ from traction_swf.faults import AnswerCut, NotTaken, ServiceUnavailable, Signatu
 from traction_swf.options import SwfOptions, read_url
 
 T = TypeVar("T")
+
+log = logging.getLogger("traction.worker")
+
+HELD_SECONDS_MIN = 1.0
+"""A poll that broke off after this many seconds was held. Proxies and load balancers end connections that look idle,
+so it counts as an empty poll, and the next one follows at once. One that breaks sooner is a service in trouble."""
 
 POLL_READ_TIMEOUT = 75
 """For how many seconds an answer to a poll is waited for: SWF holds it for 60, and asks clients to allow 70."""
@@ -171,13 +178,18 @@ class SwfBackend(Backend):
     def _call_once(self, request: o.Request[T]) -> T:
         kind = type(request)
         with self._flying():
-            if self._closed.is_set() and kind.__name__ in POLLS and not _reads_on(request):
+            if self._closed.is_set() and _is_new_poll(request):
                 return wire.blank(wire.get_answer_type(kind))  # type: ignore[no-any-return]
-            sent = self._clock.local()
+            sent, began = self._clock.local(), time.monotonic()
             try:
                 answer = self._methods[kind](**wire.to_plain(request))
             except Exception as error:
-                if (known := _translate(error)) is error:
+                known = _translate(error)
+                held = time.monotonic() - began
+                if _is_new_poll(request) and _broke_off(known) and held >= HELD_SECONDS_MIN:
+                    log.debug("a poll of %s broke off after %.1f s: %s", request.task_list.name, held, known)  # type: ignore[attr-defined]
+                    return wire.blank(wire.get_answer_type(kind))  # type: ignore[no-any-return]
+                if known is error:
                     raise
                 raise known from error
             self._hear(answer, sent)
@@ -262,6 +274,16 @@ class SwfBackend(Backend):
 def _reads_on(request: o.Request[Any]) -> bool:
     """Say whether a poll reads on in the history that another one was given: it cannot be given a task."""
     return type(request).__name__ in POLLS and getattr(request, "next_page_token", None) is not None
+
+
+def _is_new_poll(request: o.Request[Any]) -> bool:
+    """Whether a request is a poll that may be given a task."""
+    return type(request).__name__ in POLLS and not _reads_on(request)
+
+
+def _broke_off(error: BaseException) -> bool:
+    """Whether a connection was there and ended without any answer, or a proxy says so of its own connection."""
+    return isinstance(error, ServiceUnavailable) and not isinstance(error, (NotTaken, AnswerCut))
 
 
 def _choose_again(name: str) -> tuple[type[BackendError], ...]:

@@ -96,6 +96,7 @@ def classify(code: str, message: str, status: int = 400) -> BackendError:
         return InternalFailure(told)
     if name in DENIALS:
         return OperationNotPermittedFault(told)
-    if name in PASSING or status >= 500:
+    # 408 is what load balancers answer when a request took them too long.
+    if name in PASSING or status >= 500 or status == 408:
         return ServiceUnavailable(told)
     return BackendError(told)

@@ -14,8 +14,9 @@ import msgspec
 from traction.errors import BackendError
 from traction.names import find_fault
 
-POOL = 100
-"""How many connections are kept, to poll and for all else: one for each thread of a process that works hard."""
+POOL = 2_000
+"""The most connections that are kept for polls, and as many for all else. A thread uses one at a time, and none is
+opened in advance, so this is more than the threads of any process. With fewer, urllib3 warns and reconnects."""
 
 STICKY = timedelta(seconds=10)
 """How long a decision task waits for the worker that has its decider."""

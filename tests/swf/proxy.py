@@ -14,6 +14,7 @@ import threading
 from collections import Counter
 from collections.abc import Container, Iterator
 from contextlib import contextmanager, suppress
+from queue import SimpleQueue
 from typing import Literal, NamedTuple, TypeAlias, get_args
 from urllib.parse import urlsplit
 
@@ -110,13 +111,15 @@ class ClientGone(Exception):
 class Proxy:
     """Forwards each request over a connection of its own, and drops that as soon as its client is gone."""
 
-    def __init__(self, server: str, plan: Plan) -> None:
+    def __init__(self, server: str, plan: Plan, idle_max: float = 0, cuts: int = 0) -> None:
         parts = urlsplit(server)
         self._server = (parts.hostname, parts.port)
         self._plan = plan
         self._chance = random.Random(0)
         self._open: set[asyncio.Task[None]] = set()
         self.told: list[Happened] = []
+        self._idle_max, self._cuts = idle_max, cuts
+        self.idle_cuts: SimpleQueue[str] = SimpleQueue()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one connection, which is for one request."""
@@ -149,7 +152,14 @@ class Proxy:
         else:
             if fault == "delay it":
                 await asyncio.sleep(self._chance.random() * DELAY_MAX)
-            reply = await self._forward(head + body, reader)
+            cut = self._cuts > 0 and operation.startswith("Poll")
+            self._cuts -= cut
+            try:
+                async with asyncio.timeout(self._idle_max if cut else None):
+                    reply = await self._forward(head + body, reader)
+            except TimeoutError:
+                self.idle_cuts.put(operation)
+                raise ClientGone from None
         if fault == "send it twice":
             reply = await self._forward(head + body, reader)
         if fault == "lose the reply":
@@ -221,9 +231,12 @@ def _reset(writer: asyncio.StreamWriter) -> None:
 
 
 @contextmanager
-def between(server: str, plan: Plan) -> Iterator[tuple[str, Proxy]]:
-    """Run a proxy in a thread of its own while the body runs; give its URL, and the proxy."""
-    proxy = Proxy(server, plan)
+def between(server: str, plan: Plan, *, idle_max: float = 0, cuts: int = 0) -> Iterator[tuple[str, Proxy]]:
+    """Run a proxy in a thread of its own while the body runs; give its URL, and the proxy.
+
+    The first `cuts` polls that wait `idle_max` seconds for their reply are cut, as load balancers do.
+    """
+    proxy = Proxy(server, plan, idle_max, cuts)
     listener = socket.create_server(("127.0.0.1", 0), backlog=256)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     loop = asyncio.new_event_loop()

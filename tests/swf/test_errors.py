@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import socket
 import threading
 from collections.abc import Iterator
@@ -203,6 +204,39 @@ def test_a_poll_is_never_sent_again_by_itself(said: Any, scripted: Scripted, bac
         backend.call(POLL)
     assert caught.value.retryable
     assert len(scripted.asked) == 1
+
+
+BROKEN_OFF = ["drop", *((status, b"<html><body>proxy</body></html>") for status in (408, 502, 503, 504))]
+
+
+@pytest.mark.parametrize("said", BROKEN_OFF)
+def test_a_held_poll_that_breaks_off_is_empty_and_logged_at_debug_alone(
+    said: Any, scripted: Scripted, backend: SwfBackend, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    caplog.set_level(logging.DEBUG, "traction")
+    monkeypatch.setattr("traction_swf.backend.HELD_SECONDS_MIN", 0.0)
+    scripted.script = [said]
+    assert not backend.call(POLL).task_token
+    (record,) = caplog.records
+    assert (record.levelname, record.exc_info) == ("DEBUG", None)
+    assert "a poll of l broke off after" in record.message
+
+
+@pytest.mark.parametrize("said", BROKEN_OFF)
+def test_a_poll_that_breaks_off_at_once_is_an_error(said: Any, scripted: Scripted, backend: SwfBackend) -> None:
+    scripted.script = [said]
+    with pytest.raises(ServiceUnavailable):
+        backend.call(POLL)
+
+
+@pytest.mark.parametrize("said", [THROTTLED, "cut", (500, b""), (400, b"{}")])
+def test_a_held_poll_that_was_answered_is_never_taken_for_empty(
+    said: Any, scripted: Scripted, backend: SwfBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("traction_swf.backend.HELD_SECONDS_MIN", 0.0)
+    scripted.script = [said]
+    with pytest.raises(BackendError):
+        backend.call(POLL)
 
 
 def test_a_poll_that_reads_on_in_a_history_is_sent_again_since_it_is_given_no_task(

@@ -20,12 +20,13 @@ from hypothesis import settings
 
 from tests.swf.conftest import MakeStage, Stage
 from tests.swf.proxy import FAULTS, LOSSES, Fault, Plan, Proxy, between
+from tests.unit.stage import run_threads
 from traction import Retry, Signal, WorkerSystem, activity, all_of, receive, send, sleep, workflow
 from traction import events as e
 from traction import operations as o
 from traction.codec import JSON
 from traction.errors import BackendError
-from traction.names import WorkflowExecution
+from traction.names import TaskList, WorkflowExecution
 from traction.tasks import current_task
 from traction_local.backend import DOMAIN, LocalBackend
 from traction_local.clock import system_now
@@ -130,9 +131,9 @@ def open_at(speed: float) -> LocalBackend:
 
 
 @contextmanager
-def behind(stage: Stage, plan: Plan) -> Iterator[tuple[str, Proxy]]:
+def behind(stage: Stage, plan: Plan, **idle: Any) -> Iterator[tuple[str, Proxy]]:
     """Put a proxy before the server, and give the URL by which workers and clients reach it."""
-    with between(stage.endpoint, plan) as (endpoint, proxy):
+    with between(stage.endpoint, plan, **idle) as (endpoint, proxy):
         yield f"swf://{DOMAIN}?endpoint={quote(endpoint)}", proxy
 
 
@@ -260,3 +261,34 @@ def test_a_start_whose_reply_is_lost_finds_its_own_execution(make_stage: MakeSta
         handle = client.run(chain(1))
         assert proxy.told == [("StartWorkflowExecution", fault)]
         assert [info.execution for info in list_open(stage.local)] == [handle.execution]
+
+
+def test_behind_a_proxy_that_cuts_idle_polls_workers_poll_on_without_a_warning(
+    make_stage: MakeStage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("traction_swf.backend.HELD_SECONDS_MIN", 0.1)
+    stage = make_stage()
+    with behind(stage, Plan(0, budget=0), idle_max=0.2, cuts=10) as (url, proxy), WorkerSystem(url) as system:
+        system.start_workflow_worker(chain)
+        system.start_activity_worker(add, Ledger())
+        # With pauses that double, the tenth cut of three pollers would come after some 15 s.
+        cuts = [proxy.idle_cuts.get(timeout=5) for _ in range(10)]
+        assert system.run(chain(2)).result(60) == 2
+    assert set(cuts) == {"PollForDecisionTask", "PollForActivityTask"}
+    assert caplog.text == ""
+
+
+def test_hundreds_of_threads_that_poll_at_once_keep_their_connections(
+    make_stage: MakeStage, caplog: pytest.LogCaptureFixture
+) -> None:
+    threads_count = 150
+    backend = make_stage(hold=HOLD).open()
+    poll = o.PollForActivityTask(domain=DOMAIN, task_list=TaskList("nothing"))
+    together = threading.Barrier(threads_count)
+
+    def work() -> None:
+        together.wait(60)
+        assert not backend.call(poll).task_token
+
+    run_threads(*[work] * threads_count)
+    assert "Connection pool is full" not in caplog.text

@@ -593,6 +593,36 @@ def test_an_execution_that_stays_stuck_is_tried_ever_less_often_and_each_try_tel
     assert handle.status() == "OPEN"
 
 
+@workflow
+async def raises_our_error() -> int:
+    raise FlowError("this flow is broken on purpose")
+
+
+@workflow
+async def exits_at_once() -> int:
+    raise SystemExit("broken on purpose")
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        (raises_our_error, f"this flow is broken on purpose ({__file__}, line "),
+        (exits_at_once, "cannot go on: SystemExit"),
+    ],
+)
+def test_a_stuck_decision_is_logged_once_with_its_message_once(
+    stage: Stage, caplog: pytest.LogCaptureFixture, broken: Any, said: str
+) -> None:
+    caplog.set_level(logging.DEBUG, "traction.worker")
+    stage.start(broken())
+    take_turns(stage.decider(broken))
+    (record,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert said in record.getMessage()
+    assert (record.exc_info is None) == (broken is raises_our_error)
+    messages = [line for line in caplog.text.splitlines() if "on purpose" in line and "raise " not in line]
+    assert len(messages) == 1
+
+
 def test_an_execution_that_went_on_meanwhile_is_left_alone_no_longer_than_at_first(stage: Stage) -> None:
     met: list[str] = []
 
