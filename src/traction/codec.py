@@ -9,6 +9,7 @@ transforms and a store besides (`transforms`, `stores`); a payload says what was
 from __future__ import annotations
 
 import builtins
+import re
 from collections.abc import Iterable
 from math import isfinite
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import msgspec
 
 from traction.errors import PayloadError
-from traction.stores import PayloadStore, Shelf
+from traction.stores import DECODED_BYTES_MAX, PayloadStore, Shelf
 from traction.transforms import MARK, Chain, Transform
 from traction.values import Duration
 
@@ -60,10 +61,10 @@ def read_attempt(payload: str | None) -> Attempt:
     if payload is None or '"~attempt"' not in payload:
         return FIRST_ATTEMPT
     if payload.startswith(MARK):
-        payload = payload[payload.index("{") :]
+        payload = "{" + payload.partition("{")[2]
     try:
         return msgspec.json.decode(payload, type=Attempt)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         return FIRST_ATTEMPT
 
 
@@ -73,24 +74,34 @@ class Codec:
     Args:
         transforms: what is done to the text, in this order: `Compress()`, then `Encrypt(keys)`.
         store: where what is too long for SWF is kept. Without one it is refused.
+        bytes_max: the most bytes that a payload may have, stored, compressed or in the clear. All processes that share
+            executions need the same limit.
 
     Laws:
         `decode(encode(x), type(x)) == x` for every value that msgspec can read back.
         Without transforms, what is not too long is plain JSON.
+        If a transform hides payloads (`Encrypt`), no error shows text of a payload, but its type, length and place.
     """
 
     __slots__ = ("_chain", "_decoders", "_encoder", "_plain_chars_max")
 
-    def __init__(self, *transforms: Transform, store: PayloadStore | None = None) -> None:
+    def __init__(
+        self, *transforms: Transform, store: PayloadStore | None = None, bytes_max: int = DECODED_BYTES_MAX
+    ) -> None:
         self._encoder = msgspec.json.Encoder()
         self._decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
-        self._chain = Chain(transforms, None if store is None else Shelf(store))
+        self._chain = Chain(transforms, None if store is None else Shelf(store), bytes_max)
         # Longer texts go through the chain: all of them if it has transforms.
         self._plain_chars_max = -1 if transforms else PAYLOAD_CHARS_MAX
 
     def with_store(self, store: PayloadStore) -> Codec:
         """Give a codec with the same transforms that keeps there what is too long for SWF."""
-        return self._with_chain(Chain(self._chain.transforms, Shelf(store)))
+        return self._with_shelf(Shelf(store))
+
+    @property
+    def hides(self) -> bool:
+        """Whether a transform hides payloads, so that no error or log may show their text."""
+        return self._chain.hides
 
     @property
     def has_store(self) -> bool:
@@ -103,7 +114,7 @@ class Codec:
         A decider has such a codec: what it encodes may be in the history already, or may never be asked.
         """
         shelf = self._chain.shelf
-        return self if shelf is None else self._with_chain(Chain(self._chain.transforms, shelf.defer()))
+        return self if shelf is None else self._with_shelf(shelf.defer())
 
     def settle(self, payloads: Iterable[str | None], *, more: bool = False) -> None:
         """Bring into the store what these payloads refer to, now that they are sent.
@@ -123,10 +134,11 @@ class Codec:
             if not more:
                 shelf.forget()
 
-    def _with_chain(self, chain: Chain) -> Codec:
+    def _with_shelf(self, shelf: Shelf) -> Codec:
         codec = Codec()
         codec._encoder, codec._decoders = self._encoder, self._decoders
-        codec._chain, codec._plain_chars_max = chain, self._plain_chars_max
+        codec._chain = Chain(self._chain.transforms, shelf, self._chain.bytes_max)
+        codec._plain_chars_max = self._plain_chars_max
         return codec
 
     def encode(self, value: object, chars_max: int = PAYLOAD_CHARS_MAX, what: str | None = None) -> str:
@@ -149,19 +161,17 @@ class Codec:
             PayloadStoreError: it should go to the store, which does not take it.
         """
         text = self.write(call)
-        try:
-            self.decode(text, type(call))
-        except PayloadError as error:
+        if (fault := self._find_fault(text, type(call))) is not None:
             for name in call.__struct_fields__:
                 if hasattr(getattr(call, name), "__await__"):
                     raise PayloadError(
-                        f"{_show(call)} cannot be sent: its {name} is a step that nobody awaited, and not a value. "
-                        "Write await ... for its result"
-                    ) from None
+                        f"{self._show(call)} cannot be sent: its {name} is a step that nobody awaited, and not a value"
+                        ". Write await ... for its result"
+                    )
             raise PayloadError(
-                f"{_show(call)} cannot be sent, since nobody could read it: {error.__cause__ or error}. The fields of "
+                f"{self._show(call)} cannot be sent, since nobody could read it: {self._explain(fault)}. The fields of "
                 f"{name_type(type(call))} are written and read by their types; give it values of these"
-            ) from error
+            ) from self._get_cause(fault)
         return text if len(text) <= self._plain_chars_max else self.pack(text, PAYLOAD_CHARS_MAX, type(call).__name__)
 
     def write(self, value: object) -> str:
@@ -170,19 +180,23 @@ class Codec:
         Raises:
             PayloadError: the value cannot be written.
         """
+        fault: Exception
         try:
             payload = self._encoder.encode(value).decode()
         except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
-            raise PayloadError(
-                f"{_show(value)} cannot be written as JSON: {error}. Give numbers, strings, lists, dicts, "
-                "dataclasses or msgspec.Structs"
-            ) from error
-        if "null" in payload and (culprit := _find_unwritable(msgspec.to_builtins(value))) is not None:
-            raise PayloadError(
-                f"{_show(value)} cannot be written as JSON: JSON has no {culprit!r}, which would be read "
-                "as null; use None, or a string"
-            )
-        return payload
+            fault = error
+        else:
+            if "null" in payload and (culprit := _find_unwritable(msgspec.to_builtins(value))) is not None:
+                raise PayloadError(
+                    f"{self._show(value)} cannot be written as JSON: JSON has no {culprit!r}, which would be read "
+                    "as null; use None, or a string"
+                )
+            return payload
+        # Outside of the except clause, so that a hidden value is not in the error's context either.
+        raise PayloadError(
+            f"{self._show(value)} cannot be written as JSON: {self._explain(fault)}. Give numbers, strings, lists, "
+            "dicts, dataclasses or msgspec.Structs"
+        ) from self._get_cause(fault)
 
     def pack(self, text: str, chars_max: int, what: str) -> str:
         """Do to JSON what the transforms do, and bring into the store what is too long then; `what` names it in errors.
@@ -208,34 +222,102 @@ class Codec:
 
         Raises:
             PayloadError: the text is not JSON, or not of that type.
+            InvalidPayloadError: no codec reads it, or it is larger than this one reads.
             PayloadUnavailable: a key, a store or a transform is missing that it takes to read it.
         """
+        decoder = self._get_decoder(type)
+        # Faults are kept, and raised outside of the except clauses: a hidden value must not be in the error's context.
+        text: str | bytes = payload if payload is not None else "null"
+        fault: Exception
         try:
-            decoder = self._decoders[type]
+            return decoder.decode(text)
+        except Exception as error:
+            fault = error
+        # Plain JSON costs nothing extra: what is not, no decoder takes.
+        if payload is not None and payload.startswith(MARK):
+            text = self._chain.unpack(payload, what)
+            try:
+                return decoder.decode(text)
+            except Exception as error:
+                fault = error
+        if isinstance(fault, msgspec.DecodeError | UnicodeError) and not isinstance(fault, msgspec.ValidationError):
+            mend = "It is nothing that Traction wrote; look for another program that answers here"
+        else:
+            mend = (
+                "A type may lose fields, and gain fields with defaults; any other change needs a new version of the "
+                "definition"
+            )
+        if self.hides:
+            shown = f"It has {len(text):,} {'characters' if isinstance(text, str) else 'bytes'}, not shown here"
+        else:
+            read = text.decode(errors="backslashreplace") if isinstance(text, bytes) else payload
+            shown = f"It reads {read!r:.200}"
+        raise PayloadError(
+            f"{what} does not decode as {name_type(type)}: {self._explain(fault)}. {shown}. {mend}"
+        ) from self._get_cause(fault)
+
+    def _get_decoder(self, type: Any) -> msgspec.json.Decoder[Any]:
+        try:
+            return self._decoders[type]
         except KeyError:
             decoder = self._decoders[type] = msgspec.json.Decoder(type)
+            return decoder
         except TypeError:  # an unhashable annotation
-            decoder = msgspec.json.Decoder(type)
+            return msgspec.json.Decoder(type)
+
+    def _find_fault(self, text: str, type: Any) -> Exception | None:
+        """Return what the decoder of a type raises for a JSON text, or `None` if it reads it."""
+        decoder = self._get_decoder(type)
         try:
-            return decoder.decode(payload if payload is not None else "null")
-        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-            if payload is None or not payload.startswith(MARK):
-                raise _explain(payload, type, what, error) from error
-        # Plain JSON costs nothing extra: what is not, no decoder takes.
-        payload = self._chain.unpack(payload, what)
-        try:
-            return decoder.decode(payload)
-        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-            raise _explain(payload, type, what, error) from error
+            decoder.decode(text)
+        except Exception as error:
+            return error
+        return None
+
+    def _show(self, value: object) -> str:
+        if not self.hides:
+            try:
+                return f"{value!r:.200}"
+            except Exception:  # too deep, or of a class with a faulty repr
+                pass
+        return f"a {name_type(type(value))}"
+
+    def _explain(self, error: Exception) -> str:
+        return explain_without_values(error) if self.hides else str(error)
+
+    def _get_cause(self, error: Exception) -> Exception | None:
+        return None if self.hides else error
 
 
-def _explain(payload: str | None, type: Any, what: str, error: Exception) -> PayloadError:
-    mend = (
-        "A type may lose fields, and gain fields with defaults; any other change needs a new version of the definition"
-        if isinstance(error, msgspec.ValidationError)
-        else "It is nothing that Traction wrote; look for another program that answers here"
-    )
-    return PayloadError(f"{what} does not decode as {name_type(type)}: {error}. It reads {payload!r:.200}. {mend}")
+def explain_without_values(error: BaseException) -> str:
+    """Return the text of an error of msgspec's, with nothing in it of the value that it is about.
+
+    Example:
+        >>> explain_without_values(msgspec.ValidationError("Expected `int`, got `str` - at `$.age`"))
+        'Expected `int`, got `str` - at `$.age`'
+        >>> explain_without_values(msgspec.ValidationError("Invalid enum value 'hunter2' - at `$.color`"))
+        'it has a value that the type does not take - at `$.color`'
+    """
+    text = str(error)
+    # What a class of the user's raises of its fields has a cause, and says what it likes.
+    if error.__cause__ is None and isinstance(error, _OF_MSGSPEC) and _WITHOUT_VALUES.match(text):
+        return text
+    if isinstance(error, UnicodeError | RecursionError):
+        return f"{type(error).__name__}"
+    place = _PLACE.search(text)
+    return f"it has a value that the type does not take{place[0] if place else ''}"
+
+
+_OF_MSGSPEC = (msgspec.MsgspecError, TypeError)
+
+_WITHOUT_VALUES = re.compile(
+    r"Expected `|Object missing required field `|Invalid (RFC3339|ISO8601|epoch|UUID|decimal|base64)|Number out of |"
+    r"Integer (value )?out of |JSON is malformed|Input data was truncated|Encoding objects of |Only dicts with |"
+    r"Enums must |unhashable type"
+)
+"""How the texts of msgspec begin that show types and places, and no values."""
+
+_PLACE = re.compile(r" - at (`key` in )?`\$[\w.\[\]]*`$")
 
 
 def write_canonically(value: object) -> bytes:
@@ -260,13 +342,6 @@ def name_type(type: Any) -> str:
     if type is builtins.type(None):
         return "None"
     return type.__qualname__ if isinstance(type, builtins.type) and not hasattr(type, "__args__") else str(type)
-
-
-def _show(value: object) -> str:
-    try:
-        return f"{value!r:.200}"
-    except Exception:  # too deep, or of a class with a faulty repr
-        return f"a {name_type(type(value))}"
 
 
 def _find_unwritable(value: Any) -> float | None:

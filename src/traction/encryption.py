@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from traction.errors import PayloadError, PayloadUnavailable
+from traction.errors import InvalidPayloadError, PayloadUnavailable
 
 NONCE_BYTES = 12
 """How long a nonce is. Drawn by lot, one key is good for 2 ** 32 payloads (NIST SP 800-38D)."""
@@ -66,6 +66,7 @@ class Encrypt:
     """
 
     name = "aes-gcm"
+    hides = True
 
     def __init__(self, keys: KeyRing, *, chance: Callable[[int], bytes] = os.urandom) -> None:
         self._keys = keys
@@ -86,7 +87,7 @@ class Encrypt:
         except UnicodeDecodeError:
             id = ""
         if not id or len(nonce) < NONCE_BYTES:
-            raise PayloadError(
+            raise InvalidPayloadError(
                 f"{what} says that it is encrypted, and its {len(data):,} bytes are too few or name no key"
             )
         try:

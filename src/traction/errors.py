@@ -91,6 +91,13 @@ class PayloadUnavailable(PayloadError):
     """
 
 
+class InvalidPayloadError(PayloadError):
+    """A payload that no codec reads, today or later: not written by Traction, changed since, or larger than allowed.
+
+    It is never retried: the step that would read it fails, whatever its retry policy.
+    """
+
+
 class PayloadStoreError(PayloadUnavailable):
     """A payload store does not keep what it should: `what` belongs to `key` of the store with the URL `store`."""
 

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from traction.errors import BackendError, PayloadStoreError
+from traction.errors import BackendError, InvalidPayloadError, PayloadStoreError
+
+DECODED_BYTES_MAX = 64 * 1024 * 1024
+"""The most bytes that a payload may have, stored, compressed or in the clear, unless its codec has another limit."""
 
 KEPT_BYTES_MAX = 64 * 1024 * 1024
 """How much a process keeps of what it has lately read or written, so as not to fetch it again."""
@@ -38,6 +41,37 @@ class PayloadStore(ABC):
         Raises:
             BackendError: the store cannot be reached, or refuses.
         """
+
+    def get_bounded(self, key: str, bytes_max: int) -> bytes | None:
+        """Return the bytes of a key, or `None` if there are none; of longer content, only the first `bytes_max` + 1.
+
+        Override it where the store can stop reading, so that large content is never read into memory.
+
+        Raises:
+            BackendError: the store cannot be reached, or refuses.
+        """
+        return self.get(key)
+
+
+def is_key(key: str) -> bool:
+    """Whether a text is a key that Traction makes: a SHA-256 in lower-case hexadecimal."""
+    return len(key) == 64 and not set(key) - _HEXADECIMAL
+
+
+_HEXADECIMAL = frozenset("0123456789abcdef")
+
+
+def check_key(key: str, what: str) -> None:
+    """Refuse a key that a payload names and Traction never makes, before a store is asked.
+
+    Raises:
+        InvalidPayloadError: it is not a key. The text does not show it.
+    """
+    if not is_key(key):
+        raise InvalidPayloadError(
+            f"{what} refers to a payload store, but not by a key that Traction writes: a SHA-256 in lower-case "
+            "hexadecimal. The store was not asked. Look for another program that writes to this execution"
+        )
 
 
 class Shelf:
@@ -87,17 +121,19 @@ class Shelf:
         if self._pending:
             self._pending.clear()
 
-    def get(self, key: str, what: str) -> bytes:
-        """Give the bytes of a key.
+    def get(self, key: str, what: str, bytes_max: int = DECODED_BYTES_MAX) -> bytes:
+        """Return the bytes of a key.
 
         Raises:
-            PayloadStoreError: the store does not have them, or has others, or cannot be reached.
+            InvalidPayloadError: the key is not one that Traction makes, or its content is longer than `bytes_max`.
+            PayloadStoreError: the store does not have the content, or has other content, or cannot be reached.
         """
+        check_key(key, what)
         if self._pending and (data := self._pending.get(key)) is not None:
             return data
         data = self._kept.pop(key, None)
         if data is None:
-            data = self._read(key, what)
+            data = self._read(key, what, bytes_max)
         self._keep(key, data)
         return data
 
@@ -111,20 +147,20 @@ class Shelf:
             ) from error
         self._keep(key, data)
 
-    def _read(self, key: str, what: str) -> bytes:
+    def _read(self, key: str, what: str, bytes_max: int) -> bytes:
         url = self.store.url
         try:
-            data = self.store.get(key)
+            data = self.store.get_bounded(key, bytes_max)
         except BackendError as error:
             raise PayloadStoreError(what, store=url, key=key, problem=f"cannot be read there: {error}") from error
         if data is None:
             raise PayloadStoreError(what, store=url, key=key, problem="is not there")
+        if len(data) > bytes_max:
+            raise too_large(what, "in the payload store", bytes_max)
         from hashlib import sha256  # with OpenSSL behind it, too slow to import for nothing
 
-        if (found := sha256(data).hexdigest()) != key:
-            raise PayloadStoreError(
-                what, store=url, key=key, problem=f"is corrupt there: its {len(data):,} bytes hash to {found}"
-            )
+        if sha256(data).hexdigest() != key:
+            raise PayloadStoreError(what, store=url, key=key, problem="is corrupt there: it is not what was written")
         return data
 
     def _keep(self, key: str, data: bytes) -> None:
@@ -137,3 +173,11 @@ class Shelf:
                 break
             if (dropped := kept.pop(oldest, None)) is not None:
                 size -= len(dropped)
+
+
+def too_large(what: str, where: str, bytes_max: int) -> InvalidPayloadError:
+    """Build the error of a payload that is longer than a codec allows."""
+    return InvalidPayloadError(
+        f"{what} has more than {bytes_max:,} bytes {where}, and the codec here reads at most that many. If it is meant "
+        "to be so large, allow it wherever it is read: Codec(..., bytes_max=...)"
+    )

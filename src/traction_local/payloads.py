@@ -1,20 +1,30 @@
 """Keep payloads in a directory, which may be one that several machines mount.
 
-Takes bytes and keys; gives the bytes again. Each is a file, written whole under another name first.
+Each is a file of its own, written whole under another name first, and readable for its owner alone.
 """
 
 from __future__ import annotations
 
 import os
+import stat
+import sys
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from traction.errors import BackendError
-from traction.stores import PayloadStore
+from traction.stores import PayloadStore, is_key
+
+# Where the system has them: a link is an error, and a pipe does not block.
+_READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 
 
 class DirectoryStore(PayloadStore):
-    """A directory, with a file for each payload: `ab/abcd...`."""
+    """A directory, with a file for each payload: `ab/abcd...`.
+
+    Files have the mode 0600, and the directories that it makes 0700: all processes that share it run as one user. Only
+    regular files are read, and links inside of the directory are not followed.
+    """
 
     def __init__(self, directory: Path, *, url: str | None = None) -> None:
         self.url = url or directory.absolute().as_uri()
@@ -24,9 +34,11 @@ class DirectoryStore(PayloadStore):
         path = self._find(key)
         part = path.with_name(f"{key}.{os.getpid()}-{os.urandom(4).hex()}.part")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            _check_folder(path.parent)
             try:
-                with part.open("xb") as file:
+                with os.fdopen(os.open(part, _CREATE, 0o600), "wb") as file:
                     file.write(data)
                     file.flush()
                     os.fsync(file.fileno())
@@ -37,19 +49,37 @@ class DirectoryStore(PayloadStore):
             raise BackendError(f"{path} cannot be written: {error.strerror or error}") from error
 
     def get(self, key: str) -> bytes | None:
+        return self.get_bounded(key, sys.maxsize)
+
+    def get_bounded(self, key: str, bytes_max: int) -> bytes | None:
         path = self._find(key)
         try:
-            return path.read_bytes()
+            _check_folder(path.parent)
+            with os.fdopen(os.open(path, _READ), "rb") as file:
+                found = os.fstat(file.fileno())
+                if not stat.S_ISREG(found.st_mode):
+                    raise OSError("it is not a regular file")
+                # A read has a buffer of the length that it is asked for.
+                return file.read(min(found.st_size, bytes_max + 1))
         except FileNotFoundError:
             return None
         except OSError as error:
             raise BackendError(f"{path} cannot be read: {error.strerror or error}") from error
 
     def _find(self, key: str) -> Path:
-        # Keys come from histories, which others may write to: none may lead out of the directory.
-        if len(key) != 64 or set(key) - _HEXADECIMAL:
+        if not is_key(key):
             raise BackendError(f"{key!r:.100} is no key: a key is a SHA-256 in lower-case hexadecimal")
         return self.directory / key[:2] / key
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuse a link in the place of a directory.
+
+    Raises:
+        OSError: it is one, or not a directory, or not there.
+    """
+    if not stat.S_ISDIR(folder.lstat().st_mode):
+        raise OSError(f"{folder} is not a directory, and links are not followed")
 
 
 def open_directory(url: str) -> DirectoryStore:
@@ -66,6 +96,3 @@ def open_directory(url: str) -> DirectoryStore:
     if directory.exists() and not directory.is_dir():
         raise BackendError(f"{url!r} names a file, and payloads are kept in a directory")
     return DirectoryStore(directory, url=url)
-
-
-_HEXADECIMAL = frozenset("0123456789abcdef")

@@ -6,6 +6,7 @@ of the bucket does that, some time after the histories that refer to it.
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -37,8 +38,15 @@ class BucketStore(PayloadStore):
             raise BackendError(str(error)) from error
 
     def get(self, key: str) -> bytes | None:
+        return self._read(key, None)
+
+    def get_bounded(self, key: str, bytes_max: int) -> bytes | None:
+        return self._read(key, bytes_max + 1)
+
+    def _read(self, key: str, amount: int | None) -> bytes | None:
         try:
-            data: bytes = self._client.get_object(Bucket=self._bucket, Key=self._prefix + key)["Body"].read()
+            with closing(self._client.get_object(Bucket=self._bucket, Key=self._prefix + key)["Body"]) as body:
+                data: bytes = body.read(amount)
         except ClientError as error:
             if error.response.get("Error", {}).get("Code") in _ABSENT:
                 return None

@@ -65,6 +65,50 @@ def test_no_key_leads_out_of_a_directory(tmp_path: Path, key: str) -> None:
         store.get(key)
 
 
+def test_what_a_directory_keeps_is_readable_for_its_owner_alone(tmp_path: Path) -> None:
+    directory = tmp_path / "kept"
+    open_payload_store(directory.as_uri()).put(KEY, DATA)
+    paths = [directory, *directory.rglob("*")]
+    assert [oct(path.stat().st_mode & 0o777) for path in paths] == ["0o700", "0o700", "0o600"]
+
+
+def _link_to_file(path: Path) -> None:
+    outside = path.parent.parent / "outside"
+    outside.write_bytes(DATA)
+    path.symlink_to(outside)
+
+
+def _link_to_device(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, _link_to_file, _link_to_device])
+def test_a_directory_reads_regular_files_alone(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    store = open_payload_store(tmp_path.as_uri())
+    path = tmp_path / KEY[:2] / KEY
+    path.parent.mkdir()
+    make(path)
+    with pytest.raises(BackendError, match="cannot be read"):
+        store.get(KEY)
+
+
+def test_a_directory_follows_no_link_to_another_directory(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / KEY).write_bytes(DATA)
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / KEY[:2]).symlink_to(other)
+    store = open_payload_store((tmp_path / "kept").as_uri())
+    for act in (lambda: store.get(KEY), lambda: store.put(KEY, DATA)):
+        with pytest.raises(BackendError, match="links are not followed"):
+            act()
+
+
+def test_no_more_is_read_than_was_asked_for(reopen: OpenStore) -> None:
+    reopen().put(KEY, DATA)
+    assert [reopen().get_bounded(KEY, n) for n in (3, 11, 12, 10**9)] == [DATA[:4], DATA, DATA, DATA]
+
+
 def test_a_directory_that_cannot_be_used_is_a_backend_error(tmp_path: Path) -> None:
     store = open_payload_store((tmp_path / "file").as_uri())
     (tmp_path / "file").write_text("in the way")
