@@ -332,7 +332,7 @@ class Simulation:
 
     def _jump(self) -> None:
         """Let time pass until something is due."""
-        plan, alarm = self._agenda.next_plan(), self.backend.service.next_alarm()
+        plan = self._agenda.next_plan()
         nothing_comes = plan is None and self.backend.service.next_rank() == EXECUTION
         # Who cannot decide waits for new code, so that comes now if it was put off.
         abandoned, self._abandoned = self._abandoned, False

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import sys
+import time
+from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
+from functools import partial, wraps
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, currently_in_test_context, given, seed, settings
 from hypothesis import strategies as st
-from hypothesis.errors import InvalidArgument
+from hypothesis.errors import DeadlineExceeded, InvalidArgument
 
 from traction import (
     Retry,
@@ -484,6 +488,162 @@ def test_a_test_of_runs_that_takes_none_is_refused() -> None:
 
         @explore(checkout(30))
         def no_run() -> None: ...
+
+
+async def asserts_later(run: Any) -> None:
+    assert run is None
+
+
+def yields(run: Any) -> Iterator[None]:
+    yield
+    assert run is None
+
+
+async def yields_later(run: Any) -> AsyncIterator[None]:
+    yield
+    assert run is None
+
+
+class Asserting:
+    async def method(self, run: Any) -> None:
+        assert run is None
+
+    async def __call__(self, run: Any) -> None:
+        assert run is None
+
+
+@pytest.mark.parametrize("deviations", [None, 1])
+@pytest.mark.parametrize(
+    "test",
+    [
+        asserts_later,
+        yields,
+        yields_later,
+        Asserting().method,
+        Asserting.method,
+        Asserting(),
+        partial(asserts_later),
+        partial(partial(Asserting().method)),
+        pytest.mark.filterwarnings("error")(asserts_later),
+        staticmethod(asserts_later),
+    ],
+)
+def test_a_test_whose_body_would_not_run_is_refused(test: Any, deviations: int | None) -> None:
+    with pytest.raises(DefinitionError, match=r"calling it runs nothing of it"):
+        explore(checkout(30), deviations=deviations, **WORLD)(test)
+
+
+def through(test: Any) -> Any:
+    @wraps(test)
+    def inner(*args: Any, **kwargs: Any) -> Any:
+        return test(*args, **kwargs)
+
+    return inner
+
+
+@pytest.mark.parametrize("deviations", [None, 1])
+@pytest.mark.parametrize(
+    ("test", "says"),
+    [
+        (lambda run: run.result == "nothing", "returned False, and what a test returns is ignored"),
+        (lambda run: run is not None, "returned True"),
+        (partial(lambda wanted, run: run.result == wanted, "nothing"), "returned False"),
+        (through(asserts_later), "of which nothing has run"),
+        (through(yields), "of which nothing has run"),
+        (through(yields_later), "of which nothing has run"),
+    ],
+)
+def test_a_test_that_returns_a_value_fails(test: Any, says: str, deviations: int | None) -> None:
+    first = settings(max_examples=1, database=None, phases=[Phase.generate])
+    explored = first(explore(checkout(30), deviations=deviations, **WORLD)(test))
+    with pytest.raises(DefinitionError, match=says):
+        explored()
+    with pytest.raises(DefinitionError, match=says):
+        explored.at("")
+
+
+def test_a_test_that_returns_a_value_in_one_order_only_fails_there() -> None:
+    @explore(checkout(30), deviations=1, **WORLD)
+    def refunded(run: Any) -> Any:
+        return run.result if run.called(refund) else None
+
+    with pytest.raises(DefinitionError, match="returned 'refunded'") as failed:
+        refunded()
+    assert len(failed.value.deviations.split()) == 1  # type: ignore[attr-defined]
+
+
+def test_a_wrapper_that_runs_the_coroutine_is_a_test() -> None:
+    ran = []
+
+    async def looks(run: Any) -> None:
+        ran.append(run.result)
+
+    @explore(checkout(30), deviations=0, **WORLD)
+    @wraps(looks)
+    def runs(run: Any) -> None:
+        asyncio.run(looks(run))
+
+    runs()
+    assert len(ran) == 1
+
+
+def test_a_partial_is_a_test() -> None:
+    def looks(seen: list[Any], run: Any) -> None:
+        seen.append(run.result)
+
+    seen: list[Any] = []
+    explored = explore(checkout(30), deviations=0, **WORLD)(partial(looks, seen))
+    explored()
+    assert (explored.__name__, len(seen)) == ("looks", 1)
+
+
+class Slow:
+    """A world that takes its time."""
+
+    def __init__(self) -> None:
+        until = time.perf_counter() + 0.25
+        while time.perf_counter() < until:
+            pass
+
+
+SLOW: dict[str, Any] = {"stub": WORLD["stub"], "world": Slow}
+
+
+def look_slowly(run: Any) -> None:
+    assert run.result
+
+
+@pytest.fixture
+def hypothesis_default() -> Iterator[None]:
+    before = settings.get_current_profile_name()
+    plain: dict[str, Any] = {"max_examples": 1, "database": None, "phases": [Phase.generate]}
+    for name, options in (("plain", {}), ("strict", {"deadline": 100})):
+        settings.register_profile(name, settings.get_profile("default"), **plain, **options)
+    settings.load_profile("plain")
+    yield
+    settings.load_profile(before)
+
+
+@pytest.mark.usefixtures("hypothesis_default")
+class TestDeadlines:
+    def test_a_slow_run_is_no_failure(self) -> None:
+        explore(checkout(30), **SLOW)(look_slowly)()
+        settings(max_examples=1)(explore(checkout(30), **SLOW)(look_slowly))()
+        explore(checkout(30), **SLOW)(settings(max_examples=1)(through(look_slowly)))()
+
+    @pytest.mark.parametrize("deadline", [100, 200, timedelta(milliseconds=200)])
+    def test_a_deadline_of_the_tests_settings_holds(self, deadline: Any) -> None:
+        for explored in (
+            settings(deadline=deadline)(explore(checkout(30), **SLOW)(look_slowly)),
+            explore(checkout(30), **SLOW)(settings(deadline=deadline)(through(look_slowly))),
+        ):
+            with pytest.raises(DeadlineExceeded):
+                explored()
+
+    def test_a_deadline_of_a_profile_holds(self) -> None:
+        settings.load_profile("strict")
+        with pytest.raises(DeadlineExceeded):
+            explore(checkout(30), **SLOW)(look_slowly)()
 
 
 # Strategies.

@@ -16,6 +16,7 @@ import inspect
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
 from functools import wraps
 from itertools import islice, product
 from types import MappingProxyType
@@ -28,6 +29,7 @@ from traction.checks import check_call
 from traction.definition import Workflow
 from traction.errors import DefinitionError, NonDeterminismError
 from traction.testing.audit import UnsoundFlow
+from traction.testing.bodies import check_body, check_returned, get_name
 from traction.testing.faults import Faults
 from traction.testing.schedule import Deviations, Schedule
 from traction.testing.twin import check_twin
@@ -52,6 +54,12 @@ SHIFTS = (0, -1, 1, -2, 2, -3, 3)
 
 TWINS_MAX = 20
 """How many different histories of an exploration are decided by another process as well."""
+
+_SETTINGS = "_hypothesis_internal_use_settings"
+"""Where `@settings` keeps the settings of a test."""
+
+_DEADLINE = timedelta(milliseconds=200)
+"""The deadline of each example, unless users of Hypothesis set another."""
 
 _TWINLESS = frozenset({"codec", "deploy"})
 """With these the twin would not have what made the history: its code, or what reads its payloads."""
@@ -87,6 +95,7 @@ class Explored(Generic[R]):
         self._test = test
         self._world = world
         self._closes = closes
+        check_body(test, "run")
         self._takes, self.others = _read_parameters(test)
         self._shown: set[int] = set()
         self._shortest: dict[Any, Deviations] = {}
@@ -115,14 +124,15 @@ class Explored(Generic[R]):
             if run.stuck and self._closes:
                 raise StuckExecution(f"{run.execution.workflow_id} waits for what never comes:\n{run.stuck}")
             if self._takes is None:
-                self._test(run, *arguments, **named)
+                returned: Any = self._test(run, *arguments, **named)
             else:
                 names = [parameter.name for parameter in self.others]
                 if len(arguments) > len(names):
                     raise TypeError(
                         f"besides the run the test takes {', '.join(names) or 'nothing'}: {arguments!r:.99}"
                     )
-                self._test(**dict(zip(names, arguments, strict=False)), **named, **{self._takes: run})
+                returned = self._test(**dict(zip(names, arguments, strict=False)), **named, **{self._takes: run})
+            check_returned(self._test, returned)
         except Exception as error:
             self._retell(error, run.deviations, run.story)
             raise
@@ -141,7 +151,8 @@ class Explored(Generic[R]):
         count = len(deviations.split())
         say = f"{count} deviation{'s' if count > 1 else ''} from the plain run (those with a star)"
         say = say if count else "which is the plain run"
-        whole, name = getattr(self._test, "__qualname__", "test"), getattr(self._test, "__name__", "test")
+        name = get_name(self._test)
+        whole = getattr(self._test, "__qualname__", name)
         of = "" if "<locals>" in whole else whole.removesuffix(name).removesuffix(".")
         call = f'{of}.{name}.at("{deviations}", {of}())' if of else f'{name}.at("{deviations}")'
         error.add_note(
@@ -292,8 +303,9 @@ def explore(
         given: further strategies, by the name of the test's parameter.
         world: as for `simulate`: `provide`, `stub`, `signals`, `cancels`, `world`, `workers`, `deploy` and so on.
 
-    The decorated test is a Hypothesis test: settings, seeds, the example database and `reproduce_failure` are as ever;
-    fixtures come to its other parameters. `test.at("4:2 9:1")` runs it once, under one schedule.
+    The decorated test is a Hypothesis test: settings, seeds, the example database and `reproduce_failure` are as ever,
+    but that there is no deadline unless settings set one; fixtures come to its other parameters. `test.at("4:2 9:1")`
+    runs it once, under one schedule. It must be a plain function that asserts and returns nothing.
 
     Example:
         >>> from traction import activity, workflow
@@ -311,8 +323,8 @@ def explore(
         all 9 runs with up to 1 deviations: 5 different histories, 2 runs whose order makes no difference
 
     Raises:
-        DefinitionError: it is no call of a workflow; schedules are to be drawn, and Hypothesis is not installed; or
-            `given` comes with `deviations`, where nothing is drawn.
+        DefinitionError: it is no call of a workflow; the test is async or a generator; schedules are to be drawn, and
+            Hypothesis is not installed; or `given` comes with `deviations`, where nothing is drawn.
     """
     check_call(workflow)
     if given and deviations is not None:
@@ -357,6 +369,7 @@ def explore(
                 # What @settings, @seed and the like say, they say of the outermost.
                 said = {name: value for name, value in vars(explored_test).items() if name != "__wrapped__"}
                 vars(run_all).update(said)
+                vars(run_all)[_SETTINGS] = _drop_default_deadline(vars(run_all).get(_SETTINGS))
                 explored.begin()
                 return run_all(*arguments, **named)
         else:
@@ -384,7 +397,7 @@ def _read_parameters(test: Callable[..., None]) -> tuple[str | None, list[inspec
     """
     parameters = inspect.signature(test).parameters
     if not parameters:
-        raise DefinitionError(f"{test.__name__}() is to test runs, and takes none: write def {test.__name__}(run)")
+        raise DefinitionError(f"{get_name(test)}() is to test runs, and takes none: write def {get_name(test)}(run)")
     takes = "run" if "run" in parameters else next(iter(parameters))
     others = [parameter for name, parameter in parameters.items() if name != takes]
     by_place = parameters[takes].kind in (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL)
@@ -405,11 +418,27 @@ def _find_origin(error: BaseException) -> tuple[type, str, int]:
     return type(error), file, line
 
 
+def _drop_default_deadline(own: Any) -> Any:
+    """Return Hypothesis settings without the deadline that nobody asked for.
+
+    How long a run takes on the wall clock says nothing of a workflow in virtual time. A deadline of the user's own, of
+    `@settings` or of a profile, is another object than Hypothesis' default.
+    """
+    from hypothesis import settings
+
+    said: Any = own or settings.default
+    default = settings.get_profile("default").deadline
+    if said.deadline is default and default == _DEADLINE:
+        return settings(said, deadline=None)
+    return own
+
+
 def _dress(function: Any, test: Any) -> Any:
     """Let a function stand for a test: its name, and what decorators below have said of it, its marks and settings."""
-    vars(function).update(vars(test))
-    for name in ("__name__", "__qualname__", "__doc__", "__module__"):
-        setattr(function, name, getattr(test, name))
+    vars(function).update(getattr(test, "__dict__", {}))
+    function.__name__ = get_name(test)
+    for name in ("__qualname__", "__doc__", "__module__"):
+        setattr(function, name, getattr(test, name, getattr(function, name)))
     return function
 
 

@@ -7,11 +7,13 @@ the steps; the simulation's own choices are drawn with them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
+from traction.testing.bodies import check_body, check_returned
 from traction.testing.faults import Faults
 from traction.testing.runs import schedules
 from traction.testing.schedule import PLAIN
@@ -57,13 +59,18 @@ class SimulationMachine(RuleBasedStateMachine):
     world: dict[str, Any] = {}  # noqa: RUF012
     faults: Faults = Faults.none()
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for hook in (cls.begin, cls.end, cls.check_end):
+            check_body(hook, "self")
+
     def __init__(self) -> None:
         super().__init__()
         from traction.testing import Simulation
 
         self._choices = _Drawn()
         self.simulation: Any = Simulation(schedule=self._choices, faults=self.faults, **self.world)
-        self.begin()
+        _call(self.begin)
 
     def begin(self) -> None:
         """Do what comes before all rules: start executions."""
@@ -87,7 +94,7 @@ class SimulationMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Let nothing go wrong any more, and run everything to its end."""
         self._choices.choose = PLAIN.choose
-        self.end()
+        _call(self.end)
         moves = 0
         try:
             while self.simulation.has_open():
@@ -97,7 +104,12 @@ class SimulationMachine(RuleBasedStateMachine):
         finally:
             self.simulation.close()
         assert not self.simulation.stuck, f"an execution waits for what never comes:\n{self.simulation.stuck}"
-        self.check_end()
+        _call(self.check_end)
+
+
+def _call(hook: Callable[[], object]) -> None:
+    """Call what a subclass has written, and check that it returns nothing."""
+    check_returned(hook, hook())
 
 
 class _Drawn:
