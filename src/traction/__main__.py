@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-WANTED = {"typer", "rich", "click"}
+from traction.errors import MissingExtraError
 
 
 def main() -> None:
@@ -18,14 +18,8 @@ def main() -> None:
     """
     try:
         from traction.cli import main
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in WANTED:
-            raise
-        print(  # noqa: T201
-            f"traction: the command line needs {error.name}, which is not installed. "
-            'Install: pip install "traction[cli]"',
-            file=sys.stderr,
-        )
+    except MissingExtraError as error:
+        print(f"traction: {error}", file=sys.stderr)  # noqa: T201
         raise SystemExit(2) from None
     main(sys.argv[1:])
 

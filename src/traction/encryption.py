@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
 from traction.errors import InvalidPayloadError, PayloadUnavailable
+from traction.extras import needed_by
+
+with needed_by("encryption"):
+    from cryptography.exceptions import InvalidTag
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 NONCE_BYTES = 12
 """How long a nonce is. Drawn by lot, one key is good for 2 ** 32 payloads (NIST SP 800-38D)."""

@@ -76,6 +76,15 @@ class NonDeterminismError(FlowError):
 # What the operator should mend.
 
 
+class MissingExtraError(TractionError, ModuleNotFoundError):
+    """A package of an extra is not installed. `package` is its import name; `traction[extra]` installs it."""
+
+    def __init__(self, what: str, *, package: str, extra: str, instead: str = "") -> None:
+        self.what, self.package, self.extra = what, package, extra
+        text = f'{what} needs {package}, which is not installed: pip install "traction[{extra}]"'
+        ModuleNotFoundError.__init__(self, f"{text}. {instead}" if instead else text, name=package)
+
+
 class HistoryError(TractionError):
     """A sequence of events that no execution can have: a gap, a broken link, an event after the close."""
 

@@ -18,14 +18,16 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
 
-from opentelemetry import context, trace
-from opentelemetry.trace import NonRecordingSpan, SpanContext, Status, StatusCode, TraceFlags, Tracer
-
 from traction.decisions import Decision
+from traction.extras import needed_by
 from traction.hookspecs import hookimpl
 from traction.names import WorkflowExecution
 from traction.operations import DecisionTask
 from traction.tasks import RunningTask
+
+with needed_by("tracing"):
+    from opentelemetry import context, trace
+    from opentelemetry.trace import NonRecordingSpan, SpanContext, Status, StatusCode, TraceFlags, Tracer
 
 
 def make_root(execution: WorkflowExecution, ratio: float = 1.0) -> SpanContext:

@@ -15,10 +15,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from traction import operations as o
 from traction.errors import DefinitionError, DomainAlreadyExistsFault
+from traction.extras import needed_by
 from traction.limits import Limits
 from traction_local.backend import LocalBackend
 from traction_local.clock import system_now
@@ -26,6 +25,9 @@ from traction_local.handlers import Handler, answer_by
 from traction_local.knobs import LambdaCall, LambdaOutcome
 from traction_local.paces import FastClock, VirtualClock
 from traction_local.service import Service
+
+with needed_by("the command line"):
+    import typer
 
 if TYPE_CHECKING:
     from traction_local.journal import JournaledService
@@ -72,7 +74,8 @@ def serve(
     """Serve the simulator of SWF over HTTP: point boto3 or the AWS CLI at the URL that is printed."""
     if virtual and speed != 1.0:
         raise typer.BadParameter("time stands still with --virtual: it has no speed", param_hint="--speed")
-    run = _get_server()
+    from traction_local.server import serve as run
+
     service, file = _open_service(db, Limits(throttling=throttle), load_lambdas(lambda_ or ()))
     # A file may come from a server whose time went faster, and a service's time never goes back.
     begin = max(system_now(), service.clock)
@@ -107,18 +110,6 @@ def serve(
 def _say(url: str) -> None:
     sys.stdout.write(f"{url}\n")
     sys.stdout.flush()
-
-
-def _get_server() -> Callable[..., None]:
-    try:
-        from traction_local.server import serve
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in {"starlette", "uvicorn"}:
-            raise
-        raise typer.BadParameter(
-            f'the server needs {error.name}, which is not installed. Install: pip install "traction[server]"'
-        ) from None
-    return serve
 
 
 def _open_service(

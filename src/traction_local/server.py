@@ -28,12 +28,6 @@ from typing import Annotated, Any, TypeAlias
 from uuid import UUID
 
 import msgspec
-import uvicorn
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 
 from traction import operations as o
 from traction.backend import POLL_WAIT_MAX
@@ -45,12 +39,21 @@ from traction.errors import (
     UnknownOperationException,
     ValidationException,
 )
+from traction.extras import needed_by
 from traction_local.backend import LocalBackend, Waiter
 from traction_local.guard import find_refusal
 from traction_local.paces import VirtualClock, advance
 from traction_local.rules import tell
 from traction_local.validation import CLOSE_NOT_LAST, DECISION_TYPES, Validator, get_validator
 from traction_swf import wire
+
+with needed_by("the server of the simulator"):
+    import uvicorn
+    from starlette.applications import Starlette
+    from starlette.exceptions import HTTPException
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.routing import Route
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]

@@ -28,16 +28,12 @@ from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
-import boto3
-import botocore.exceptions as b
 import msgspec
-from botocore import xform_name
-from botocore.config import Config
-from botocore.parsers import ResponseParserError
 
 from traction import operations as o
 from traction.backend import Backend
 from traction.errors import BackendError, InternalFailure, ThrottlingException, ValidationException
+from traction.extras import needed_by
 from traction.history import EXECUTION_CLOSES
 from traction.limits import Limits
 from traction.names import WorkflowExecution
@@ -45,6 +41,13 @@ from traction_swf import wire
 from traction_swf.clock import ServiceClock
 from traction_swf.faults import AnswerCut, NotTaken, ServiceUnavailable, SignatureExpired, classify
 from traction_swf.options import SwfOptions, read_url
+
+with needed_by("the backend swf://"):
+    import boto3
+    import botocore.exceptions as b
+    from botocore import xform_name
+    from botocore.config import Config
+    from botocore.parsers import ResponseParserError
 
 T = TypeVar("T")
 

@@ -10,12 +10,14 @@ from contextlib import closing
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
-
 from traction.errors import BackendError
+from traction.extras import needed_by
 from traction.stores import PayloadStore
+
+with needed_by("the payload store s3://"):
+    import boto3
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError, ClientError
 
 _ABSENT = frozenset({"NoSuchKey", "404"})
 _OPTIONS = ("region", "endpoint", "profile")

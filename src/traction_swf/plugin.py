@@ -6,7 +6,6 @@ Takes URLs; gives backends and stores. Importing this imports no boto3: who neve
 from __future__ import annotations
 
 from traction.backend import Backend
-from traction.errors import BackendError
 from traction.hookspecs import hookimpl
 from traction.stores import PayloadStore
 
@@ -18,12 +17,8 @@ def traction_backend(url: str) -> Backend | None:
     """Open `swf://domain?region=us-east-1`; `docs/production.md` tells all that may follow the question mark."""
     if not url.startswith(SCHEME):
         return None
-    try:
-        from traction_swf.backend import open_swf
-    except ImportError as error:
-        if (error.name or "").partition(".")[0] not in ("boto3", "botocore"):
-            raise
-        raise BackendError(f'{url!r} needs boto3, which is not installed: pip install "traction[swf]"') from error
+    from traction_swf.backend import open_swf
+
     return open_swf(url)
 
 
@@ -38,10 +33,6 @@ def traction_payload_store(url: str) -> PayloadStore | None:
     """Open `s3://bucket/prefix`; `docs/payloads.md` tells what may follow the question mark."""
     if not url.startswith("s3:"):
         return None
-    try:
-        from traction_swf.payloads import open_bucket
-    except ImportError as error:
-        if (error.name or "").partition(".")[0] not in ("boto3", "botocore"):
-            raise
-        raise BackendError(f'{url!r} needs boto3, which is not installed: pip install "traction[swf]"') from error
+    from traction_swf.payloads import open_bucket
+
     return open_bucket(url)

@@ -239,7 +239,7 @@ def test_without_the_extra_the_command_says_what_to_install(tmp_path: Path) -> N
     done = call_command("run", "shop:buy", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr == (
-        'traction: the command line needs typer, which is not installed. Install: pip install "traction[cli]"\n'
+        'traction: the command line needs typer, which is not installed: pip install "traction[cli]"\n'
     )
 
 

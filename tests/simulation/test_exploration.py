@@ -33,7 +33,7 @@ from traction import (
 )
 from traction import events as e
 from traction.decide import decide
-from traction.errors import DefinitionError, NonDeterminismError
+from traction.errors import DefinitionError, MissingExtraError, NonDeterminismError
 from traction.testing import (
     Deviations,
     Faults,
@@ -697,7 +697,7 @@ def test_only_schedules_that_are_drawn_need_hypothesis(monkeypatch: pytest.Monke
     def looks(run: Any) -> None:
         assert run.result in ("parcel", "refunded")
 
-    with pytest.raises(DefinitionError, match=r'pip install "traction\[testing\]"'):
+    with pytest.raises(MissingExtraError, match=r'pip install "traction\[testing\]"'):
         explore(checkout(30), stub=world)(looks)
     explore(checkout(30), stub=world, deviations=1)(looks)()
 

@@ -28,8 +28,8 @@ def test_a_missing_boto3_is_told_with_what_to_install() -> None:
         "try: traction_backend('swf://acme')\n"
         "except Exception as error: print(type(error).__name__, error)"
     )
-    assert (
-        run(code) == """BackendError 'swf://acme' needs boto3, which is not installed: pip install "traction[swf]\""""
+    assert run(code) == (
+        'MissingExtraError the backend swf:// needs boto3, which is not installed: pip install "traction[swf]"'
     )
 
 

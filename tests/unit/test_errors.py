@@ -13,6 +13,7 @@ ERRORS: list[Exception] = [
     e.DefinitionError("wrong"),
     e.NonDeterminismError("BookTrip 3", step="2.0.charge_card-1", event_id=9, expected="nothing", actual="a timer"),
     e.ThrottlingException("slower"),
+    e.MissingExtraError("tracing", package="opentelemetry", extra="otel"),
     e.ActivityFailed("charge-1", type="ValueError", message="expired", traceback="...", reason="r", details="d"),
     e.ActivityTimedOut("charge-1", timeout_type="HEARTBEAT", details="half"),
     e.ActivityCanceled("charge-1", details="half"),

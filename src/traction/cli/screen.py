@@ -18,7 +18,7 @@ import msgspec
 import typer
 
 from traction.cli.calls import UsageError
-from traction.errors import DefinitionError, TractionError, UnknownSchemeError
+from traction.errors import DefinitionError, MissingExtraError, TractionError, UnknownSchemeError
 from traction.timeline import Timeline, lay_out
 
 STYLES = {"Open": "cyan", "Done": "green", "Failed": "red", "Cancelled": "yellow", "TimedOut": "red"}
@@ -107,6 +107,6 @@ def report() -> Iterator[None]:
         yield
     except (TractionError, TimeoutError) as error:
         tell(f"traction: {error}")
-        sys.exit(2 if isinstance(error, (UsageError, DefinitionError, UnknownSchemeError)) else 1)
+        sys.exit(2 if isinstance(error, (UsageError, DefinitionError, MissingExtraError, UnknownSchemeError)) else 1)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -28,6 +28,7 @@ from traction import events as e
 from traction.checks import check_call
 from traction.definition import Workflow
 from traction.errors import DefinitionError, NonDeterminismError
+from traction.extras import needed_by
 from traction.testing.audit import UnsoundFlow
 from traction.testing.bodies import check_body, check_returned, get_name
 from traction.testing.faults import Faults
@@ -323,8 +324,9 @@ def explore(
         all 9 runs with up to 1 deviations: 5 different histories, 2 runs whose order makes no difference
 
     Raises:
-        DefinitionError: it is no call of a workflow; the test is async or a generator; schedules are to be drawn, and
-            Hypothesis is not installed; or `given` comes with `deviations`, where nothing is drawn.
+        MissingExtraError: schedules are to be drawn, and Hypothesis is not installed.
+        DefinitionError: it is no call of a workflow; the test is async or a generator; or `given` comes with
+            `deviations`, where nothing is drawn.
     """
     check_call(workflow)
     if given and deviations is not None:
@@ -338,15 +340,12 @@ def explore(
         others = explored.others
 
         if deviations is None:
-            try:
+            with needed_by(
+                "explore() without deviations=",
+                "Without it, explore(..., deviations=2) runs all schedules with up to two deviations",
+            ):
                 import hypothesis
-            except ModuleNotFoundError as error:
-                raise DefinitionError(
-                    "explore() draws schedules by Hypothesis, which is not installed: "
-                    'pip install "traction[testing]". Without it, explore(..., deviations=2) runs all schedules with '
-                    "up to two deviations"
-                ) from error
-            from hypothesis import strategies as st
+                from hypothesis import strategies as st
 
             from traction.testing.runs import schedules
 

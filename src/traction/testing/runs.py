@@ -11,14 +11,17 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 import msgspec
-from hypothesis import strategies as st
 
 from traction.codec import JSON, Codec
 from traction.definition import Workflow
 from traction.errors import DefinitionError, PayloadError
 from traction.events import Event
+from traction.extras import needed_by
 from traction.signals import Signal
 from traction.testing.schedule import Deviations, Recurring, Schedule
+
+with needed_by("drawing schedules, inputs, executions and histories"):
+    from hypothesis import strategies as st
 
 T = TypeVar("T")
 

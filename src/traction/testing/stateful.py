@@ -10,13 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, rule
-
+from traction.extras import needed_by
 from traction.testing.bodies import check_body, check_returned
 from traction.testing.faults import Faults
-from traction.testing.runs import schedules
 from traction.testing.schedule import PLAIN
+
+with needed_by("SimulationMachine"):
+    from hypothesis import strategies as st
+    from hypothesis.stateful import RuleBasedStateMachine, rule
+
+    from traction.testing.runs import schedules
 
 MOVES_MAX = 100_000
 """After how many moves at the end a simulation is given up."""

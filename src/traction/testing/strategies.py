@@ -11,16 +11,19 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from hypothesis import strategies as st
 
 from traction.combinators import all_of, done, fail, first_of, now, random, saga, shield, sleep, step, uuid4, uuid7
 from traction.definition import activity, workflow
+from traction.extras import needed_by
 from traction.leaves import report, start_child
 from traction.options import Retry
 from traction.scopes import cancel_scope, move_on_after
 from traction.step import All, Cancelled, Failure, Step, Success
 from traction.testing.laws import Context, Flow, Law, identity, say
 from traction.testing.player import Choose, TaskFailed, choose_from
+
+with needed_by("drawing flows"):
+    from hypothesis import strategies as st
 
 # What generated flows are made of.
 
