@@ -23,8 +23,15 @@ from traction.backend import Backend
 from traction.checks import check_dependency
 from traction.codec import JSON, Codec
 from traction.definition import Activity
-from traction.errors import BackendError, PayloadError, PayloadUnavailable, UnknownResourceFault, ValidationException
-from traction.failures import UNREADABLE, Account, describe_failure, give_account, read_failure, write_failure
+from traction.errors import (
+    BackendError,
+    InvalidPayloadError,
+    PayloadError,
+    PayloadUnavailable,
+    UnknownResourceFault,
+    ValidationException,
+)
+from traction.failures import INVALID, UNREADABLE, Account, describe_failure, give_account, read_failure, write_failure
 from traction.heartbeats import Pulse, Running
 from traction.names import ActivityType, TaskList
 from traction.step import Cancelled
@@ -182,12 +189,11 @@ class ActivityWorker:
             return host, host._read(task), None
         except BaseException as error:
             log.error("%s: its input cannot be read: %s", name_task(task), error, extra=tell_task(task))
+            # What no codec reads, no worker reads later. Anything else may be read by newer code, or with another key.
+            reason = INVALID if isinstance(error, InvalidPayloadError) else UNREADABLE
             details = describe_failure(error, JSON)[1]
-            return (
-                host,
-                None,
-                o.RespondActivityTaskFailed(task_token=task.task_token, reason=UNREADABLE, details=details),
-            )
+            failed = o.RespondActivityTaskFailed(task_token=task.task_token, reason=reason, details=details)
+            return host, None, failed
 
     def act(self, call: Any) -> Any:
         """Run the body; of an async activity, give its coroutine."""

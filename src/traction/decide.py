@@ -42,7 +42,7 @@ from traction.answers import is_answer_to as fits
 from traction.codec import JSON, Codec
 from traction.desk import Ask, Beside
 from traction.endings import say_close, send_on
-from traction.errors import FlowError, HistoryError, NonDeterminismError
+from traction.errors import FlowError, HistoryError, InvalidPayloadError, NonDeterminismError
 from traction.frames import Leaf
 from traction.history import History
 from traction.interpret import Interpreter
@@ -53,7 +53,7 @@ from traction.meanings import ask as ask_for
 from traction.names import WorkflowExecution
 from traction.options import to_duration
 from traction.responses import DECISION_CHARS_MAX, DECISIONS_MAX, MORE, choose, measure
-from traction.step import WorkflowStep
+from traction.step import Fail, WorkflowStep
 from traction.turns import take_turn
 
 
@@ -330,9 +330,14 @@ class Decider:
 
     def _begin(self, event: e.WorkflowExecutionStarted) -> None:
         type = self.workflow.spec.type
-        workflow = self.codec.decode(event.input, self.workflow, f"the input of {type.name} {type.version}")
         self.begun = event
-        self.flow.start(workflow.flow)
+        try:
+            workflow = self.codec.decode(event.input, self.workflow, f"the input of {type.name} {type.version}")
+        except InvalidPayloadError as error:
+            # No decider can ever read it, so waiting for another one helps nobody.
+            self.flow.start(partial(Fail.of, error))
+        else:
+            self.flow.start(workflow.flow)
 
     # Asking.
 

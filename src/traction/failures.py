@@ -29,6 +29,9 @@ FIELDS_CHARS_MAX = 16_384
 UNREADABLE = "traction.Unreadable"
 """The reason of a failure that is the worker's and not the work's: it could not read what it was given."""
 
+INVALID = "traction.InvalidPayload"
+"""The reason of a failure of a task whose input no worker can read, today or later. It is never scheduled again."""
+
 HANDED_BACK = "traction.HandedBack"
 """The reason of a failure that is the worker's and not the work's: it stopped before the work was done."""
 

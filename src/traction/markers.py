@@ -12,8 +12,15 @@ from typing import Any, Final
 from traction import decisions as d
 from traction.codec import JSON, PAYLOAD_CHARS_MAX
 from traction.desk import Desk
-from traction.errors import FlowError, NonDeterminismError, PayloadError, PayloadUnavailable
-from traction.frames import VALUE, Given, Leaf
+from traction.errors import (
+    FlowError,
+    InvalidPayloadError,
+    NonDeterminismError,
+    PayloadError,
+    PayloadUnavailable,
+    StepFailed,
+)
+from traction.frames import ERROR, VALUE, Given, Leaf
 from traction.leaves import SideEffect
 from traction.mistakes import find_place
 from traction.options import EXECUTION_SECONDS_MAX
@@ -46,7 +53,10 @@ def ask_side_effect(desk: Desk, leaf: Leaf) -> Given | None:
                 "an activity, which can"
             ) from error
     desk.ask_marker(d.RecordMarker(marker_name=leaf.id, details=details))
-    return VALUE, desk.codec.decode(details, node.type, f"the marker {leaf.id}")
+    try:
+        return VALUE, desk.codec.decode(details, node.type, f"the marker {leaf.id}")
+    except InvalidPayloadError as error:
+        return ERROR, StepFailed(leaf.id, f"has a value that cannot be read: {error}")
 
 
 def _get_marker(desk: Desk, leaf: Leaf) -> str | None:

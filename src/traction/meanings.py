@@ -25,12 +25,13 @@ from traction.errors import (
     DecisionFailed,
     FlowError,
     HistoryError,
+    InvalidPayloadError,
     LambdaFailed,
     PayloadError,
     PayloadUnavailable,
     SignalFailed,
 )
-from traction.failures import HANDED_BACK, UNREADABLE, read_failure, revive
+from traction.failures import HANDED_BACK, INVALID, UNREADABLE, read_failure, revive
 from traction.frames import ERROR, VALUE, Given, Leaf
 from traction.leaves import (
     Child,
@@ -232,7 +233,7 @@ def _hear_activity(desk: Desk, event: Any, leaf: Leaf | None) -> None:
         return
     kind = type(event)
     if kind is e.ActivityTaskCompleted:
-        desk.flow.resume(leaf, VALUE, _read_result(desk, leaf, leaf.node, event.result))
+        desk.flow.resume(leaf, *_read_result(desk, leaf, leaf.node, event.result))
         return
     error: Exception
     if kind is e.ActivityTaskFailed:
@@ -246,6 +247,9 @@ def _hear_activity(desk: Desk, event: Any, leaf: Leaf | None) -> None:
             desk.ask_later(leaf, TRANSIENT_DELAY_MAX)
             return
         error = _read_activity_failure(desk, leaf, event)
+        if event.reason == INVALID:
+            desk.flow.resume(leaf, ERROR, error)
+            return
     elif kind is e.ActivityTaskTimedOut:
         leaf.details = event.details or leaf.details
         error = ActivityTimedOut(leaf.id, timeout_type=event.timeout_type, details=event.details)
@@ -259,7 +263,7 @@ def hear_local(desk: Desk, leaf: Leaf, details: str | None) -> None:
     """A local activity was done, now or by a decider before: its record is told as any activity's end is."""
     record = take_record(desk, leaf, details)
     if record.reason is None:
-        desk.flow.resume(leaf, VALUE, _read_result(desk, leaf, leaf.node, record.details))
+        desk.flow.resume(leaf, *_read_result(desk, leaf, leaf.node, record.details))
     else:
         _try_again(desk, leaf, _read_activity_failure(desk, leaf, record))
 
@@ -327,7 +331,7 @@ def _hear_child(desk: Desk, event: Any, leaf: Leaf | None) -> None:
         call = call.call
     outcome: Given
     if isinstance(event, e.ChildWorkflowExecutionCompleted):
-        outcome = VALUE, _read_result(desk, leaf, call, event.result)
+        outcome = _read_result(desk, leaf, call, event.result)
     elif isinstance(event, e.ChildWorkflowExecutionFailed):
         said = read_failure(event.reason, event.details)
         failed = ChildFailed(
@@ -401,8 +405,13 @@ def _hear_lambda(desk: Desk, event: Any, leaf: Leaf | None) -> None:
         return
     node: InvokeLambda[Any] = leaf.node
     if isinstance(event, e.LambdaFunctionCompleted):
-        value = desk.codec.decode(event.result, node.type, f"the result of Lambda function {node.name} ({leaf.id})")
-        desk.flow.resume(leaf, VALUE, value)
+        what = f"the result of Lambda function {node.name} ({leaf.id})"
+        try:
+            outcome: Given = VALUE, desk.codec.decode(event.result, node.type, what)
+        except InvalidPayloadError as invalid:
+            name = type(invalid).__name__
+            outcome = ERROR, LambdaFailed(leaf.id, name=node.name, reason=name, details=str(invalid))
+        desk.flow.resume(leaf, *outcome)
         return
     reason = getattr(event, "reason", None) or getattr(event, "cause", None) or getattr(event, "timeout_type", None)
     details = getattr(event, "details", None) or getattr(event, "message", None)
@@ -450,13 +459,20 @@ def _hear_stray(_: Desk, event: Any, __: object) -> None:
     )
 
 
-def _read_result(desk: Desk, leaf: Leaf, call: Any, payload: str | None) -> Any:
+def _read_result(desk: Desk, leaf: Leaf, call: Any, payload: str | None) -> Given:
+    """Read the result of an activity or a child. One that no codec ever reads fails the step."""
     spec = call.spec
     try:
-        return desk.codec.decode(payload, spec.result)
+        return VALUE, desk.codec.decode(payload, spec.result)
     except PayloadError:  # once more, in the reader's names
         what = f"the result of {spec.type.name} {spec.type.version} ({leaf.id})"
-        return desk.codec.decode(payload, spec.result, what)
+    try:
+        return VALUE, desk.codec.decode(payload, spec.result, what)
+    except InvalidPayloadError as error:
+        kind, message = type(error).__name__, str(error)
+    if isinstance(call, WorkflowStep):
+        return ERROR, ChildFailed(leaf.id, status="COMPLETED", type=kind, message=message)
+    return ERROR, ActivityFailed(leaf.id, type=kind, message=message, reason=INVALID)
 
 
 _STRAYS: dict[type, Callable[[Desk, Any, Leaf | None], None]] = dict.fromkeys(ANSWERS, _hear_stray)

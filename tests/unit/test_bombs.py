@@ -5,7 +5,7 @@ from __future__ import annotations
 import tracemalloc
 import zlib
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from typing import Any
 
@@ -13,9 +13,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.stage import NOW, Stage, open_stage, take_turns
+from traction import Activity, Handle, Retry, Signal, Workflow, receive
+from traction import decisions as d
+from traction import operations as o
 from traction.codec import JSON, PAYLOAD_CHARS_MAX, Codec, read_attempt
+from traction.decide import decide
 from traction.encryption import Encrypt, KeyRing
-from traction.errors import InvalidPayloadError, PayloadError, PayloadUnavailable
+from traction.errors import ActivityFailed, InvalidPayloadError, PayloadError, PayloadUnavailable, WorkflowFailed
+from traction.names import WorkflowExecution
 from traction.stores import DECODED_BYTES_MAX, PayloadStore
 from traction.transforms import Compress
 
@@ -228,3 +234,131 @@ def test_any_transformed_payload_is_read_or_refused_in_bounded_memory(names: lis
 @given(payload=st.text(max_size=60) | st.text(max_size=20).map(lambda text: f'@{text}"~attempt"'))
 def test_the_attempt_beside_any_payload_is_read_without_an_error(payload: str) -> None:
     assert read_attempt(payload).number >= 1
+
+
+# What becomes of an execution that is given one.
+
+BOMB = write("zlib+zlib", zlib.compress(zip_zeros(100), 9))
+
+
+class Measure(Activity[None, int], retry=Retry(attempts=5)):
+    text: str
+
+    def run(self) -> int:
+        return len(self.text)
+
+
+class Call(Workflow[int]):
+    text: str
+
+    async def flow(self) -> int:
+        return await Measure(self.text)
+
+
+class CallChild(Workflow[int]):
+    async def flow(self) -> int:
+        return await Call("child")
+
+
+class CallAndCatch(Workflow[str]):
+    async def flow(self) -> str:
+        try:
+            return str(await Measure("text"))
+        except ActivityFailed as error:
+            return error.type
+
+
+class Note(Signal):
+    text: str
+
+
+class Listen(Workflow[str]):
+    async def flow(self) -> str:
+        return (await receive(Note)).text
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    with open_stage() as stage:
+        yield stage
+
+
+def start_raw(stage: Stage, workflow: type[Workflow[Any]], input: str) -> Handle[Any]:
+    """Start an execution as a stranger would, with any input."""
+    stage.register(workflow, Measure)
+    run = stage.backend.call(
+        o.StartWorkflowExecution(
+            domain=stage.backend.domain, workflow_id="attacked", workflow_type=workflow.spec.type, input=input
+        )
+    )
+    return Handle(stage.backend, WorkflowExecution("attacked", run.run_id), workflow)
+
+
+def answer_raw(stage: Stage, result: str) -> None:
+    """Answer the next task of `Measure` as a stranger would, with any result."""
+    task = stage.backend.call(o.PollForActivityTask(domain=stage.backend.domain, task_list=Measure.spec.task_list), NOW)
+    stage.backend.call(o.RespondActivityTaskCompleted(task_token=task.task_token, result=result))
+
+
+def decide_raw(stage: Stage, workflow: type[Workflow[Any]], decision: d.Decision) -> None:
+    """Answer the next decision task of a workflow as a stranger would."""
+    poll = o.PollForDecisionTask(domain=stage.backend.domain, task_list=workflow.spec.task_list)
+    task = stage.backend.call(poll, NOW)
+    stage.backend.call(o.RespondDecisionTaskCompleted(task_token=task.task_token, decisions=(decision,)))
+
+
+def test_an_execution_whose_input_is_a_bomb_fails_and_is_not_stuck(stage: Stage) -> None:
+    handle = start_raw(stage, Call, BOMB)
+    take_turns(stage.decider(Call))
+    assert stage.stuck == []
+    with pytest.raises(WorkflowFailed, match="the input of Call 1 begins as a transformed payload does, and is none"):
+        handle.result(0)
+
+
+def test_an_activity_whose_input_is_a_bomb_fails_once_whatever_its_retry_policy(stage: Stage) -> None:
+    handle = start_raw(stage, Call, '{"text":"ok"}')
+    schedule = d.ScheduleActivityTask(activity_type=Measure.spec.type, activity_id="Measure-1", input=BOMB)
+    decide_raw(stage, Call, schedule)
+    take_turns(stage.decider(Call), stage.worker(Measure))
+    assert [type(event).__name__ for event in handle.history()].count("ActivityTaskFailed") == 1
+    with pytest.raises(WorkflowFailed, match="the input of Measure 1 begins as"):
+        handle.result(0)
+
+
+@pytest.mark.parametrize("payload", [BOMB, "@store:other-tenant/x", write("zlib", zip_zeros(5)), "@zlib:AAAA"])
+def test_a_result_that_no_codec_reads_fails_its_step_and_may_be_caught(stage: Stage, payload: str) -> None:
+    codec = Codec(bytes_max=MIB, store=StrictStore())
+    handle = start_raw(stage, CallAndCatch, "{}")
+    decider = stage.decider(CallAndCatch, codec=codec)
+    take_turns(decider)
+    answer_raw(stage, payload)
+    take_turns(decider)
+    assert stage.stuck == []
+    assert handle.result(0) == "InvalidPayloadError"
+    # Whoever replays it decides the same.
+    assert decide(CallAndCatch, handle.history()[:-2], codec=codec)[-1] == d.CompleteWorkflowExecution(
+        result='"InvalidPayloadError"'
+    )
+
+
+def test_a_result_of_a_child_that_no_codec_reads_fails_its_step(stage: Stage) -> None:
+    handle = start_raw(stage, CallChild, "{}")
+    stage.register(Call)
+    take_turns(stage.decider(CallChild))
+    decide_raw(stage, Call, d.CompleteWorkflowExecution(result=BOMB))
+    take_turns(stage.decider(CallChild))
+    assert stage.stuck == []
+    with pytest.raises(WorkflowFailed, match="the result of Call 1"):
+        handle.result(0)
+
+
+def test_a_signal_that_no_codec_reads_is_skipped(stage: Stage) -> None:
+    handle = start_raw(stage, Listen, "{}")
+    for input in (BOMB, '{"text":"read"}'):
+        stage.backend.call(
+            o.SignalWorkflowExecution(
+                domain=stage.backend.domain, workflow_id="attacked", signal_name="Note", input=input
+            )
+        )
+    take_turns(stage.decider(Listen))
+    assert handle.result(0) == "read"
