@@ -160,7 +160,13 @@ class ActivityWorker:
             raise
 
     def do(self, task: o.ActivityTask) -> o.Request[None] | None:
-        """Run the activity and say how it ended; `None` if that is for others to say."""
+        """Run the activity and say how it ended; `None` if that is for others to say.
+
+        Each attempt runs in a fresh copy of the thread's context: what one sets, the next does not see.
+        """
+        return copy_context().run(self._do, task)
+
+    def _do(self, task: o.ActivityTask) -> o.Request[None] | None:
         host, call, unread = self.open(task)
         if unread is not None:
             return unread

@@ -30,6 +30,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from datetime import timedelta
 from functools import partial
 from itertools import islice
@@ -77,12 +78,9 @@ def decide(
         PayloadError: an input or a result does not decode as its definition says.
         HistoryError: no execution can have these events, or no decision task is started.
     """
-    decider = Decider(workflow, execution=execution, codec=codec)
-    try:
+    with closing(Decider(workflow, execution=execution, codec=codec, silent=True)) as decider:
         decider.feed(events)
         return decider.decide()
-    finally:
-        decider.close()
 
 
 class Decider:
@@ -124,6 +122,7 @@ class Decider:
         "report",
         "reported",
         "signals",
+        "silent",
         "turn_event_id",
         "workflow",
     )
@@ -134,8 +133,10 @@ class Decider:
         *,
         execution: WorkflowExecution | None = None,
         codec: Codec = JSON,
+        silent: bool = False,
     ) -> None:
         self.workflow = workflow
+        self.silent = silent
         self.execution = execution or WorkflowExecution("", "")
         self.codec = codec.defer()
         self.history = History()
@@ -278,8 +279,9 @@ class Decider:
         return self.reported
 
     def close(self) -> None:
-        """Let go of the flow; call it when the decider is thrown away before its execution has closed."""
-        self.flow.close()
+        """Close the flow, unlogged; call it when the decider is dropped before its execution has closed."""
+        self.silent = True
+        take_turn(self, self.flow.close)
 
     # Decision tasks.
 

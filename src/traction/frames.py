@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from contextvars import Context
 from datetime import datetime
 from hashlib import sha256
 from types import MappingProxyType
@@ -107,15 +108,16 @@ class Leaf:
 
 
 class Fiber:
-    """One strand of a flow: its frames, its scope, and the branch of which group it is."""
+    """One strand of a flow: its frames, its scope, its context variables, and the branch of which group it is."""
 
-    __slots__ = ("alive", "frames", "index", "join", "scope", "waits")
+    __slots__ = ("alive", "context", "frames", "index", "join", "scope", "waits")
 
-    def __init__(self, scope: Scope, join: Join | None, index: int) -> None:
+    def __init__(self, scope: Scope, join: Join | None, index: int, context: Context) -> None:
         self.frames: list[Any] = []
         self.scope = scope
         self.join = join
         self.index = index
+        self.context = context
         self.waits: Leaf | Join | None = None
         self.alive = True
 

@@ -12,6 +12,9 @@ A *leaf* waits for the service, a *join* waits for the branches of a group. When
 others are cancelled: their leaves are withdrawn and `Cancelled` is thrown where they wait; what they then do in
 `finally` or `ensure` is done to its end, and the group closes when its last branch has.
 
+Context variables. Each fiber runs in a `contextvars.Context` of its own. The root starts with an empty one, so that no
+flow depends on the thread that decides; a branch starts with a copy of that of the fiber that opened its group.
+
 Identity. The id of a leaf is a function of its place alone: the prefix of its scope, the label of what it runs, and
 how many of that label came before it in that scope. Only branches of groups and `named` open a scope, so
 continuations cost no number and re-association changes no id.
@@ -20,6 +23,7 @@ continuations cost no number and re-association changes no id.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import Context
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from types import CoroutineType, GeneratorType
@@ -112,7 +116,7 @@ class Interpreter:
         self._ask = ask
         self._withdraw = withdraw
         self._ready: list[tuple[Fiber, int, Any]] = []
-        self._root = Fiber(Scope(""), None, 0)
+        self._root = Fiber(Scope(""), None, 0, Context())
         self._cancelled = False
         self._scopes = 0
         self._tick = 0
@@ -131,7 +135,7 @@ class Interpreter:
         fiber = leaf.fiber
         assert fiber is not None
         leaf.fiber = fiber.waits = None
-        self._go(fiber, mode, given)
+        fiber.context.run(self._go, fiber, mode, given)
         if self._ready:
             self._run()
 
@@ -167,7 +171,7 @@ class Interpreter:
                 fibers.extend(fiber.waits.running.values())
             for frame in reversed(fiber.frames):
                 if type(frame) is CoroutineType:
-                    close_coroutine(frame)
+                    fiber.context.run(close_coroutine, frame)
             fiber.frames.clear()
 
     # The loop.
@@ -178,7 +182,7 @@ class Interpreter:
         while ready:
             fiber, mode, given = ready.pop()
             if fiber.alive:
-                self._go(fiber, mode, given)
+                fiber.context.run(self._go, fiber, mode, given)
             left -= 1
             if not left:
                 raise explain_endless(fiber, given, STEPS_MAX)
@@ -329,13 +333,13 @@ class Interpreter:
         scope.fiber, scope.depth, scope.number = fiber, len(fiber.frames), self._scopes
         if scope.span is not None:
             # The deadline has a fiber of its own, which does nothing but wait for its timer.
-            waits = Fiber(fiber.scope, None, 0)
+            waits = Fiber(fiber.scope, None, 0, fiber.context.copy())
             waits.frames.append(Deadline(scope))
             scope.timer = waits.waits = leaf = Leaf(fiber.scope.make_id(Sleep.step_label), Sleep(scope.span), waits)
             self._ask(leaf)
         if scope.requested:
             # What runs in it is cancelled where it first waits: those on the stack go on when this fiber does not.
-            asks = Fiber(fiber.scope, None, 0)
+            asks = Fiber(fiber.scope, None, 0, fiber.context.copy())
             asks.frames.append(Requested(scope))
             self._ready.append((asks, VALUE, None))
         return VALUE, scope
@@ -386,7 +390,7 @@ class Interpreter:
         begin = join.next
         join.next += count
         for index in range(begin, begin + count):
-            join.running[index] = Fiber(Scope(f"{join.prefix}{index}."), join, index)
+            join.running[index] = Fiber(Scope(f"{join.prefix}{index}."), join, index, join.fiber.context.copy())
         for index in range(begin + count - 1, begin - 1, -1):
             ready.append((join.running[index], STEP, steps[index]))
 
@@ -394,7 +398,7 @@ class Interpreter:
         """Start the next branch of a group that has room again."""
         index, ready = join.next, self._ready
         join.next += 1
-        fiber = join.running[index] = Fiber(Scope(f"{join.prefix}{index}."), join, index)
+        fiber = join.running[index] = Fiber(Scope(f"{join.prefix}{index}."), join, index, join.fiber.context.copy())
         # Branches before it that have not begun lie on top of the stack, side by side; they go first.
         waiting = index - ready[-1][0].index if ready and ready[-1][0].join is join else 0
         ready.insert(len(ready) - waiting, (fiber, STEP, join.node.steps[index]))

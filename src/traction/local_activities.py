@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from contextvars import copy_context
 from datetime import datetime
 from types import CoroutineType
 from typing import Any, Final
@@ -97,7 +98,7 @@ class LocalActivities:
         seconds, began = None if told in (None, "NONE") else int(told), clock()
         while (leaf := decider.find_local()) is not None:
             task = LocalTask(execution, leaf)
-            decider.tell_local(leaf, self._do(leaf, task, codec, clock, observer))
+            decider.tell_local(leaf, copy_context().run(self._do, leaf, task, codec, clock, observer))
             took = (clock() - began).total_seconds()
             if seconds is not None and took >= seconds:
                 said = (

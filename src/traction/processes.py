@@ -256,13 +256,13 @@ def _serve(pipe: Any, packed: bytes) -> None:
                 task = _Asking(pipe, *facts)
                 reset = _current.set(task)
                 try:
-                    result = call.run(*arguments)
+                    # Each call in a fresh copy of the context: what one sets, the next does not see.
+                    result = copy_context().run(call.run, *arguments)
                     if isinstance(result, CoroutineType):
                         if runner is None:
                             import asyncio
 
                             runner = asyncio.Runner()
-                        # Not in the context of the first task that it ran.
                         result = runner.run(_watch(task, result), context=copy_context())
                 finally:
                     _current.reset(reset)

@@ -87,13 +87,18 @@ The reply then comes from anywhere: `WorkerSystem(url).complete(token, True)`.
 _current: ContextVar[RunningTask] = ContextVar("traction.running_task")
 
 
+def find_task() -> RunningTask | None:
+    """Return the task that is being worked on, if an activity runs here."""
+    return _current.get(None)
+
+
 def current_task() -> RunningTask:
     """Give the task that is being worked on.
 
     Raises:
         TractionError: no activity runs here.
     """
-    task = _current.get(None)
+    task = find_task()
     if task is None:
         raise TractionError(
             "no activity runs here: heartbeat() and current_task() are for the inside of an activity's run"

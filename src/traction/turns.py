@@ -5,8 +5,8 @@ Takes a turn, as a decider takes it; gives it to whoever asks from inside.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
-from contextvars import ContextVar
 from typing import ParamSpec, Protocol, TypeVar
 
 from traction.names import WorkflowExecution
@@ -28,19 +28,29 @@ class Turn(Protocol):
         """Whether the turn was taken before, by another decider."""
         ...
 
+    @property
+    def silent(self) -> bool:
+        """Whether what the flow logs is dropped, because nothing happens in its execution now."""
+        ...
 
-_turn: ContextVar[Turn | None] = ContextVar("traction.turn", default=None)
+
+class _Current(threading.local):
+    turn: Turn | None = None
+
+
+# Per thread, and not a context variable: each fiber of a flow runs in a `contextvars.Context` of its own.
+_current = _Current()
 
 
 def take_turn(turn: Turn, act: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Do what is a turn of a flow."""
-    reset = _turn.set(turn)
+    before, _current.turn = _current.turn, turn
     try:
         return act(*args, **kwargs)
     finally:
-        _turn.reset(reset)
+        _current.turn = before
 
 
 def find_turn() -> Turn | None:
     """Give the turn that is being taken here, if a flow runs."""
-    return _turn.get()
+    return _current.turn

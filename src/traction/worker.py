@@ -110,6 +110,7 @@ class WorkflowWorker:
             is decided for here is added.
         local: what does the local activities that flows ask for.
         observer: what tells plugins of decisions.
+        failure_level: the level at which it is logged that a flow raised what fails its execution.
         sticky: where the decision tasks of executions shall come whose deciders are kept, if not to any worker.
     """
 
@@ -128,6 +129,7 @@ class WorkflowWorker:
         local: LocalActivities | None = None,
         sticky: Sticky | None = None,
         observer: Observer | None = None,
+        failure_level: int = logging.ERROR,
     ) -> None:
         self.workflows = index_by_type(workflows)
         lists = {workflow.spec.task_list for workflow in self.workflows.values()}
@@ -142,6 +144,7 @@ class WorkflowWorker:
         self._local = LocalActivities() if local is None else local
         self._sticky = sticky
         self._observer = observer
+        self._failure_level = failure_level
         self._poll = o.PollForDecisionTask(
             domain=backend.domain,
             task_list=TaskList(task_list) if task_list is not None else lists.pop(),
@@ -231,6 +234,7 @@ class WorkflowWorker:
         try:
             decider = self._find_decider(task)
             decider.feed(self._read_news(task, decider))
+            known = decider.flow.outcome
             decisions = decider.decide()
             if decider.local:
                 execution, clock = task.workflow_execution, self._backend.now
@@ -238,6 +242,8 @@ class WorkflowWorker:
                 decisions = decider.decide()
             store_payloads(decider, decisions)
             self._meet(decider.met)
+            if known is None and decider.flow.outcome is not None:
+                self._log_failure(task.workflow_execution, decider.flow.outcome[1])
             if decider.notes or decider.signals:
                 self._tell(task.workflow_execution, decider)
         except BaseException as error:
@@ -256,6 +262,13 @@ class WorkflowWorker:
             task_token=task.task_token, decisions=tuple(decisions), execution_context=decider.report
         )
         return answer if closes or self._sticky is None else self._sticky.direct(answer, self._home)
+
+    def _log_failure(self, execution: WorkflowExecution, outcome: object) -> None:
+        """Log the exception that fails an execution. A flow that is replayed has raised it before."""
+        if isinstance(outcome, Exception):
+            said, name = "%s failed: its flow raised %s", type(outcome).__qualname__
+            about = tell_execution(execution)
+            log.log(self._failure_level, said, execution.workflow_id, name, exc_info=outcome, extra=about)
 
     def _tell(self, execution: WorkflowExecution, decider: Decider) -> None:
         """Tell what went wrong in a flow that fails nothing."""

@@ -36,6 +36,9 @@ EVENTS_CACHED_MAX = 1_000_000
 """How many events the deciders of a machine may have read between them: more than elsewhere, since a fleet takes turns,
 and the events are the service's own."""
 
+INFO: Final = 20
+"""The level at which simulations log that a flow failed: their caller gets the failure, often of many runs."""
+
 DOMAIN = "simulation"
 """The domain of a simulation."""
 
@@ -240,6 +243,7 @@ class Machine(SimulatedBackend):
                 neighbours=self._workflows,
                 local=self._local,
                 sticky=self._sticky,
+                failure_level=INFO,
             )
         return worker
 
