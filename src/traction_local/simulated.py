@@ -93,11 +93,6 @@ class Simulated(Generic[R]):
         return self._simulation.widths
 
     @property
-    def orders(self) -> set[int]:
-        """The numbers of the choices that only said who of several moves first."""
-        return self._simulation.orders
-
-    @property
     def stuck(self) -> str:
         """What was waited for that never comes, until the execution timed out; empty if nothing was."""
         return self._simulation.stuck

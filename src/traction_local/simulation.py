@@ -134,8 +134,6 @@ class Simulation:
         """Of how many alternatives each choice was."""
         self.moves: list[Moved] = []
         """What happened, under any schedule but `PLAIN`, of whose run the history tells enough."""
-        self.orders: set[int] = set()
-        """The numbers of the choices that only said who of several moves first."""
         self.stuck = ""
         """What is waited for that never comes, a line for each thing."""
         self.restarts = 0
@@ -286,8 +284,6 @@ class Simulation:
         later = LATER if can_pass and not in_line else ()
         n = ready + can_put_off + can_pass + len(later)
         chosen = self._choose(n, "who moves") if n > 1 else 0
-        if 0 < chosen < in_line:
-            self.orders.add(len(self.widths) - 1)
         if chosen < ready:
             return agenda.take(chosen)
         if chosen == ready and can_put_off:

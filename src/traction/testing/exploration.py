@@ -5,9 +5,8 @@ fails comes back as the shortest story that shows it, with the line that runs it
 
 Theory of operation. A schedule is a list of deviations from the plain run. Hypothesis draws such lists and shrinks
 them. The systematic way takes the plain run, then every run with one deviation, then with two: since a run tells of how
-many alternatives each of its choices was, the runs with one deviation more follow from it. Where deviations only
-reordered who moves, and the history came out the same but for the order inside a decision task, nothing depends on
-that order (it is what `&` promises), and its own deviations are not followed.
+many alternatives each of its choices was, the runs with one deviation more follow from it. None is left out: two runs
+with equal histories may still have done their work in another order, and only what comes after shows the difference.
 """
 
 from __future__ import annotations
@@ -75,17 +74,12 @@ class Coverage(msgspec.Struct, frozen=True):
     """How many runs that took."""
     histories: int
     """How many different histories there were."""
-    pruned: int
-    """After how many runs no further deviation was looked for, because their order makes no difference."""
     complete: bool
-    """Whether that was all."""
+    """Whether these were all schedules with up to so many deviations."""
 
     def __str__(self) -> str:
         what = "all" if self.complete else "the first"
-        return (
-            f"{what} {self.runs} runs with up to {self.deviations} deviations: {self.histories} different histories, "
-            f"{self.pruned} runs whose order makes no difference"
-        )
+        return f"{what} {self.runs} runs with up to {self.deviations} deviations: {self.histories} different histories"
 
 
 class Explored(Generic[R]):
@@ -141,7 +135,7 @@ class Explored(Generic[R]):
 
     def _ask_twin(self, run: Any) -> None:
         """Have a history decided by another process, unless it was before, or enough were."""
-        shape = hash(_hash(run.history, ordered=True))
+        shape = hash(_hash(run.history))
         if len(self._shown) < TWINS_MAX and shape not in self._shown and not _TWINLESS & self._world.keys():
             self.twinless = check_twin(type(self._workflow), run.execution, run.history, run.decided)
             self._shown.add(shape)
@@ -266,22 +260,15 @@ class Explored(Generic[R]):
         __tracebackhide__ = True
         waiting: deque[dict[int, int]] = deque([{}])
         histories: set[str] = set()
-        orders: set[str] = set()
-        runs = pruned = 0
+        runs = 0
         while waiting and runs < runs_max:
             choices = waiting.popleft()
             run = self.at_quietly(Deviations(choices), *arguments, **named)
             runs += 1
-            histories.add(_hash(run.history, ordered=True))
-            if run.orders.issuperset(choices):
-                shape = _hash(run.history, ordered=False)
-                if shape in orders:
-                    pruned += 1
-                    continue
-                orders.add(shape)
+            histories.add(_hash(run.history))
             if len(choices) < deviations:
                 waiting += _follow(choices, run.widths)
-        self.coverage = Coverage(deviations, runs, len(histories), pruned, not waiting)
+        self.coverage = Coverage(deviations, runs, len(histories), not waiting)
         return self.coverage
 
 
@@ -321,7 +308,7 @@ def explore(
         ...     assert run.result == 6
         >>> test_six()
         >>> print(test_six.explored.coverage)
-        all 9 runs with up to 1 deviations: 5 different histories, 2 runs whose order makes no difference
+        all 9 runs with up to 1 deviations: 5 different histories
 
     Raises:
         MissingExtraError: schedules are to be drawn, and Hypothesis is not installed.
@@ -448,17 +435,15 @@ def _follow(choices: dict[int, int], widths: list[int]) -> Iterator[dict[int, in
             yield {**choices, number: chosen}
 
 
-def _hash(history: list[e.Event], *, ordered: bool) -> str:
-    """Say what is told apart as a history: what happened, and in which order; inside a decision task if that counts."""
-    parts: list[list[str]] = [[]]
+def _hash(history: list[e.Event]) -> str:
+    """Say what is told apart as a history: what happened, and in which order, whoever did it and when."""
+    names: list[str] = []
     numbers: dict[int, str] = {}
     for event in history:
         name = _name(event, numbers)
         numbers[event.event_id] = name
-        if isinstance(event, e.DecisionTaskStarted):
-            parts.append([])
-        parts[-1].append(name)
-    return "\n".join("|".join(part if ordered else sorted(part)) for part in parts)
+        names.append(name)
+    return "\n".join(names)
 
 
 def _name(event: e.Event, numbers: dict[int, str]) -> str:
