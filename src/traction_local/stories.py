@@ -7,6 +7,7 @@ with its number and a star is where the schedule deviated from the plain run.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
     from traction_local.simulation import Simulation
 
 LINES_MAX = 100
-"""How many lines of a story are shown; of a longer one, its beginning and its end."""
-
+"""How many lines of a story are shown whole; of a longer one, its beginning, its end, and what lies next to a star."""
 
 PAYLOAD_CHARS_MAX = 60
 """How much of an input or a result is shown."""
@@ -55,15 +55,28 @@ def tell_story(simulation: Simulation) -> str:
     table = [(mark, _count(when - begin), who, what) for when, mark, who, what in rows]
     marks, times, whos = (max(len(row[n]) for row in table) for n in range(3))
     lines = [f"{mark:>{marks}}  {time:>{times}}  {who:<{whos}}  {what}".rstrip() for mark, time, who, what in table]
-    return "\n".join(cut(lines, "moves"))
+    stars = {number for number, (_, mark, _, _) in enumerate(rows) if mark}
+    return "\n".join(cut(lines, "moves", stars))
 
 
-def cut(lines: list[str], what: str) -> list[str]:
-    """Leave out the middle of too many lines."""
+def cut(lines: list[str], what: str, kept: Collection[int] = ()) -> list[str]:
+    """Fold what lies between the beginning, the end and some lines to be kept, each with those next to it."""
     if len(lines) <= LINES_MAX:
         return lines
     half = LINES_MAX // 2
-    return [*lines[:half], f"... {len(lines) - 2 * half} {what} ...", *lines[-half:]]
+    shown = {*range(half), *range(len(lines) - half, len(lines))}
+    shown |= {number + near for number in kept for near in (-1, 0, 1)}
+    told, folded = [], 0
+    for number, line in enumerate(lines):
+        # A line between two that are shown is no longer than what would say that it is folded.
+        if number in shown or {number - 1, number + 1} <= shown:
+            if folded:
+                told.append(f"... {folded} {what} ...")
+            folded = 0
+            told.append(line)
+        else:
+            folded += 1
+    return told
 
 
 def _list_events(simulation: Simulation) -> list[tuple[datetime, str]]:
