@@ -47,13 +47,14 @@ from traction.errors import FlowError, HistoryError, InvalidPayloadError, NonDet
 from traction.frames import Leaf
 from traction.history import History
 from traction.interpret import Interpreter
-from traction.leaves import ContinuedAsNew
+from traction.leaves import ContinuedAsNew, Local
 from traction.markers import PATCH
-from traction.meanings import NEWS, hear_local, withdraw
+from traction.meanings import NEWS, hear_local, resume_deferred, withdraw
 from traction.meanings import ask as ask_for
 from traction.names import WorkflowExecution
 from traction.options import to_duration
-from traction.responses import DECISION_CHARS_MAX, DECISIONS_MAX, MORE, choose, measure
+from traction.responses import DECISIONS_MAX, MARKER_BYTES_LONGEST, MARKER_BYTES_MAX, MORE, choose
+from traction.sizes import measure
 from traction.step import Fail, WorkflowStep
 from traction.turns import take_turn
 
@@ -96,8 +97,8 @@ class Decider:
         "_decided",
         "_finished",
         "_later",
+        "_marker_bytes",
         "_markers_asked",
-        "_more",
         "_news",
         "_open",
         "_parked",
@@ -115,6 +116,7 @@ class Decider:
         "looking",
         "markers",
         "met",
+        "more",
         "notes",
         "patches",
         "receivers",
@@ -160,14 +162,14 @@ class Decider:
         self.markers: dict[str, str | None] = {}
         self.patches: dict[str, bool] = {}
         self.local: dict[str, Leaf] = {}
-        """The local activities that the flow asks for and that are not done yet, in the order of their asking."""
+        """The local activities and side effects that are not done yet, in the order in which the flow reached them."""
         self.turn_event_id = 0
         self.begun: e.WorkflowExecutionStarted | None = None
         """Event 1, once a turn has been taken."""
         self.flow = Interpreter(self.execution.run_id, partial(ask_for, self), self.withdraw_leaf)
         # What the flow asked for and the history does not show yet, in order; the first so many are markers.
         self._asks: deque[Ask] = deque()
-        self._markers_asked = 0
+        self._markers_asked = self._marker_bytes = 0
         # Who waits for the event that closes what a given event opened.
         self._open: dict[int, Leaf] = {}
         # Events not applied yet: for the next turn, and those that came while a decider was deciding.
@@ -178,7 +180,8 @@ class Decider:
         self._decided = False
         self.answering = 0
         self._answers: list[e.Event] = []
-        self._more = False
+        self.more = False
+        """Whether the completed decision task that is being read left something to the next one."""
         self._withdrawn = False
         # Timers that SWF refused because too many are open: asked again when one closes.
         self._parked: list[Ask] = []
@@ -239,9 +242,17 @@ class Decider:
 
         What is left when `decide` is asked is left to the next decision task, which is asked for at once.
         """
-        count, chars = self._markers_asked, self._measure_markers()
-        full = count >= DECISIONS_MAX // 2 or chars > DECISION_CHARS_MAX // 2
-        return None if full else next(iter(self.local.values()), None)
+        if not self.has_room():
+            return None
+        return next((leaf for leaf in self.local.values() if isinstance(leaf.node, Local)), None)
+
+    def has_room(self) -> bool:
+        """Return whether this decision task can carry another marker of any length.
+
+        Half of the decisions are kept free for `patched`, which cannot wait for the next decision task.
+        """
+        count, size = self._markers_asked, self._marker_bytes
+        return count < DECISIONS_MAX // 2 and size + MARKER_BYTES_LONGEST <= MARKER_BYTES_MAX
 
     def tell_local(self, leaf: Leaf, record: str | None) -> None:
         """Say how a local activity ended that `find_local` gave, and let the flow run.
@@ -302,16 +313,18 @@ class Decider:
         self._started = None
 
     def _on_completed(self, event: e.DecisionTaskCompleted) -> None:
-        self.answering, self._more = event.event_id, False
+        self.answering, self.more = event.event_id, False
 
     def _take_turn(self, started: e.Event) -> None:
         """Apply what had arrived, one event at a time, and let the flow run after each."""
         self.turn_event_id = started.event_id
-        self._markers_asked = 0
+        self._markers_asked = self._marker_bytes = 0
         self.report = None
         self.flow.now = started.event_timestamp
         if self._asks and self._asks[-1] is self._finished:
             self._asks.pop()
+        for deferred in list(self.local.values()):
+            resume_deferred(self, deferred)
         news, self._news = self._news, []
         for event, leaf in news:
             if type(event) is e.WorkflowExecutionStarted:
@@ -349,7 +362,7 @@ class Decider:
             return [self._asks[0].decision]
         assert self._started is not None
         head = [ask.decision for ask in islice(self._asks, DECISIONS_MAX + 1)]
-        return choose(head, self._started.event_id, more=bool(self.local))
+        return choose(head, self._started.event_id, more=bool(self.local), report=self.report)
 
     def ask(self, leaf: Leaf, decision: d.Decision) -> None:
         """Put an ask of a leaf into the queue."""
@@ -376,15 +389,13 @@ class Decider:
         """
         self._asks.insert(self._markers_asked, Ask(decision, None))
         self._markers_asked += 1
-        chars = self._measure_markers()
-        if self._markers_asked >= DECISIONS_MAX or chars > DECISION_CHARS_MAX:
+        self._marker_bytes += measure(decision)
+        if self._markers_asked >= DECISIONS_MAX or self._marker_bytes > MARKER_BYTES_MAX:
             raise FlowError(
-                f"the flow leaves {self._markers_asked} markers of {chars:,} characters in one decision task, "
-                f"which carries at most {DECISIONS_MAX - 1} and {DECISION_CHARS_MAX:,}. Let it wait between them"
+                f"the flow records {self._markers_asked} markers of {self._marker_bytes:,} bytes in one decision task, "
+                f"which carries at most {DECISIONS_MAX - 1} and {MARKER_BYTES_MAX:,}. Let it wait for something "
+                "between them, such as traction.sleep"
             )
-
-    def _measure_markers(self) -> int:
-        return measure(self._asks[index].decision for index in range(self._markers_asked))
 
     def withdraw_leaf(self, leaf: Leaf) -> None:
         """Nobody waits for a leaf any more: take its ask back, or ask to cancel what the history shows as open."""
@@ -436,8 +447,7 @@ class Decider:
     def _read_answer(self, event: Any) -> None:
         """Hold one event of the completed decision task against the head of the queue."""
         kind = type(event)
-        if (kind is e.TimerStarted or kind is e.StartTimerFailed) and event.timer_id.startswith(MORE):
-            self._more = True
+        if _is_more(event):
             return
         if (
             kind is e.MarkerRecorded
@@ -463,6 +473,7 @@ class Decider:
     def _end_answers(self) -> None:
         """The events of a completed decision task are read: take its turn, if another decider did, and compare."""
         assert self._started is not None
+        self.more = any(map(_is_more, self._answers))
         if not self._decided:
             self.markers = {event.marker_name: event.details for event in self._answers if type(event) is _MARKER}
             self.replaying = True
@@ -474,7 +485,7 @@ class Decider:
             self.replaying = False
         for event in self._answers:
             self._read_answer(event)
-        if (self._asks or self.local) and not self._more:
+        if (self._asks or self.local) and not self.more:
             raise self._explain(None, self._asks[0] if self._asks else None)
         self._started = None
         self.answering = 0
@@ -487,6 +498,10 @@ class Decider:
             ask = Ask(d.RecordMarker(marker_name=next(iter(self.local))), next(iter(self.local.values())))
         leaf, decision = (None, None) if ask is None else (ask.leaf, ask.decision)
         return explain(self.workflow.spec.type, event, decision, self.answering, self.flow.find_place(leaf))
+
+
+def _is_more(event: Any) -> bool:
+    return type(event) in (e.TimerStarted, e.StartTimerFailed) and event.timer_id.startswith(MORE)
 
 
 _MARKER = e.MarkerRecorded

@@ -53,6 +53,7 @@ class Desk(Protocol):
     turn_event_id: int
     begun: e.WorkflowExecutionStarted | None
     answering: int
+    more: bool
 
     @property
     def flow(self) -> Flow:
@@ -70,6 +71,10 @@ class Desk(Protocol):
 
     def ask_marker(self, decision: d.RecordMarker) -> None:
         """Ask to record a marker with this very decision task."""
+
+    def has_room(self) -> bool:
+        """Return whether this decision task can carry another marker of any length."""
+        ...
 
     def withdraw(self, ask: Any) -> None:
         """Take back an ask."""

@@ -190,6 +190,10 @@ class SerializationException(ServiceFault):
     """The body of the request is not JSON of the right types."""
 
 
+class RequestEntityTooLarge(ServiceFault):
+    """The request has more bytes than the service takes; nothing of it was applied."""
+
+
 class UnknownOperationException(ServiceFault):
     """There is no such operation."""
 

@@ -95,7 +95,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Activity tasks per second that one task list takes; enforced when `throttling`."""
 
     request_bytes_max: int = 1_048_576
-    """Bytes of one request's body. Whoever reads the bytes enforces it."""
+    """Bytes of one request's body, as boto3 writes it. Enforced by the backends, and by the server as it reads them."""
 
     page_items_max: int = 1_000
     """Items of a page that may be asked for, and that come if no number is given."""

@@ -31,9 +31,16 @@ PATCH: Final = "~patch-"
 
 
 def ask_side_effect(desk: Desk, leaf: Leaf) -> Given | None:
-    """Run the code, or read in the marker what it gave; who only looks waits for ever."""
+    """Run the code, or read its value from the marker.
+
+    Wait for the next decision task where this one has no room for the marker. Whoever only looks waits for ever.
+    """
     node: SideEffect[Any] = leaf.node
-    if desk.looking:
+    if desk.replaying and not desk.looking:
+        waits = desk.more and leaf.id not in desk.markers
+    else:
+        waits = desk.looking or not desk.has_room()
+    if waits:
         desk.local[leaf.task_id] = leaf
         return None
     if desk.replaying:

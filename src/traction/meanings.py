@@ -96,6 +96,19 @@ def ask(desk: Desk, leaf: Leaf) -> Given | None:
     return ASKS[type(node)](desk, leaf)
 
 
+def ask_again(desk: Desk, leaf: Leaf) -> None:
+    """Ask for a leaf once more; where that is answered at once, let the flow run."""
+    if (answer := ask(desk, leaf)) is not None:
+        desk.flow.resume(leaf, *answer)
+
+
+def resume_deferred(desk: Desk, leaf: Leaf) -> None:
+    """Run a side effect for which the decision tasks before this one had no room, if it is still wanted."""
+    if isinstance(leaf.node, SideEffect) and desk.local.get(leaf.task_id) is leaf:
+        del desk.local[leaf.task_id]
+        ask_again(desk, leaf)
+
+
 def _ask_adjusted(desk: Desk, leaf: Leaf) -> Given | None:
     node = leaf.node
     leaf.node, leaf.overrides = node.call, node.overrides
@@ -282,7 +295,7 @@ def _try_again(desk: Desk, leaf: Leaf, error: Exception) -> None:
     if pause:
         desk.ask_pause(leaf, f"{leaf.id}~retry-{leaf.attempt - 1}", pause)
     else:
-        ask(desk, leaf)
+        ask_again(desk, leaf)
 
 
 def _read_activity_failure(desk: Desk, leaf: Leaf, event: e.ActivityTaskFailed | Record) -> Exception:
@@ -305,7 +318,7 @@ def _hear_timer(desk: Desk, _: Any, leaf: Leaf | None) -> None:
     if isinstance(leaf.node, Sleep):
         desk.flow.resume(leaf, VALUE, None)
     else:
-        ask(desk, leaf)
+        ask_again(desk, leaf)
 
 
 def _hear_child_started(desk: Desk, event: e.ChildWorkflowExecutionStarted, leaf: Leaf | None) -> None:

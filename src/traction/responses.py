@@ -1,7 +1,6 @@
-"""Fit decisions into responses: as many as one may carry, and a way to get another.
+"""Cut decisions into responses that SWF takes, and ask for another decision task where there are more.
 
-Takes decisions; gives those that are sent now. When there is more, they end with a timer of no length, whose firing
-brings the next decision task (SWF has no other way to force one).
+SWF has no way to force a decision task, so a response that leaves something behind ends with a timer of no length.
 """
 
 from __future__ import annotations
@@ -10,38 +9,50 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from traction import decisions as d
+from traction.codec import PAYLOAD_CHARS_MAX
+from traction.sizes import ESCAPE_BYTES_MAX, measure
 
 DECISIONS_MAX: Final = 100
 """The most decisions in one response. SWF's own quota was 100 for years; what bounds a response today is its size."""
 
-DECISION_CHARS_MAX: Final = 500_000
-"""The most characters of payload in one response: half of the 1 MB that SWF takes, to leave room for escapes."""
+DECISION_BYTES_MAX: Final = 980_000
+"""The most bytes of decisions in one response, the report included. SWF takes about 1 MB, and the task token, the task
+list and the last timer need some of it."""
+
+MARKER_BYTES_MAX: Final = DECISION_BYTES_MAX - PAYLOAD_CHARS_MAX * ESCAPE_BYTES_MAX
+"""The most bytes of the markers in one response. The rest is for a report, which may be made after them."""
+
+MARKER_BYTES_LONGEST: Final = (PAYLOAD_CHARS_MAX + 512) * ESCAPE_BYTES_MAX
+"""The most bytes of one marker: its details, its name, and the names of its members."""
 
 MORE: Final = "~more-"
 """How the ids of the timers begin that bring the next decision task when there is more to send."""
 
 
-def measure(decisions: Iterable[d.Decision]) -> int:
-    """Count the characters of the payloads of decisions."""
-    return sum(
-        len(getattr(decision, name, None) or "") for decision in decisions for name in ("input", "result", "details")
-    )
+def measure_report(report: str | None) -> int:
+    """Return how many bytes a report takes beside the decisions."""
+    return 0 if report is None else measure({"executionContext": report})
 
 
-def choose(asked: Sequence[d.Decision], event_id: int, *, more: bool = False) -> list[d.Decision]:
-    """Take as many from the head of what is asked as one response may carry.
+def choose(
+    asked: Iterable[d.Decision], event_id: int, *, more: bool = False, report: str | None = None
+) -> list[d.Decision]:
+    """Return as many of the first decisions as one response may carry.
 
     Args:
-        asked: what waits to be sent; of a long queue, one more than fits is enough.
-        event_id: the DecisionTaskStarted that it answers, for the id of the timer.
+        asked: the decisions that wait to be sent; of a long queue, one more than fits is enough.
+        event_id: the DecisionTaskStarted that is answered, for the id of the timer.
         more: whether another decision task is wanted in any case.
+        report: the report that goes with them.
     """
+    queue: Sequence[d.Decision] = tuple(asked)
     chosen: list[d.Decision] = []
-    chars = 0
-    for decision in asked:
-        chars += measure((decision,))
-        left = len(asked) - len(chosen) + more
-        if (len(chosen) == DECISIONS_MAX - 1 and left > 1) or chars > DECISION_CHARS_MAX:
+    size = measure_report(report)
+    for decision in queue:
+        size += measure(decision)
+        left = len(queue) - len(chosen) + more
+        # A decision alone always fits beside a report.
+        if (len(chosen) == DECISIONS_MAX - 1 and left > 1) or (size > DECISION_BYTES_MAX and chosen):
             more = True
             break
         chosen.append(decision)

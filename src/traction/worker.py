@@ -45,6 +45,7 @@ from traction.events import DecisionTaskTimedOut, Event
 from traction.local_activities import LocalActivities
 from traction.names import TaskList, WorkflowExecution, WorkflowType
 from traction.patience import insist
+from traction.sizes import explain_drop, measure
 from traction.telemetry import Observer, tell_execution
 
 T = TypeVar("T")
@@ -56,6 +57,12 @@ BACKOFF_MAX = timedelta(seconds=30)
 
 OUR_PACKAGES = frozenset({"traction", "traction_local", "traction_swf"})
 """The packages whose frames tell the author of a flow nothing."""
+
+TRIES_MAX = 5
+"""How often a large answer is sent to a service that cannot be reached."""
+
+LARGE_BYTES = 256 * 1024
+"""From how many bytes on a request may be what a service drops the connection for."""
 
 _CLOSES = frozenset(
     {CompleteWorkflowExecution, FailWorkflowExecution, CancelWorkflowExecution, ContinueAsNewWorkflowExecution}
@@ -159,7 +166,7 @@ class WorkflowWorker:
         self._meeting = threading.Lock()
         self._report = report
         self._home = self._poll.task_list
-        self._unsent: deque[tuple[WorkflowExecution, o.RespondDecisionTaskCompleted]] = deque()
+        self._unsent: deque[tuple[WorkflowExecution, o.RespondDecisionTaskCompleted, int]] = deque()
 
     def follow(self) -> WorkflowWorker:
         """Give a worker like this one, with the same deciders, for the tasks that come back to them."""
@@ -194,7 +201,8 @@ class WorkflowWorker:
     def flush(self) -> None:
         """Send the answers that could not be sent."""
         while (unsent := _pop(self._unsent)) is not None:
-            self.answer(*unsent)
+            execution, answer, tries = unsent
+            self.answer(execution, answer, tries=tries + 1)
 
     def do(self, task: o.DecisionTask) -> o.RespondDecisionTaskCompleted | None:
         """Decide, and tell plugins; `None` if that was not possible, which is reported, or was not a moment ago."""
@@ -210,15 +218,24 @@ class WorkflowWorker:
             self._observer.end_decision(task, None if answer is None else answer.decisions)
         return answer
 
-    def answer(self, execution: WorkflowExecution, answer: o.RespondDecisionTaskCompleted | None) -> None:
-        """Say what was decided; if it is no longer wanted, let it be."""
+    def answer(
+        self, execution: WorkflowExecution, answer: o.RespondDecisionTaskCompleted | None, *, tries: int = 1
+    ) -> None:
+        """Send what was decided. An answer that is no longer wanted is dropped.
+
+        One that cannot be sent is kept for the next turn; a large one only for a few, since a service may drop the
+        connection of a request that is too large for it instead of refusing it.
+        """
         if answer is None:
             return
         try:
             self._backend.call(answer)
         except BackendError as error:
+            unanswered = error.retryable and not isinstance(error, ServiceFault)
+            if unanswered and tries >= TRIES_MAX and (size := measure(answer)) > LARGE_BYTES:
+                error = explain_drop(size, tries, error)
             if error.retryable:
-                self._unsent.append((execution, answer))
+                self._unsent.append((execution, answer, tries))
             elif (stale := self._cache.take(execution)) is not None:
                 stale.close()
             self._explain(execution, error)

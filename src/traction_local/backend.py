@@ -26,6 +26,7 @@ from traction.backend import POLL_WAIT_MAX, Backend
 from traction.errors import BackendError, LimitExceededFault, ServiceFault
 from traction.limits import Limits
 from traction.names import WorkflowExecution
+from traction.sizes import check_request_size
 from traction_local.clock import system_now
 from traction_local.service import Service
 from traction_local.tasklists import Ready
@@ -126,6 +127,7 @@ class LocalBackend(Backend):
 
     def call(self, request: o.Request[T], wait: timedelta | None = None) -> T:
         """Make a request and give its answer; see `Backend.call`."""
+        check_request_size(request, self.limits.request_bytes_max)
         if type(request) not in _KINDS:
             return self.ask(request)  # type: ignore[return-value]
         seconds = (POLL_WAIT_MAX if wait is None else wait).total_seconds()

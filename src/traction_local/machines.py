@@ -24,6 +24,7 @@ from traction.errors import BackendError, DefinitionError, ThrottlingException
 from traction.limits import Limits
 from traction.local_activities import LocalActivities
 from traction.names import ActivityType, WorkflowExecution, WorkflowType
+from traction.sizes import check_request_size
 from traction.testing.faults import Faults
 from traction.testing.scripts import BODY, Act, Script
 from traction.worker import ActivityWorker, DeciderCache, StuckDecision, WorkflowWorker
@@ -65,6 +66,7 @@ class SimulatedBackend(Backend):
 
     def call(self, request: o.Request[T], wait: timedelta | None = None) -> T:
         """Make a request at the time that it is; nobody waits."""
+        check_request_size(request, self.limits.request_bytes_max)
         return self.service.call(request, self.time)
 
     def now(self) -> datetime:

@@ -22,10 +22,11 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -37,6 +38,7 @@ from traction.extras import needed_by
 from traction.history import EXECUTION_CLOSES
 from traction.limits import Limits
 from traction.names import WorkflowExecution
+from traction.sizes import explain_size
 from traction_swf import wire
 from traction_swf.clock import ServiceClock
 from traction_swf.faults import AnswerCut, NotTaken, ServiceUnavailable, SignatureExpired, classify
@@ -148,7 +150,7 @@ class SwfBackend(Backend):
         self._polls, self._reads, self._changes = _make_clients(options)
         clients = (self._polls, self._reads, self._changes)
         for client in clients:
-            _prepare(client, fast=options.decode == "fast")
+            _prepare(client, fast=options.decode == "fast", bytes_max=self.limits.request_bytes_max)
         self._methods: dict[type, Callable[..., Any]] = {
             kind: getattr(self._choose(name), xform_name(name)) for name, kind in wire.OPERATIONS.items()
         }
@@ -339,12 +341,13 @@ def _configure(options: SwfOptions, read_timeout: int, tries: int) -> Config:
     )
 
 
-def _prepare(client: Any, *, fast: bool) -> None:
+def _prepare(client: Any, *, fast: bool, bytes_max: int) -> None:
     """Hang our hooks into a client: the documented events of botocore, and nothing else of it."""
     events = client.meta.events
     for name in TIMED:
         events.register(f"before-parameter-build.swf.{name}", _keep_times)
         events.register(f"before-call.swf.{name}", _send_times)
+    events.register_last("before-call.swf", partial(_check_size, bytes_max))
     events.register("before-parse.swf", _check_length)
     if fast:
         events.register("before-parse.swf", _take_body)
@@ -356,6 +359,12 @@ def _keep_times(params: dict[str, Any], context: dict[str, Any], **_: Any) -> No
 
 def _send_times(params: MutableMapping[str, Any], context: dict[str, Any], **_: Any) -> None:
     params["body"] = context[_BODY]
+
+
+def _check_size(bytes_max: int, model: Any, params: Mapping[str, Any], **_: Any) -> None:
+    """Refuse a request that is too large before it is sent: SWF may drop the connection instead of answering."""
+    if (size := len(params["body"])) > bytes_max:
+        raise explain_size(model.name, size, bytes_max)
 
 
 def _check_length(response_dict: dict[str, Any], **_: Any) -> None:

@@ -11,6 +11,7 @@ from traction.errors import (
     BackendError,
     InternalFailure,
     OperationNotPermittedFault,
+    RequestEntityTooLarge,
     ThrottlingException,
 )
 from traction_swf.wire import FAULTS
@@ -90,6 +91,8 @@ def classify(code: str, message: str, status: int = 400) -> BackendError:
     told = f"{name}: {message}" if message else name
     if name in EXPIRIES:
         return SignatureExpired(told)
+    if name == "RequestEntityTooLargeException" or status == 413:
+        return RequestEntityTooLarge(told)
     if name in THROTTLES or status == 429:
         return ThrottlingException(told)
     if name in INTERNAL or (status == 500 and name not in PASSING):

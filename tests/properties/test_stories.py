@@ -17,6 +17,7 @@ from traction.errors import ChildFailed, DecisionFailed, FlowError, HistoryError
 from traction.leaves import cancel, patched, report, start_child
 from traction.meanings import UNKNOWN_TYPE_PAUSES_MAX
 from traction.signals import Signal, send
+from traction.sizes import measure
 from traction.step import Cancelled, Step
 from traction.testing.player import EXECUTION
 from traction.testing.strategies import insist, part, persist, work
@@ -516,13 +517,14 @@ def read(text: str) -> int:
     return len(text)
 
 
-def test_more_than_half_a_megabyte_goes_out_over_several_decision_tasks_in_order() -> None:
-    story = Story(all_of([read("x" * 30_000) for _ in range(40)]))
+@pytest.mark.parametrize("letter", ["x", "é", "🙂"])
+def test_more_than_a_megabyte_goes_out_over_several_decision_tasks_in_order(letter: str) -> None:
+    story = Story(all_of([read(letter * 30_000) for _ in range(40)]))
     asked = []
     while len(asked) < 40:
         *some, last = story.turn()
-        chars = sum(len(one.input or "") for one in story.play.decisions[story.fed][: len(some)])  # type: ignore[union-attr]
-        assert 450_000 < chars <= 500_000 or last.startswith("do ")
+        size = sum(map(measure, story.play.decisions[story.fed]))
+        assert 600_000 < size <= 980_100 or last.startswith("do ")
         asked += some
         if last.startswith("do "):
             asked.append(last)

@@ -769,11 +769,39 @@ def test_a_report_is_kept_for_those_who_look() -> None:
     assert [msgspec.json.decode(context or "null") for context in contexts] == [{"stage": "begun"}, {"stage": "ending"}]
 
 
-def test_more_markers_than_one_decision_task_carries_are_refused() -> None:
+def test_more_side_effects_than_one_decision_task_carries_go_on_in_the_next() -> None:
+    @workflow
+    async def flow() -> int:
+        total = 0
+        for _ in range(120):
+            total += await side_effect(lambda: 1)
+        return total
+
+    run = simulate(flow())
+    assert run.result == 120
+    assert [len(decisions) for decisions in run.decisions] == [51, 51, 21]
+
+
+def test_side_effects_of_branches_that_wait_for_the_next_decision_task_can_be_cancelled() -> None:
+    @step
+    async def draw(n: int) -> int:
+        if n == 59:
+            await sleep(1)
+            raise ValueError("late")
+        return await side_effect(lambda: n)
+
+    @workflow
+    async def flow() -> list[int]:
+        return await all_of([draw(n) for n in range(60)])
+
+    assert "ValueError: late" in str(simulate(flow()).error)
+
+
+def test_more_patches_than_one_decision_task_carries_are_refused() -> None:
     @workflow
     async def flow() -> None:
-        for _ in range(100):
-            await side_effect(lambda: 1)
+        for n in range(100):
+            await patched(f"{n}")
 
     with pytest.raises(FlowError, match="markers"):
         simulate(flow())

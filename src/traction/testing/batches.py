@@ -13,6 +13,7 @@ from traction import decisions as d
 from traction import events as e
 from traction.names import TaskList, WorkflowType
 from traction.responses import DECISIONS_MAX
+from traction.sizes import REQUEST_BYTES_MAX, measure
 
 TASK_LIST: Final = TaskList("played")
 """The task list of everything in a play."""
@@ -73,6 +74,8 @@ def check_batch(decisions: list[d.Decision]) -> None:
     """
     if len(decisions) > DECISIONS_MAX:
         raise BatchRejected(f"{len(decisions)} decisions, and at most {DECISIONS_MAX} are taken")
+    if (size := sum(map(measure, decisions))) > REQUEST_BYTES_MAX:
+        raise BatchRejected(f"{size:,} bytes of decisions, and a request has at most {REQUEST_BYTES_MAX:,}")
     if any(isinstance(decision, CLOSES) for decision in decisions[:-1]):
         raise BatchRejected(f"Close must be last decision in list: {decisions!r}")
     if decisions and isinstance(decisions[-1], CLOSES):
