@@ -80,6 +80,7 @@ def run(
         ExecutionFailed: it closed without a result; the subclass says how.
         TimeoutError: it is still open after `timeout`.
     """
+    __tracebackhide__ = True  # pytest shows the caller's frame instead of this one
     check_call(workflow)
     dependencies = dict(provide or {})
     deadline = None if timeout is None else time.monotonic() + to_timedelta(timeout).total_seconds()
@@ -122,6 +123,7 @@ def _leave(system: WorkerSystem) -> None:
 
 
 def _wait(handle: Handle[R], stuck: list[StuckDecision], timeout: Span | None, deadline: float | None) -> R:
+    __tracebackhide__ = True
     look = LOOK
     while True:
         left = look if deadline is None else timedelta(seconds=max(deadline - time.monotonic(), 0))

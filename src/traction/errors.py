@@ -221,18 +221,64 @@ class StepFailed(_Fact):
         super().__init__(f"{step} {message}")
 
 
-class ActivityFailed(StepFailed):
+class RemoteTraceback(Exception):
+    """The traceback of another process, as text. It is the `__cause__` of a failure, so that Python prints it."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        super().__init__(text)
+
+    def __str__(self) -> str:
+        return f'\n"""\n{self.text}"""'
+
+
+class _Remote(_Fact):
+    """What `ActivityFailed`, `ChildFailed` and `WorkflowFailed` know of an exception of another process."""
+
+    type: str
+    """The name of its type: `ValueError`, `shop.errors.CardDeclined`."""
+    message: str
+    """Its text."""
+    traceback: str
+    """Its traceback, with the tracebacks of its causes before it, as Python prints them; empty if unknown."""
+    bases: tuple[str, ...]
+    """The names of the base classes of its type, nearest first, without `Exception`; empty if unknown."""
+    cause: Exception | None
+    """The failure that the exception was, or was raised from: an `ActivityFailed` or `ChildFailed`, for one."""
+
+    def __setstate__(self, state: dict[str, Any] | None) -> None:
+        self.__dict__.update(state or {})
+        self.chain()
+
+    def chain(self) -> None:
+        """Make the remote traceback the `__cause__`."""
+        if self.traceback:
+            self.__cause__ = RemoteTraceback(self.traceback)
+
+
+class ActivityFailed(_Remote, StepFailed):
     """A worker reported a failure: `type`, `message` and `traceback` of the exception.
 
-    `reason` and `details` are what SWF carried, for workers that are not Traction's.
+    `bases` has the names of the base classes of that type, nearest first. `cause` is the failure that the exception
+    was raised from, if there is one. `reason` and `details` are what SWF carried, for workers that are not Traction's.
     """
 
     def __init__(
-        self, step: str, *, type: str, message: str, traceback: str = "", reason: str = "", details: str = ""
+        self,
+        step: str,
+        *,
+        type: str,
+        message: str,
+        traceback: str = "",
+        reason: str = "",
+        details: str = "",
+        bases: tuple[str, ...] = (),
+        cause: Exception | None = None,
     ) -> None:
-        self.type, self.message, self.traceback = type, message, traceback
+        self.type, self.message, self.traceback, self.bases, self.cause = type, message, traceback, bases, cause
         self.reason, self.details = reason, details
         super().__init__(step, f"failed: {type}: {message}" if message else f"failed: {type}")
+        self.chain()
 
 
 class ActivityTimedOut(StepFailed):
@@ -288,8 +334,12 @@ class LambdaFailed(StepFailed):
         super().__init__(step, f"{name} failed: {reason}")
 
 
-class ChildFailed(StepFailed):
-    """A child execution closed without a result: `status` in SWF's words, with what SWF tells of it."""
+class ChildFailed(_Remote, StepFailed):
+    """A child execution closed without a result: `status` in SWF's words, with what SWF tells of it.
+
+    If its flow failed, `type`, `message`, `traceback` and `bases` are those of the exception that left the flow, and
+    `cause` is the failure that this exception was, or was raised from: the `ActivityFailed` of the child's activity.
+    """
 
     def __init__(
         self,
@@ -300,9 +350,13 @@ class ChildFailed(StepFailed):
         message: str = "",
         traceback: str = "",
         details: str | None = None,
+        bases: tuple[str, ...] = (),
+        cause: Exception | None = None,
     ) -> None:
-        self.status, self.type, self.message, self.traceback, self.details = status, type, message, traceback, details
+        self.status, self.details = status, details
+        self.type, self.message, self.traceback, self.bases, self.cause = type, message, traceback, bases, cause
         super().__init__(step, f"closed as {status}" + (f": {type}: {message}" if type else ""))
+        self.chain()
 
 
 class DecisionFailed(StepFailed):
@@ -337,12 +391,26 @@ class ExecutionFailed(TractionError):
         super().__init__(f"{execution} {message}")
 
 
-class WorkflowFailed(ExecutionFailed):
-    """The flow failed: `type`, `message` and `traceback` of the exception that left it."""
+class WorkflowFailed(_Remote, ExecutionFailed):
+    """The flow failed: `type`, `message`, `traceback` and `bases` of the exception that left it.
 
-    def __init__(self, execution: str, *, type: str, message: str, traceback: str = "") -> None:
-        self.type, self.message, self.traceback = type, message, traceback
+    `cause` is the failure that this exception was, or was raised from: an `ActivityFailed` or `ChildFailed`, whose own
+    `cause` leads on to what failed first.
+    """
+
+    def __init__(
+        self,
+        execution: str,
+        *,
+        type: str,
+        message: str,
+        traceback: str = "",
+        bases: tuple[str, ...] = (),
+        cause: Exception | None = None,
+    ) -> None:
+        self.type, self.message, self.traceback, self.bases, self.cause = type, message, traceback, bases, cause
         super().__init__(execution, f"failed: {type}: {message}" if message else f"failed: {type}")
+        self.chain()
 
 
 class WorkflowTimedOut(ExecutionFailed):

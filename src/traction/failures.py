@@ -7,16 +7,30 @@ catches it again with them. Imports nothing and runs nothing that a failure name
 
 from __future__ import annotations
 
+import builtins
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from functools import cache
-from typing import Any, TypeVar, dataclass_transform
+from typing import Any, TypedDict, TypeVar, dataclass_transform
 
 import msgspec
 
+from traction import errors
 from traction.codec import JSON, PAYLOAD_CHARS_MAX, Codec
-from traction.errors import DefinitionError, ExecutionFailed, PayloadError, PayloadUnavailable, StepFailed
+from traction.errors import (
+    ActivityFailed,
+    ChildFailed,
+    DefinitionError,
+    ExecutionFailed,
+    PayloadError,
+    PayloadUnavailable,
+    StepFailed,
+    StepTimedOut,
+    WorkflowFailed,
+)
 from traction.fields import OF_AN_ERROR, UNRESOLVED, check_fields, is_about_later
+from traction.tracebacks import CAUSED, format_traceback
 
 F = TypeVar("F", bound=StepFailed | ExecutionFailed)
 
@@ -25,6 +39,12 @@ REASON_CHARS_MAX = 256
 
 FIELDS_CHARS_MAX = 16_384
 """The most characters of its details that the fields of a declared error may take; longer ones go to the store."""
+
+CAUSES_MAX = 8
+"""How many causes travel with a failure; of more, the outermost ones and the innermost one."""
+
+CAUSE_CHARS_MAX = 1_024
+"""Where a text is cut that describes a cause."""
 
 UNREADABLE = "traction.Unreadable"
 """The reason of a failure that is the worker's and not the work's: it could not read what it was given."""
@@ -113,7 +133,9 @@ class DeclaredError(Exception):
         return [(field.name, getattr(self, field.name)) for field in dataclasses.fields(self)]  # type: ignore[arg-type]
 
 
-_TAKEN = frozenset({"step", "execution", "type", "message", "traceback", "reason", "details", "status"})
+_TAKEN = frozenset(
+    {"step", "execution", "type", "message", "traceback", "bases", "cause", "reason", "details", "status"}
+)
 """The attributes of the failures that a declared error may be caught as."""
 
 
@@ -141,10 +163,28 @@ def _find_kinds(type: type) -> tuple[Any, ...]:
 # What is said of a failure.
 
 
-class Account(msgspec.Struct, frozen=True):
-    """What is known of an exception: the name of its type, its text, its traceback.
+class Cause(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A failure of a step or an execution that an exception was, or was raised from.
 
-    Of a declared error also the names that it may be caught by, its own first, and its fields as JSON.
+    If it reports an exception of another process, it also has what is known of that one.
+    """
+
+    failure: str
+    """The name of its class in `traction.errors`."""
+    text: str
+    facts: dict[str, str | float | None]
+    """Its attributes, such as `step`; spans in seconds."""
+    type: str = ""
+    message: str = ""
+    traceback: str = ""
+    bases: tuple[str, ...] = ()
+
+
+class Account(msgspec.Struct, frozen=True):
+    """What is known of an exception: the names of its type and its base classes, its text, traceback and causes.
+
+    The traceback is that of one process; a cause has that of its own. Of a declared error also the names that it may be
+    caught by, its own first, and its fields as JSON.
     """
 
     type: str
@@ -154,6 +194,9 @@ class Account(msgspec.Struct, frozen=True):
     fields: str | None = None
     heartbeat: str | None = None
     """What the last heartbeat said, as a payload: SWF tells it of tasks that timed out alone."""
+    bases: tuple[str, ...] = ()
+    causes: tuple[Cause, ...] = ()
+    """The outermost first."""
 
 
 _NO_FIELDS = msgspec.Raw()  # left out by msgspec if it is this very object
@@ -168,30 +211,197 @@ class FailureDetails(msgspec.Struct, frozen=True, omit_defaults=True):
     kinds: tuple[str, ...] = ()
     fields: msgspec.Raw = _NO_FIELDS
     heartbeat: str | None = None
+    bases: tuple[str, ...] = ()
+    causes: tuple[Cause, ...] = ()
+
+
+def name_exception(kind: type) -> str:
+    """Name a type of exceptions: `ValueError`, `shop.errors.CardDeclined`.
+
+    Example:
+        >>> name_exception(ValueError), name_exception(PayloadError)
+        ('ValueError', 'traction.errors.PayloadError')
+    """
+    if kind.__module__ == "builtins":
+        return kind.__qualname__
+    # A process that was spawned has the main module of its parent under another name.
+    module = "__main__" if kind.__module__ == "__mp_main__" else kind.__module__
+    return f"{module}.{kind.__qualname__}"
 
 
 def give_account(error: BaseException) -> Account:
     """Say what is known of an exception. Another process may write it."""
-    import traceback
-
     kind = type(error)
-    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     try:
         message = str(error)
     except Exception:  # an error that cannot say itself is an error all the same
         message = "<its str() failed>"
+    text = message
     kinds: tuple[Any, ...] = _find_kinds(kind)
     fields = None
     if kinds:
         try:
-            text = JSON.write(error)
+            written = JSON.write(error)
             # Fields of other types than the class says nobody could read: it is seen here.
-            JSON.decode(text, kinds[0])
-            fields = text
+            JSON.decode(written, kinds[0])
+            fields = written
         except (PayloadError, *UNRESOLVED) as wrong:
             kinds, message = (), _note_loss(message, wrong.__cause__ or wrong)
-    name, message, trace = map(_mend_text, (name, message, "".join(traceback.format_exception(error))))
-    return Account(cut_middle(name, REASON_CHARS_MAX), message, trace, tuple(one.__name__ for one in kinds), fields)
+    trace = format_traceback(error)
+    if len(text) > CAUSE_CHARS_MAX:
+        # The text travels beside the traceback, which is cut in the middle: its frames are worth more.
+        trace = trace.replace(text, cut_middle(text, CAUSE_CHARS_MAX))
+    return Account(
+        type=_mend_text(cut_middle(name_exception(kind), REASON_CHARS_MAX)),
+        message=_mend_text(message),
+        traceback=_mend_text(trace),
+        kinds=tuple(one.__name__ for one in kinds),
+        fields=fields,
+        bases=_list_bases(kind),
+        causes=_list_causes(error),
+    )
+
+
+def _list_bases(kind: type) -> tuple[str, ...]:
+    own = name_exception(kind)
+    names = [name_exception(one) for one in kind.__mro__[1:] if issubclass(one, Exception) and one is not Exception]
+    return tuple(_mend_text(name) for name in dict.fromkeys(names) if name != own and "._" not in name)
+
+
+def _list_causes(error: BaseException) -> tuple[Cause, ...]:
+    """List the failures that an exception is, or was raised from, down to the first one."""
+    causes: list[Cause] = []
+    failure = _find_failure(error)
+    while failure is not None:
+        causes.append(_describe_cause(failure))
+        failure = getattr(failure, "cause", None)
+        failure = failure if isinstance(failure, StepFailed | ExecutionFailed) else None
+    return _cut_causes(causes)
+
+
+def _find_failure(error: BaseException | None) -> StepFailed | ExecutionFailed | None:
+    met: set[int] = set()
+    while error is not None and id(error) not in met:
+        if isinstance(error, StepFailed | ExecutionFailed):
+            return error
+        met.add(id(error))
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return None
+
+
+def _describe_cause(failure: StepFailed | ExecutionFailed) -> Cause:
+    kind = next(one for one in type(failure).__mro__ if one.__module__ == StepFailed.__module__)
+    text = cut_middle(str(failure.args[0] if failure.args else ""), CAUSE_CHARS_MAX)
+    if not isinstance(failure, ActivityFailed | ChildFailed | WorkflowFailed):
+        facts = {name: _write_fact(value) for name, value in vars(failure).items() if not name.startswith("_")}
+        return Cause(kind.__name__, text, facts)
+    # Not all attributes: of a declared error those are its fields.
+    facts = {name: getattr(failure, name) for name in ("step", "execution", "status") if hasattr(failure, name)}
+    trace = failure.traceback.removeprefix(f"{getattr(failure.cause, 'traceback', '')}{CAUSED}")
+    message = cut_middle(failure.message, CAUSE_CHARS_MAX)
+    return Cause(kind.__name__, text, facts, failure.type, message, trace, failure.bases)
+
+
+def _write_fact(value: object) -> str | float | None:
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    short = isinstance(value, str) and len(value) <= CAUSE_CHARS_MAX
+    return value if short or isinstance(value, int | float) else None  # type: ignore[return-value]
+
+
+def _restore_causes(causes: Sequence[Cause]) -> Exception | None:
+    made: Exception | None = None
+    for cause in reversed(causes):
+        kind: Any = getattr(errors, cause.failure, None)
+        if not (isinstance(kind, type) and issubclass(kind, StepFailed | ExecutionFailed)):
+            kind = StepFailed  # of a later version of Traction
+        facts: dict[str, Any] = dict(cause.facts)
+        if kind is StepTimedOut:
+            facts["limit"] = timedelta(seconds=facts.get("limit") or 0)
+        if kind in (ActivityFailed, ChildFailed, WorkflowFailed):
+            trace = _join_tracebacks(made, cause.traceback)
+            facts |= {"type": cause.type, "message": cause.message, "traceback": trace, "bases": cause.bases}
+            facts |= {"cause": made, "reason": cause.type, "details": ""}
+        failure = kind.__new__(kind, cause.text)
+        failure.__setstate__(facts)
+        made = failure
+    return made
+
+
+def _join_tracebacks(cause: Exception | None, own: str) -> str:
+    return CAUSED.join(filter(None, (getattr(cause, "traceback", ""), own)))
+
+
+class Known(TypedDict):
+    """What `ActivityFailed`, `ChildFailed` and `WorkflowFailed` are made of."""
+
+    type: str
+    message: str
+    traceback: str
+    bases: tuple[str, ...]
+    cause: Exception | None
+
+
+def make_known(said: Account) -> Known:
+    """Make what an account tells into the arguments of a failure; its cause is a failure again."""
+    cause = _restore_causes(said.causes)
+    return Known(
+        type=said.type,
+        message=said.message,
+        traceback=_join_tracebacks(cause, said.traceback),
+        bases=said.bases,
+        cause=cause,
+    )
+
+
+def is_one_of(error: BaseException, kinds: Iterable[str | type[BaseException]]) -> bool:
+    """Whether an exception is of one of these types, or of a subclass of one.
+
+    A failure of an activity or a child is of the type of the exception that it reports too. If that is a failure
+    itself, because nothing in the child caught it, it is also what this one reports, and so on down to the first.
+
+    Args:
+        error: the exception.
+        kinds: types, or names of types: whole, or without the modules and classes that they stand in.
+    """
+    return any(_is_kind(error, kind) for kind in kinds)
+
+
+def _is_kind(error: BaseException, kind: str | type[BaseException]) -> bool:
+    if not isinstance(kind, str) and isinstance(error, kind):
+        return True
+    if isinstance(kind, str) and any(_fits(name_exception(one), kind) for one in type(error).__mro__):
+        return True
+    if not isinstance(error, ActivityFailed | ChildFailed | WorkflowFailed):
+        return False
+    names = (error.type, *error.bases)
+    if isinstance(kind, str):
+        if any(_fits(name, kind) for name in names):
+            return True
+    elif any(_is_name_of(name, kind) for name in names):
+        return True
+    cause = error.cause
+    return cause is not None and error.type == name_exception(type(cause)) and _is_kind(cause, kind)
+
+
+def _fits(name: str, asked: str) -> bool:
+    return name == asked or name.endswith(f".{asked}")
+
+
+def _is_name_of(name: str, kind: type[BaseException]) -> bool:
+    if name == name_exception(kind):
+        return True
+    qualified = kind.__qualname__
+    if "." not in name:
+        # The word of a worker that is not Traction's, which knows no modules.
+        return name == qualified and not hasattr(builtins, name)
+    # A module that is run as the program has another name where it is imported.
+    is_program = name == f"__main__.{qualified}" or kind.__module__ in ("__main__", "__mp_main__")
+    return is_program and name.endswith(f".{qualified}")
+
+
+def _cut_causes(causes: Sequence[Cause], most: int = CAUSES_MAX) -> tuple[Cause, ...]:
+    return tuple(causes) if len(causes) <= most else (*causes[: most - 1], causes[-1])
 
 
 def write_failure(account: Account, codec: Codec, *, chars_max: int = PAYLOAD_CHARS_MAX) -> tuple[str, str]:
@@ -213,18 +423,31 @@ def write_failure(account: Account, codec: Codec, *, chars_max: int = PAYLOAD_CH
             raise
         except PayloadError as error:
             kinds, message = (), _note_loss(message, error)
-    kept = PAYLOAD_CHARS_MAX
+    bases, causes, kept = account.bases, account.causes, PAYLOAD_CHARS_MAX
     while True:
-        said = cut_middle(message, max(kept, _MESSAGE_CHARS_MIN)), cut_middle(account.traceback, kept)
-        details = msgspec.json.encode(FailureDetails(account.type, *said, kinds, fields, heartbeat)).decode()
+        text = cut_middle(message, max(kept, _MESSAGE_CHARS_MIN))
+        cut = tuple(_cut_cause(cause, kept) for cause in causes)
+        trace = cut_middle(account.traceback, kept)
+        told = FailureDetails(account.type, text, trace, kinds, fields, heartbeat, bases, cut)
+        details = msgspec.json.encode(told).decode()
         if len(details) <= chars_max:
             return account.type, details
-        if not kept and heartbeat is not None:
+        if kept:
+            kept //= 2
+        elif heartbeat is not None:
             heartbeat, kept = None, PAYLOAD_CHARS_MAX
-            continue
-        if not kept:
+        elif causes:
+            causes = _cut_causes(causes, len(causes) - 1) if len(causes) > 1 else ()
+        elif bases:
+            bases = bases[:-1]
+        else:
             kinds = kinds[:-1]  # names without end
-        kept //= 2
+
+
+def _cut_cause(cause: Cause, chars_max: int) -> Cause:
+    text, message = (cut_middle(text, max(chars_max, _CAUSE_CHARS_MIN)) for text in (cause.text, cause.message))
+    trace = cut_middle(cause.traceback, chars_max)
+    return msgspec.structs.replace(cause, text=text, message=message, traceback=trace)
 
 
 def describe_failure(error: BaseException, codec: Codec, *, chars_max: int = PAYLOAD_CHARS_MAX) -> tuple[str, str]:
@@ -251,7 +474,16 @@ def read_failure(reason: str | None, details: str | None) -> Account:
             fields, shown = msgspec.json.decode(fields, type=str), ""
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return Account(reason or "unknown", details or "")
-    return Account(said.type, said.message or shown, said.traceback, said.kinds, fields or None, said.heartbeat)
+    return Account(
+        type=said.type,
+        message=said.message or shown,
+        traceback=said.traceback,
+        kinds=said.kinds,
+        fields=fields or None,
+        heartbeat=said.heartbeat,
+        bases=said.bases,
+        causes=said.causes,
+    )
 
 
 def revive(failed: F, said: Account, raises: Sequence[type[DeclaredError]], codec: Codec) -> F | DeclaredError:
@@ -276,7 +508,7 @@ def revive(failed: F, said: Account, raises: Sequence[type[DeclaredError]], code
         failed.add_note(str(error))
         return failed
     caught = _restore(kind, type(failed), failed.args)
-    caught.__dict__.update(failed.__dict__ | declared.__dict__)
+    caught.__setstate__(failed.__dict__ | declared.__dict__)
     return caught
 
 
@@ -305,6 +537,9 @@ _REMARK = "\n... {:,} characters left out ...\n"
 
 _MESSAGE_CHARS_MIN = 2_048
 """What is kept of an exception's text, however long its traceback. Escaped, it is six times as long, and fits."""
+
+
+_CAUSE_CHARS_MIN = 256
 
 
 def _mend_text(text: str) -> str:

@@ -26,7 +26,7 @@ from traction.errors import (
     WorkflowTerminated,
     WorkflowTimedOut,
 )
-from traction.failures import read_failure, revive
+from traction.failures import make_known, read_failure, revive
 from traction.names import WorkflowExecution
 from traction.options import Span, to_timedelta
 from traction.signals import Signal, check_sent
@@ -76,6 +76,7 @@ class Handle(Generic[R]):
                 definition declares is also of its own type, with its fields.
             PayloadError: its result does not decode as the definition says.
         """
+        __tracebackhide__ = True  # pytest shows the caller's frame instead of this one
         deadline = None if timeout is None else time.monotonic() + to_timedelta(timeout).total_seconds()
         while True:
             left = POLL_WAIT_MAX
@@ -91,6 +92,7 @@ class Handle(Generic[R]):
                 )
 
     def _read_result(self, closing: e.Event | None) -> R:
+        __tracebackhide__ = True
         name = self.workflow_id
         match closing:
             case e.WorkflowExecutionCompleted():
@@ -99,7 +101,7 @@ class Handle(Generic[R]):
                 return value
             case e.WorkflowExecutionFailed():
                 said = read_failure(closing.reason, closing.details)
-                failed = WorkflowFailed(name, type=said.type, message=said.message, traceback=said.traceback)
+                failed = WorkflowFailed(name, **make_known(said))
                 raises = () if self._workflow is None else self._workflow.spec.raises
                 raise revive(failed, said, raises, self._codec)
             case e.WorkflowExecutionTimedOut():

@@ -30,6 +30,7 @@ from types import CoroutineType, GeneratorType
 from typing import Any, Final
 
 from traction.errors import FlowError, StepTimedOut
+from traction.failures import is_one_of
 from traction.frames import (
     ERROR,
     STEP,
@@ -260,7 +261,7 @@ class Interpreter:
                     else:
                         if kind is FlatMap:
                             mode = STEP
-            elif kind is Recover and isinstance(given, frame.errors):
+            elif kind is Recover and is_one_of(given, frame.errors):
                 try:
                     mode, given = STEP, frame.f(given)
                 except BaseException as error:

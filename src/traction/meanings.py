@@ -31,7 +31,7 @@ from traction.errors import (
     PayloadUnavailable,
     SignalFailed,
 )
-from traction.failures import HANDED_BACK, INVALID, UNREADABLE, read_failure, revive
+from traction.failures import HANDED_BACK, INVALID, UNREADABLE, make_known, read_failure, revive
 from traction.frames import ERROR, VALUE, Given, Leaf
 from traction.leaves import (
     Child,
@@ -300,14 +300,7 @@ def _try_again(desk: Desk, leaf: Leaf, error: Exception) -> None:
 
 def _read_activity_failure(desk: Desk, leaf: Leaf, event: e.ActivityTaskFailed | Record) -> Exception:
     said = read_failure(event.reason, event.details)
-    failed = ActivityFailed(
-        leaf.id,
-        type=said.type,
-        message=said.message,
-        traceback=said.traceback,
-        reason=event.reason or "",
-        details=event.details or "",
-    )
+    failed = ActivityFailed(leaf.id, **make_known(said), reason=event.reason or "", details=event.details or "")
     return revive(failed, said, leaf.node.spec.raises, desk.codec)
 
 
@@ -347,14 +340,7 @@ def _hear_child(desk: Desk, event: Any, leaf: Leaf | None) -> None:
         outcome = _read_result(desk, leaf, call, event.result)
     elif isinstance(event, e.ChildWorkflowExecutionFailed):
         said = read_failure(event.reason, event.details)
-        failed = ChildFailed(
-            leaf.id,
-            status="FAILED",
-            type=said.type,
-            message=said.message,
-            traceback=said.traceback,
-            details=event.details,
-        )
+        failed = ChildFailed(leaf.id, **make_known(said), status="FAILED", details=event.details)
         outcome = ERROR, revive(failed, said, call.spec.raises, desk.codec)
     else:
         details = getattr(event, "details", None)

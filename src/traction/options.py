@@ -11,7 +11,7 @@ from typing import Any, TypeAlias, TypedDict, get_args
 import msgspec
 
 from traction.errors import DefinitionError
-from traction.failures import DeclaredError
+from traction.failures import DeclaredError, is_one_of
 from traction.names import NAME_CHARS_MAX, ActivityType, TaskList, WorkflowType, find_fault
 from traction.values import ChildPolicy, Duration
 
@@ -110,9 +110,9 @@ class Retry(msgspec.Struct, frozen=True):
     jitter: float = 0.0
     """How much of a pause is left to chance, from 0 to 1. The chance is the run's own, the same on every replay."""
     give_up_on: tuple[str | type[Exception], ...] = ()
-    """Failures not to try again after: exception types, or their names as the failure shows them."""
+    """Failures not to retry: exception types, with their subclasses, or names of types."""
     retry_on: tuple[str | type[Exception], ...] | None = None
-    """The only failures to try again after; all of them unless given."""
+    """The only failures to retry, in the same form; all of them unless given."""
     deadline: Span | None = None
     """How long after the first attempt began no further one begins."""
 
@@ -171,9 +171,7 @@ class Retry(msgspec.Struct, frozen=True):
             elapsed: how long ago the first attempt began.
             chance: a number in [0, 1), for the jitter.
         """
-        if self._is_one_of(error, self.give_up_on) or not (
-            self.retry_on is None or self._is_one_of(error, self.retry_on)
-        ):
+        if is_one_of(error, self.give_up_on) or not (self.retry_on is None or is_one_of(error, self.retry_on)):
             return None
         pause = self.find_delay(attempt)
         if pause is None:
@@ -182,19 +180,6 @@ class Retry(msgspec.Struct, frozen=True):
         if self.deadline is not None and elapsed + pause > to_timedelta(self.deadline):
             return None
         return pause
-
-    @staticmethod
-    def _is_one_of(error: Exception, kinds: tuple[str | type[Exception], ...]) -> bool:
-        # A failure that crossed the wire carries the name of its type: `ValueError`, `shop.errors.CardDeclined`.
-        told = getattr(error, "type", None)
-        names = {told, told.rpartition(".")[2]} if isinstance(told, str) else set()
-        for kind in kinds:
-            if isinstance(kind, str):
-                if kind in names or kind == type(error).__name__:
-                    return True
-            elif isinstance(error, kind) or (names and kind.__name__ in names):
-                return True
-        return False
 
 
 class ActivityOptions(TypedDict, total=False):

@@ -81,13 +81,17 @@ class Step(Generic[R_co]):
     def recover(self, errors: type[E] | tuple[type[E], ...], f: Callable[[E], Step[U]]) -> Step[R_co | U]:
         """Go on with the step that `f` makes of a failure of the given type; other failures pass.
 
+        An `ActivityFailed` or `ChildFailed` is also of the type of the exception that it reports, as for `Retry`: what
+        `f` is given then is the failure, and not that exception. `except` knows it as the failure alone.
+
         Laws:
             fail(e).recover(type(e), f) == f(e);  done(x).recover(E, f) == done(x)
         """
-        for one in errors if isinstance(errors, tuple) else (errors,):
+        kinds = errors if isinstance(errors, tuple) else (errors,)
+        for one in kinds:
             if not (isinstance(one, type) and issubclass(one, BaseException)):
                 raise TypeError(f"recover({errors!r}, ...): {one!r:.100} is no type of exception")
-        return Recover(self, errors, _check_function("recover", f))
+        return Recover(self, kinds, _check_function("recover", f))
 
     def ensure(self, finalizer: Step[object]) -> Step[R_co]:
         """Do `finalizer` after this step, whether it succeeds, fails or is cancelled; then give this step's outcome.
@@ -302,7 +306,7 @@ class Recover(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
     """`source`; if it fails so, then the step that a function makes of the failure."""
 
     source: Step[Any]
-    errors: Any
+    errors: tuple[type[BaseException], ...]
     f: Callable[[Any], Step[Any]]
 
 

@@ -62,7 +62,9 @@ class Simulated(Generic[R]):
         """
         if self.error is not None:
             self.error.add_note("\n".join(cut(str(self).splitlines(), "lines")))
-            raise self.error
+            __tracebackhide__ = True
+            # Without the frames in which the simulation met it: the remote traceback shows where it was raised.
+            raise self.error.with_traceback(None)
         return self._result  # type: ignore[return-value]
 
     @property

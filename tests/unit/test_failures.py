@@ -385,9 +385,8 @@ def test_a_store_that_is_out_of_order_is_told() -> None:
 @pytest.mark.parametrize("again", [(CardDeclined,), ("CardDeclined",), (CardExpired,), (ActivityFailed,)])
 def test_a_policy_knows_a_declared_error_by_its_type_and_its_name(again: tuple[Any, ...]) -> None:
     caught = send(CardExpired("expired"), CardExpired)
-    told = again == ("CardDeclined",)
-    assert (Retry(retry_on=again).find_pause(1, caught) is None) == told
-    assert (Retry(give_up_on=again).find_pause(1, caught) is not None) == told
+    assert Retry(retry_on=again).find_pause(1, caught) is not None
+    assert Retry(give_up_on=again).find_pause(1, caught) is None
 
 
 # Definitions.
