@@ -6,6 +6,10 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
+# The Pythons that Traction is tested on, oldest first. The first one that is installed makes .venv, the others
+# .venv-3.12 and so on.
+PYTHONS := 3.11 3.12 3.13 3.14
+
 BIN := .venv/bin
 READY := .venv/.ready
 
@@ -19,7 +23,7 @@ TYPED := src $(foreach dir,tests/typing examples benchmarks,$(if $(wildcard $(di
 
 .PHONY: help
 help:  ## Say what there is
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
 
 .PHONY: demo
 demo: $(READY)  ## Run the example: index this repository with several workers, and search it
@@ -28,6 +32,32 @@ demo: $(READY)  ## Run the example: index this repository with several workers, 
 .PHONY: test
 test: $(READY)  ## Run the tests
 	@$(BIN)/pytest -q -n auto --dist worksteal
+
+# What to run on other Pythons than that of .venv; nothing is the whole suite.
+TESTS :=
+
+.PHONY: check-pythons
+check-pythons:  ## Run the tests on each supported Python that is installed
+	@missing=; failed=; tested=; \
+	for version in $(PYTHONS); do \
+		if ! .ci/find-python $$version >/dev/null; then missing+=" $$version"; continue; fi; \
+		echo "Python $$version"; \
+		if $(MAKE) .venv-$$version/.ready && .venv-$$version/bin/python -m pytest -q -n auto --dist worksteal $(TESTS); \
+		then tested+=" $$version"; else failed+=" $$version"; fi; \
+	done; \
+	echo "Passed on Python:$${tested:- none}"; \
+	if [ -n "$$missing" ]; then echo "NOT TESTED, because it is not installed: Python$$missing" >&2; fi; \
+	if [ -n "$$failed" ]; then echo "FAILED on Python$$failed" >&2; exit 1; fi; \
+	[ -n "$$tested" ]
+
+.PHONY: check-newest
+check-newest: $(READY)  ## Run the unit, property, typing and docs tests on the newest Python that is installed
+	@default="$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')"; newest=; \
+	for version in $(PYTHONS); do if .ci/find-python $$version >/dev/null; then newest=$$version; fi; done; \
+	if [ "$$newest" = "$$default" ]; then \
+		echo "NOT TESTED on a Python newer than $$default, because none is installed" >&2; exit 0; \
+	fi; \
+	$(MAKE) check-pythons PYTHONS="$$newest" TESTS="tests/unit tests/properties tests/typing tests/docs"
 
 .PHONY: lint
 lint: $(READY)  ## Check everything but the tests
@@ -62,25 +92,25 @@ lock: $(READY)  ## Pin the newest versions that requirements/dev.in allows
 		--no-config --no-header --no-emit-index-url --no-emit-find-links requirements/dev.in -o requirements/dev.txt
 
 .PHONY: clean
-clean:  ## Remove the environment and all that was made
-	@rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+clean:  ## Remove the environments and all that was made
+	@rm -rf .venv .venv-* build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The environment, in three parts, so that a change of pyproject.toml alone does not install everything again.
+# An environment, in three parts, so that a change of pyproject.toml alone does not install everything again. `.venv` is made
+# by the oldest Python that is installed, `.venv-3.13` by that version.
+.PRECIOUS: %/.made %/.installed
 
-.venv/.made:
-	@for python in python3.11 python3 python3.12 python3.13; do \
-		if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
-			echo "Making .venv"; "$$python" -m venv --clear .venv; touch $@; exit 0; \
-		fi; \
-	done; \
-	echo "Traction needs Python 3.11 or newer, with venv; none was found on PATH." >&2; exit 1
+%/.made:
+	@versions="$(if $(filter .venv,$*),$(PYTHONS),$(*:.venv-%=%))"; \
+	python="$$(.ci/find-python $$versions)" || { \
+		echo "Traction needs Python 3.11 or newer, with venv. Not installed: $$versions" >&2; exit 1; }; \
+	echo "Making $*"; "$$python" -m venv --clear $*; touch $@
 
-.venv/.installed: requirements/dev.txt .venv/.made
-	@echo "Installing requirements/dev.txt"
-	@$(BIN)/python -m pip install -qq --require-hashes -r requirements/dev.txt
+%/.installed: requirements/dev.txt %/.made
+	@echo "Installing requirements/dev.txt in $*"
+	@$*/bin/python -m pip install -qq --require-hashes -r requirements/dev.txt
 	@touch $@
 
-$(READY): pyproject.toml .venv/.installed
-	@$(BIN)/python -m pip install -qq --no-deps --no-build-isolation --editable .
+%/.ready: pyproject.toml %/.installed
+	@$*/bin/python -m pip install -qq --no-deps --no-build-isolation --editable .
 	@touch $@
