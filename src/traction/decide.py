@@ -49,7 +49,7 @@ from traction.history import History
 from traction.interpret import Interpreter
 from traction.leaves import ContinuedAsNew, Local
 from traction.markers import PATCH
-from traction.meanings import NEWS, hear_local, resume_deferred, withdraw
+from traction.meanings import NEWS, adopt_child, hear_local, resume_deferred, withdraw
 from traction.meanings import ask as ask_for
 from traction.names import WorkflowExecution
 from traction.options import to_duration
@@ -397,13 +397,17 @@ class Decider:
                 "between them, such as traction.sleep"
             )
 
-    def withdraw_leaf(self, leaf: Leaf) -> None:
-        """Nobody waits for a leaf any more: take its ask back, or ask to cancel what the history shows as open."""
-        decision = withdraw(self, leaf)
-        if decision is None:
-            return
-        leaf.cancel = Ask(decision, None)
-        self._asks.append(leaf.cancel)
+    def withdraw_leaf(self, leaf: Leaf) -> bool:
+        """Take back what a leaf asks for, or ask to cancel what the history shows as open.
+
+        Returns:
+            Whether the fiber that waits for the leaf must wait until it has closed.
+        """
+        decision, waits = withdraw(self, leaf)
+        if decision is not None:
+            leaf.cancel = Ask(decision, None)
+            self._asks.append(leaf.cancel)
+        return waits
 
     def _ask_close(self, mode: int, given: Any) -> None:
         """The flow has come to its end: ask to close the execution, last of all (SWF)."""
@@ -421,9 +425,18 @@ class Decider:
     # What `meanings` needs to know and to say.
 
     def forget(self, leaf: Leaf) -> bool:
-        """What a leaf had opened has closed; say whether nobody waits for it any more."""
+        """Record that what a leaf opened has closed, and return whether the flow does not want its outcome.
+
+        A fiber that waited only for the close of a cancelled child is resumed here.
+        """
         leaf.opened_event_id = 0
-        if leaf.fiber is not None:
+        if (canceller := leaf.canceller) is not None:
+            leaf.canceller = canceller.target = None
+            self.withdraw_leaf(canceller)
+        if leaf.leaving is not None and leaf.fiber is not None:
+            self.flow.resume(leaf, *leaf.leaving)
+            return True
+        if leaf.fiber is not None or (leaf.target is not None and leaf.target.opened_event_id):
             return False
         if leaf.cancel is not None:
             self.withdraw(leaf.cancel)
@@ -456,6 +469,9 @@ class Decider:
         ):
             return  # a patch that the code has retired
         ask = self._asks.popleft() if self._asks else None
+        if ask is not None and type(ask.decision) is d.StartChildWorkflowExecution and not self.execution.run_id:
+            # A history that does not tell of which run it is: the ids of its children are taken from it.
+            ask.decision = adopt_child(ask.decision, event)
         if ask is None or not fits(event, ask.decision):
             raise self._explain(event, ask)
         if kind in REFUSALS:

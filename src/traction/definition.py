@@ -33,6 +33,7 @@ from traction.options import (
     WorkflowOptions,
     WorkflowSpec,
     check_options,
+    read_cancellation,
     read_child_policy,
     read_execution_span,
     read_name,
@@ -53,7 +54,7 @@ from traction.signatures import (
     read_arguments,
     read_function,
 )
-from traction.step import ActivityStep, Adjusted, AdjustedChild, Step, WorkflowStep, note_wrapped
+from traction.step import ActivityStep, Adjusted, AdjustedChild, Step, WorkflowStep
 
 C = TypeVar("C")
 R = TypeVar("R")
@@ -204,10 +205,13 @@ class Workflow(WorkflowStep[R_co], msgspec.Struct, Generic[R_co], metaclass=Work
             return _parametrize(cls, super().__class_getitem__, arguments, form, example)
 
     def workflow_id(self) -> str:
-        """Name the execution that this call starts; override it to name by what matters.
+        """Return the id of the execution that this call starts from outside; override it to name by what matters.
 
         The default is made of the workflow's name and its input, so that starting the same work twice finds the
         execution that is already open. It is the same in every process and under every version.
+
+        A child has another default id, made of its parent's run and its step, so that one flow may have many children
+        of the same input. A class that overrides this method names its children too.
         """
         from hashlib import sha256
 
@@ -216,11 +220,16 @@ class Workflow(WorkflowStep[R_co], msgspec.Struct, Generic[R_co], metaclass=Work
     def options(self, **options: Unpack[ChildOptions]) -> AdjustedChild[R_co]:
         """Make this call, as a child, with options of its own: its id, time-outs, task list, child policy, tags.
 
+        `cancellation` says what happens to the child when its await is cancelled: `"wait"` (the default) asks it to
+        cancel and waits until it has closed, `"request"` asks it and goes on, `"abandon"` does not ask it.
+
         Raises:
-            DefinitionError: SWF does not take an option.
+            DefinitionError: an option is unknown, or its value is not one that SWF or Traction accepts.
         """
         told: dict[str, Any] = dict(options)
-        return AdjustedChild(self, read_overrides(f"{type(self).__qualname__}.options", told, ChildOptions))
+        where = f"{type(self).__qualname__}.options"
+        overrides = read_overrides(where, told, ChildOptions)
+        return AdjustedChild(self, overrides, cancellation=read_cancellation(where, told))
 
 
 class _PlainActivity(Protocol):
@@ -298,7 +307,6 @@ def workflow(f: Any = None, /, **options: Any) -> Any:
 
     def define(f: Callable[..., Any]) -> Any:
         signature = read_function(f, None, flow=True)
-        note_wrapped(f)
 
         def flow(self: Any) -> Any:
             return f(**msgspec.structs.asdict(self))
@@ -452,6 +460,7 @@ def _workflow_spec(cls: Any, where: str, arguments: tuple[Any, ...], options: di
         raises=read_raises(where, options),
         lambda_role=read_text(where, options, "lambda_role", ROLE_CHARS_MAX),
         description=_read_description(cls, where, options),
+        names_itself=cls.workflow_id is not Workflow.workflow_id,
         result=result,
     )
 

@@ -13,6 +13,7 @@ from traction import events as e
 from traction.codec import Codec
 from traction.frames import Given, Leaf
 from traction.history import History
+from traction.names import WorkflowExecution
 from traction.step import WorkflowStep
 
 
@@ -36,6 +37,7 @@ class Desk(Protocol):
     """What is needed of the decider: what it knows, and what it can be asked to do."""
 
     workflow: type[WorkflowStep[Any]]
+    execution: WorkflowExecution
     codec: Codec
     history: History
     met: set[type]
@@ -79,11 +81,12 @@ class Desk(Protocol):
     def withdraw(self, ask: Any) -> None:
         """Take back an ask."""
 
-    def withdraw_leaf(self, leaf: Leaf) -> None:
-        """Nobody waits for a leaf any more."""
+    def withdraw_leaf(self, leaf: Leaf) -> bool:
+        """Take back what a leaf asks for, or cancel it; return whether its fiber must wait until it has closed."""
+        ...
 
     def forget(self, leaf: Leaf) -> bool:
-        """What a leaf had opened has closed; say whether nobody waits for it any more."""
+        """Record that what a leaf opened has closed, and return whether the flow does not want its outcome."""
         ...
 
     def park(self, leaf: Leaf) -> None:

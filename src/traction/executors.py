@@ -73,9 +73,7 @@ def employ(
 
 def is_async(activity: Any) -> bool:
     """Say whether an activity is async, as a class or as a function."""
-    body = getattr(activity.run, "body", activity.run)
-    # A decorator that is not async may call an async function and return its coroutine.
-    return inspect.iscoroutinefunction(body) or inspect.iscoroutinefunction(inspect.unwrap(body))
+    return inspect.iscoroutinefunction(getattr(activity.run, "body", activity.run))
 
 
 class Loop:

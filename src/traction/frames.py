@@ -18,7 +18,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 from traction.errors import FlowError
 from traction.leaves import ContinuedAsNew
-from traction.options import Retry
+from traction.options import Cancellation, Retry
 from traction.scopes import CancelScope
 from traction.step import Cancelled, Done, FlatMap
 
@@ -95,6 +95,16 @@ class Leaf:
     """The policy of this call, if it has one of its own."""
     run_id: str | None = None
     """The run of the child that it is."""
+    cancellation: Cancellation = "wait"
+    """What happens to the child that it is when the flow no longer wants it."""
+    cancelling: bool = False
+    """Whether the child that it is must be asked to cancel."""
+    canceller: Leaf | None = None
+    """The leaf that asks the child that it is to cancel."""
+    target: Leaf | None = None
+    """The child that it asks to cancel, without a fiber that waits for the answer."""
+    leaving: Given | None = None
+    """What its fiber is resumed with once the child has closed, whatever the child's outcome."""
 
     def __init__(self, id: str, node: Any, fiber: Fiber | None) -> None:
         self.id = id

@@ -49,6 +49,7 @@ from traction.frames import (
     Scope,
     Shielded,
     Undo,
+    Undoing,
     find_around,
     find_saga,
     keep_wider,
@@ -112,7 +113,7 @@ class Interpreter:
         "unheeded",
     )
 
-    def __init__(self, seed: str, ask: Callable[[Leaf], Given | None], withdraw: Callable[[Leaf], None]) -> None:
+    def __init__(self, seed: str, ask: Callable[[Leaf], Given | None], withdraw: Callable[[Leaf], bool]) -> None:
         self._seed = seed
         self._ask = ask
         self._withdraw = withdraw
@@ -165,15 +166,27 @@ class Interpreter:
 
     def close(self) -> None:
         """Let go of a flow that will not be run further, without running what its `finally` blocks would await."""
-        fibers = [self._root]
-        while fibers:
-            fiber = fibers.pop()
-            if isinstance(fiber.waits, Join):
-                fibers.extend(fiber.waits.running.values())
+        for fiber in self._list_fibers():
             for frame in reversed(fiber.frames):
                 if type(frame) is CoroutineType:
                     fiber.context.run(close_coroutine, frame)
             fiber.frames.clear()
+
+    def owes_compensation(self) -> bool:
+        """Return whether a saga has something to undo, undoes it, or waits for a step that will be undone."""
+        return any(
+            isinstance(frame, Undoing | Compensate) or (isinstance(frame, Undo) and frame.undos)
+            for fiber in self._list_fibers()
+            for frame in fiber.frames
+        )
+
+    def _list_fibers(self) -> list[Fiber]:
+        """List the fibers of the flow, each before the branches that it waits for."""
+        fibers = [self._root]
+        for fiber in fibers:
+            if isinstance(fiber.waits, Join):
+                fibers.extend(fiber.waits.running.values())
+        return fibers
 
     # The loop.
 
@@ -470,9 +483,13 @@ class Interpreter:
                 if branches:
                     continue
             elif waits is not None:
+                if waits.leaving is not None:
+                    waits.leaving = keep_wider(waits.leaving, outcome)
+                    continue
+                if waits.node is not None and self._withdraw(waits):
+                    waits.leaving = outcome
+                    continue
                 waits.fiber = None
-                if waits.node is not None:
-                    self._withdraw(waits)
             else:
                 continue
             fiber.waits = None

@@ -20,7 +20,7 @@ from traction.errors import DefinitionError
 from traction.limits import Limits
 from traction.names import WorkflowExecution
 from traction.options import ActivitySpec, Span, to_duration
-from traction.signals import Signal, read_execution, send
+from traction.signals import Send, Signal, check_sent, read_execution
 from traction.step import ActivityStep, AdjustedChild, Asked, Step, WorkflowStep
 
 T = TypeVar("T")
@@ -42,6 +42,8 @@ class RequestCancel(Asked[None], msgspec.Struct, frozen=True):
     step_label: ClassVar[str] = "cancel"
     workflow_id: str
     run_id: str | None
+    child: str = ""
+    """The step that started the execution, if it is a child of this flow."""
 
 
 class SideEffect(Asked[R_co], msgspec.Struct, Generic[R_co], frozen=True):
@@ -141,6 +143,16 @@ class Child(Generic[R_co]):
         self.step = step
         self.execution = execution
 
+    @property
+    def workflow_id(self) -> str:
+        """The workflow id of the child."""
+        return self.execution.workflow_id
+
+    @property
+    def run_id(self) -> str:
+        """The id of its first run: a child that continues as new keeps its workflow id only."""
+        return self.execution.run_id
+
     def result(self) -> Step[R_co]:
         """Wait until the child has closed, and give its result; as often as wanted.
 
@@ -149,12 +161,20 @@ class Child(Generic[R_co]):
         return ChildResult(self.step)
 
     def send(self, signal: Signal) -> Step[None]:
-        """Send it a signal."""
-        return send(self.execution, signal)
+        """Send the child a signal; if it has continued as new, the run that is open receives it.
+
+        Raises:
+            SignalFailed: (in the flow) the child has closed.
+        """
+        check_sent("Child.send", signal)
+        return Send(self.workflow_id, self.run_id, signal, self.step)
 
     def cancel(self) -> Step[None]:
-        """Ask it to cancel."""
-        return cancel(self.execution)
+        """Ask the child to cancel; done when the request is delivered, or at once if the child has closed.
+
+        If the child has continued as new, the run that is open receives the request.
+        """
+        return RequestCancel(self.workflow_id, self.run_id, self.step)
 
 
 def cancel(execution: WorkflowExecution | str) -> Step[None]:

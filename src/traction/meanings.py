@@ -10,6 +10,8 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final
 
+from msgspec import structs
+
 from traction import decisions as d
 from traction import events as e
 from traction.answers import ANSWERS, CHILD_STATUS, CLOSE_REFUSALS, REFUSALS, TRANSIENT, UNKNOWN_TYPE
@@ -56,6 +58,7 @@ from traction.markers import (
     take_record,
 )
 from traction.mistakes import encode_call
+from traction.names import make_child_id
 from traction.options import to_duration
 from traction.records import Record
 from traction.signals import Receive, Send
@@ -116,6 +119,11 @@ def _ask_adjusted(desk: Desk, leaf: Leaf) -> Given | None:
     return ask(desk, leaf)
 
 
+def _ask_adjusted_child(desk: Desk, leaf: Leaf) -> Given | None:
+    leaf.cancellation = leaf.node.cancellation
+    return _ask_adjusted(desk, leaf)
+
+
 def _ask_sleep(desk: Desk, leaf: Leaf) -> None:
     desk.ask(leaf, d.StartTimer(timer_id=leaf.id, start_to_fire_timeout=to_duration(leaf.node.span)))
 
@@ -123,7 +131,9 @@ def _ask_sleep(desk: Desk, leaf: Leaf) -> None:
 def _ask_child(desk: Desk, leaf: Leaf, call: WorkflowStep[Any]) -> None:
     desk.met.add(type(call))
     settings: dict[str, Any] = {"workflow_id": None, "tag_list": call.spec.tags or None} | dict(leaf.overrides)
-    settings["workflow_id"] = settings["workflow_id"] or call.workflow_id()
+    if settings["workflow_id"] is None:
+        named = call.spec.names_itself
+        settings["workflow_id"] = call.workflow_id() if named else make_child_id(desk.execution.run_id, leaf.id)
     desk.ask(
         leaf,
         d.StartChildWorkflowExecution(
@@ -132,10 +142,19 @@ def _ask_child(desk: Desk, leaf: Leaf, call: WorkflowStep[Any]) -> None:
     )
 
 
+def adopt_child(asked: d.StartChildWorkflowExecution, event: Any) -> d.StartChildWorkflowExecution:
+    """Take the id of a child from the event that answers its step, where the id of its parent's run is not known."""
+    answers = (e.StartChildWorkflowExecutionInitiated, e.StartChildWorkflowExecutionFailed)
+    by_place = asked.control is not None and asked.workflow_id == make_child_id("", asked.control)
+    if not by_place or not isinstance(event, answers) or event.control != asked.control:
+        return asked
+    return structs.replace(asked, workflow_id=event.workflow_id)
+
+
 def _ask_start_child(desk: Desk, leaf: Leaf) -> None:
     call = leaf.node.call
-    if isinstance(call, Adjusted):
-        leaf.overrides, call = call.overrides, call.call
+    if isinstance(call, AdjustedChild):
+        leaf.overrides, leaf.cancellation, call = call.overrides, call.cancellation, call.call
     desk.beside[leaf.id] = Beside()
     _ask_child(desk, leaf, call)
 
@@ -168,12 +187,26 @@ def _ask_send(desk: Desk, leaf: Leaf) -> None:
     )
 
 
-def _ask_cancel(desk: Desk, leaf: Leaf) -> None:
+def _ask_cancel(desk: Desk, leaf: Leaf) -> Given | None:
     node = leaf.node
+    if leaf.target is None and node.child and desk.beside[node.child].outcome is not None:
+        return VALUE, None
     desk.ask(
         leaf,
         d.RequestCancelExternalWorkflowExecution(workflow_id=node.workflow_id, run_id=node.run_id, control=leaf.id),
     )
+    return None
+
+
+def _cancel_child(desk: Desk, leaf: Leaf) -> None:
+    """Ask a child to cancel that the flow no longer wants."""
+    if leaf.canceller is not None:
+        desk.withdraw_leaf(leaf.canceller)
+        leaf.canceller.target = None
+    workflow_id = leaf.ask.decision.workflow_id
+    leaf.canceller = Leaf(f"{leaf.id}~cancel", RequestCancel(workflow_id, leaf.run_id, leaf.id), None)
+    leaf.canceller.target = leaf
+    ask(desk, leaf.canceller)
 
 
 def _ask_lambda(desk: Desk, leaf: Leaf) -> None:
@@ -192,7 +225,7 @@ def _ask_lambda(desk: Desk, leaf: Leaf) -> None:
 
 ASKS: dict[type, Callable[[Desk, Leaf], Given | None]] = {
     Adjusted: _ask_adjusted,
-    AdjustedChild: _ask_adjusted,
+    AdjustedChild: _ask_adjusted_child,
     ChildResult: _ask_child_result,
     HistoryEvents: ask_history_events,
     InvokeLambda: _ask_lambda,
@@ -210,8 +243,27 @@ ASKS: dict[type, Callable[[Desk, Leaf], Given | None]] = {
 """How each leaf asks that is not a definition's call."""
 
 
-def withdraw(desk: Desk, leaf: Leaf) -> d.Decision | None:
-    """Nobody waits for a leaf any more: say what asks to cancel what the history shows as open, if anything can."""
+def withdraw(desk: Desk, leaf: Leaf) -> tuple[d.Decision | None, bool]:
+    """Take back what a leaf asks for, now that the flow no longer wants it.
+
+    Returns:
+        The decision that cancels what the history shows as open, if one can; and whether the fiber that waits for the
+        leaf must wait until it has closed.
+    """
+    decision = None if leaf.ask is None else leaf.ask.decision
+    if leaf.opened_event_id and isinstance(decision, d.StartChildWorkflowExecution):
+        # The flow has no handle of a child that was not known to have started, so nobody can ask for its result.
+        desk.beside.pop(leaf.id, None)
+        leaf.cancelling = leaf.cancellation != "abandon"
+        # A child that has not started may not be found: it is asked when it has. With "request", this run may have
+        # closed by then, so it is asked now as well.
+        if leaf.cancelling and (leaf.run_id is not None or leaf.cancellation == "request"):
+            _cancel_child(desk, leaf)
+        return None, leaf.cancellation == "wait"
+    return _withdraw(desk, leaf), False
+
+
+def _withdraw(desk: Desk, leaf: Leaf) -> d.Decision | None:
     if desk.local.get(leaf.task_id) is leaf:
         del desk.local[leaf.task_id]
         return None
@@ -229,8 +281,6 @@ def withdraw(desk: Desk, leaf: Leaf) -> d.Decision | None:
         return d.RequestCancelActivityTask(activity_id=decision.activity_id)
     if isinstance(decision, d.StartTimer):
         return d.CancelTimer(timer_id=decision.timer_id)
-    if isinstance(decision, d.StartChildWorkflowExecution):
-        return d.RequestCancelExternalWorkflowExecution(workflow_id=decision.workflow_id, run_id=leaf.run_id)
     return None
 
 
@@ -318,10 +368,9 @@ def _hear_child_started(desk: Desk, event: e.ChildWorkflowExecutionStarted, leaf
     if leaf is None:
         return
     leaf.run_id = event.workflow_execution.run_id
-    if leaf.fiber is None and leaf.cancel is not None:
-        # It was to be cancelled before it had started, and such a request may find nobody: ask again.
-        desk.withdraw(leaf.cancel)
-        desk.withdraw_leaf(leaf)
+    if leaf.cancelling:
+        # It was to be cancelled before it had started, when such a request may have found nobody.
+        _cancel_child(desk, leaf)
     elif leaf.id in desk.beside and leaf.fiber is not None:
         desk.flow.resume(leaf, VALUE, Child(leaf.id, event.workflow_execution))
 
@@ -389,11 +438,24 @@ def _take_signal(desk: Desk, leaf: Leaf) -> Given | None:
 def _hear_sent(desk: Desk, event: Any, leaf: Leaf | None) -> None:
     if leaf is None or desk.forget(leaf):
         return
-    kind = type(event)
-    if kind is e.ExternalWorkflowExecutionSignaled or kind is e.ExternalWorkflowExecutionCancelRequested:
-        desk.flow.resume(leaf, VALUE, None)
-    elif event.cause.endswith("RATE_EXCEEDED"):
+    kind, node = type(event), leaf.node
+    delivered = kind is e.ExternalWorkflowExecutionSignaled or kind is e.ExternalWorkflowExecutionCancelRequested
+    if not delivered and event.cause.endswith("RATE_EXCEEDED"):
         desk.ask_later(leaf, TRANSIENT_DELAY_MAX)
+        return
+    unknown = not delivered and event.cause == "UNKNOWN_EXTERNAL_WORKFLOW_EXECUTION"
+    closed = leaf.target is None and bool(node.child) and desk.beside[node.child].outcome is not None
+    if unknown and node.child and node.run_id is not None and not closed:
+        # The child has continued as new, or the event of its close is on its way. After a pause, which lets that event
+        # arrive, ask whichever run is open under its id.
+        leaf.node = structs.replace(node, run_id=None)
+        desk.ask_later(leaf, TRANSIENT_DELAY_MAX)
+    elif (child := leaf.target) is not None:
+        if not delivered and not unknown and child.leaving is not None and child.fiber is not None:
+            desk.notes.append(f"{child.id} could not be asked to cancel ({event.cause}): the flow does not wait for it")
+            desk.flow.resume(child, *child.leaving)
+    elif delivered or (unknown and node.child and kind is e.RequestCancelExternalWorkflowExecutionFailed):
+        desk.flow.resume(leaf, VALUE, None)
     else:
         failed = SignalFailed if kind is e.SignalExternalWorkflowExecutionFailed else CancelFailed
         desk.flow.resume(leaf, ERROR, failed(leaf.id, workflow_id=event.workflow_id, cause=event.cause))

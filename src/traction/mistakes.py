@@ -11,7 +11,7 @@ from typing import Any
 from traction.codec import Codec
 from traction.errors import DefinitionError, FlowError, PayloadError, PayloadUnavailable
 from traction.leaves import ContinuedAsNew
-from traction.step import Cancelled, Step, is_wrapped
+from traction.step import Cancelled, Step
 
 AWAITABLE = (Step, CoroutineType)
 """What stands for a value that nobody has awaited."""
@@ -40,10 +40,8 @@ def judge(error: BaseException) -> BaseException:
 
 
 def awaits_step(inner: Any) -> bool:
-    """Whether a step is awaited, be it through comprehensions, which are coroutines in Python 3.11, or decorators."""
-    while type(inner) is CoroutineType and (
-        inner.cr_code.co_name in ("<listcomp>", "<setcomp>", "<dictcomp>") or is_wrapped(inner)
-    ):
+    """Say whether a step is awaited through nothing but comprehensions, which are coroutines in Python 3.11."""
+    while type(inner) is CoroutineType and inner.cr_code.co_name in ("<listcomp>", "<setcomp>", "<dictcomp>"):
         inner = inner.cr_await
     return type(inner) is GeneratorType
 
@@ -115,10 +113,7 @@ def find_place(fiber: Any) -> str | None:
     while fiber is not None:
         for frame in reversed(fiber.frames):
             if type(frame) is CoroutineType and frame.cr_frame is not None:
-                place: Any = frame
-                while type(place.cr_await) is CoroutineType and is_wrapped(place.cr_await):
-                    place = place.cr_await
-                return f"{place.__qualname__} ({place.cr_code.co_filename}, line {place.cr_frame.f_lineno})"
+                return f"{frame.__qualname__} ({frame.cr_code.co_filename}, line {frame.cr_frame.f_lineno})"
         fiber = fiber.join and fiber.join.fiber
     return None
 

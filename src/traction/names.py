@@ -6,6 +6,7 @@ Takes strings; gives frozen structs, or says what is wrong with a name. Knows no
 from __future__ import annotations
 
 import re
+from hashlib import sha256
 
 import msgspec
 
@@ -15,6 +16,7 @@ NAME_CHARS_MAX = 256
 VERSION_CHARS_MAX = 64
 """The most characters a version may have (SWF)."""
 
+_TO_BASE64URL = str.maketrans("/+", "_-")
 _FORBIDDEN = re.compile(r"[:/|\x00-\x1f\x7f-\x9f]")
 
 
@@ -43,6 +45,23 @@ class WorkflowExecution(msgspec.Struct, frozen=True, gc=False, rename="camel"):
 
     workflow_id: str
     run_id: str
+
+
+def make_child_id(run_id: str, step_id: str) -> str:
+    """Make the default workflow id of a child: its step, and the run of its parent.
+
+    Run ids of SWF are base64, which has a `/` that no workflow id may have; their `/` and `+` become `_` and `-`, as in
+    base64url. An id that would be too long, or have other characters that SWF does not take, ends in a hash.
+
+    Example:
+        >>> make_child_id("22hg+/8=", "2.0.Index-1")
+        '2.0.Index-1@22hg-_8='
+    """
+    id = f"{step_id}@{run_id.translate(_TO_BASE64URL)}"
+    if find_fault(id) is None:
+        return id
+    digest = sha256(f"{step_id}@{run_id}".encode()).hexdigest()[:32]
+    return f"{_FORBIDDEN.sub('-', step_id)[: NAME_CHARS_MAX - 33]}@{digest}"
 
 
 def find_fault(name: str, chars_max: int = NAME_CHARS_MAX) -> str | None:

@@ -6,7 +6,7 @@ Takes numbers, `timedelta`s and policies; gives frozen values and SWF's strings 
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any, TypeAlias, TypedDict, get_args
+from typing import Any, Literal, TypeAlias, TypedDict, get_args
 
 import msgspec
 
@@ -254,8 +254,18 @@ class TaskOptions(TypedDict, total=False):
     priority: int
 
 
+Cancellation: TypeAlias = Literal["wait", "request", "abandon"]
+"""What happens to a child when its await is cancelled.
+
+`wait`: the child is asked to cancel, and the await ends when it has closed. `request`: the child is asked to cancel,
+and the await ends at once. `abandon`: the await ends at once, and the child is not asked.
+"""
+
+
 class ChildOptions(TypedDict, total=False):
-    """What one call of a child may say otherwise than its class."""
+    """Options of one call of a child, in place of those of its class. `cancellation` is an option of calls alone."""
+
+    cancellation: Cancellation
 
     workflow_id: str
     task_list: str
@@ -305,6 +315,8 @@ class WorkflowSpec(msgspec.Struct, frozen=True, kw_only=True):
     raises: Raises = ()
     lambda_role: str | None = None
     description: str | None = None
+    names_itself: bool = False
+    """Whether its class overrides `workflow_id`, so that a child, too, has the id that it returns."""
     result: Any
 
 
@@ -363,6 +375,16 @@ def read_child_policy(where: str, options: dict[str, Any]) -> ChildPolicy:
             f"{where}: child_policy={policy!r} is not one of SWF's: {', '.join(get_args(ChildPolicy))}"
         )
     return policy
+
+
+def read_cancellation(where: str, options: dict[str, Any]) -> Cancellation:
+    """Check what happens to a child when its await is cancelled."""
+    cancellation: Cancellation = options.get("cancellation", "wait")
+    if cancellation not in get_args(Cancellation):
+        raise DefinitionError(
+            f"{where}: cancellation={cancellation!r:.100} is not one of {', '.join(get_args(Cancellation))} (Traction)"
+        )
+    return cancellation
 
 
 def read_retry(where: str, options: dict[str, Any]) -> Retry | None:
@@ -460,6 +482,8 @@ def read_overrides(where: str, options: dict[str, Any], known: Any) -> dict[str,
             told[key] = read_child_policy(where, options)
         elif key == "lambda_role":
             told[key] = read_text(where, options, key, ROLE_CHARS_MAX)
+        elif key == "cancellation":
+            read_cancellation(where, options)
         else:
             assert key == "retry", key
             read_retry(where, options)

@@ -102,6 +102,8 @@ class Send(Asked[None], msgspec.Struct, frozen=True):
     workflow_id: str
     run_id: str | None
     signal: Any
+    child: str = ""
+    """The step that started the execution, if it is a child of this flow."""
 
 
 class Signals(Generic[S]):

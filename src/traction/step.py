@@ -24,12 +24,11 @@ from collections.abc import Callable, Coroutine, Generator
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, ClassVar, Generic, Never, TypeAlias, TypeVar, TypeVarTuple, cast
-from weakref import WeakSet
 
 import msgspec
 
 from traction.errors import FlowError, StepTimedOut
-from traction.options import ActivitySpec, Retry, Span, WorkflowSpec, to_timedelta
+from traction.options import ActivitySpec, Cancellation, Retry, Span, WorkflowSpec, to_timedelta
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -254,6 +253,8 @@ class Adjusted(Asked[R_co], msgspec.Struct, Generic[R_co], frozen=True):
 class AdjustedChild(Adjusted[R_co], Generic[R_co], frozen=True):
     """A child's call with options of its own."""
 
+    cancellation: Cancellation = "wait"
+
 
 class WorkflowStep(Asked[R_co]):
     """The leaf that a child execution is, and what a decider runs: `traction.definition.Workflow` makes them."""
@@ -406,22 +407,6 @@ class Helper(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
     f: Callable[..., Any]
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
-
-
-_WRAPPED: WeakSet[Any] = WeakSet()
-"""The code of functions that stand below a decorator of a flow, which awaits their coroutines in its own."""
-
-
-def note_wrapped(f: Any) -> None:
-    """Let the decorators of a flow, as `functools.wraps` marks them, await the functions that they wrap."""
-    while (f := getattr(f, "__wrapped__", None)) is not None:
-        if (code := getattr(f, "__code__", None)) is not None:
-            _WRAPPED.add(code)
-
-
-def is_wrapped(coroutine: Any) -> bool:
-    """Whether a coroutine is of a function below a decorator of a flow."""
-    return coroutine.cr_code in _WRAPPED
 
 
 # What the methods are made of.

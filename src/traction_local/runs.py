@@ -12,7 +12,7 @@ from traction import events as e
 from traction.client import Handle
 from traction.codec import Codec
 from traction.names import WorkflowExecution
-from traction.testing.audit import audit
+from traction.testing.audit import audit, check_terminated
 from traction_local.crews import Crew
 from traction_local.machines import SimulatedBackend
 
@@ -39,8 +39,12 @@ class Runs:
         self._known[execution.run_id] = execution
         self.decided.setdefault(execution.run_id, {})[started_event_id] = decisions
 
-    def settle(self, crew: Crew | None) -> list[Handle[Any]]:
+    def settle(self, crew: Crew | None, *, stuck: bool = False) -> list[Handle[Any]]:
         """Give the executions that have closed; check each run that has, if there is a crew that knows its code.
+
+        Args:
+            stuck: whether executions time out since what they wait for never comes, so that their children may be
+                terminated in the middle of anything.
 
         Raises:
             UnsoundFlow: a claim about one does not hold.
@@ -50,7 +54,7 @@ class Runs:
             if (execution := self._known.get(run_id)) is not None:
                 self._closed[run_id] = events = self._backend.get_history(execution)
                 if crew is not None:
-                    self._audit(execution, events, crew)
+                    self._audit(execution, events, crew, stuck)
             if (handle := self.open.pop(run_id, None)) is None:
                 continue
             closing = self._backend.find_closing_event(handle.execution)
@@ -61,11 +65,14 @@ class Runs:
                 closed.append(handle)
         return closed
 
-    def _audit(self, execution: WorkflowExecution, events: list[e.Event], crew: Crew) -> None:
+    def _audit(self, execution: WorkflowExecution, events: list[e.Event], crew: Crew, stuck: bool) -> None:
         types, begin = {one.spec.type: one for one in crew.hosted}, events[0]
         assert isinstance(begin, e.WorkflowExecutionStarted)
         decided = self.decided.get(execution.run_id, {})
-        audit(types[begin.workflow_type], execution, events, decided, activities=types, codec=self._codec)
+        workflow = types[begin.workflow_type]
+        audit(workflow, execution, events, decided, activities=types, codec=self._codec)
+        if not stuck:
+            check_terminated(workflow, execution, events, self._codec)
 
     def read(self) -> list[tuple[WorkflowExecution, list[e.Event]]]:
         """Give all runs with their histories."""

@@ -249,7 +249,7 @@ class Simulation:
     def _settle(self) -> list[Handle[Any]]:
         """Check the runs that have closed, and give the executions that have."""
         # Under a deploy a history was decided by several codes, of which none alone need decide it again.
-        return self._runs.settle(self._crew if self._checked and not self._new else None)
+        return self._runs.settle(self._crew if self._checked and not self._new else None, stuck=bool(self.stuck))
 
     def close(self) -> None:
         """End all machines."""

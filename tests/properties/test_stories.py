@@ -16,6 +16,7 @@ from traction.definition import activity, workflow
 from traction.errors import ChildFailed, DecisionFailed, FlowError, HistoryError
 from traction.leaves import cancel, patched, report, start_child
 from traction.meanings import UNKNOWN_TYPE_PAUSES_MAX
+from traction.scopes import move_on_after
 from traction.signals import Signal, send
 from traction.sizes import measure
 from traction.step import Cancelled, Step
@@ -31,11 +32,215 @@ def test_a_child_that_loses_before_it_has_started_is_cancelled_once_it_has() -> 
     story = Story(first_of(part(1), sleep(0)).flat_map(lambda _: work(1)))
     assert story.turn() == ["child 1.0.part-1", "timer 1.1.sleep-1"]
     story.fire_timer("1.1.sleep-1")
-    # The request finds no child yet, and is lost.
-    assert story.turn() == ["cancel child part-2bfd14f43d17fc7c", "do work-1"]
+    assert story.turn() == []
     story.begin("1.0.part-1")
-    assert story.turn() == ["cancel child part-2bfd14f43d17fc7c"]
+    assert story.turn() == ["cancel child 1.0.part-1~cancel"]
     assert story.play.decisions[story.fed][0].run_id == "run-5"  # type: ignore[union-attr]
+    story.end("1.0.part-1", Cancelled())
+    assert story.turn() == ["do work-1"]
+
+
+def test_a_child_with_request_that_loses_before_it_has_started_is_asked_at_once_and_again() -> None:
+    child = part(1).options(cancellation="request")  # type: ignore[attr-defined]
+    story = Story(first_of(child, sleep(0)).flat_map(lambda _: work(1)))
+    assert story.turn() == ["child 1.0.part-1", "timer 1.1.sleep-1"]
+    story.fire_timer("1.1.sleep-1")
+    # The request finds no child yet, and is lost.
+    assert story.turn() == ["cancel child 1.0.part-1~cancel", "do work-1"]
+    story.begin("1.0.part-1")
+    assert story.turn() == ["cancel child 1.0.part-1~cancel"]
+    assert story.play.decisions[story.fed][0].run_id == "run-5"  # type: ignore[union-attr]
+
+
+def test_an_abandoned_child_is_not_asked_to_cancel() -> None:
+    child = part(1).options(cancellation="abandon")  # type: ignore[attr-defined]
+    story = Story(first_of(child, sleep(0)).flat_map(lambda _: work(1)))
+    story.turn()
+    story.begin("1.0.part-1")
+    story.fire_timer("1.1.sleep-1")
+    assert story.turn() == ["do work-1"]
+    story.complete("1.0.part-1")
+    assert story.turn() == []
+
+
+def test_a_cancelled_child_that_was_not_sent_or_did_not_start_is_not_waited_for() -> None:
+    story = Story(all_of(part(1), fail(ValueError("no"))).attempt().flat_map(lambda _: work(1)))
+    assert story.turn() == ["do work-1"]
+    story = Story(first_of(part(1), sleep(0)).flat_map(lambda _: work(1)))
+    story.turn()
+    story.fire_timer("1.1.sleep-1")
+    assert story.turn() == []
+    refuse_child(story, "1.0.part-1", "OPEN_CHILDREN_LIMIT_EXCEEDED")
+    assert story.turn() == ["do work-1"]
+
+
+def refuse_child(story: Story, id: str, cause: str) -> None:
+    """Let the start of a child that was accepted fail after all."""
+    event_id, child = story.find(id)
+    del story.open[event_id]
+    story.tell(
+        e.StartChildWorkflowExecutionFailed,
+        workflow_id=child.asked.workflow_id,
+        workflow_type=child.asked.workflow_type,
+        cause=cause,
+        initiated_event_id=event_id,
+        decision_task_completed_event_id=story.play.events[event_id - 1].decision_task_completed_event_id,  # type: ignore[attr-defined]
+        control=child.asked.control,
+    )
+
+
+@pytest.mark.parametrize("outcome", ["7", ValueError("no"), Cancelled(), None])
+def test_the_outcome_of_a_cancelled_child_is_not_looked_at(outcome: Any) -> None:
+    story = Story(part(1).ensure(work(1)))
+    story.turn()
+    story.begin("part-1")
+    story.ask_to_cancel()
+    assert story.turn() == ["cancel child part-1~cancel"]
+    # A second request changes nothing: the flow waits for the child.
+    story.ask_to_cancel()
+    assert story.turn() == []
+    story.end("part-1", outcome)
+    assert story.turn() == ["do work-1"]
+    story.complete("work-1")
+    assert story.turn() == ["be cancelled"]
+
+
+def test_a_start_child_that_is_cancelled_before_the_child_runs_waits_for_its_close() -> None:
+    story = Story(start_child(part(1)).map(lambda child: child.step))
+    story.turn()
+    story.ask_to_cancel()
+    assert story.turn() == []
+    story.begin("start_child-1")
+    assert story.turn() == ["cancel child start_child-1~cancel"]
+    story.end("start_child-1", Cancelled())
+    assert story.turn() == ["be cancelled"]
+
+
+def test_a_started_child_is_not_waited_for_by_a_flow_that_is_cancelled() -> None:
+    story = Story(start_child(part(1)).flat_map(lambda child: child.result()))
+    story.turn()
+    story.begin("start_child-1")
+    story.turn()
+    story.ask_to_cancel()
+    assert story.turn() == ["be cancelled"]
+
+
+def test_a_cancel_request_to_a_child_that_was_refused_for_its_rate_is_sent_again() -> None:
+    story = Story(part(1))
+    story.turn()
+    story.begin("part-1")
+    story.ask_to_cancel()
+    assert story.turn() == ["cancel child part-1~cancel"]
+    fail_request(story, "part-1~cancel", "REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_RATE_EXCEEDED")
+    assert story.turn() == ["timer part-1~cancel~wait-1"]
+    story.fire_timer("part-1~cancel~wait-1")
+    assert story.turn() == ["cancel child part-1~cancel"]
+    story.end("part-1", Cancelled())
+    assert story.turn() == ["be cancelled"]
+
+
+def test_a_child_that_closes_while_its_cancel_request_waits_ends_the_wait() -> None:
+    story = Story(part(1).ensure(work(1)))
+    story.turn()
+    story.begin("part-1")
+    story.ask_to_cancel()
+    story.turn()
+    fail_request(story, "part-1~cancel", "REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_RATE_EXCEEDED")
+    assert story.turn() == ["timer part-1~cancel~wait-1"]
+    story.complete("part-1")
+    assert story.turn() == ["cancel part-1~cancel~wait-1", "do work-1"]
+
+
+def test_a_child_that_continued_as_new_is_asked_to_cancel_by_its_workflow_id() -> None:
+    story = Story(part(1))
+    story.turn()
+    story.begin("part-1")
+    story.ask_to_cancel()
+    story.turn()
+    fail_request(story, "part-1~cancel", "UNKNOWN_EXTERNAL_WORKFLOW_EXECUTION")
+    assert story.turn() == ["timer part-1~cancel~wait-1"]
+    story.fire_timer("part-1~cancel~wait-1")
+    assert story.turn() == ["cancel child part-1~cancel"]
+    assert story.play.decisions[story.fed][0].run_id is None  # type: ignore[union-attr]
+    fail_request(story, "part-1~cancel", "UNKNOWN_EXTERNAL_WORKFLOW_EXECUTION")
+    # Its close is on its way.
+    assert story.turn() == []
+    story.complete("part-1")
+    assert story.turn() == ["be cancelled"]
+
+
+def test_a_child_that_may_not_be_asked_to_cancel_is_not_waited_for() -> None:
+    story = Story(part(1))
+    story.turn()
+    story.begin("part-1")
+    story.ask_to_cancel()
+    story.turn()
+    fail_request(story, "part-1~cancel", "OPERATION_NOT_PERMITTED")
+    assert story.turn() == ["be cancelled"]
+
+
+def fail_request(story: Story, id: str, cause: str) -> None:
+    """Let a request to another execution fail."""
+    event_id, request = story.find(id)
+    del story.open[event_id]
+    story.tell(
+        e.RequestCancelExternalWorkflowExecutionFailed,
+        workflow_id=request.asked.workflow_id,
+        cause=cause,
+        initiated_event_id=event_id,
+        decision_task_completed_event_id=story.play.events[event_id - 1].decision_task_completed_event_id,  # type: ignore[attr-defined]
+        run_id=request.asked.run_id,
+        control=request.asked.control,
+    )
+
+
+def test_a_wider_cancellation_that_comes_while_a_child_closes_is_felt_after_it() -> None:
+    @step
+    async def in_a_scope() -> None:
+        async with move_on_after(1):
+            await part(1)
+        await work(1)
+
+    story = Story(in_a_scope())
+    story.turn()
+    story.begin("part-1")
+    story.fire_timer("sleep-1")
+    assert story.turn() == ["cancel child part-1~cancel"]
+    story.ask_to_cancel()
+    assert story.turn() == []
+    story.end("part-1", Cancelled())
+    assert story.turn() == ["be cancelled"]
+
+
+def test_cancelling_a_child_that_has_closed_is_done_at_once() -> None:
+    @step
+    async def cancel_late() -> None:
+        child = await start_child(part(1))
+        await child.result()
+        await child.cancel()
+
+    story = Story(cancel_late())
+    story.turn()
+    story.begin("start_child-1")
+    story.turn()
+    story.complete("start_child-1")
+    assert story.turn() == ['complete "None"']
+
+
+@pytest.mark.parametrize("closes_before", [True, False])
+def test_cancelling_a_child_that_closes_meanwhile_is_no_failure(closes_before: bool) -> None:
+    story = Story(start_child(part(1)).flat_map(lambda child: child.cancel()))
+    story.turn()
+    story.begin("start_child-1")
+    assert story.turn() == ["cancel child cancel-1"]
+    if closes_before:
+        story.complete("start_child-1")
+    fail_request(story, "cancel-1", "UNKNOWN_EXTERNAL_WORKFLOW_EXECUTION")
+    if not closes_before:
+        assert story.turn() == ["timer cancel-1~wait-1"]
+        story.complete("start_child-1")
+        story.fire_timer("cancel-1~wait-1")
+    assert story.turn() == ['complete "None"']
 
 
 def test_a_child_that_starts_and_closes_while_its_loss_is_decided_is_the_same_on_replay() -> None:
@@ -46,17 +251,17 @@ def test_a_child_that_starts_and_closes_while_its_loss_is_decided_is_the_same_on
     story.ask()
     story.complete("1.0.part-1")
     story.respond()
-    assert story.turn() == []
+    assert story.turn() == ["do work-1"]
 
 
 def test_a_child_that_starts_while_the_close_is_refused_is_cancelled_before_the_close() -> None:
-    story = Story(first_of(part(1), sleep(0)))
+    story = Story(first_of(part(1).options(cancellation="request"), sleep(0)))  # type: ignore[attr-defined]
     story.turn()
     story.fire_timer("1.1.sleep-1")
     story.ask()
     story.begin("1.0.part-1")
     story.respond()
-    assert story.turn() == ["cancel child part-2bfd14f43d17fc7c", 'complete "None"']
+    assert story.turn() == ["cancel child 1.0.part-1~cancel", 'complete "None"']
 
 
 @pytest.mark.parametrize("several", [all_of, first_of])
@@ -194,9 +399,12 @@ def test_a_failed_branch_cancels_its_siblings_however_deep() -> None:
         "cancel 1.0.1.0.work-1",
         "cancel 1.0.1.1.1.0.sleep-1",
         "cancel 1.0.1.1.1.1.1.0.work-1",
-        f"cancel child {part(3).workflow_id()}",  # type: ignore[attr-defined]
-        "timer sleep-1",
     ]
+    # The group closes when the child has.
+    story.begin("1.0.1.1.1.1.1.1.part-1")
+    assert story.turn() == ["cancel child 1.0.1.1.1.1.1.1.part-1~cancel"]
+    story.end("1.0.1.1.1.1.1.1.part-1", Cancelled())
+    assert story.turn() == ["timer sleep-1"]
 
 
 def test_branches_of_equal_steps_each_get_their_own_results() -> None:

@@ -6,10 +6,13 @@ does not hold. Pure. The claims, whose numbers are those of docs/internals.md:
 - 6, cut invariance: a decider that meets the history for the first time decides what was decided live, at each cut.
 - 18, round trip: what is read of a payload and written again reads the same.
 - 19, no orphans: when an execution has closed well, no activity of it is left behind that nobody cancelled.
+- 23, no child cut off: a child that is terminated with its parent has nothing to undo, and was not being cancelled
+  (`check_terminated`, which simulations call by itself).
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -18,7 +21,7 @@ import msgspec
 from traction import decisions as d
 from traction import events as e
 from traction.codec import Codec
-from traction.decide import decide
+from traction.decide import Decider, decide
 from traction.errors import NonDeterminismError, PayloadError
 from traction.names import ActivityType, WorkflowExecution
 
@@ -143,6 +146,34 @@ def check_orphans(events: Sequence[e.Event]) -> None:
                 f"{event.activity_id} (event {event.event_id}) was left behind: its execution has completed, and "
                 "nobody waits for it or has cancelled it"
             )
+
+
+def check_terminated(workflow: Any, execution: WorkflowExecution, events: Sequence[e.Event], codec: Codec) -> None:
+    """Check that a child that was terminated with its parent had nothing to undo, and was not being cancelled.
+
+    Raises:
+        UnsoundFlow: it had, or was.
+    """
+    begin, closing = events[0], events[-1]
+    if not isinstance(closing, e.WorkflowExecutionTerminated) or closing.cause != "CHILD_POLICY_APPLIED":
+        return
+    assert isinstance(begin, e.WorkflowExecutionStarted)
+    with contextlib.closing(Decider(workflow, execution=execution, codec=codec)) as decider:
+        decider.look(events[:-1])
+        if decider.flow.owes_compensation():
+            lost = "in the middle of a saga: what it did is never undone"
+        elif decider.flow.outcome is None and any(
+            type(event) is e.WorkflowExecutionCancelRequested for event in events
+        ):
+            lost = "before it had cancelled, as it was asked to: its clean-up is never done"
+        else:
+            return
+    parent = begin.parent_workflow_execution
+    raise UnsoundFlow(
+        f"the child {execution.workflow_id} was terminated with its parent {parent and parent.workflow_id}, {lost}. "
+        'Let the parent await it, with cancellation="wait" (the default), or set child_policy="REQUEST_CANCEL" or '
+        '"ABANDON" on the workflow of the parent'
+    )
 
 
 def show_decision(decision: d.Decision | None) -> str:
