@@ -19,6 +19,7 @@ import msgspec
 from traction.errors import PayloadError
 from traction.stores import DECODED_BYTES_MAX, PayloadStore, Shelf
 from traction.transforms import MARK, Chain, Transform
+from traction.turns import leave_flow
 from traction.values import Duration
 
 PAYLOAD_CHARS_MAX = 32_768
@@ -205,7 +206,7 @@ class Codec:
             PayloadError: it is longer than `chars_max`, and there is no store.
             PayloadStoreError: it should go to the store, which does not take it.
         """
-        payload = self._chain.pack(text, chars_max, what)
+        payload = leave_flow(self._chain.pack, text, chars_max, what)
         if len(payload) > chars_max:
             written = "as it is written" if payload.startswith(MARK) else "as JSON"
             carries = "SWF carries at most" if chars_max == PAYLOAD_CHARS_MAX else "there is room for"
@@ -235,7 +236,7 @@ class Codec:
             fault = error
         # Plain JSON costs nothing extra: what is not, no decoder takes.
         if payload is not None and payload.startswith(MARK):
-            text = self._chain.unpack(payload, what)
+            text = leave_flow(self._chain.unpack, payload, what)
             try:
                 return decoder.decode(text)
             except Exception as error:

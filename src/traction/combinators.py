@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Never, ParamSpec, TypeVar, overload
 
+from traction.awaitables import close_unstarted, is_awaitable, refuse
 from traction.options import Span, to_timedelta
 from traction.step import (
     All,
@@ -91,7 +92,7 @@ def all_of(*steps: Any, tolerate: int | None = None) -> Any:
         all_of([s, t], tolerate=2) == all_of([s.attempt(), t.attempt()])
         all_of([s, t], tolerate=0) == all_of([s, t]).map(lambda xs: [Success(x) for x in xs])
     """
-    listed = len(steps) == 1 and not isinstance(steps[0], Step)
+    listed = len(steps) == 1 and not isinstance(steps[0], Step) and not is_awaitable(steps[0])
     said: Any = steps[0] if listed else steps
     branches = _check_steps("all_of", said)
     if tolerate is None:
@@ -130,7 +131,7 @@ def first_of(*steps: Any) -> Any:
     Raises:
         ValueError: there are no steps, so none could be first.
     """
-    if len(steps) == 1 and not isinstance(steps[0], Step):
+    if len(steps) == 1 and not isinstance(steps[0], Step) and not is_awaitable(steps[0]):
         steps = tuple(steps[0])
     if not steps:
         raise ValueError("first_of() needs at least one step: of none, none is first")
@@ -277,6 +278,8 @@ def step(f: Callable[..., Any], /) -> Callable[..., Step[Any]]:
 
 def _check_step(where: str, one: Any) -> Any:
     if not isinstance(one, Step):
+        if is_awaitable(one):
+            raise refuse(where, one)
         called = isinstance(one, type) and issubclass(one, Step)
         name = getattr(one, "__qualname__", f"{one!r:.100}")
         mend = f"write {name}(...)" if called else "put @step over an async def, and call it"
@@ -300,5 +303,8 @@ def _check_steps(where: str, steps: Iterable[Any]) -> tuple[Step[Any], ...]:
     checked = tuple(steps)
     for index, one in enumerate(checked):
         if not isinstance(one, Step):
+            if is_awaitable(one):
+                close_unstarted(checked)
+                raise refuse(f"{where}: item {index}", one)
             raise TypeError(f"{where}: item {index} is {one!r:.100}, and not a step")
     return checked

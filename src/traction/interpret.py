@@ -29,6 +29,7 @@ from hashlib import sha256
 from types import CoroutineType, GeneratorType
 from typing import Any, Final
 
+from traction.awaitables import is_awaitable, name_thing, refuse
 from traction.errors import FlowError, StepTimedOut
 from traction.failures import is_one_of
 from traction.frames import (
@@ -64,7 +65,6 @@ from traction.mistakes import (
     explain_result,
     find_place,
     judge,
-    name_thing,
 )
 from traction.scopes import CancelNow, CancelScope, EnterScope, ExitScope
 from traction.step import (
@@ -330,6 +330,8 @@ class Interpreter:
                 f"{name} gives {name_thing(said)}, which is no step. A flow is an async def that awaits steps, or a "
                 "function that returns a step, such as done(x)"
             )
+        if is_awaitable(node):
+            raise refuse("the function of a step", node, find_place(fiber) or "")
         raise FlowError(
             f"{name_thing(node)} is no step, and stands where one is needed. Functions given to flat_map and recover "
             "return steps: write done(x) for a plain value, and @step over an async def"

@@ -25,6 +25,7 @@ from traction.leaves import SideEffect
 from traction.mistakes import find_place
 from traction.options import EXECUTION_SECONDS_MAX
 from traction.records import Record, find_record
+from traction.turns import leave_flow
 
 PATCH: Final = "~patch-"
 """How the names of markers begin that `patched` leaves."""
@@ -47,7 +48,7 @@ def ask_side_effect(desk: Desk, leaf: Leaf) -> Given | None:
         details = _get_marker(desk, leaf)
     else:
         try:
-            details = desk.codec.encode(node.f())
+            details = desk.codec.encode(leave_flow(node.f))
         except PayloadUnavailable:
             raise
         except PayloadError as error:

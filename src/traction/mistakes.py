@@ -5,9 +5,11 @@ Takes exceptions, coroutines and what they gave; gives errors, with the line and
 
 from __future__ import annotations
 
+import re
 from types import CoroutineType, FunctionType, GeneratorType
 from typing import Any
 
+from traction.awaitables import RULE, close_passed, explain_loop, is_of_a_loop, list_traced, name_thing
 from traction.codec import Codec
 from traction.errors import DefinitionError, FlowError, PayloadError, PayloadUnavailable
 from traction.leaves import ContinuedAsNew
@@ -16,8 +18,9 @@ from traction.step import Cancelled, Step
 AWAITABLE = (Step, CoroutineType)
 """What stands for a value that nobody has awaited."""
 
-# What Python and asyncio say of an await that reaches neither a step nor an event loop.
-_FOREIGN_AWAITS = ("can't be used in 'await' expression", "can't be awaited", "no running event loop")
+# What Python says of an await that reaches no step, and of coroutines given to & or |.
+_FOREIGN_AWAITS = ("can't be used in 'await' expression", "can't be awaited")
+_FOREIGN_OPERAND = re.compile(r"unsupported operand type\(s\) for [&|]: .*'(coroutine|Future|Task)'")
 
 
 def judge(error: BaseException) -> BaseException:
@@ -25,17 +28,18 @@ def judge(error: BaseException) -> BaseException:
     if isinstance(error, (FlowError, DefinitionError, PayloadError)) or not isinstance(
         error, (Exception, Cancelled, ContinuedAsNew)
     ):
+        close_passed(error.__traceback__)
         raise error
-    if type(error) in (TypeError, RuntimeError) and any(text in str(error) for text in _FOREIGN_AWAITS):
-        # The first frame is ours; the next is the flow's, whatever it called.
-        trace = error.__traceback__
-        assert trace is not None
-        trace = trace.tb_next or trace
-        code = trace.tb_frame.f_code
-        raise FlowError(
-            f"{code.co_qualname} awaits what is no step ({code.co_filename}, line {trace.tb_lineno}): {error}. "
-            f"{_AWAIT_STEPS}"
-        ) from error
+    if isinstance(error, (TypeError, RuntimeError)) and (calls := list_traced(error.__traceback__)):
+        text = str(error)
+        if is_of_a_loop(calls[-1].module):
+            close_passed(error.__traceback__)
+            raise explain_loop(calls, text) from error
+        if any(foreign in text for foreign in _FOREIGN_AWAITS) or _FOREIGN_OPERAND.search(text):
+            code, line, _ = calls[0]
+            raise FlowError(
+                f"{code.co_qualname} awaits what is no step ({code.co_filename}, line {line}): {text}. {RULE}"
+            ) from error
     return error
 
 
@@ -56,14 +60,8 @@ def explain_await(coroutine: Any, given: Any) -> FlowError:
     by_yield = type(inner).__name__.startswith("async_generator")
     return FlowError(
         f"{coroutine.__qualname__} awaits {name_thing(awaited)}, which is no step ({frame.f_code.co_filename}, "
-        f"line {frame.f_lineno}). {_AWAIT_STEPS}{_NO_GENERATORS if by_yield else ''}"
+        f"line {frame.f_lineno}). {RULE}{_NO_GENERATORS if by_yield else ''}"
     )
-
-
-_AWAIT_STEPS = (
-    "A flow awaits steps only, because it is run again from its history (Traction). Put @step over a helper flow; wait "
-    "with traction.sleep; do any other work in an activity"
-)
 
 
 _NO_GENERATORS = (
@@ -124,12 +122,6 @@ def _find_maker(node: Any) -> str:
     if isinstance(f, FunctionType):
         return f"{f.__qualname__} ({f.__code__.co_filename}, line {f.__code__.co_firstlineno})"
     return "the flow"
-
-
-def name_thing(thing: Any) -> str:
-    """Name what is no step: a coroutine or generator by its function, anything else as it shows itself."""
-    name = getattr(thing, "__qualname__", None)
-    return f"{name}(...)" if isinstance(name, str) else f"{thing!r:.100}"
 
 
 def close_coroutine(coroutine: Any) -> None:

@@ -23,10 +23,11 @@ from abc import abstractmethod
 from collections.abc import Callable, Coroutine, Generator
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, ClassVar, Generic, Never, TypeAlias, TypeVar, TypeVarTuple, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Never, TypeAlias, TypeVar, TypeVarTuple, cast
 
 import msgspec
 
+from traction.awaitables import is_awaitable, refuse
 from traction.errors import FlowError, StepTimedOut
 from traction.options import ActivitySpec, Cancellation, Retry, Span, WorkflowSpec, to_timedelta
 
@@ -101,6 +102,8 @@ class Step(Generic[R_co]):
         Laws:
             s.ensure(done(None)) == s;  fail(e).ensure(t) == t.flat_map(lambda _: fail(e))
         """
+        if not isinstance(finalizer, Step):
+            raise refuse("ensure", finalizer)
         return Ensure(self, finalizer)
 
     def attempt(self) -> Step[Outcome[R_co]]:
@@ -171,7 +174,7 @@ class Step(Generic[R_co]):
             Asks what both ask, left first, in one decision task.
         """
         if not isinstance(other, Step):
-            return NotImplemented
+            raise _refuse_operand("&", self, other)
         return Both((self, other))
 
     def __or__(self, other: Step[U]) -> Step[R_co | U]:
@@ -186,8 +189,16 @@ class Step(Generic[R_co]):
             done(x) | s == done(x)
         """
         if not isinstance(other, Step):
-            return NotImplemented
+            raise _refuse_operand("|", self, other)
         return First((self, other))
+
+    if not TYPE_CHECKING:  # checkers refuse these operands by themselves
+
+        def __rand__(self, other):
+            raise _refuse_operand("&", other, self)
+
+        def __ror__(self, other):
+            raise _refuse_operand("|", other, self)
 
 
 class Success(msgspec.Struct, Generic[R_co], frozen=True):
@@ -367,7 +378,7 @@ class Both(Step[tuple[*Ts]], msgspec.Struct, Generic[*Ts], frozen=True):
         self, other: Step[U]
     ) -> Both[*Ts, U]:
         if not isinstance(other, Step):
-            return NotImplemented
+            raise _refuse_operand("&", self, other)
         return Both((*self.steps, other))
 
 
@@ -378,7 +389,7 @@ class First(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
 
     def __or__(self, other: Step[U]) -> Step[R_co | U]:
         if not isinstance(other, Step):
-            return NotImplemented
+            raise _refuse_operand("|", self, other)
         return First((*self.steps, other))
 
 
@@ -415,6 +426,14 @@ class Helper(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
 def to_chance(bits: int) -> float:
     """Make a number in [0, 1) of 128 bits."""
     return (bits >> 75) / (1 << 53)
+
+
+def _refuse_operand(sign: str, left: object, right: object) -> Exception:
+    """Return the error of an operand that is no step: a FlowError for a coroutine or the like, else a TypeError."""
+    other = right if isinstance(left, Step) else left
+    if is_awaitable(other):
+        return refuse(sign, other)
+    return TypeError(f"unsupported operand type(s) for {sign}: {type(left).__name__!r} and {type(right).__name__!r}")
 
 
 def _check_function(where: str, f: Callable[..., U]) -> Callable[..., U]:
