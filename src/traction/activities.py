@@ -8,11 +8,13 @@ have other places.
 from __future__ import annotations
 
 import logging
+import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from contextvars import copy_context
 from datetime import timedelta
+from functools import partial
 from types import CoroutineType
 from typing import Any, TypeVar
 
@@ -34,6 +36,7 @@ from traction.errors import (
 from traction.failures import INVALID, UNREADABLE, Account, describe_failure, give_account, read_failure, write_failure
 from traction.heartbeats import Pulse, Running
 from traction.names import ActivityType, TaskList
+from traction.slots import Slots, WorkerThread
 from traction.step import Cancelled
 from traction.tasks import LATER, _current
 from traction.telemetry import Observer, tell_task
@@ -61,6 +64,7 @@ class ActivityWorker:
         neighbours: workers of other activities on the same list: their tasks come here as well, and are done here.
         observer: what tells plugins of tasks.
         pulse: what beats for the tasks; without one they beat only when the activity says so.
+        slots: what replaces the thread of this worker while a body holds it whose task has ended.
     """
 
     def __init__(
@@ -76,6 +80,7 @@ class ActivityWorker:
         neighbours: Mapping[ActivityType, ActivityWorker] | None = None,
         pulse: Pulse | None = None,
         observer: Observer | None = None,
+        slots: Slots | None = None,
     ) -> None:
         if body is None:
             check_dependency(activity, dependency)
@@ -95,6 +100,7 @@ class ActivityWorker:
         self._what = tuple(f"the {part} of {spec.type.name} {spec.type.version}" for part in ("input", "result"))
         self._pulse = pulse
         self._observer = observer
+        self.slots = Slots(spec.type.name) if slots is None else slots
         self._runner: Any = None
         self._unsent: deque[tuple[o.ActivityTask, o.Request[None]]] = deque()
 
@@ -171,6 +177,8 @@ class ActivityWorker:
         if unread is not None:
             return unread
         running = self.begin(host, task)
+        lost = threading.Event()
+        running.when_outlived(partial(self._lose, running, threading.current_thread(), lost))
         reset = _current.set(running)
         try:
             if running.handed_back:
@@ -184,6 +192,15 @@ class ActivityWorker:
         finally:
             _current.reset(reset)
             self.end(running)
+            running.when_outlived(None)
+            if lost.is_set():
+                self.slots.regain(running)
+
+    def _lose(self, running: Running, thread: threading.Thread, lost: threading.Event) -> None:
+        """Replace the thread of a body that outlived its task. It ends with the body, and takes no more tasks."""
+        lost.set()
+        if self.slots.lose(running) and isinstance(thread, WorkerThread):
+            thread.leave_behind()
 
     # The parts of doing it, for those who run the activity elsewhere.
 
@@ -207,8 +224,16 @@ class ActivityWorker:
 
     def begin(self, host: ActivityWorker, task: o.ActivityTask, *, aside: bool = False) -> Running:
         """Take a task in hand."""
-        timeout = host.activity.spec.heartbeat
-        running = Running(self._backend, task, self._codec, timeout=timeout, pulse=self._pulse, aside=aside)
+        spec = host.activity.spec
+        running = Running(
+            self._backend,
+            task,
+            self._codec,
+            timeout=spec.heartbeat,
+            limits=(spec.start_to_close, spec.schedule_to_close),
+            pulse=self._pulse,
+            aside=aside,
+        )
         if self._pulse is not None:
             self._pulse.begin(running)
         if self._observer is not None:
@@ -285,8 +310,12 @@ def cancel_at_await(loop: Any, task: Any, running: Running) -> None:
 
     def cancel() -> None:
         if not running.told:
-            running.told = True
+            running.told = running.noticed = True
             task.cancel()
+            if running.gone and not running.handed_back:
+                # One whose execution closed while it ran is nothing to look into.
+                level = logging.INFO if running.gone_because.startswith("Unknown execution") else logging.WARNING
+                log.log(level, "%s: %s: cancelled", running.name, running.describe_loss(), extra=tell_task(running))
 
     def wake() -> None:
         with suppress(RuntimeError):  # the loop is closed, and the activity over

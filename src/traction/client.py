@@ -40,6 +40,7 @@ from traction.patience import insist
 from traction.plugins import load_plugins, open_backend, open_payload_store
 from traction.processes import PerProcess, ProcessPool
 from traction.registration import register_type as register_type
+from traction.slots import Slots, WorkerThread
 from traction.stopping import FINISHED, UNFINISHED, Signals, finish
 from traction.telemetry import find_observer
 from traction.tokens import Answers
@@ -99,7 +100,8 @@ class WorkerSystem:
         self.identity = identity or f"{socket.gethostname()}:{os.getpid()}"
         self._codec = codec
         self._stop = threading.Event()
-        self._threads: list[threading.Thread] = []
+        self._threads: list[WorkerThread] = []
+        self._slots: list[Slots] = []
         self._cache = DeciderCache()
         self._hosted: dict[Any, Any] = {}
         self._neighbours: dict[str, dict[ActivityType, ActivityWorker]] = {}
@@ -109,7 +111,7 @@ class WorkerSystem:
         self._pulse = Pulse()
         self._pools: list[ProcessPool] = []
         self._answers = Answers(self.backend, codec, self._stop.wait)
-        self._late: list[str] | None = None
+        self._unfinished: bool | None = None
 
     # Work.
 
@@ -308,6 +310,8 @@ class WorkerSystem:
         check_dependency(activity, dependency)
         self._host(activity)
         neighbours = self._neighbours.setdefault(task_list or activity.spec.task_list.name, {})
+        slots = Slots(activity.spec.type.name)
+        name = f"work {activity.spec.task_list.name}"
         make = partial(
             ActivityWorker,
             self.backend,
@@ -317,15 +321,33 @@ class WorkerSystem:
             neighbours=neighbours,
             pulse=self._pulse,
             observer=self._observer,
+            slots=slots,
         )
         workers, pools = employ(
-            make, activity, dependency, executor=executor, instances=instances, leaving=self._stop.is_set
+            make,
+            activity,
+            dependency,
+            executor=executor,
+            instances=instances,
+            leaving=self._stop.is_set,
+            slots=slots,
+            spawn=partial(self._spawn, name),
         )
         with self._lock:
             self._pools += pools
+            self._slots.append(slots)
         for worker in workers:
             neighbours.setdefault(activity.spec.type, worker.host)
-            self._spawn(f"work {activity.spec.task_list.name}", worker)
+            self._spawn(name, worker)
+
+    @property
+    def lost_slots(self) -> int:
+        """How many threads of workers are held by activities that still run though their tasks have ended.
+
+        Each was replaced by another, up to 32 for each activity.
+        """
+        with self._lock:
+            return sum(slots.lost for slots in self._slots)
 
     def _host(self, definition: Any) -> None:
         with self._lock:
@@ -333,9 +355,10 @@ class WorkerSystem:
         self._register(definition)
 
     def _spawn(self, name: str, worker: Worker) -> None:
-        thread = threading.Thread(
-            target=run_worker, args=(worker, self._stop), kwargs={"jitter": random.random}, name=name, daemon=True
-        )
+        def work(left_behind: Callable[[], bool]) -> None:
+            run_worker(worker, self._stop, jitter=random.random, left_behind=left_behind)
+
+        thread = WorkerThread(name, work)
         with self._lock:
             # Not after the close, which would not see it.
             if not self._stop.is_set():
@@ -414,7 +437,8 @@ class WorkerSystem:
         left after `grace` is handed back: the task fails with a reason that deciders schedule again.
 
         It returns as soon as all is done, so `grace` matters only while an activity is at work, or a poll of SWF in
-        flight. On a terminal, a Ctrl-C ends the wait; what is in hand is then left to time out.
+        flight. Activities that still run though their tasks have timed out are not waited for. On a terminal, a Ctrl-C
+        ends the wait; what is in hand is then left to time out.
 
         Args:
             grace: how long to wait at the most, in seconds or as a `timedelta`. A minute and a half is what polls of
@@ -428,13 +452,17 @@ class WorkerSystem:
             threads = [thread for thread in self._threads if thread is not threading.current_thread()]
         self.backend.close()
         # Twice is once: what was left after the first grace gets no other.
-        late = finish(threads, self._pulse, 0 if self._late else to_timedelta(grace).total_seconds())
-        if late and self._late is None:
+        first = self._unfinished is None
+        late = finish(threads, self._pulse, 0 if self._unfinished else to_timedelta(grace).total_seconds())
+        lost = self.lost_slots
+        if first and lost:
+            log.warning("%d activities are left behind that still run though their tasks have ended", lost)
+        if first and late:
             log.warning("still working after %s: %s", grace, ", ".join(late))
-        self._late = self._late or late
+        self._unfinished = bool(self._unfinished or late or lost)
         self._close_pools()
         self._cache.close()
-        return UNFINISHED if self._late else FINISHED
+        return UNFINISHED if self._unfinished else FINISHED
 
     def _close_pools(self) -> None:
         with self._lock:

@@ -26,7 +26,7 @@ PAYLOAD_CHARS_MAX = 32_768
 """The most characters that an input, a result, a detail or a control may have (SWF)."""
 
 
-_BESIDE = {"number": "~attempt", "details": "~details", "heartbeat": "~heartbeat"}
+_BESIDE = {"number": "~attempt", "details": "~details", "heartbeat": "~heartbeat", "limit": "~limit"}
 
 
 class Attempt(msgspec.Struct, frozen=True, omit_defaults=True, rename=_BESIDE):
@@ -39,18 +39,26 @@ class Attempt(msgspec.Struct, frozen=True, omit_defaults=True, rename=_BESIDE):
     """What the last heartbeat of the attempts before it said, as a payload."""
     heartbeat: Duration | None = None
     """The heartbeat timeout of the call, which SWF tells no worker; `None` if it is the type's."""
+    limit: Duration | None = None
+    """The shorter of the call's `start_to_close` and `schedule_to_close`; `None` if it has neither of its own."""
 
 
 FIRST_ATTEMPT = Attempt(1)
 """What an attempt knows that is told nothing."""
 
 
-def write_attempt(payload: str, number: int, details: str | None, heartbeat: Duration | None = None) -> str:
+def write_attempt(
+    payload: str,
+    number: int,
+    details: str | None,
+    heartbeat: Duration | None = None,
+    limit: Duration | None = None,
+) -> str:
     """Tell an attempt, beside its input, what is in `Attempt`. Where SWF leaves no room for it, it goes untold.
 
     The members' names are no names of fields, so whoever reads the input alone passes them over.
     """
-    told = msgspec.json.encode(Attempt(number, details, heartbeat)).decode()
+    told = msgspec.json.encode(Attempt(number, details, heartbeat, limit)).decode()
     # Behind the body of a transformed payload, which has no brace.
     kept = payload if payload.startswith(MARK) else payload[:-1]
     joined = kept + told if kept is payload else kept + ("," if len(payload) > 2 else "") + told[1:]

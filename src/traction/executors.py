@@ -15,13 +15,17 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from typing import Any, Literal, TypeAlias
 
 from traction import operations as o
 from traction.activities import ActivityWorker, cancel_at_await, name_task, settle
 from traction.errors import BackendError, DefinitionError
+from traction.heartbeats import Running
 from traction.processes import PerProcess, ProcessPool
+from traction.slots import Slots
 from traction.tasks import _current
 from traction.telemetry import tell_task
 from traction.worker import flush_at_last
@@ -46,18 +50,32 @@ def employ(
     executor: Executor,
     instances: int,
     leaving: Callable[[], bool],
+    slots: Slots | None = None,
+    spawn: Callable[[ActivityWorker], object] = lambda _: None,
 ) -> tuple[list[ActivityWorker | LoopPoller], list[ProcessPool]]:
     """Make the workers of an activity, and the pools to close after them.
+
+    Args:
+        make: makes a worker of an activity and what it needs.
+        activity: the definition.
+        dependency: what it needs.
+        executor: where the bodies run.
+        instances: how many tasks are in hand at a time.
+        leaving: whether no more tasks are to be taken.
+        slots: counts the slots that are lost to bodies that outlive their tasks, and is told here how to replace them.
+        spawn: gives a worker a thread, for one that is lost.
 
     Raises:
         DefinitionError: the activity, or what it needs, cannot be run there.
     """
+    slots = slots or Slots(activity.__qualname__)
     if executor == "process":
         pool = ProcessPool(activity, dependency, ready=instances)
         return [make(activity, dependency, body=pool.run) for _ in range(instances)], [pool]
     if isinstance(dependency, PerProcess):
         dependency = dependency.make()
     if executor == "thread":
+        slots.replace = lambda: spawn(make(activity, dependency))
         return [make(activity, dependency) for _ in range(instances)], []
     if executor != "async":
         raise DefinitionError(f'there is no executor {executor!r}; write "thread", "process" or "async"')
@@ -66,7 +84,7 @@ def employ(
             f'{activity.__qualname__} cannot run with executor="async": it is not async, and would hold up all others '
             'on the loop. Write async def, or executor="thread"'
         )
-    loop = Loop(instances)
+    loop = Loop(instances, slots)
     worker = make(activity, dependency)
     return [LoopPoller(loop, worker, leaving) for _ in range(min(instances, POLLERS_MAX))], []
 
@@ -79,9 +97,13 @@ def is_async(activity: Any) -> bool:
 class Loop:
     """An event loop in a thread of its own, with slots. It begins with the first poller, and ends with the last."""
 
-    def __init__(self, slots: int) -> None:
-        self._free = slots
-        self._slots = slots
+    def __init__(self, size: int, slots: Slots | None = None) -> None:
+        self.slots = slots or Slots("async activities")
+        self.slots.replace = self.give_slot_back
+        self._free = size
+        self._size = size
+        # Slots that were lost and not replaced.
+        self._given_up = 0
         self._changed = threading.Condition()
         self._pollers = 0
         self._loop: Any = None
@@ -94,16 +116,21 @@ class Loop:
             self._pollers += 1
 
     def leave(self) -> None:
-        """A poller goes; the last one waits until all is done, and ends the loop."""
+        """A poller goes; the last one waits until all is done, and ends the loop.
+
+        Nobody waits for bodies that outlived their tasks: their loop is left behind, in a daemon thread.
+        """
         with self._changed:
             self._pollers -= 1
             if self._pollers:
                 return
-            self._changed.wait_for(lambda: self._free == self._slots)
+            self._changed.wait_for(lambda: self._free + self._given_up == self._size)
             loop, thread, answers = self._loop, self._thread, self._answers
             self._loop = self._thread = self._answers = None
         if loop is not None and thread is not None and answers is not None:
             answers.shutdown()
+            if self.slots.lost:
+                return
             loop.call_soon_threadsafe(loop.stop)
             thread.join()
             loop.close()
@@ -122,6 +149,34 @@ class Loop:
             self._free += 1
             self._changed.notify_all()
 
+    def outlive(self, running: Running, loop: Any) -> bool:
+        """Replace the slot of a body that outlived its task, and the loop if the body holds it up.
+
+        Returns:
+            Whether it was replaced.
+        """
+        with self._changed:
+            if not running.noticed and self._loop is loop:
+                # Its cancellation did not come through: the next task gets a new loop.
+                log.error(
+                    "%s: holds up the event loop, and a new one is started", running.name, extra=tell_task(running)
+                )
+                self._loop = None
+        replaced = self.slots.lose(running)
+        if not replaced:
+            with self._changed:
+                self._given_up += 1
+                self._changed.notify_all()
+        return replaced
+
+    def regain(self, running: Running, *, replaced: bool) -> None:
+        """A body that had outlived its task has ended."""
+        self.slots.regain(running)
+        if not replaced:
+            with self._changed:
+                self._given_up -= 1
+            self.give_slot_back()
+
     def start(self, worker: ActivityWorker, task: o.ActivityTask) -> None:
         """Do a task on the loop, answer it beside the loop, and then free its slot."""
         # Not at the top: it takes longer to load than all of Traction, and only async activities need it.
@@ -132,16 +187,18 @@ class Loop:
                 self._loop = asyncio.new_event_loop()
                 self._thread = threading.Thread(target=self._loop.run_forever, name="async activities", daemon=True)
                 self._thread.start()
-                self._answers = ThreadPoolExecutor(POLLERS_MAX, "answers of async activities")
+                self._answers = self._answers or ThreadPoolExecutor(POLLERS_MAX, "answers of async activities")
             loop, answers = self._loop, self._answers
         assert answers is not None
+        attempt = LoopAttempt(self, loop)
 
         def finish(done: Any) -> None:
-            answers.submit(self._answer, worker, task, done)
+            with suppress(RuntimeError):  # the loop was left behind, and nobody wants the answer
+                answers.submit(self._answer, worker, task, attempt, done)
 
-        asyncio.run_coroutine_threadsafe(_do(worker, task), loop).add_done_callback(finish)
+        asyncio.run_coroutine_threadsafe(_do(worker, task, attempt), loop).add_done_callback(finish)
 
-    def _answer(self, worker: ActivityWorker, task: o.ActivityTask, done: Any) -> None:
+    def _answer(self, worker: ActivityWorker, task: o.ActivityTask, attempt: LoopAttempt, done: Any) -> None:
         try:
             worker.answer(task, done.result())
         except BackendError as error:
@@ -150,10 +207,34 @@ class Loop:
         except BaseException:
             log.exception("%s: its answer could not be sent", name_task(task), extra=tell_task(task))
         finally:
-            self.give_slot_back()
+            attempt.end()
 
 
-async def _do(worker: ActivityWorker, task: o.ActivityTask) -> o.Request[None] | None:
+class LoopAttempt:
+    """A task that is done on a loop, and holds a slot until its body has ended or has outlived the task."""
+
+    def __init__(self, loop: Loop, event_loop: Any) -> None:
+        self._loop, self._event_loop = loop, event_loop
+        self._outlived: Running | None = None
+        self._replaced = False
+
+    def begin(self, running: Running) -> None:
+        """Watch whether the body outlives its task."""
+        running.when_outlived(partial(self._outlive, running))
+
+    def end(self) -> None:
+        """The body has ended, and is answered."""
+        if self._outlived is None:
+            self._loop.give_slot_back()
+        else:
+            self._loop.regain(self._outlived, replaced=self._replaced)
+
+    def _outlive(self, running: Running) -> None:
+        self._outlived = running
+        self._replaced = self._loop.outlive(running, self._event_loop)
+
+
+async def _do(worker: ActivityWorker, task: o.ActivityTask, attempt: LoopAttempt) -> o.Request[None] | None:
     """Run an async activity on the running loop, and say how it ended."""
     import asyncio
 
@@ -161,6 +242,7 @@ async def _do(worker: ActivityWorker, task: o.ActivityTask) -> o.Request[None] |
     if unread is not None:
         return unread
     running = worker.begin(host, task, aside=True)
+    attempt.begin(running)
     reset = _current.set(running)
     try:
         if running.handed_back:
@@ -177,6 +259,7 @@ async def _do(worker: ActivityWorker, task: o.ActivityTask) -> o.Request[None] |
         running.wake_when_cancelled(None)
         _current.reset(reset)
         worker.end(running)
+        running.when_outlived(None)
 
 
 class LoopPoller:

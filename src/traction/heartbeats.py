@@ -8,6 +8,10 @@ each task three times in that time, whatever its activity does, until the task i
 activity itself says goes out at once, but no more often than once a second: of what it says meanwhile, the latest goes
 with the next beat. Every answer to a beat tells whether the task is still wanted, which is how cancellation arrives.
 Without a pulse, as in a simulation, a beat is sent when the activity says so, and only then.
+
+A task without a heartbeat timeout has one beat when it should have timed out, whose answer tells whether it has. A body
+that still runs a second after its task is known to have ended has outlived it. What becomes of it depends on where it
+runs, so that place says so by `when_outlived`.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ import heapq
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import count
 from typing import Any
 
@@ -39,8 +43,23 @@ HEARTBEAT_CHARS_MAX = 2_048
 BEATS_PER_TIMEOUT = 3
 """How often a task is beaten for within its heartbeat timeout."""
 
+PROBE_DELAY = 0.1
+"""How many seconds after a task should have timed out a beat asks whether it has."""
+
+PROBE_PAUSE_MAX = 60.0
+"""How many seconds later it is asked again at the latest, if the task had not timed out."""
+
+OUTLIVED_SECONDS = 1.0
+"""For how many seconds a body may run on after its task is known to have ended, before its slot is taken from it."""
+
+CLEANUP_SECONDS = 10.0
+"""The same for a body that has noticed, since `heartbeat()` or its await raised, and may be cleaning up."""
+
 SECONDS_APART_MIN = 1.0
 """How many seconds two beats of one task are apart, at the least."""
+
+QUEUE_SHARE_MAX, QUEUE_SLACK = 4, 256
+"""How many planned beats are kept for each task that is worked on, and in addition, before old ones are removed."""
 
 THREADS = 4
 """How many threads beat for all tasks: one that waits for a lost connection must not silence the others."""
@@ -51,6 +70,7 @@ class Running(RunningTask):
 
     Args:
         timeout: the activity's heartbeat timeout, unless the call has one of its own.
+        limits: the timeouts within which the activity must end, unless the call has one of its own.
         pulse: what beats for the task; without one, it beats only when the activity says so.
         aside: whether a beat must not be sent by the thread that says it, as on an event loop.
     """
@@ -62,6 +82,7 @@ class Running(RunningTask):
         codec: Codec,
         *,
         timeout: Duration = NO_TIMEOUT,
+        limits: Iterable[Duration] = (),
         pulse: Pulse | None = None,
         aside: bool = False,
     ) -> None:
@@ -73,9 +94,17 @@ class Running(RunningTask):
         self.attempt = told.number
         self.backend = backend
         self.every = find_interval(timeout if told.heartbeat is None else told.heartbeat)
+        limits = limits if told.limit is None else (told.limit,)
+        self.limit = min((float(limit) for limit in limits if limit != NO_TIMEOUT), default=None)
         self.aside = aside
+        # When its work began and when it was found to have ended, both as the pulse's clock has it.
+        self.began = 0.0
+        self.gone_at: float | None = None
+        self.gone_because = ""
         # Whether it is no longer ours, was handed back, and whether the activity was told that nobody wants it.
         self.gone = self.handed_back = self.told = False
+        # Whether the activity asked and was told, or was cancelled, and so may be cleaning up.
+        self.noticed = False
         # Whether the activity said something that has not been sent, when the last beat was, and when the next is due.
         self.unsent = False
         self.sent_at = float("-inf")
@@ -88,6 +117,8 @@ class Running(RunningTask):
         self._wake: Callable[[], object] | None = None
         self._lock = threading.Lock()
         self._sending = threading.Lock()
+        self._outliving = threading.Lock()
+        self._when_outlived: Callable[[], object] | None = None
 
     @property
     def name(self) -> str:
@@ -97,6 +128,7 @@ class Running(RunningTask):
     @property
     def cancelled(self) -> bool:
         """Whether the last beat was answered that nobody wants the result."""
+        self.noticed = self._cancelled
         return self._cancelled
 
     @property
@@ -114,12 +146,15 @@ class Running(RunningTask):
         """Say that the task is alive: at once, or with the next beat if the last one was just now."""
         if details is not None:
             self._details = write_details(self._codec, details)
+        if self.gone:
+            self.told = self.noticed = True
+            raise Cancelled
         self.unsent = True
         # What is over is nobody's, or another's who has its token: the answer to a beat will tell.
         if self._pulse is None or not self._pulse.hasten(self):
             self.beat()
         if self._cancelled:
-            self.told = True
+            self.told = self.noticed = True
             raise Cancelled
 
     def beat(self) -> None:
@@ -128,9 +163,9 @@ class Running(RunningTask):
             self.unsent = False
             try:
                 status = self.backend.call(RecordActivityTaskHeartbeat(task_token=self.token, details=self._details))
-            except UnknownResourceFault:
+            except UnknownResourceFault as error:
                 # It timed out, was answered, or its execution has closed: it is no longer ours.
-                self.gone = True
+                self.gone, self.gone_because = True, str(error)
                 self.cancel()
                 return
             except BackendError as error:
@@ -168,6 +203,25 @@ class Running(RunningTask):
         self.gone = True
         self.cancel()
 
+    def describe_loss(self) -> str:
+        """Return why the task is no longer open, for logs."""
+        return f"its task has timed out or its execution has closed ({self.gone_because})"
+
+    def when_outlived(self, act: Callable[[], object] | None) -> None:
+        """Set what is done, in a thread of the pulse, if the body outlives its task; `None` for nothing any more.
+
+        It waits for one that is being done, so that afterwards nothing is done to who has the slot next.
+        """
+        with self._outliving:
+            self._when_outlived = act
+
+    def outlive(self) -> None:
+        """Do what is to be done about a body that still runs though its task has ended."""
+        with self._outliving:
+            act, self._when_outlived = self._when_outlived, None
+            if act is not None:
+                act()
+
     def wake_when_cancelled(self, wake: Callable[[], object] | None) -> None:
         """Say what to call, from any thread, as soon as nobody wants the result; `None` for nothing any more."""
         with self._lock:
@@ -201,9 +255,9 @@ class Pulse:
             late = self._handing_back
             if not late:
                 self._tasks.add(task)
-            if not late and task.every is not None:
+                task.began = self._clock()
                 # Its start counts as a beat for the service, but what the activity says first goes out at once.
-                self._plan(task, self._clock() + task.every)
+                self._plan_next(task, task.began)
         if late:
             task.hand_back()
 
@@ -212,6 +266,10 @@ class Pulse:
         with self._changed:
             self._tasks.discard(task)
             task.due = None
+            if len(self._queue) > QUEUE_SHARE_MAX * len(self._tasks) + QUEUE_SLACK:
+                # Tasks that have ended stay in the queue until they would have been due, which may be hours later.
+                self._queue = [entry for entry in self._queue if entry[2].due == entry[0]]
+                heapq.heapify(self._queue)
 
     def hand_back(self) -> None:
         """Hand back all tasks that are worked on, and those that come from now on."""
@@ -238,12 +296,15 @@ class Pulse:
         with self._changed:
             task.sent_at = self._clock()
             task.due = None
-            if task.gone or task not in self._tasks:
+            if task not in self._tasks:
                 return
-            if task.unsent:
+            if task.gone:
+                task.gone_at = task.sent_at
+                self._plan(task, task.gone_at + OUTLIVED_SECONDS)
+            elif task.unsent:
                 self._plan(task, task.sent_at + SECONDS_APART_MIN)
-            elif task.every is not None:
-                self._plan(task, task.sent_at + task.every)
+            else:
+                self._plan_next(task, task.sent_at)
 
     def beat_once(self) -> float | None:
         """Send the beat that is due; give the seconds until the next one, or `None` if there is none."""
@@ -258,10 +319,22 @@ class Pulse:
             heapq.heappop(self._queue)
             task.due = None
         try:
-            task.beat()
+            if task.gone_at is None:
+                task.beat()
+            elif not self._spare(task, task.gone_at):
+                task.outlive()
         except Exception:
-            log.exception("%s: a heartbeat was refused", task.name, extra=tell_task(task))
+            what = "a heartbeat was refused" if task.gone_at is None else "its slot cannot be taken from its body"
+            log.exception("%s: %s", task.name, what, extra=tell_task(task))
         return 0.0
+
+    def _spare(self, task: Running, gone_at: float) -> bool:
+        """Let a body that has noticed that its task has ended clean up for a while; return whether it still may."""
+        with self._changed:
+            if task.noticed and self._clock() < (end := gone_at + CLEANUP_SECONDS):
+                self._plan(task, end)
+                return True
+            return task not in self._tasks
 
     def close(self) -> None:
         """Stop, and wait for a beat that is being sent."""
@@ -271,6 +344,15 @@ class Pulse:
         for thread in self._threads:
             thread.join()
 
+    def _plan_next(self, task: Running, now: float) -> None:
+        """Plan the beat after one that was sent now: for the heartbeat timeout, or to ask whether it has timed out."""
+        dues = [] if task.every is None else [now + task.every]
+        if task.limit is not None:
+            end = task.began + task.limit
+            dues.append(end + PROBE_DELAY if now < end else now + min(max(now - end, 1.0), PROBE_PAUSE_MAX))
+        if dues:
+            self._plan(task, min(dues))
+
     def _plan(self, task: Running, due: float) -> None:
         task.due = due
         heapq.heappush(self._queue, (due, next(self._order), task))
@@ -278,7 +360,8 @@ class Pulse:
             thread = threading.Thread(target=self._beat_on, name=f"heartbeats {len(self._threads)}", daemon=True)
             self._threads.append(thread)
             thread.start()
-        self._changed.notify()
+        elif self._queue[0][2] is task:
+            self._changed.notify()
 
     def _beat_on(self) -> None:
         while not self._closed:

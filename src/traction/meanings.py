@@ -6,7 +6,7 @@ Takes leaves and events, and the decider that they belong to; gives asks to it, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, Final
 
@@ -59,10 +59,11 @@ from traction.markers import (
 )
 from traction.mistakes import encode_call
 from traction.names import make_child_id
-from traction.options import to_duration
+from traction.options import NO_TIMEOUT, to_duration
 from traction.records import Record
 from traction.signals import Receive, Send
 from traction.step import ActivityStep, Adjusted, AdjustedChild, Sleep, WorkflowStep
+from traction.values import Duration
 
 TRANSIENT_DELAY_MAX: Final = timedelta(minutes=1)
 """The longest pause before a decision is asked again that SWF refused for a limit or a rate."""
@@ -84,8 +85,9 @@ def ask(desk: Desk, leaf: Leaf) -> Given | None:
         desk.met.add(type(node))
         payload = encode_call(desk.codec, node, leaf.fiber)
         heartbeat = leaf.overrides.get("heartbeat_timeout")
-        if leaf.attempt > 1 or heartbeat is not None or leaf.details is not None:
-            payload = write_attempt(payload, leaf.attempt, leaf.details, heartbeat)
+        limit = _find_limit(leaf.overrides) if leaf.overrides else None
+        if leaf.attempt > 1 or heartbeat is not None or limit is not None or leaf.details is not None:
+            payload = write_attempt(payload, leaf.attempt, leaf.details, heartbeat, limit)
         type_, id = node.spec.type, leaf.task_id
         if leaf.overrides:
             decision = d.ScheduleActivityTask(activity_type=type_, activity_id=id, input=payload, **leaf.overrides)
@@ -110,6 +112,12 @@ def resume_deferred(desk: Desk, leaf: Leaf) -> None:
     if isinstance(leaf.node, SideEffect) and desk.local.get(leaf.task_id) is leaf:
         del desk.local[leaf.task_id]
         ask_again(desk, leaf)
+
+
+def _find_limit(overrides: Mapping[str, Any]) -> Duration | None:
+    """Return the shorter of the timeouts of a call within which its body must end, or `None` if it has neither."""
+    given = [overrides.get(f"{name}_to_close_timeout") for name in ("start", "schedule")]
+    return min((limit for limit in given if limit not in (None, NO_TIMEOUT)), key=int, default=None)
 
 
 def _ask_adjusted(desk: Desk, leaf: Leaf) -> Given | None:

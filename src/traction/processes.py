@@ -4,15 +4,17 @@ Takes an activity, what it needs, and calls; gives results, or failures. A proce
 dies, the task it had in hand fails and says how; the next task gets a new one. Polls, answers and heartbeats stay with
 the worker, so a body that never lets go of the interpreter is still beaten for.
 
-Theory of operation. Worker and process talk by one pipe, one message at a time, the worker first: a call. The process
-answers with how it ended, or with questions before that: what an activity asks of its own task is asked of the worker's
-`Running`, and answered or raised there. The process is started anew (spawn), never forked from a worker with threads.
-It ends when the pipe does, and passes over the signals that stop a worker: whether to go on is the worker's to say.
+Theory of operation. Worker and process talk by one pipe, one message at a time. The process says when it is ready. Then
+the worker sends a call, and the process answers with how it ended, or with questions before that: what an activity asks
+of its own task is asked of the worker's `Running`, and answered or raised there. The process is started anew (spawn),
+never forked from a worker with threads. It ends when the pipe does, and ignores the signals that stop a worker: whether
+to go on is for the worker to decide.
 """
 
 from __future__ import annotations
 
 import atexit
+import logging
 import multiprocessing
 import pickle
 import signal
@@ -21,18 +23,23 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import copy_context
+from functools import partial
 from types import CoroutineType
 from typing import Any, Generic, TypeVar, cast
 
 from traction.activities import Told, settle
 from traction.errors import DefinitionError, TractionError
 from traction.failures import give_account
+from traction.heartbeats import Running
 from traction.step import Cancelled
 from traction.tasks import RunningTask, _current, current_task
+from traction.telemetry import tell_task
 
 C = TypeVar("C")
 
-LOOK = 1.0
+log = logging.getLogger("traction.worker")
+
+LOOK = 0.5
 """How often an async activity in a process looks whether it is still wanted, in seconds."""
 
 FAREWELL = 5.0
@@ -78,7 +85,7 @@ class ProcessPool:
     Args:
         activity: the definition, which a process imports by its name.
         dependency: what it needs, pickled to each process, or `PerProcess`.
-        ready: how many processes to start at once; others are started when they are needed.
+        ready: how many processes to start at once, and to keep; others are started when they are needed.
 
     Raises:
         DefinitionError: the activity or its dependency cannot be sent to a process.
@@ -91,6 +98,7 @@ class ProcessPool:
         self._all: set[_Process] = set()
         self._lock = threading.Lock()
         self._closed = False
+        self._kept = max(ready, 1)
         for _ in range(ready):
             self._idle.append(self._start())
 
@@ -99,18 +107,31 @@ class ProcessPool:
 
         Raises:
             Told: it failed, and said how.
-            Cancelled: it was told that nobody wants its result.
+            Cancelled: it was told that nobody wants its result, or was killed since it outlived its task.
             ProcessDied: its process ended before it.
         """
-        process = self._take()
+        process, task = self._take(), current_task()
+        outlived = threading.Event()
+        if isinstance(task, Running):
+            task.when_outlived(partial(self._replace, process, task, outlived))
+            task.wake_when_cancelled(partial(self._prepare, task))
         try:
-            kind, value = process.converse(call, current_task())
+            kind, value = self._converse(process, call, task)
         except (EOFError, OSError):
-            raise ProcessDied(self._name, self._bury(process)) from None
+            exit_code = self._bury(process)
+            if outlived.is_set():
+                self._warm_up()
+                raise Cancelled from None
+            raise ProcessDied(self._name, exit_code) from None
         except BaseException:
             # What is in the pipe now, nobody knows.
             self._bury(process, kill=True)
             raise
+        if outlived.is_set():
+            # It was killed as it ended.
+            self._bury(process)
+            self._warm_up()
+            raise Cancelled
         if kind == "broken":
             # The process could not be made ready for any call: no failure of the work, which has not begun.
             self._bury(process)
@@ -121,6 +142,45 @@ class ProcessPool:
         if kind == "cancelled":
             raise Cancelled
         return value
+
+    def _converse(self, process: _Process, call: Any, task: RunningTask) -> tuple[str, Any]:
+        try:
+            return process.converse(call, task)
+        finally:
+            if isinstance(task, Running):
+                # From here on the process may be another task's.
+                task.when_outlived(None)
+                task.wake_when_cancelled(None)
+
+    def _prepare(self, task: Running) -> None:
+        """Have a process ready for the next task, as soon as it is known that one may have to be killed."""
+        with self._lock:
+            needed = task.gone and not self._idle and not self._closed
+        if needed:
+            ready = self._start()
+            with self._lock:
+                self._idle.append(ready)
+
+    def _replace(self, process: _Process, task: Running, outlived: threading.Event) -> None:
+        """Kill a process whose body outlived its task, and have another one ready in its place."""
+        outlived.set()
+        process.kill()
+        log.error(
+            "%s: %s, and its body still ran. Its process was killed, and a new one takes its place",
+            *(task.name, task.describe_loss()),
+            extra=tell_task(task),
+        )
+        self._prepare(task)
+
+    def _warm_up(self) -> None:
+        """Wait until a process is ready, so that its start takes nothing from the time of the next task."""
+        process = self._take()
+        try:
+            process.greet()
+        except (EOFError, OSError):
+            self._bury(process)
+        else:
+            self._put_back(process)
 
     def close(self) -> None:
         """End the processes; those that still run a call are killed."""
@@ -147,7 +207,8 @@ class ProcessPool:
 
     def _put_back(self, process: _Process) -> None:
         with self._lock:
-            if not self._closed:
+            # More than are needed are there if one was started to replace another that ended in time.
+            if not self._closed and len(self._idle) < self._kept:
                 self._idle.append(process)
                 return
         process.pipe.close()
@@ -180,8 +241,18 @@ class _Process:
         self.process.start()
         # From here on only the process holds its end, and the pipe ends with it.
         theirs.close()
+        self._greeting: tuple[str, Any] | None = None
+
+    def greet(self) -> tuple[str, Any]:
+        """Wait until it has loaded the activity and made what that needs, or says why it cannot."""
+        if self._greeting is None:
+            self._greeting = pickle.loads(self.pipe.recv_bytes())
+        return self._greeting
 
     def converse(self, call: Any, task: RunningTask) -> tuple[str, Any]:
+        greeting = self.greet()
+        if greeting[0] == "broken":
+            return greeting
         facts = (task.execution, task.activity_type, task.activity_id, task.attempt, task.token)
         self.pipe.send((call, facts))
         while True:
@@ -247,6 +318,8 @@ def _serve(pipe: Any, packed: bytes) -> None:
         with suppress(OSError):
             pipe.send(("broken", give_account(error)))
         return
+    with suppress(OSError):
+        pipe.send(("ready", None))
     runner: Any = None
     with suppress(EOFError, OSError):
         while True:

@@ -19,6 +19,7 @@ from types import FrameType
 from typing import Any, Self
 
 from traction.heartbeats import Pulse
+from traction.slots import WorkerThread
 
 log = logging.getLogger("traction.client")
 
@@ -81,16 +82,21 @@ def _kill_processes() -> None:
                 process.kill()
 
 
-def finish(threads: Iterable[threading.Thread], pulse: Pulse, seconds: float) -> list[str]:
+def finish(threads: Iterable[WorkerThread], pulse: Pulse, seconds: float) -> list[str]:
     """Wait for workers to finish what they have in hand; after so many seconds, hand back what is left.
 
-    Give the names of the threads that still work.
+    Threads that were left behind, since their bodies outlived their tasks, are not waited for.
+
+    Returns:
+        The names of the threads that were waited for and still work.
     """
     deadline = time.monotonic() + seconds
     for thread in (threads := list(threads)):
-        thread.join(max(deadline - time.monotonic(), 0))
-    late = [thread.name for thread in threads if thread.is_alive()]
-    if late:
+        thread.settled.wait(max(deadline - time.monotonic(), 0))
+    if any(not thread.settled.is_set() for thread in threads):
         pulse.hand_back()
     pulse.close()
-    return late
+    for thread in (waited_for := [thread for thread in threads if not thread.left_behind]):
+        if thread.settled.is_set():
+            thread.join()
+    return [thread.name for thread in waited_for if thread.is_alive()]

@@ -394,17 +394,29 @@ def _pop(queue: deque[T]) -> T | None:
 
 
 def run_worker(
-    worker: Worker, stop: threading.Event, *, wait: timedelta | None = None, jitter: Callable[[], float] = lambda: 1.0
+    worker: Worker,
+    stop: threading.Event,
+    *,
+    wait: timedelta | None = None,
+    jitter: Callable[[], float] = lambda: 1.0,
+    prepare: Callable[[], object] = lambda: None,
+    left_behind: Callable[[], bool] = lambda: False,
 ) -> None:
     """Do one turn after another until `stop` is set; a task that a poll was given is always answered first.
+
+    Before the first turn `prepare` is called, again and again until it raises nothing. The loop also ends after a turn
+    in which its thread was `left_behind`: another one has taken its place.
 
     An answer that could not be sent by then is sent again a few times before the worker is given up.
     After a turn that failed, pause: for a second, and twice as long each time up to half a minute, times `jitter()`.
     """
-    failures = 0
+    failures, prepared = 0, False
     try:
-        while not stop.is_set():
+        while not stop.is_set() and not left_behind():
             try:
+                if not prepared:
+                    prepare()
+                    prepared = True
                 worker.work_once(wait)
                 failures = 0
             except Exception as error:

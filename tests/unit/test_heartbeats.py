@@ -11,12 +11,12 @@ import pytest
 
 from tests.unit.crew import Act, CallAct
 from tests.unit.stage import NOW, LossyBackend, Stage, find_events, open_stage, take_turns
-from traction import Cancelled, Retry, Workflow, current_task, first_of, heartbeat, sleep
+from traction import Activity, Cancelled, Retry, Workflow, current_task, first_of, heartbeat, sleep
 from traction import events as e
 from traction import operations as o
 from traction.errors import ValidationException
 from traction.failures import HANDED_BACK
-from traction.heartbeats import Pulse, Running, find_interval
+from traction.heartbeats import CLEANUP_SECONDS, OUTLIVED_SECONDS, Pulse, Running, find_interval
 from traction.worker import ActivityWorker
 
 
@@ -85,7 +85,7 @@ class HurryAct(Workflow[Any]):
         return await Act().options(heartbeat=self.heartbeat)
 
 
-@pytest.mark.parametrize(("heartbeat", "left"), [(6, 2.0), (None, None)])
+@pytest.mark.parametrize(("heartbeat", "left"), [(6, 2.0), (None, 600.1)])
 def test_a_call_with_a_heartbeat_timeout_of_its_own_is_beaten_for_within_that(
     stage: Stage, pulse: Pulse, heartbeat: int | None, left: float | None
 ) -> None:
@@ -248,6 +248,106 @@ def test_a_heartbeat_that_the_service_refuses_is_told_to_the_activity(stage: Sta
     ActivityWorker(Picky(stage.backend), Act, lambda _: heartbeat()).work_once(NOW)
     (failed,) = find_events(handle, e.ActivityTaskFailed)
     assert "no heartbeats today" in failed.details
+
+
+# Bodies that outlive their tasks.
+
+
+class Limited(Activity[None, None], start_to_close=10):
+    def run(self) -> None: ...
+
+
+class CallLimited(Workflow[None]):
+    limit: int | None = None
+    longest: int | None = None
+
+    async def flow(self) -> None:
+        call: Any = Limited()
+        given = {"start_to_close": self.limit, "schedule_to_close": self.longest}
+        given = {name: span for name, span in given.items() if span is not None}
+        await (call.options(**given) if given else call)
+
+
+@pytest.mark.parametrize(
+    ("limits", "asked_at"),
+    [((), 10.1), ((3,), 3.1), ((None, 4), 4.1), ((600, 4), 4.1), ((600,), 600.1)],
+)
+def test_a_task_without_a_heartbeat_is_asked_about_when_it_should_have_timed_out(
+    stage: Stage, clock: Clock, pulse: Pulse, limits: Any, asked_at: float
+) -> None:
+    stage.start(CallLimited(*limits), Limited)
+    take_turns(stage.decider(CallLimited))
+    worker = stage.worker(Limited, pulse=pulse)
+    task = worker.poll_once(NOW)
+    assert task is not None
+    running = worker.begin(worker, task)
+    outlived: list[float] = []
+    running.when_outlived(lambda: outlived.append(clock.seconds))
+    began = clock.seconds
+    assert pulse.beat_once() == pytest.approx(asked_at)
+    clock.seconds = began + asked_at + 0.1
+    stage.advance(asked_at + 0.1)
+    assert pulse.beat_once() == 0
+    assert running.gone
+    assert pulse.beat_once() == pytest.approx(OUTLIVED_SECONDS)
+    clock.seconds += OUTLIVED_SECONDS + 0.1
+    assert pulse.beat_once() == 0
+    assert outlived == [clock.seconds]
+    assert pulse.beat_once() is None
+
+
+def test_a_task_that_has_not_timed_out_yet_is_asked_about_again_after_pauses_that_double(
+    stage: Stage, clock: Clock, pulse: Pulse
+) -> None:
+    stage.start(CallLimited(), Limited)
+    take_turns(stage.decider(CallLimited))
+    worker = stage.worker(Limited, pulse=pulse)
+    task = worker.poll_once(NOW)
+    assert task is not None
+    worker.begin(worker, task)
+    pauses = []
+    for _ in range(10):
+        pause = pulse.beat_once() or 0
+        pauses.append(round(pause))
+        clock.seconds += pause + 0.001
+        pulse.beat_once()
+    assert pauses == [10, 1, 1, 2, 4, 9, 18, 35, 60, 60]
+    assert beats(stage) == 10
+
+
+def test_a_body_that_has_noticed_that_its_task_is_gone_has_time_to_clean_up(
+    stage: Stage, clock: Clock, pulse: Pulse
+) -> None:
+    handle = stage.start(CallAct(), Act)
+    take_turns(stage.decider(CallAct))
+    worker = stage.worker(Act, print, pulse=pulse)
+    task = worker.poll_once(NOW)
+    assert task is not None
+    running = worker.begin(worker, task)
+    outlived: list[float] = []
+    running.when_outlived(lambda: outlived.append(clock.seconds))
+    handle.terminate()
+    for _ in range(2):
+        with pytest.raises(Cancelled):
+            running.heartbeat()
+    assert beats(stage) == 1
+    clock.seconds += OUTLIVED_SECONDS + 0.1
+    pulse.beat_once()
+    assert outlived == []
+    clock.seconds += CLEANUP_SECONDS
+    pulse.beat_once()
+    assert outlived == [clock.seconds]
+
+
+def test_the_plans_of_tasks_that_have_ended_are_not_kept_until_they_would_be_due(stage: Stage, pulse: Pulse) -> None:
+    stage.start(CallAct(), Act)
+    take_turns(stage.decider(CallAct))
+    worker = stage.worker(Act, print, pulse=pulse)
+    task = worker.poll_once(NOW)
+    assert task is not None
+    for _ in range(2_000):
+        worker.end(worker.begin(worker, task))
+    assert len(pulse._queue) < 500
 
 
 # Handing back.
