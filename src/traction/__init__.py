@@ -22,8 +22,10 @@ from traction.definition import Activity, Workflow, activity, workflow
 from traction.failures import DeclaredError
 from traction.leaves import (
     Child,
+    ExecutionInfo,
     cancel,
     continue_as_new,
+    execution_info,
     history_events,
     invoke_lambda,
     patched,
@@ -51,6 +53,7 @@ __all__ = [
     "Cancelled",
     "Child",
     "DeclaredError",
+    "ExecutionInfo",
     "Failure",
     "Handle",
     "LATER",
@@ -72,6 +75,7 @@ __all__ = [
     "done",
     "each",
     "every",
+    "execution_info",
     "fail",
     "fail_after",
     "first_of",

@@ -80,6 +80,33 @@ class RunEnds(Asked[datetime], msgspec.Struct, frozen=True):
     step_label: ClassVar[str] = "run_ends"
 
 
+class ExecutionInfo(msgspec.Struct, frozen=True):
+    """What a flow can know of its own execution, as `execution_info` returns it."""
+
+    workflow_id: str
+    run_id: str
+    name: str
+    """The name of the workflow's type."""
+    version: str
+    """The version of the workflow's type."""
+    tags: tuple[str, ...] = ()
+    parent: WorkflowExecution | None = None
+    """The execution that started this one as a child, `None` if none did. It may have closed since."""
+    continued_from: str | None = None
+    """The run id of the run before, if this one was started by `continue_as_new`."""
+
+    @property
+    def execution(self) -> WorkflowExecution:
+        """The workflow id and the run id: what `send` and `cancel` take in another flow."""
+        return WorkflowExecution(self.workflow_id, self.run_id)
+
+
+class GetExecutionInfo(Asked[ExecutionInfo], msgspec.Struct, frozen=True):
+    """Which execution this is."""
+
+    step_label: ClassVar[str] = "execution_info"
+
+
 class InvokeLambda(Asked[R_co], msgspec.Struct, Generic[R_co], frozen=True):
     """A call of an AWS Lambda function."""
 
@@ -251,6 +278,19 @@ def run_ends() -> Step[datetime]:
     That is a year at the most (SWF). What is to go on for longer starts afresh before, by `continue_as_new`.
     """
     return RunEnds()
+
+
+def execution_info() -> Step[ExecutionInfo]:
+    """Return which execution this is: its ids, type, tags, parent, and the run that it continues.
+
+    Example:
+        info = await execution_info()
+        await request_callback(f"https://shop.example/orders/{info.workflow_id}")
+
+    History:
+        Asks nothing; answered from WorkflowExecutionStarted.
+    """
+    return GetExecutionInfo()
 
 
 @overload

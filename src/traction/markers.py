@@ -21,7 +21,7 @@ from traction.errors import (
     StepFailed,
 )
 from traction.frames import ERROR, VALUE, Given, Leaf
-from traction.leaves import SideEffect
+from traction.leaves import ExecutionInfo, SideEffect
 from traction.mistakes import find_place
 from traction.options import EXECUTION_SECONDS_MAX
 from traction.records import Record, find_record
@@ -107,6 +107,21 @@ def ask_run_ends(desk: Desk, _: Leaf) -> Given:
     assert desk.begun is not None
     seconds = int(desk.begun.execution_start_to_close_timeout or EXECUTION_SECONDS_MAX)
     return VALUE, desk.begun.event_timestamp + timedelta(seconds=seconds)
+
+
+def ask_execution_info(desk: Desk, _: Leaf) -> Given:
+    """Answer which execution this is, from its first event."""
+    begun = desk.begun
+    assert begun is not None
+    return VALUE, ExecutionInfo(
+        workflow_id=desk.execution.workflow_id,
+        run_id=desk.execution.run_id,
+        name=begun.workflow_type.name,
+        version=begun.workflow_type.version,
+        tags=tuple(begun.tag_list or ()),
+        parent=begun.parent_workflow_execution,
+        continued_from=begun.continued_execution_run_id or None,
+    )
 
 
 def ask_local(desk: Desk, leaf: Leaf) -> None:

@@ -38,6 +38,7 @@ from traction.frames import ERROR, VALUE, Given, Leaf
 from traction.leaves import (
     Child,
     ChildResult,
+    GetExecutionInfo,
     HistoryEvents,
     InvokeLambda,
     Local,
@@ -49,6 +50,7 @@ from traction.leaves import (
     StartChild,
 )
 from traction.markers import (
+    ask_execution_info,
     ask_history_events,
     ask_local,
     ask_patched,
@@ -235,6 +237,7 @@ ASKS: dict[type, Callable[[Desk, Leaf], Given | None]] = {
     Adjusted: _ask_adjusted,
     AdjustedChild: _ask_adjusted_child,
     ChildResult: _ask_child_result,
+    GetExecutionInfo: ask_execution_info,
     HistoryEvents: ask_history_events,
     InvokeLambda: _ask_lambda,
     Local: ask_local,

@@ -12,7 +12,7 @@ import msgspec
 
 from traction.errors import DefinitionError
 from traction.fields import OF_A_SIGNAL, check_fields, is_about_later
-from traction.names import NAME_CHARS_MAX, WorkflowExecution, find_fault
+from traction.names import NAME_CHARS_MAX, WorkflowExecution
 from traction.options import SignalSpec
 from traction.step import Asked, Step
 
@@ -164,14 +164,17 @@ def read_execution(where: str, execution: WorkflowExecution | str) -> tuple[str,
 
     Raises:
         TypeError: it is neither.
-        ValueError: it is no workflow id that SWF takes.
+        ValueError: it is empty, or too long for a workflow id.
     """
     if isinstance(execution, WorkflowExecution):
         return execution.workflow_id, execution.run_id
     if not isinstance(execution, str):
         raise TypeError(f"{where}: {execution!r:.100} is no execution; give a workflow id, or a child's .execution")
-    if fault := find_fault(execution):
-        raise ValueError(f"{where}: {execution!r:.100} is no workflow id: {fault} (SWF)")
+    # An execution that exists may have an id that SWF takes for no start of ours, such as `runId:1`.
+    if not 1 <= len(execution) <= NAME_CHARS_MAX:
+        raise ValueError(
+            f"{where}: {execution!r:.100} is no workflow id, which has 1 to {NAME_CHARS_MAX} characters (SWF)"
+        )
     return execution, None
 
 

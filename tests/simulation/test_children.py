@@ -11,6 +11,7 @@ import pytest
 
 from traction import (
     Cancelled,
+    ExecutionInfo,
     Retry,
     Signal,
     Step,
@@ -22,6 +23,7 @@ from traction import (
     days,
     each,
     every,
+    execution_info,
     fail_after,
     first_of,
     hours,
@@ -435,3 +437,42 @@ async def ends_a_child_that_went_on(how: str) -> str:
 @pytest.mark.parametrize(("how", "result"), [("timeout", "StepTimedOut"), ("cancel", "CANCELED"), ("send", "stopped")])
 def test_a_child_that_continued_as_new_can_be_cancelled_and_signalled(how: str, result: str) -> None:
     assert simulate(ends_a_child_that_went_on(how)).result == result
+
+
+# Who an execution is.
+
+
+@workflow(version="2", tags=("kids",))
+async def introduces_itself(left: int = 0) -> list[ExecutionInfo]:
+    me = await execution_info()
+    if left:
+        await continue_as_new(introduces_itself(left - 1))
+    return [me]
+
+
+@workflow
+async def introduces_a_child(left: int = 0) -> list[ExecutionInfo]:
+    return [await execution_info(), *await introduces_itself(left)]
+
+
+def test_a_flow_knows_its_ids_type_tags_and_parent_and_asks_nothing_for_them() -> None:
+    run = simulate(introduces_itself())
+    (me,) = run.result
+    assert me.execution == run.execution
+    assert (me.name, me.version, me.tags, me.parent, me.continued_from) == (
+        "introduces_itself",
+        "2",
+        ("kids",),
+        None,
+        None,
+    )
+    assert len(run.history) == 5
+    parent, child = simulate(introduces_a_child()).result
+    assert child.parent == parent.execution
+    assert child.workflow_id.endswith(parent.run_id.translate(str.maketrans("/+", "_-")))
+
+
+def test_a_flow_that_continues_a_run_knows_which_and_keeps_its_parent() -> None:
+    parent, last = simulate(introduces_a_child(2)).result
+    assert last.parent == parent.execution
+    assert last.continued_from not in (None, last.run_id)

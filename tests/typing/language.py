@@ -11,6 +11,7 @@ from typing import Any, Never, assert_type
 from traction import (
     CancelScope,
     Child,
+    ExecutionInfo,
     Failure,
     Handle,
     Retry,
@@ -24,6 +25,7 @@ from traction import (
     cancel_scope,
     continue_as_new,
     days,
+    execution_info,
     fail_after,
     history_events,
     invoke_lambda,
@@ -169,6 +171,7 @@ assert_type(book(7).locally() & book(8), Both[str, str])
 assert_type(report({"stage": 1}), Step[None])
 assert_type(history_events(), Step[int])
 assert_type(run_ends(), Step[datetime])
+assert_type(execution_info(), Step[ExecutionInfo])
 assert_type(invoke_lambda("resize", {"width": 7}), Step[Any])
 assert_type(invoke_lambda("resize", {"width": 7}, type=list[str], timeout=60), Step[list[str]])
 assert_type(continue_as_new(Trip("Rome")), Step[Never])

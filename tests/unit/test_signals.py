@@ -176,10 +176,16 @@ def test_what_is_no_execution_is_not_addressed(say: Any, thing: Any) -> None:
 
 
 @pytest.mark.parametrize("say", [lambda to: send(to, Approve("Ann")), traction.cancel], ids=["send", "cancel"])
-@pytest.mark.parametrize("id", ["", "a:b", "a/b", " a", "arn", "x" * 257])
+@pytest.mark.parametrize("id", ["", "x" * 257])
 def test_a_workflow_id_that_swf_does_not_take_is_not_addressed(say: Any, id: str) -> None:
     with pytest.raises(ValueError, match="is no workflow id"):
         say(id)
+
+
+@pytest.mark.parametrize("say", [lambda to: send(to, Approve("Ann")), traction.cancel], ids=["send", "cancel"])
+@pytest.mark.parametrize("id", ["22/hg+:1", "a/b", "arn", "x" * 256])
+def test_an_execution_of_another_framework_is_addressed_by_its_id(say: Any, id: str) -> None:
+    assert say(id).workflow_id == id
 
 
 def test_a_run_or_whichever_is_open_under_an_id_is_addressed() -> None:
