@@ -27,6 +27,7 @@ from traction.step import (
     Sleep,
     Step,
     Tick,
+    note_wrapped,
     to_chance,
 )
 
@@ -273,6 +274,7 @@ def step(f: Callable[..., Any], /) -> Callable[..., Step[Any]]:
     for name in ("__module__", "__name__", "__qualname__", "__doc__", "__annotations__"):
         setattr(call, name, getattr(f, name, None))
     call.__wrapped__ = f  # type: ignore[attr-defined]
+    note_wrapped(f)
     return call
 
 

@@ -54,7 +54,7 @@ from traction.signatures import (
     read_arguments,
     read_function,
 )
-from traction.step import ActivityStep, Adjusted, AdjustedChild, Step, WorkflowStep
+from traction.step import ActivityStep, Adjusted, AdjustedChild, Step, WorkflowStep, note_wrapped
 
 C = TypeVar("C")
 R = TypeVar("R")
@@ -307,6 +307,7 @@ def workflow(f: Any = None, /, **options: Any) -> Any:
 
     def define(f: Callable[..., Any]) -> Any:
         signature = read_function(f, None, flow=True)
+        note_wrapped(f)
 
         def flow(self: Any) -> Any:
             return f(**msgspec.structs.asdict(self))

@@ -91,7 +91,9 @@ def employ(
 
 def is_async(activity: Any) -> bool:
     """Say whether an activity is async, as a class or as a function."""
-    return inspect.iscoroutinefunction(getattr(activity.run, "body", activity.run))
+    body = getattr(activity.run, "body", activity.run)
+    # A decorator that is not async may call an async function and return its coroutine.
+    return inspect.iscoroutinefunction(body) or inspect.iscoroutinefunction(inspect.unwrap(body))
 
 
 class Loop:

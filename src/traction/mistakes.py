@@ -13,7 +13,7 @@ from traction.awaitables import RULE, close_passed, explain_loop, is_of_a_loop, 
 from traction.codec import Codec
 from traction.errors import DefinitionError, FlowError, PayloadError, PayloadUnavailable
 from traction.leaves import ContinuedAsNew
-from traction.step import Cancelled, Step
+from traction.step import Cancelled, Step, is_wrapped
 
 AWAITABLE = (Step, CoroutineType)
 """What stands for a value that nobody has awaited."""
@@ -44,8 +44,10 @@ def judge(error: BaseException) -> BaseException:
 
 
 def awaits_step(inner: Any) -> bool:
-    """Say whether a step is awaited through nothing but comprehensions, which are coroutines in Python 3.11."""
-    while type(inner) is CoroutineType and inner.cr_code.co_name in ("<listcomp>", "<setcomp>", "<dictcomp>"):
+    """Whether a step is awaited, be it through comprehensions, which are coroutines in Python 3.11, or decorators."""
+    while type(inner) is CoroutineType and (
+        inner.cr_code.co_name in ("<listcomp>", "<setcomp>", "<dictcomp>") or is_wrapped(inner)
+    ):
         inner = inner.cr_await
     return type(inner) is GeneratorType
 
@@ -111,7 +113,10 @@ def find_place(fiber: Any) -> str | None:
     while fiber is not None:
         for frame in reversed(fiber.frames):
             if type(frame) is CoroutineType and frame.cr_frame is not None:
-                return f"{frame.__qualname__} ({frame.cr_code.co_filename}, line {frame.cr_frame.f_lineno})"
+                place: Any = frame
+                while type(place.cr_await) is CoroutineType and is_wrapped(place.cr_await):
+                    place = place.cr_await
+                return f"{place.__qualname__} ({place.cr_code.co_filename}, line {place.cr_frame.f_lineno})"
         fiber = fiber.join and fiber.join.fiber
     return None
 

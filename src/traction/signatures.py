@@ -6,6 +6,7 @@ nothing that it reads, and makes no class.
 
 from __future__ import annotations
 
+import inspect
 import sys
 import types
 import typing
@@ -17,11 +18,10 @@ import msgspec
 from traction.codec import name_type
 from traction.errors import DefinitionError
 from traction.fields import UNRESOLVED
-from traction.step import Both, Step, WorkflowStep
+from traction.step import Both, Step, WorkflowStep, note_wrapped
 
-# Flags of code objects, as `inspect` calls them: VARARGS, VARKEYWORDS, GENERATOR | ASYNC_GENERATOR, COROUTINE.
+# Flags of code objects, as `inspect` calls them: VARARGS, GENERATOR | ASYNC_GENERATOR, COROUTINE.
 _VARARGS = 0x04
-_VARKEYWORDS = 0x08
 _GENERATOR = 0x20 | 0x200
 _COROUTINE = 0x80
 
@@ -107,6 +107,7 @@ def check_run(cls: Any, where: str, needs: Any, result: Any) -> None:
 def check_flow(cls: Any, where: str, result: Any) -> None:
     """Check that `flow` is there, takes nothing, and gives what the class says."""
     method = _find_method(cls, where, "flow", f"async def flow(self) -> {name_type(result)}")
+    note_wrapped(method)
     _check_arity(method, where, 0, "a workflow takes its input from its fields; write flow(self)")
     hints = _find_hints(method, where)
     if hints is None or hints.get("return", Any) is Any:
@@ -249,40 +250,41 @@ def _replace(annotation: Any, replaced: dict[Any, Any]) -> Any:
 
 
 def read_function(f: Any, needs: Any, *, flow: bool) -> Signature:
-    """Read a function's parameters, after the dependency if it needs one, and its result."""
-    if not isinstance(f, types.FunctionType):
-        example = "@workflow(version='2')" if flow else "@activity(needs=Connection)"
-        raise DefinitionError(f"a definition is made of a function, not of {f!r:.100}. Options have names: {example}")
-    where = f"{f.__module__}.{f.__qualname__}"
-    code = f.__code__
-    count = code.co_argcount + code.co_kwonlyargcount
-    if code.co_flags & (_VARARGS | _VARKEYWORDS):
-        star = "*" if code.co_flags & _VARARGS else "**"
-        raise DefinitionError(
-            f"{where}: {star}{code.co_varnames[count]} has no name of its own for each argument. A call's input is "
-            "written under the names of its parameters; take a list or a dict"
-        )
-    if code.co_posonlyargcount:
-        raise DefinitionError(
-            f"{where}: {code.co_varnames[0]!r} is given by position only. A call's input is written under the names of "
-            "its parameters; take out the /"
-        )
-    if code.co_flags & _GENERATOR:
+    """Read a function's parameters, after the dependency if it needs one, and its result.
+
+    A decorator that keeps what it wraps (`functools.wraps`) has the parameters of that.
+    """
+    _check_function(f, flow=flow)
+    where, wrapped = f"{f.__module__}.{f.__qualname__}", inspect.unwrap(f)
+    if wrapped.__code__.co_flags & _GENERATOR:
         raise DefinitionError(f"{where}: it has a yield, and would give a generator; collect a list and return it")
     try:
-        hints = typing.get_type_hints(f, include_extras=True)
+        parameters = list(inspect.signature(f).parameters.values())
+        hints = _find_function_hints(f, wrapped)
     except Exception as error:
         raise DefinitionError(
             f"{where}: an annotation does not resolve: {error}. The types of a function are read when it is defined: "
             "define or import them above it, at the level of the module"
         ) from error
+    for parameter in parameters:
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            raise DefinitionError(
+                f"{where}: {str(parameter).partition(':')[0]} has no name of its own for each argument. A call's input "
+                "is written under the names of its parameters; take a list or a dict"
+            )
+        if parameter.kind is parameter.POSITIONAL_ONLY:
+            raise DefinitionError(
+                f"{where}: {parameter.name!r} is given by position only. A call's input is written under the names of "
+                "its parameters; take out the /"
+            )
     check_needs(where, needs)
     skip = 0 if needs is None else 1
-    if code.co_argcount < skip:
+    names = [parameter.name for parameter in parameters]
+    keywords = frozenset(parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY)
+    if len(names) - len(keywords) < skip:
         raise DefinitionError(
             f"{where}: with needs={name_type(needs)} the first parameter is the dependency, and there is none"
         )
-    names = code.co_varnames[:count]
     if skip and names[0] in hints and not _accepts(_strip(hints[names[0]]), needs):
         raise DefinitionError(
             f"{where}: the first parameter is {names[0]}: {name_type(hints[names[0]])}, but needs={name_type(needs)}; "
@@ -301,18 +303,59 @@ def read_function(f: Any, needs: Any, *, flow: bool) -> Signature:
             f"{where}: the result is {name_type(hints['return'])}, which leaves its type open, and a result is read by "
             "type; name one, or write Any"
         )
-    defaults = f.__defaults__ or ()
-    optional = names[code.co_argcount - len(defaults) : code.co_argcount]
-    given = dict(zip(optional, defaults, strict=True)) | (f.__kwdefaults__ or {})
+    inputs = parameters[skip:]
     return Signature(
-        fields={name: hints[name] for name in names[skip:]},
-        keywords=frozenset(names[code.co_argcount :]),
-        defaults={name: value for name, value in given.items() if name in names[skip:]},
-        result=_read_result(where, hints["return"], code.co_flags & _COROUTINE, flow=flow),
+        fields={parameter.name: hints[parameter.name] for parameter in inputs},
+        keywords=keywords,
+        defaults={
+            parameter.name: parameter.default for parameter in inputs if parameter.default is not parameter.empty
+        },
+        result=_read_result(where, hints["return"], inspect.iscoroutinefunction(wrapped), flow=flow),
     )
 
 
-def _read_result(where: str, said: Any, is_async: int, *, flow: bool) -> Any:
+def _check_function(f: Any, *, flow: bool) -> None:
+    """Check that a definition is made of a function at the top of a module, decorated or not."""
+    bound = isinstance(f, staticmethod | classmethod | types.MethodType)
+    function = inspect.unwrap(f.__func__ if bound else f)
+    if not isinstance(function, types.FunctionType):
+        example = "@workflow(version='2')" if flow else "@activity(needs=Connection)"
+        mend = f"Options have names: {example}"
+        if callable(function) and not isinstance(function, type):
+            mend = "It has no name and no typed parameters of its own: write a function that calls it"
+        raise DefinitionError(f"a definition is made of a function, not of {function!r:.100}. {mend}")
+    names = function.__code__.co_varnames[: function.__code__.co_argcount]
+    owner, dot, name = function.__qualname__.rpartition("<locals>.")[2].rpartition(".")
+    if not bound and not (names[:1] in (("self",), ("cls",)) and (dot or names[0] not in function.__annotations__)):
+        return
+    owner = owner or "Mailer"
+    example = "".join(word.capitalize() for word in name.split("_")) or "Send"
+    mend = (
+        "what it works on are its parameters"
+        if flow
+        else f"if it needs a {owner}, its worker provides one: @activity(needs={owner}), with the {owner} as the first "
+        f"parameter, or class {example}(Activity[{owner}, None])"
+    )
+    raise DefinitionError(
+        f"{function.__module__}.{function.__qualname__}: it is a method, and whoever runs it has no object to call it "
+        f"on. Write a function at the top of a module; {mend}"
+    )
+
+
+def _find_function_hints(f: Any, wrapped: Any) -> dict[str, Any]:
+    signed = inspect.unwrap(f, stop=lambda one: hasattr(one, "__signature__"))
+    if not hasattr(signed, "__signature__"):
+        return typing.get_type_hints(wrapped, include_extras=True)
+    # A decorator that says which parameters it has.
+    signature = inspect.signature(signed)
+    said = {parameter.name: parameter.annotation for parameter in signature.parameters.values()}
+    said["return"] = signature.return_annotation
+    said = {name: annotation for name, annotation in said.items() if annotation is not signature.empty}
+    holder = types.SimpleNamespace(__annotations__=said)
+    return typing.get_type_hints(holder, wrapped.__globals__, include_extras=True)
+
+
+def _read_result(where: str, said: Any, is_async: bool, *, flow: bool) -> Any:
     step = _resolve_alias(said)
     origin = typing.get_origin(step) or step
     is_step = isinstance(origin, type) and issubclass(origin, Step)

@@ -24,6 +24,7 @@ from collections.abc import Callable, Coroutine, Generator
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Never, TypeAlias, TypeVar, TypeVarTuple, cast
+from weakref import WeakSet
 
 import msgspec
 
@@ -418,6 +419,22 @@ class Helper(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
     f: Callable[..., Any]
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
+
+
+_WRAPPED: WeakSet[Any] = WeakSet()
+"""The code of functions that stand below a decorator of a flow, which awaits their coroutines in its own."""
+
+
+def note_wrapped(f: Any) -> None:
+    """Let the decorators of a flow, as `functools.wraps` marks them, await the functions that they wrap."""
+    while (f := getattr(f, "__wrapped__", None)) is not None:
+        if (code := getattr(f, "__code__", None)) is not None:
+            _WRAPPED.add(code)
+
+
+def is_wrapped(coroutine: Any) -> bool:
+    """Whether a coroutine is of a function below a decorator of a flow."""
+    return coroutine.cr_code in _WRAPPED
 
 
 # What the methods are made of.

@@ -6,6 +6,7 @@ Each case makes one mistake; `errors/<case>.txt` is what it raises.
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import re
 from asyncio import Future, sleep
@@ -423,6 +424,59 @@ def function_with_a_parameter_without_a_type() -> None:
 def function_without_a_result() -> None:
     @activity
     def fetch(number: int): ...  # type: ignore[no-untyped-def]
+
+
+@case
+def function_that_is_a_method() -> None:
+    class Mailer:
+        @activity
+        def send_letter(self, to: str) -> None: ...
+
+
+@case
+def function_that_is_a_class_method() -> None:
+    class Mailer:
+        @activity  # type: ignore[arg-type]
+        @classmethod
+        def send(cls, to: str) -> None: ...
+
+
+@case
+def function_that_is_a_static_method() -> None:
+    class Mailer:
+        @workflow
+        @staticmethod
+        async def send(to: str) -> None: ...
+
+
+@case
+def function_that_is_a_partial() -> None:
+    activity(functools.partial(len, "x"))
+
+
+@case
+def function_that_is_an_object_that_is_called() -> None:
+    class Sender:
+        def __repr__(self) -> str:
+            return "<Sender>"
+
+        def __call__(self, to: str) -> None: ...
+
+    activity(Sender())
+
+
+@case
+def function_with_stars_below_a_decorator() -> None:
+    def timed(f: Any) -> Any:
+        @functools.wraps(f)
+        def inner(*args: Any, **kwargs: Any) -> Any:
+            return f(*args, **kwargs)
+
+        return inner
+
+    @activity
+    @timed
+    def add(*numbers: int) -> int: ...
 
 
 @case
