@@ -26,6 +26,7 @@ from traction.definition import Activity, Workflow, check_definition
 from traction.errors import (
     BackendError,
     DefinitionError,
+    TractionError,
     UnknownResourceFault,
     WorkflowExecutionAlreadyStartedFault,
 )
@@ -36,7 +37,7 @@ from traction.heartbeats import Pulse
 from traction.local_activities import LocalActivities
 from traction.names import ActivityType, WorkflowExecution, WorkflowType, find_fault
 from traction.options import Span, to_timedelta
-from traction.patience import insist
+from traction.patience import TRIES, insist
 from traction.plugins import load_plugins, open_backend, open_payload_store
 from traction.processes import PerProcess, ProcessPool
 from traction.registration import register_type as register_type
@@ -112,6 +113,10 @@ class WorkerSystem:
         self._pools: list[ProcessPool] = []
         self._answers = Answers(self.backend, codec, self._stop.wait)
         self._unfinished: bool | None = None
+        self._deferred: list[Any] = []
+        self._preparing = threading.Lock()
+        self.mistake: TractionError | None = None
+        """What stopped the workers: they could not start when the service could be reached at last."""
 
     # Work.
 
@@ -224,6 +229,7 @@ class WorkerSystem:
 
         Raises:
             DefinitionError: something is wrong with a definition, or two have one name and version.
+            BackendError: the service refused a definition. If it cannot be reached, the workers keep trying.
         """
         if not workflows:
             raise DefinitionError("start_workflow_worker() is given no workflow to decide for")
@@ -305,6 +311,7 @@ class WorkerSystem:
         Raises:
             DefinitionError: something is wrong with the definition, its dependency is missing, another definition of
                 its name and version has a worker here, or the executor cannot run it.
+            BackendError: the service refused the definition. If it cannot be reached, the workers keep trying.
         """
         check_kind(activity, Activity)
         check_dependency(activity, dependency)
@@ -350,13 +357,48 @@ class WorkerSystem:
             return sum(slots.lost for slots in self._slots)
 
     def _host(self, definition: Any) -> None:
+        """Register a definition that is worked on here; if the service cannot be reached, leave that to its workers."""
         with self._lock:
             check_twins(self._hosted.setdefault(definition.spec.type, definition), definition)
-        self._register(definition)
+        check_definition(definition)
+        if self._deferred:
+            # The first one has shown that the service is away.
+            self._deferred.append(definition)
+            return
+        try:
+            self._register(definition, tries=1)
+        except BackendError as error:
+            if not error.retryable:
+                raise
+            self._deferred.append(definition)
+            said = "%s cannot be reached, and its workers keep trying until it can: %s"
+            log.warning(said, self.backend.url, error)
+
+    def _prepare(self) -> None:
+        """Register what could not be registered when it was to be worked on.
+
+        Raises:
+            BackendError: the service still cannot be reached.
+        """
+        with self._preparing:
+            while self._deferred and not self._stop.is_set():
+                definition = self._deferred[0]
+                try:
+                    self._register(definition, tries=1)
+                except TractionError as error:
+                    if isinstance(error, BackendError) and error.retryable:
+                        raise
+                    log.error("workers cannot start, and this system stops: %s", error)
+                    self.mistake = error
+                    self._stop.set()
+                    return
+                self._deferred.pop(0)
+                if not self._deferred:
+                    log.warning("%s can be reached now, and workers have started", self.backend.url)
 
     def _spawn(self, name: str, worker: Worker) -> None:
         def work(left_behind: Callable[[], bool]) -> None:
-            run_worker(worker, self._stop, jitter=random.random, left_behind=left_behind)
+            run_worker(worker, self._stop, jitter=random.random, prepare=self._prepare, left_behind=left_behind)
 
         thread = WorkerThread(name, work)
         with self._lock:
@@ -368,14 +410,14 @@ class WorkerSystem:
         worker.close()
         self._close_pools()
 
-    def _register(self, definition: Any) -> None:
+    def _register(self, definition: Any, tries: int = TRIES) -> None:
         """Register a type once; one that is there already is as good."""
         with self._lock:
             if definition in self._registered:
                 return
         check_definition(definition)
         # A type that is there already is as good, so this may be done again.
-        note = insist(lambda: register_type(self.backend, definition, self._stop.wait), self._stop.wait)
+        note = insist(lambda: register_type(self.backend, definition, self._stop.wait), self._stop.wait, tries)
         if note is not None:
             log.warning("%s", note)
         with self._lock:
@@ -417,6 +459,11 @@ class WorkerSystem:
 
     # The end.
 
+    @property
+    def stopped(self) -> threading.Event:
+        """Set when the workers stop: by `close()`, or by a `mistake`."""
+        return self._stop
+
     def run_until_stopped(self, grace: Span = 90) -> int:
         """Work until SIGTERM or SIGINT, and then close; call it from the program's main thread.
 
@@ -424,10 +471,17 @@ class WorkerSystem:
 
         Returns:
             The exit code: 0 if all was finished, 1 if something had to be handed back after the grace.
+
+        Raises:
+            DefinitionError, BackendError: the service could not be reached when workers were started, and when it
+                could, it refused a definition; as `start_workflow_worker` and `start_activity_worker` otherwise do.
         """
         with Signals() as signals:
             signals.wait(self._stop)
-            return self.close(grace)
+            code = self.close(grace)
+        if self.mistake is not None:
+            raise self.mistake
+        return code
 
     def close(self, grace: Span = 90) -> int:
         """Stop the workers and let go of the backend.

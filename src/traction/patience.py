@@ -23,13 +23,13 @@ Pause = Callable[[float], object]
 """Lets so many seconds pass."""
 
 
-def insist(act: Callable[[], T], pause: Pause) -> T:
-    """Do something that may be done twice, until it does not fail by what passes, or has failed `TRIES` times.
+def insist(act: Callable[[], T], pause: Pause, tries: int = TRIES) -> T:
+    """Do something that may be done twice, until it does not fail by what passes, or has failed `tries` times.
 
     Raises:
         BackendError: it failed otherwise, or as often.
     """
-    for tried in range(TRIES - 1):
+    for tried in range(tries - 1):
         try:
             return act()
         except BackendError as error:

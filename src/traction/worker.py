@@ -417,6 +417,7 @@ def run_worker(
                 if not prepared:
                     prepare()
                     prepared = True
+                    continue
                 worker.work_once(wait)
                 failures = 0
             except Exception as error:

@@ -58,8 +58,10 @@ def work(
                     )
             names = ", ".join(definition.__name__ for definition in definitions)
             screen.tell(f"Working on {names}; stop with Ctrl-C")
-            signals.wait()
+            signals.wait(system.stopped)
             screen.tell("Stopping: finishing what is in hand")
             code = system.close(grace)
+            if system.mistake is not None:
+                raise system.mistake
     if code:
         raise typer.Exit(code)
