@@ -277,7 +277,7 @@ class ActivityWorker:
         got, has = task.activity_type, self.activity.spec.type
         if got is not has and got != has:
             raise PayloadError(f"the worker has {has.name} {has.version}, and the task is of {got.name} {got.version}")
-        return self._codec.decode(task.input, self.activity, self._what[0])
+        return self._codec.decode_call(task.input, self.activity, self._what[0])
 
     def _await(self, coroutine: Any, running: Running) -> Any:
         """Run an async activity on a loop of this worker's own."""

@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from traction.errors import PayloadError
+from traction.samples import write_sample
 from traction.stores import DECODED_BYTES_MAX, PayloadStore, Shelf
 from traction.transforms import MARK, Chain, Transform
 from traction.turns import leave_flow
@@ -176,11 +177,11 @@ class Codec:
                     raise PayloadError(
                         f"{self._show(call)} cannot be sent: its {name} is a step that nobody awaited, and not a value"
                         ". Write await ... for its result"
-                    )
+                    ).as_bug()
             raise PayloadError(
                 f"{self._show(call)} cannot be sent, since nobody could read it: {self._explain(fault)}. The fields of "
                 f"{name_type(type(call))} are written and read by their types; give it values of these"
-            ) from self._get_cause(fault)
+            ).as_bug(is_type_fault(fault)) from self._get_cause(fault)
         return text if len(text) <= self._plain_chars_max else self.pack(text, PAYLOAD_CHARS_MAX, type(call).__name__)
 
     def write(self, value: object) -> str:
@@ -205,7 +206,7 @@ class Codec:
         raise PayloadError(
             f"{self._show(value)} cannot be written as JSON: {self._explain(fault)}. Give numbers, strings, lists, "
             "dicts, dataclasses or msgspec.Structs"
-        ) from self._get_cause(fault)
+        ).as_bug(is_type_fault(fault)) from self._get_cause(fault)
 
     def pack(self, text: str, chars_max: int, what: str) -> str:
         """Do to JSON what the transforms do, and bring into the store what is too long then; `what` names it in errors.
@@ -263,7 +264,24 @@ class Codec:
             shown = f"It reads {read!r:.200}"
         raise PayloadError(
             f"{what} does not decode as {name_type(type)}: {self._explain(fault)}. {shown}. {mend}"
-        ) from self._get_cause(fault)
+        ).as_bug(is_type_fault(fault)) from self._get_cause(fault)
+
+    def decode_call(self, payload: str | None, type: Any, what: str = "payload") -> Any:
+        """Read a call or a signal, which any sender may have written; an absent payload is read as `{}`.
+
+        Raises:
+            PayloadError, InvalidPayloadError, PayloadUnavailable: as `decode`; the text says what to send.
+        """
+        if payload not in _EMPTY:
+            try:
+                return self.decode("{}" if payload is None else payload, type, what)
+            except PayloadError:
+                if payload is not None:
+                    raise
+        is_so = "is absent" if payload is None else f"is {payload!r}"
+        raise PayloadError(
+            f"{what} {is_so}, and {name_type(type)} is read from a JSON object of its fields. Send {write_sample(type)}"
+        ) from None
 
     def _get_decoder(self, type: Any) -> msgspec.json.Decoder[Any]:
         try:
@@ -298,6 +316,18 @@ class Codec:
         return None if self.hides else error
 
 
+def is_type_fault(error: Exception) -> bool:
+    """Return whether a value is of a wrong type, rather than one that its type does not allow.
+
+    Example:
+        >>> is_type_fault(msgspec.ValidationError("Expected `int`, got `str`"))
+        True
+        >>> is_type_fault(msgspec.ValidationError("Expected `int` >= 0"))
+        False
+    """
+    return isinstance(error, TypeError) or (isinstance(error, msgspec.ValidationError) and "`, got `" in str(error))
+
+
 def explain_without_values(error: BaseException) -> str:
     """Return the text of an error of msgspec's, with nothing in it of the value that it is about.
 
@@ -327,6 +357,10 @@ _WITHOUT_VALUES = re.compile(
 """How the texts of msgspec begin that show types and places, and no values."""
 
 _PLACE = re.compile(r" - at (`key` in )?`\$[\w.\[\]]*`$")
+
+
+_EMPTY = ("", "null", '""')
+"""Payloads that senders who know no fields give for nothing."""
 
 
 def write_canonically(value: object) -> bytes:

@@ -347,7 +347,7 @@ class Decider:
         type = self.workflow.spec.type
         self.begun = event
         try:
-            workflow = self.codec.decode(event.input, self.workflow, f"the input of {type.name} {type.version}")
+            workflow = self.codec.decode_call(event.input, self.workflow, f"the input of {type.name} {type.version}")
         except InvalidPayloadError as error:
             # No decider can ever read it, so waiting for another one helps nobody.
             self.flow.start(partial(Fail.of, error))
@@ -414,7 +414,7 @@ class Decider:
         if self._finished is None:
             assert self.begun is not None
             self._finished = Ask(say_close(self.workflow, self.begun, self.codec, mode, given), None)
-        if isinstance(given, ContinuedAsNew):
+        if isinstance(given, ContinuedAsNew) and isinstance(self._finished.decision, d.ContinueAsNewWorkflowExecution):
             self.met.add(type(given.call))
             # What nobody has heard would end with this run.
             onward = send_on(self.execution.workflow_id, self.signals, cancel=self.flow.unheeded)

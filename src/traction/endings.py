@@ -11,10 +11,11 @@ from typing import Any
 from traction import decisions as d
 from traction import events as e
 from traction.codec import Codec
-from traction.errors import FlowError
+from traction.errors import FlowError, PayloadError, PayloadUnavailable
 from traction.failures import describe_failure
 from traction.frames import VALUE
 from traction.leaves import ContinuedAsNew
+from traction.mistakes import forget_origin, must_wait
 from traction.step import Cancelled, WorkflowStep
 
 
@@ -23,13 +24,38 @@ def say_close(
 ) -> d.Decision:
     """Say the decision that closes an execution whose flow has this outcome.
 
+    An execution whose result, or the input of whose next run, is too long or has no JSON fails with that error.
+
     Raises:
         FlowError: the flow goes on as another workflow.
-        PayloadError: its result, or the input of its next run, cannot be written and read as the definition says.
+        PayloadError: its result, or the input of its next run, is of another type than the definition says.
+        PayloadUnavailable: a key or a store is missing that it takes to write it.
     """
+    try:
+        return _say_close(workflow, begun, codec, mode, given)
+    except PayloadError as error:
+        if must_wait(error):
+            raise
+        return _fail(forget_origin(error), codec)
+
+
+def _fail(error: Exception, codec: Codec) -> d.Decision:
+    reason, details = describe_failure(error, codec)
+    return d.FailWorkflowExecution(reason=reason, details=details)
+
+
+def _say_close(
+    workflow: type[WorkflowStep[Any]], begun: e.WorkflowExecutionStarted, codec: Codec, mode: int, given: Any
+) -> d.Decision:
     if mode == VALUE:
         what = f"the result of {workflow.spec.type.name} {workflow.spec.type.version}"
-        result = codec.encode(given, what=what)
+        try:
+            result = codec.encode(given, what=what)
+        except PayloadUnavailable:
+            raise
+        except PayloadError as error:
+            said = PayloadError(str(error) if what in str(error) else f"{what}: {error}")
+            raise said.as_bug(error.is_bug) from error
         # A result of another type than the definition says, nobody who waits for it could read.
         codec.decode(result, workflow.spec.result, what)
         return d.CompleteWorkflowExecution(result=result)
@@ -37,8 +63,7 @@ def say_close(
         return d.CancelWorkflowExecution()
     if isinstance(given, ContinuedAsNew):
         return _continue_as_new(workflow, begun, codec, given.call)
-    reason, details = describe_failure(given, codec)
-    return d.FailWorkflowExecution(reason=reason, details=details)
+    return _fail(given, codec)
 
 
 def send_on(workflow_id: str, signals: Iterable[e.WorkflowExecutionSignaled], *, cancel: bool) -> list[d.Decision]:

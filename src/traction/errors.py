@@ -9,8 +9,9 @@ Traction's: it is data in the history, and reaches a flow as `StepFailed`, and a
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 
 class _Fact(Exception):
@@ -90,7 +91,19 @@ class HistoryError(TractionError):
 
 
 class PayloadError(TractionError):
-    """A payload does not decode as the type that the definition gives, or a value cannot be written."""
+    """A payload does not decode as the type that the definition gives, or a value cannot be written.
+
+    In a flow, one that depends on the value (too long, `nan`) fails the step. One that a type checker finds (`is_bug`)
+    leaves the execution open until the code is fixed.
+    """
+
+    is_bug: bool = False
+    """Whether a value is of another type than the code says, which no run can mend."""
+
+    def as_bug(self, is_bug: bool = True) -> Self:
+        """Set `is_bug`, and return this error."""
+        self.is_bug = is_bug
+        return self
 
 
 class PayloadUnavailable(PayloadError):
@@ -327,11 +340,31 @@ def _explain_cause(cause: str) -> str:
 
 
 class LambdaFailed(StepFailed):
-    """A Lambda function gave no answer: `reason` in SWF's words, `details` as Lambda tells them."""
+    """A Lambda function failed: `reason` in SWF's words, `details` as Lambda gave them.
+
+    `type` and `message` are the `errorType` and `errorMessage` of the details, if they are Lambda's JSON; otherwise the
+    reason and the details as they are.
+    """
 
     def __init__(self, step: str, *, name: str, reason: str, details: str | None = None) -> None:
         self.name, self.reason, self.details = name, reason, details
-        super().__init__(step, f"{name} failed: {reason}")
+        self.type, self.message = _read_lambda_error(reason, details)
+        said = (reason, self.type, f"{self.message:.1000}")
+        super().__init__(step, f"{name} failed: {': '.join(dict.fromkeys(filter(None, said)))}")
+
+
+def _read_lambda_error(reason: str, details: str | None) -> tuple[str, str]:
+    """Return the type and the message of Lambda's error document."""
+    try:
+        document = json.loads(details or "")
+    except (ValueError, RecursionError):
+        return reason, details or ""
+    if not isinstance(document, dict):
+        return reason, details or ""
+    kind, message = document.get("errorType"), document.get("errorMessage")
+    if kind is None and message is None:
+        return reason, details or ""
+    return str(kind or reason), "" if message is None else str(message)
 
 
 class ChildFailed(_Remote, StepFailed):
@@ -357,6 +390,18 @@ class ChildFailed(_Remote, StepFailed):
         self.type, self.message, self.traceback, self.bases, self.cause = type, message, traceback, bases, cause
         super().__init__(step, f"closed as {status}" + (f": {type}: {message}" if type else ""))
         self.chain()
+
+
+class UnreadableActivityResult(ActivityFailed, PayloadError):
+    """An activity completed with a result that does not decode as its definition says. It is not retried."""
+
+
+class UnreadableChildResult(ChildFailed, PayloadError):
+    """A child completed with a result that does not decode as its definition says."""
+
+
+class UnreadableLambdaResult(LambdaFailed, PayloadError):
+    """A Lambda function returned a result that does not decode as the type that was asked for."""
 
 
 class DecisionFailed(StepFailed):

@@ -55,7 +55,6 @@ from traction.frames import (
     find_saga,
     keep_wider,
 )
-from traction.leaves import ContinueAsNew, ContinuedAsNew
 from traction.mistakes import (
     AWAITABLE,
     awaits_step,
@@ -300,8 +299,6 @@ class Interpreter:
         if kind is Saga:
             fiber.frames.append(Undo())
             return STEP, node.source
-        if kind is ContinueAsNew:
-            return ERROR, ContinuedAsNew(node.call)
         if kind is EnterScope:
             return self._enter_scope(fiber, node.scope)
         if kind is ExitScope:

@@ -147,9 +147,10 @@ class ChildResult(Asked[R_co], msgspec.Struct, Generic[R_co], frozen=True):
     child: str
 
 
-class ContinueAsNew(Step[Never], msgspec.Struct, frozen=True):
+class ContinueAsNew(Asked[Never], msgspec.Struct, frozen=True):
     """The end of this run, and the start of the next."""
 
+    step_label: ClassVar[str] = "continue_as_new"
     call: WorkflowStep[Any]
 
 
@@ -347,6 +348,9 @@ def continue_as_new(call: WorkflowStep[Any]) -> Step[Never]:
     The call is of the same workflow; its version may be another. Task list, timeouts, child policy and tags stay as
     they are. `finally` blocks are done first. Signals that nobody received, and a request to cancel that came too late
     for this run, are sent on to the new one.
+
+    Raises:
+        PayloadError: (in the flow) the input is too long for SWF, or cannot be written.
 
     History:
         Asks ContinueAsNewWorkflowExecution, after whatever `finally` blocks ask.

@@ -14,21 +14,23 @@ from traction.codec import JSON, PAYLOAD_CHARS_MAX
 from traction.desk import Desk
 from traction.errors import (
     FlowError,
-    InvalidPayloadError,
     NonDeterminismError,
     PayloadError,
     PayloadUnavailable,
-    StepFailed,
 )
 from traction.frames import ERROR, VALUE, Given, Leaf
 from traction.leaves import ExecutionInfo, SideEffect
-from traction.mistakes import find_place
+from traction.mistakes import encode_call, find_place
 from traction.options import EXECUTION_SECONDS_MAX
 from traction.records import Record, find_record
 from traction.turns import leave_flow
 
 PATCH: Final = "~patch-"
 """How the names of markers begin that `patched` leaves."""
+
+
+UNSENT: Final = "!"
+"""How the details of a marker begin that keeps no value, but why there is none. No payload begins so."""
 
 
 def ask_side_effect(desk: Desk, leaf: Leaf) -> Given | None:
@@ -52,7 +54,10 @@ def ask_side_effect(desk: Desk, leaf: Leaf) -> Given | None:
         except PayloadUnavailable:
             raise
         except PayloadError as error:
-            raise PayloadError(f"the value of {leaf.id} cannot be kept as a marker: {error}") from error
+            if error.is_bug:
+                raise PayloadError(f"the value of {leaf.id} cannot be kept as a marker: {error}").as_bug() from error
+            # Kept as well, since the code may give another value when it is run again.
+            details = UNSENT + desk.codec.encode(f"the value of {leaf.id} cannot be kept as a marker: {error}")
         except FlowError:
             raise
         except Exception as error:
@@ -61,10 +66,9 @@ def ask_side_effect(desk: Desk, leaf: Leaf) -> Given | None:
                 "an activity, which can"
             ) from error
     desk.ask_marker(d.RecordMarker(marker_name=leaf.id, details=details))
-    try:
-        return VALUE, desk.codec.decode(details, node.type, f"the marker {leaf.id}")
-    except InvalidPayloadError as error:
-        return ERROR, StepFailed(leaf.id, f"has a value that cannot be read: {error}")
+    if details is not None and details.startswith(UNSENT):
+        return ERROR, PayloadError(desk.codec.decode(details[len(UNSENT) :], str, f"the marker {leaf.id}"))
+    return VALUE, desk.codec.decode(details, node.type, f"the marker {leaf.id}")
 
 
 def _get_marker(desk: Desk, leaf: Leaf) -> str | None:
@@ -125,7 +129,12 @@ def ask_execution_info(desk: Desk, _: Leaf) -> Given:
 
 
 def ask_local(desk: Desk, leaf: Leaf) -> None:
-    """Put a local activity where whoever decides finds it, and does it."""
+    """Put a local activity where whoever decides finds it, and does it.
+
+    Raises:
+        PayloadError: its call is too long for SWF, as it would be for any other activity.
+    """
+    encode_call(desk.codec, leaf.node.call, leaf.fiber)
     if leaf.began is None:
         leaf.began = desk.flow.now
     desk.local[leaf.task_id] = leaf

@@ -27,17 +27,21 @@ from traction.errors import (
     DecisionFailed,
     FlowError,
     HistoryError,
-    InvalidPayloadError,
     LambdaFailed,
     PayloadError,
     PayloadUnavailable,
     SignalFailed,
+    UnreadableActivityResult,
+    UnreadableChildResult,
+    UnreadableLambdaResult,
 )
 from traction.failures import HANDED_BACK, INVALID, UNREADABLE, make_known, read_failure, revive
 from traction.frames import ERROR, VALUE, Given, Leaf
 from traction.leaves import (
     Child,
     ChildResult,
+    ContinueAsNew,
+    ContinuedAsNew,
     GetExecutionInfo,
     HistoryEvents,
     InvokeLambda,
@@ -59,7 +63,7 @@ from traction.markers import (
     ask_side_effect,
     take_record,
 )
-from traction.mistakes import encode_call
+from traction.mistakes import encode_call, forget_origin, must_wait
 from traction.names import make_child_id
 from traction.options import NO_TIMEOUT, to_duration
 from traction.records import Record
@@ -81,7 +85,16 @@ UNREADABLE_DELAY_MAX: Final = timedelta(hours=1)
 
 
 def ask(desk: Desk, leaf: Leaf) -> Given | None:
-    """Ask for what a leaf is."""
+    """Ask for what a leaf is. A value that cannot be sent, such as one that is too long, fails the step."""
+    try:
+        return _ask(desk, leaf)
+    except PayloadError as error:
+        if must_wait(error):
+            raise
+        return ERROR, forget_origin(error)
+
+
+def _ask(desk: Desk, leaf: Leaf) -> Given | None:
     node = leaf.node
     if isinstance(node, ActivityStep):
         desk.met.add(type(node))
@@ -126,7 +139,13 @@ def _ask_adjusted(desk: Desk, leaf: Leaf) -> Given | None:
     node = leaf.node
     leaf.node, leaf.overrides = node.call, node.overrides
     leaf.retry = node.policy
-    return ask(desk, leaf)
+    return _ask(desk, leaf)
+
+
+def _ask_continue_as_new(desk: Desk, leaf: Leaf) -> Given:
+    # Only a check: `finally` blocks may take more decision tasks before the run closes.
+    encode_call(desk.codec, leaf.node.call, leaf.fiber)
+    return ERROR, ContinuedAsNew(leaf.node.call)
 
 
 def _ask_adjusted_child(desk: Desk, leaf: Leaf) -> Given | None:
@@ -238,6 +257,7 @@ ASKS: dict[type, Callable[[Desk, Leaf], Given | None]] = {
     AdjustedChild: _ask_adjusted_child,
     ChildResult: _ask_child_result,
     GetExecutionInfo: ask_execution_info,
+    ContinueAsNew: _ask_continue_as_new,
     HistoryEvents: ask_history_events,
     InvokeLambda: _ask_lambda,
     Local: ask_local,
@@ -436,7 +456,7 @@ def _take_signal(desk: Desk, leaf: Leaf) -> Given | None:
             continue
         desk.signals.remove(event)
         try:
-            return VALUE, desk.codec.decode(
+            return VALUE, desk.codec.decode_call(
                 event.input, kind, f"the signal {event.signal_name} (event {event.event_id})"
             )
         except PayloadUnavailable:
@@ -480,9 +500,11 @@ def _hear_lambda(desk: Desk, event: Any, leaf: Leaf | None) -> None:
         what = f"the result of Lambda function {node.name} ({leaf.id})"
         try:
             outcome: Given = VALUE, desk.codec.decode(event.result, node.type, what)
-        except InvalidPayloadError as invalid:
-            name = type(invalid).__name__
-            outcome = ERROR, LambdaFailed(leaf.id, name=node.name, reason=name, details=str(invalid))
+        except PayloadUnavailable:
+            raise
+        except PayloadError as invalid:
+            kind = type(invalid).__name__
+            outcome = ERROR, UnreadableLambdaResult(leaf.id, name=node.name, reason=kind, details=str(invalid))
         desk.flow.resume(leaf, *outcome)
         return
     reason = getattr(event, "reason", None) or getattr(event, "cause", None) or getattr(event, "timeout_type", None)
@@ -532,7 +554,7 @@ def _hear_stray(_: Desk, event: Any, __: object) -> None:
 
 
 def _read_result(desk: Desk, leaf: Leaf, call: Any, payload: str | None) -> Given:
-    """Read the result of an activity or a child. One that no codec ever reads fails the step."""
+    """Read the result of an activity or a child. One that does not decode fails the step."""
     spec = call.spec
     try:
         return VALUE, desk.codec.decode(payload, spec.result)
@@ -540,11 +562,13 @@ def _read_result(desk: Desk, leaf: Leaf, call: Any, payload: str | None) -> Give
         what = f"the result of {spec.type.name} {spec.type.version} ({leaf.id})"
     try:
         return VALUE, desk.codec.decode(payload, spec.result, what)
-    except InvalidPayloadError as error:
+    except PayloadUnavailable:
+        raise
+    except PayloadError as error:
         kind, message = type(error).__name__, str(error)
     if isinstance(call, WorkflowStep):
-        return ERROR, ChildFailed(leaf.id, status="COMPLETED", type=kind, message=message)
-    return ERROR, ActivityFailed(leaf.id, type=kind, message=message, reason=INVALID)
+        return ERROR, UnreadableChildResult(leaf.id, status="COMPLETED", type=kind, message=message)
+    return ERROR, UnreadableActivityResult(leaf.id, type=kind, message=message, reason=INVALID)
 
 
 _STRAYS: dict[type, Callable[[Desk, Any, Leaf | None], None]] = dict.fromkeys(ANSWERS, _hear_stray)

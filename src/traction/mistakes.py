@@ -11,7 +11,7 @@ from typing import Any
 
 from traction.awaitables import RULE, close_passed, explain_loop, is_of_a_loop, list_traced, name_thing
 from traction.codec import Codec
-from traction.errors import DefinitionError, FlowError, PayloadError, PayloadUnavailable
+from traction.errors import DefinitionError, FlowError, PayloadError, PayloadUnavailable, StepFailed
 from traction.leaves import ContinuedAsNew
 from traction.step import Cancelled, Step, is_wrapped
 
@@ -25,8 +25,10 @@ _FOREIGN_OPERAND = re.compile(r"unsupported operand type\(s\) for [&|]: .*'(coro
 
 def judge(error: BaseException) -> BaseException:
     """Let pass what is the flow's own failure; raise what its author or an operator must mend."""
-    if isinstance(error, (FlowError, DefinitionError, PayloadError)) or not isinstance(
-        error, (Exception, Cancelled, ContinuedAsNew)
+    if (
+        isinstance(error, (FlowError, DefinitionError))
+        or must_wait(error)
+        or not isinstance(error, (Exception, Cancelled, ContinuedAsNew))
     ):
         close_passed(error.__traceback__)
         raise error
@@ -94,7 +96,7 @@ def explain_endless(fiber: Any, node: Any, steps_max: int) -> FlowError:
 
 
 def encode_call(codec: Codec, call: Any, fiber: Any) -> str:
-    """Write a call or a signal that a flow says; of what cannot be written and read, say in which line it is said.
+    """Write a call or a signal of a flow; the error for one that cannot be written and read names the line.
 
     Raises:
         PayloadError: as `Codec.encode_call`.
@@ -105,7 +107,22 @@ def encode_call(codec: Codec, call: Any, fiber: Any) -> str:
         raise
     except PayloadError as error:
         place = find_place(fiber)
-        raise PayloadError(f"{error}. It is said by {place}" if place else str(error)) from error
+        said = PayloadError(f"{error}. It is said by {place}" if place else str(error))
+        raise said.as_bug(error.is_bug) from error
+
+
+def must_wait(error: BaseException) -> bool:
+    """Return whether an execution waits for fixed code, or for another decider, instead of failing with an error."""
+    return isinstance(error, PayloadUnavailable) or (
+        isinstance(error, PayloadError) and not isinstance(error, StepFailed) and error.is_bug
+    )
+
+
+def forget_origin(error: PayloadError) -> PayloadError:
+    """Return an error without the frames and causes of this package: a flow fails with it in a line of its own."""
+    error.__cause__ = None
+    error.__suppress_context__ = True
+    return error.with_traceback(None)
 
 
 def find_place(fiber: Any) -> str | None:

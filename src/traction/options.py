@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias, TypedDict, get_args
 
 import msgspec
 
-from traction.errors import DefinitionError
+from traction.errors import DefinitionError, PayloadError
 from traction.failures import DeclaredError, is_one_of
 from traction.names import NAME_CHARS_MAX, ActivityType, TaskList, WorkflowType, find_fault
 from traction.values import ChildPolicy, Duration
@@ -163,7 +163,7 @@ class Retry(msgspec.Struct, frozen=True):
     def find_pause(
         self, attempt: int, error: Exception, *, elapsed: timedelta = timedelta(0), chance: float = 0.0
     ) -> timedelta | None:
-        """Say how long to wait after an attempt has failed so, or `None` to give up.
+        """Say how long to wait after an attempt has failed so, or `None` to give up. A `PayloadError` is final.
 
         Args:
             attempt: which one failed, from 1.
@@ -171,7 +171,10 @@ class Retry(msgspec.Struct, frozen=True):
             elapsed: how long ago the first attempt began.
             chance: a number in [0, 1), for the jitter.
         """
-        if is_one_of(error, self.give_up_on) or not (self.retry_on is None or is_one_of(error, self.retry_on)):
+        # What could not be written or read once cannot be the next time.
+        if is_one_of(error, (PayloadError, *self.give_up_on)) or not (
+            self.retry_on is None or is_one_of(error, self.retry_on)
+        ):
             return None
         pause = self.find_delay(attempt)
         if pause is None:

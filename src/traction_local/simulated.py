@@ -108,7 +108,7 @@ class Simulated(Generic[R]):
         """Give the calls of an activity in the order in which they were scheduled, each attempt one."""
         type: Any = activity.spec.type  # type: ignore[attr-defined]
         return [
-            self._codec.decode(event.input, activity)
+            self._codec.decode_call(event.input, activity)
             for event in self.history
             if isinstance(event, e.ActivityTaskScheduled) and event.activity_type == type
         ]

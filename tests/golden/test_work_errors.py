@@ -30,8 +30,10 @@ from traction import (
     sleep,
     workflow,
 )
+from traction import operations as o
 from traction.plugins import open_backend
 from traction.worker import ActivityWorker, WorkflowWorker
+from traction_local.backend import DOMAIN
 
 GOLDEN = Path(__file__).parent / "work_errors"
 
@@ -227,8 +229,19 @@ async def keep() -> str:
 
 
 @case
-def stuck_by_a_side_effect_that_is_too_long(stage: Stage) -> None:
-    report(stage, keep, keep())
+def failed_by_a_side_effect_that_is_too_long(stage: Stage) -> None:
+    handle = stage.start(keep(), keep)
+    take_turns(stage.decider(keep))
+    handle.result(0)
+
+
+@case
+def stuck_by_a_start_without_its_fields(stage: Stage) -> None:
+    stage.register(IndexProject)
+    run = o.StartWorkflowExecution(domain=DOMAIN, workflow_id="project 7", workflow_type=IndexProject.spec.type)
+    stage.backend.call(run)
+    take_turns(stage.decider(IndexProject))
+    raise stage.stuck[0]
 
 
 @case

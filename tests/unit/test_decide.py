@@ -249,9 +249,10 @@ def test_code_that_asks_for_something_else_is_told_with_both_sides(
     assert error.workflow == "Whole 1"
 
 
-def test_a_result_that_does_not_decode_fails_the_decision_task_and_names_the_step() -> None:
-    with pytest.raises(PayloadError, match=r"the result of charge 1 \(charge-1\) does not decode as int"):
-        play(to_workflow(charge(1)), answer=lambda *_: '"seven"')
+def test_a_result_that_does_not_decode_fails_its_step() -> None:
+    closed = play(to_workflow(charge(1)), answer=lambda *_: '"seven"').closed
+    assert isinstance(closed, e.WorkflowExecutionFailed)
+    assert "the result of charge 1 (charge-1) does not decode as int" in (closed.details or "")
 
 
 def test_an_input_that_does_not_decode_fails_the_decision_task() -> None:

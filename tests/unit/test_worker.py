@@ -729,9 +729,7 @@ def test_an_input_that_does_not_decode_leaves_the_execution_open_until_the_code_
     assert handle.result(0) == 3
 
 
-def test_a_result_of_an_activity_that_does_not_decode_leaves_the_execution_open_until_the_code_is_mended(
-    stage: Stage,
-) -> None:
+def test_a_result_of_an_activity_that_does_not_decode_fails_the_step(stage: Stage) -> None:
     class DoText(Activity[Any, str], name="Do"):
         n: int = 0
 
@@ -747,11 +745,8 @@ def test_a_result_of_an_activity_that_does_not_decode_leaves_the_execution_open_
     handle = stage.start(CallDo(1))
     decider = stage.decider(CallDoText)
     take_turns(decider, stage.worker(Do, lambda _: 7))
-    (stuck,) = stage.stuck
-    assert "the result of Do 1 (Do-1) does not decode as str" in str(stuck)
-    stage.advance(30)
-    take_turns(stage.decider(CallDo))
-    assert handle.result(0) == 7
+    with pytest.raises(WorkflowFailed, match=r"the result of Do 1 \(Do-1\) does not decode as str"):
+        handle.result(0)
 
 
 def test_a_workflow_that_the_worker_does_not_have_is_reported(stage: Stage) -> None:
