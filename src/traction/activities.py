@@ -33,13 +33,13 @@ from traction.errors import (
     UnknownResourceFault,
     ValidationException,
 )
-from traction.failures import INVALID, UNREADABLE, Account, describe_failure, give_account, read_failure, write_failure
+from traction.failures import INVALID, UNREADABLE, Account, describe_failure, give_account, write_failure
 from traction.heartbeats import Pulse, Running
 from traction.names import ActivityType, TaskList
 from traction.slots import Slots, WorkerThread
 from traction.step import Cancelled
 from traction.tasks import LATER, _current
-from traction.telemetry import Observer, tell_task
+from traction.telemetry import Observer, log_failure, tell_task
 
 T = TypeVar("T")
 
@@ -65,6 +65,7 @@ class ActivityWorker:
         observer: what tells plugins of tasks.
         pulse: what beats for the tasks; without one they beat only when the activity says so.
         slots: what replaces the thread of this worker while a body holds it whose task has ended.
+        failure_level: the level at which it is logged that an activity failed and is not tried again.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class ActivityWorker:
         pulse: Pulse | None = None,
         observer: Observer | None = None,
         slots: Slots | None = None,
+        failure_level: int = logging.WARNING,
     ) -> None:
         if body is None:
             check_dependency(activity, dependency)
@@ -101,6 +103,7 @@ class ActivityWorker:
         self._pulse = pulse
         self._observer = observer
         self.slots = Slots(spec.type.name) if slots is None else slots
+        self._failure_level = failure_level
         self._runner: Any = None
         self._unsent: deque[tuple[o.ActivityTask, o.Request[None]]] = deque()
 
@@ -159,6 +162,7 @@ class ActivityWorker:
             if isinstance(answer, o.RespondActivityTaskFailed):
                 raise
             refused = PayloadError(f"the service does not take the result: {error!s:.500}")
+            log.warning("%s: %s", name_task(task), refused, extra=tell_task(task))
             self.answer(task, fail(task, refused, self._codec))
         except BackendError as error:
             if error.retryable:
@@ -271,7 +275,10 @@ class ActivityWorker:
             self._observer.note_task(running, *(("CANCELED", None) if cancelled else ("FAILED", error)))
         if cancelled:
             return o.RespondActivityTaskCanceled(task_token=task.task_token)
-        return fail(task, error, self._codec, running.said)
+        spec = self._neighbours.get(task.activity_type, self).activity.spec
+        account = error.account if isinstance(error, Told) else give_account(error)
+        log_failure(name_task(task), error, account, spec, tell_task(task), self._failure_level)
+        return fail(task, error, self._codec, running.said, account)
 
     def _read(self, task: o.ActivityTask) -> Any:
         got, has = task.activity_type, self.activity.spec.type
@@ -325,19 +332,20 @@ def cancel_at_await(loop: Any, task: Any, running: Running) -> None:
 
 
 def fail(
-    task: o.ActivityTask, error: BaseException, codec: Codec, heartbeat: str | None = None
+    task: o.ActivityTask,
+    error: BaseException,
+    codec: Codec,
+    heartbeat: str | None = None,
+    account: Account | None = None,
 ) -> o.RespondActivityTaskFailed:
     """Say a failure as the answer to a task, and what its last heartbeat said, for the next attempt."""
-    account = error.account if isinstance(error, Told) else give_account(error)
+    account = account or give_account(error)
     try:
         reason, details = write_failure(structs.replace(account, heartbeat=heartbeat), codec)
     except PayloadUnavailable as unwritten:
         return fail(task, unwritten, codec, heartbeat)
     if isinstance(error, PayloadUnavailable) or (isinstance(error, Told) and not error.begun):
         reason = UNREADABLE  # the work is done again when it can begin, and what comes of it can be written
-    # A failed attempt is data of the history, where the flow and people find it.
-    message = read_failure(reason, details).message
-    log.info("%s failed: %s: %s", name_task(task), reason, message, extra=tell_task(task))
     return o.RespondActivityTaskFailed(task_token=task.task_token, reason=reason, details=details)
 
 

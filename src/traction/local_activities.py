@@ -21,12 +21,12 @@ from traction.codec import PAYLOAD_CHARS_MAX, Codec
 from traction.decide import Decider
 from traction.definition import Activity
 from traction.errors import DefinitionError, PayloadUnavailable, TractionError
-from traction.failures import describe_failure
+from traction.failures import give_account, write_failure
 from traction.frames import Leaf
 from traction.names import WorkflowExecution
 from traction.records import HEAD_CHARS_MAX, Record, find_room, write_record
 from traction.tasks import LATER, RunningTask, _current
-from traction.telemetry import Observer, tell_task
+from traction.telemetry import Observer, log_failure, tell_task
 
 log = logging.getLogger("traction.worker")
 
@@ -62,6 +62,7 @@ class LocalActivities:
     Args:
         provide: what activities need, by activity.
         bodies: what to do instead of an activity's `run`, by activity, given the call; then no dependency is needed.
+        failure_level: the level at which it is logged that an activity failed and is not tried again.
 
     Raises:
         DefinitionError: a key is no activity.
@@ -71,7 +72,9 @@ class LocalActivities:
         self,
         provide: Mapping[Callable[..., Activity[Any, Any]], Any] | None = None,
         bodies: Mapping[Callable[..., Activity[Any, Any]], Callable[[Any], Any]] | None = None,
+        failure_level: int = logging.WARNING,
     ) -> None:
+        self._failure_level = failure_level
         self._provide: dict[Any, Any] = dict(provide or {})
         self._bodies: dict[Any, Callable[[Any], Any]] = dict(bodies or {})
         for activity in (*self._provide, *self._bodies):
@@ -133,8 +136,10 @@ class LocalActivities:
         except PayloadUnavailable:
             raise
         except BaseException as error:
-            reason, details = describe_failure(error, codec, chars_max=PAYLOAD_CHARS_MAX - HEAD_CHARS_MAX)
-            log.info("%s failed: %s: %s", task.activity_id, reason, error, extra=tell_task(task))
+            account = give_account(error)
+            reason, details = write_failure(account, codec, chars_max=PAYLOAD_CHARS_MAX - HEAD_CHARS_MAX)
+            name = f"{task.execution.workflow_id} {task.activity_id}"
+            log_failure(name, error, account, call.spec, tell_task(task), self._failure_level)
             told = record(details, reason)
             ended = "FAILED", error
         finally:

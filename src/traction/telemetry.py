@@ -14,8 +14,11 @@ from typing import Any
 import pluggy
 
 from traction.decisions import Decision
+from traction.errors import ActivityFailed
+from traction.failures import Account, make_known, name_exception
 from traction.names import ActivityType, WorkflowExecution
 from traction.operations import ActivityTask, DecisionTask
+from traction.options import ActivitySpec
 from traction.tasks import RunningTask
 
 log = logging.getLogger("traction.worker")
@@ -39,6 +42,39 @@ def tell_task(task: ActivityTask | RunningTask) -> dict[str, Any]:
         "step": step,
         "attempt": int(attempt) if attempt.isdecimal() else 1,
     }
+
+
+def log_failure(
+    name: str, error: BaseException, account: Account, spec: ActivitySpec, fields: dict[str, Any], level: int
+) -> None:
+    """Log that an attempt of an activity failed, with its traceback.
+
+    It is a record of this level; or, if there will be another attempt by the activity's own policy, an `INFO`. An error
+    that the activity declares is an `INFO` without a traceback: its callers expect it.
+
+    Args:
+        name: what the record calls the task.
+        error: what was raised here; a failure of another process has its traceback in the account.
+        account: what is known of it.
+        spec: the activity.
+        fields: what `tell_task` gives.
+        level: that of the record, unless the failure is expected.
+    """
+    failed = ActivityFailed(name, **make_known(account))
+    declared = any(kind.__name__ in account.kinds for kind in spec.raises)
+    retried = spec.retry is not None and spec.retry.find_pause(fields["attempt"], failed) is not None
+    trace = (
+        error if error.__traceback__ is not None and name_exception(type(error)) == account.type else failed.__cause__
+    )
+    log.log(
+        logging.INFO if declared or retried else level,
+        "%s failed: %s%s",
+        name,
+        f"{account.type}: {account.message}" if account.message else account.type,
+        ", and is tried again" if retried else "",
+        exc_info=None if declared else trace,
+        extra=fields,
+    )
 
 
 def _name_type(type: ActivityType) -> str:

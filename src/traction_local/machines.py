@@ -178,7 +178,8 @@ class Machine(SimulatedBackend):
         self._skew = skew
         self._sticky = sticky
         self._find_act = find_act
-        self._local = LocalActivities(provide, {activity: partial(self._do_locally, activity) for activity in scripts})
+        played = {activity: partial(self._do_locally, activity) for activity in scripts}
+        self._local = LocalActivities(provide, played, failure_level=INFO)
         self._workflows: dict[WorkflowType, type[Workflow[Any]]] = {}
         self._activities: dict[ActivityType, ActivityWorker] = {}
         self._deciding: dict[str, WorkflowWorker] = {}
@@ -264,6 +265,7 @@ class Machine(SimulatedBackend):
             "identity": self.name,
             "codec": self._codec,
             "neighbours": self._activities,
+            "failure_level": INFO,
         }
         if activity in self._scripts:
             return ActivityWorker(self, activity, body=partial(self._play, activity), **options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import pickle
 import subprocess
 import sys
@@ -333,6 +334,66 @@ def test_a_cause_of_an_unknown_class_is_a_failed_step() -> None:
     for cause in causes:
         one: Any = make_known(read_failure("T", details))["cause"]
         assert (type(one).__name__, one.step) == ("StepFailed", "s"), cause
+
+
+# Logs.
+
+
+class Books(DeclaredError):
+    pages: int
+
+
+@activity(raises=(Books,))
+def count_pages() -> int:
+    raise Books(7)
+
+
+@workflow(raises=(Books,))
+async def counting() -> int:
+    return await count_pages()
+
+
+def list_records(caplog: pytest.LogCaptureFixture, text: str) -> list[logging.LogRecord]:
+    return [record for record in caplog.records if text in record.getMessage() and "fail" in record.getMessage()]
+
+
+@pytest.mark.parametrize(("call", "executor"), [(once(7), "thread"), (once(7), "process"), (once_locally(7), "thread")])
+def test_a_worker_logs_a_failed_activity_once_with_its_traceback(
+    caplog: pytest.LogCaptureFixture, call: Any, executor: Any
+) -> None:
+    with WorkerSystem("local:") as system:
+        system.start_workflow_worker(type(call))
+        system.start_activity_worker(fetch, executor=executor)
+        fail_of(lambda: system.run(call, workflow_id="order-1").result(timeout=60))
+    (record,) = list_records(caplog, "order-1 fetch-1 failed")
+    assert record.levelno == logging.WARNING
+    assert record.getMessage() == f"order-1 fetch-1 failed: {__name__}.Reset: number 7"
+    assert "the line that failed" in logging.Formatter().format(record)
+    assert vars(record)["step"] == "fetch-1"
+    assert vars(record)["activity_type"] == "fetch 1"
+
+
+def test_attempts_that_are_retried_are_logged_as_info(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "traction")
+    assert run(fetching()) == 7
+    records = list_records(caplog, "fetch_again-1")
+    assert [record.levelno for record in records] == [logging.INFO, logging.INFO]
+    assert all(record.getMessage().endswith("and is tried again") and record.exc_info for record in records)
+
+
+def test_a_declared_error_is_logged_as_info_without_a_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "traction")
+    with pytest.raises(Books):
+        run(counting())
+    (record,) = list_records(caplog, "count_pages-1")
+    assert (record.levelno, record.exc_info) == (logging.INFO, None)
+
+
+def test_simulations_log_failed_activities_as_info(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "traction")
+    for call in (once(7), once_locally(7)):
+        fail_of(lambda call=call: simulate(call).result)
+    assert {record.levelno for record in list_records(caplog, "fetch-1")} == {logging.INFO}
 
 
 # Matching.
