@@ -106,9 +106,16 @@ class Attempts:
         if beating.due < beating.until:
             heappush(self._beating, beating)
 
-    def next_beat(self) -> datetime | None:
-        """When a heartbeat is due."""
-        return self._beating[0].due if self._beating else None
+    def beat_before(self, find_due: Callable[[], datetime]) -> datetime:
+        """Send the heartbeats that come before whatever else is due, and return when that is.
+
+        Each may put off what is due. A heartbeat that coincides with it does not belong here: it lets the service act
+        on what is due, and a decision task that is then ready must not wait for the heartbeats after.
+        """
+        while self._beating and self._beating[0].due < find_due():
+            self._backend.time = max(self._backend.time, self._beating[0].due)
+            self.beat_due()
+        return find_due()
 
     def beat_due(self) -> None:
         """Send the heartbeats that are due by now."""

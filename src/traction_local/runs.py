@@ -10,9 +10,10 @@ from typing import Any
 from traction import decisions as d
 from traction import events as e
 from traction.client import Handle
-from traction.codec import Codec
+from traction.codec import JSON, Codec
 from traction.names import WorkflowExecution
 from traction.testing.audit import audit, check_terminated
+from traction.testing.twin import check_twin
 from traction_local.crews import Crew
 from traction_local.machines import SimulatedBackend
 
@@ -26,6 +27,8 @@ class Runs:
         """What was decided, by run and DecisionTaskStarted."""
         self.open: dict[str, Handle[Any]] = {}
         """The executions that were started and have not closed, by their run."""
+        self.twinless = ""
+        """Why a run was not decided once more in another process; empty if all were."""
         self._known: dict[str, WorkflowExecution] = {}
         self._closed: dict[str, list[e.Event]] = {}  # which the service forgets one day
 
@@ -73,6 +76,10 @@ class Runs:
         audit(workflow, execution, events, decided, activities=types, codec=self._codec)
         if not stuck:
             check_terminated(workflow, execution, events, self._codec)
+        if self._codec is JSON:
+            self.twinless = check_twin(workflow, execution, events, decided) or self.twinless
+        else:
+            self.twinless = "the other process would not have the codec"
 
     def read(self) -> list[tuple[WorkflowExecution, list[e.Event]]]:
         """Give all runs with their histories."""

@@ -95,6 +95,11 @@ class Simulated(Generic[R]):
         return self._simulation.widths
 
     @property
+    def twinless(self) -> str:
+        """Why it was not decided once more in another process, or a child of it was not; empty if all were."""
+        return self._simulation.twinless
+
+    @property
     def stuck(self) -> str:
         """What was waited for that never comes, until the execution timed out; empty if nothing was."""
         return self._simulation.stuck

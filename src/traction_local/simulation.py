@@ -36,7 +36,7 @@ from traction.options import Span, to_timedelta
 from traction.signals import Signal
 from traction.testing.faults import Faults
 from traction.testing.outside import read_signal
-from traction.testing.purity import ImpureFlow, watch
+from traction.testing.purity import ImpureFlow, Watch
 from traction.testing.schedule import PLAIN, Deviations, Plain, Schedule
 from traction.testing.scripts import Script, check_script, to_script
 from traction.testing.waiting import StuckExecution, explain_open
@@ -141,6 +141,7 @@ class Simulation:
         self._make = None if isinstance(schedule, Plain) else copy(schedule).choose
         self._deviated: tuple[int, ...] = ()
         self._checked, self._moves_max = checked, moves_max
+        self._watch = Watch()
         self._trouble = Trouble(faults, self._choose)
         choose = None if self._make is None else self._choose
         self._attempts = Attempts(self.backend, self._scripts, self._trouble, choose, codec)
@@ -171,6 +172,11 @@ class Simulation:
     def trace(self) -> str:
         """The deviations as a text: `Deviations(trace)` is the schedule of this very simulation."""
         return str(Deviations(self.deviations))
+
+    @property
+    def twinless(self) -> str:
+        """Why a run was not decided once more in another process; empty if all were."""
+        return self._runs.twinless
 
     @property
     def story(self) -> str:
@@ -248,8 +254,10 @@ class Simulation:
 
     def _settle(self) -> list[Handle[Any]]:
         """Check the runs that have closed, and give the executions that have."""
-        # Under a deploy a history was decided by several codes, of which none alone need decide it again.
-        return self._runs.settle(self._crew if self._checked and not self._new else None, stuck=bool(self.stuck))
+        # Under a deploy a history was decided by several codes, of which none alone need decide it again. A flow that
+        # has entered a debugger would enter it again, once for each check.
+        checks = self._checked and not self._new and not self._watch.debugged
+        return self._runs.settle(self._crew if checks else None, stuck=bool(self.stuck))
 
     def close(self) -> None:
         """End all machines."""
@@ -328,38 +336,23 @@ class Simulation:
 
     def _jump(self) -> None:
         """Let time pass until something is due."""
-        plan = self._agenda.next_plan()
-        nothing_comes = plan is None and self.backend.service.next_rank() == EXECUTION
+        agenda, service = self._agenda, self.backend.service
+        nothing_comes = agenda.next_plan() is None and service.next_rank() == EXECUTION
         # Who cannot decide waits for new code, so that comes now if it was put off.
         abandoned, self._abandoned = self._abandoned, False
-        if self._agenda.call_last(nothing_comes or abandoned):
+        if agenda.call_last(nothing_comes or abandoned):
             return
         if nothing_comes:
             types = {one.spec.type: one for one in self._crew.hosted}
             self.stuck = explain_open(self._runs.read(), types, self._codec)
         early, self._early = self._early, False
-        due = self._beat_until_due()
-        if early and due == self.backend.service.next_alarm() and self.backend.service.next_rank() == TASK:
+        due = self._attempts.beat_before(lambda: min(filter(None, (agenda.next_plan(), service.next_alarm()))))
+        if early and due == service.next_alarm() and service.next_rank() == TASK:
             self._trouble.spend("timeouts")
         self.backend.time = max(self.backend.time, due)
         self._attempts.beat_due()
         self._advance()
-        self._agenda.call_due(self.backend.time)
-
-    def _beat_until_due(self) -> datetime:
-        """Send the heartbeats that come before the next plan or alarm, and return when that is due.
-
-        Each heartbeat may put an alarm off. A heartbeat that coincides with a plan or an alarm does not belong here: it
-        lets the service fire the alarm, and a decision task that is then ready must not wait for the heartbeats after.
-        """
-        while True:
-            times = (self._agenda.next_plan(), self.backend.service.next_alarm())
-            due = min(when for when in times if when is not None)
-            beat = self._attempts.next_beat()
-            if beat is None or beat >= due:
-                return due
-            self.backend.time = max(self.backend.time, beat)
-            self._attempts.beat_due()
+        agenda.call_due(self.backend.time)
 
     def read_histories(self) -> list[list[e.Event]]:
         """Give the histories of all runs that were started here or for which anything was decided."""
@@ -393,7 +386,7 @@ class Simulation:
             task = worker.poll_once(_NOTHING)
             if task is None:  # it timed out, or the execution closed, in the meantime
                 return
-            answer = watch(worker.do, task) if self._checked else worker.do(task)
+            answer = self._watch.run(worker.do, task) if self._checked else worker.do(task)
         except BackendError as error:
             self._rest(error, machine, key)
             return

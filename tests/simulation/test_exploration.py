@@ -354,7 +354,9 @@ def test_the_other_process_is_begun_before_any_example(monkeypatch: pytest.Monke
             begun.append(currently_in_test_context())
             super().__init__()
 
-    monkeypatch.setattr(twin, "_twins", [])
+    twins: list[twin.Twin] = []
+    monkeypatch.setattr(twin, "_twins", twins)
+    monkeypatch.setattr(twin, "_verdicts", {})
     monkeypatch.setattr(twin, "Twin", Twin)
 
     @QUICK
@@ -364,7 +366,7 @@ def test_the_other_process_is_begun_before_any_example(monkeypatch: pytest.Monke
 
     look()
     assert begun == [False]
-    twin._twins[0].close()
+    twins[0].close()
 
 
 def test_settings_seeds_and_phases_are_those_of_hypothesis() -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import pytest
+
 from traction import workflow
 from traction.names import WorkflowExecution
-from traction.testing import explore
+from traction.testing import explore, simulate, twin
 from traction.testing.twin import Question, Twin
 
 EXPLORES = """
@@ -65,3 +69,276 @@ def test_an_exploration_says_why_nothing_was_decided_in_another_process() -> Non
 
         answers()
         assert answers.explored.twinless == why
+
+
+# Simulations ask the other process too.
+
+FLOWS = """
+from traction import Workflow, activity, step, workflow
+
+print("imported")
+NAMES = {f"name {n}" for n in range(12)}
+LIMIT = 3
+
+
+@activity
+def act(name: str) -> str:
+    return name
+
+
+@workflow
+async def unsorted(n: int) -> None:
+    for name in NAMES:
+        await act(name)
+
+
+@workflow
+async def sorts(n: int) -> None:
+    for name in sorted(NAMES):
+        await act(name)
+
+
+@workflow
+async def parent(n: int) -> None:
+    await unsorted(n)
+
+
+@workflow
+async def reads(names: set[str]) -> None:
+    for name in names:
+        await act(name)
+
+
+@step
+async def go_over(names: set[str]) -> None:
+    for name in names:
+        await act(name)
+
+
+class Steps(Workflow[None]):
+    async def flow(self) -> None:
+        await go_over({f"name {n}" for n in range(12)})
+
+
+@workflow
+async def limited() -> None:
+    for n in range(LIMIT):
+        await act(str(n))
+"""
+
+ASKS = """
+from traction.testing import UnsoundFlow, simulate, simulate_all
+
+
+def ask(call):
+    try:
+        run = simulate(call)
+    except UnsoundFlow as error:
+        assert "with another hash seed" in str(error), error
+        print("unsound")
+    else:
+        print(run.twinless or "sound")
+"""
+
+
+class Folder:
+    """A folder with a module of flows, in which programs are run."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        (root / "flows.py").write_text(FLOWS)
+
+    def run(self, program: str, *command: str, input: str = "") -> list[str]:
+        """Run a program in a process of its own and return the lines that it prints, without those of the import."""
+        (self.root / "program.py").write_text(ASKS + program)
+        done = subprocess.run(
+            [sys.executable, "-W", "error", *(command or ["program.py"])],
+            input=input,
+            cwd=self.root,
+            capture_output=True,
+            text=True,
+            timeout=100,
+        )
+        assert (done.returncode, done.stderr) == (0, ""), done.stderr
+        return [line for line in done.stdout.splitlines() if line != "imported"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    return Folder(tmp_path)
+
+
+def test_a_simulation_finds_a_flow_that_goes_over_a_set(folder: Folder) -> None:
+    out = folder.run(
+        "import flows\n"
+        "for call in (flows.sorts(1), flows.unsorted(1), flows.unsorted(1), flows.unsorted(2), flows.parent(1)):\n"
+        "    ask(call)\n"
+        "ask(flows.reads(flows.NAMES))\n"
+        "ask(flows.Steps())\n"
+        "try:\n"
+        "    simulate_all([flows.unsorted(n) for n in (7, 8)])\n"
+        "except UnsoundFlow:\n"
+        "    print('unsound')\n"
+        "print(simulate(flows.unsorted(3), checked=False).error)\n"
+    )
+    assert out == ["sound", *["unsound"] * 7, "None"]
+
+
+def test_a_state_machine_finds_it_too(folder: Folder) -> None:
+    out = folder.run(
+        "import flows\n"
+        "from traction.testing import SimulationMachine\n"
+        "class Machine(SimulationMachine):\n"
+        "    def begin(self):\n"
+        "        self.simulation.start(flows.unsorted(1))\n"
+        "try:\n"
+        "    Machine().teardown()\n"
+        "except UnsoundFlow:\n"
+        "    print('unsound')\n"
+    )
+    assert out == ["unsound"]
+
+
+@pytest.mark.parametrize(
+    ("command", "input"),
+    [
+        (["program.py"], ""),
+        (["-m", "program"], ""),
+        (["-c", f"{FLOWS}{ASKS}ask(sorts(1))"], ""),
+        (["-"], f"{FLOWS}{ASKS}ask(sorts(1))"),
+        (["-X", "frozen_modules=on", "program.py"], ""),
+        (["-X", "dev", "-X", "frozen_modules=off", "-I", "program.py"], ""),
+    ],
+    ids=["script", "module", "command", "stdin", "frozen", "isolated"],
+)
+def test_a_program_is_not_run_again_for_its_own_definitions(folder: Folder, command: list[str], input: str) -> None:
+    out = folder.run(f"{FLOWS}ask(sorts(1))", *command, input=input)
+    assert out == ["sorts is part of a program, and not of a module"]
+
+
+@pytest.mark.parametrize("method", ["spawn", "fork", "forkserver"])
+def test_children_of_a_program_have_a_twin_of_their_own(folder: Folder, method: str) -> None:
+    out = folder.run(
+        f"{FLOWS}\n"
+        "import flows\n"
+        "from multiprocessing import get_context\n"
+        "def work(n):\n"
+        "    ask(flows.unsorted(n))\n"
+        "    ask(sorts(n))\n"
+        "if __name__ == '__main__':\n"
+        "    work(1)\n"
+        f"    child = get_context('{method}').Process(target=work, args=(2,))\n"
+        "    child.start()\n"
+        "    child.join()\n"
+        "    assert child.exitcode == 0\n"
+        "    ask(flows.sorts(3))\n"
+    )
+    assert sorted(out) == sorted(
+        ["unsound", "sorts is part of a program, and not of a module"] * 2 + ["sound"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("guarded", "reason"),
+    [
+        ("raise SystemExit", "SystemExit()"),
+        ("input()", "EOFError('EOF when reading a line')"),
+        ("import os; os._exit(0)", "it ends or hangs where its module is imported or it is decided"),
+    ],
+)
+def test_a_module_that_cannot_be_imported_again_is_left_alone(folder: Folder, guarded: str, reason: str) -> None:
+    (folder.root / "odd.py").write_text(
+        f"import sys\nif 'program' not in sys.argv[0]:\n    {guarded}\nfrom flows import *\n{FLOWS}"
+    )
+    out = folder.run("import odd, flows\nask(odd.unsorted(1))\nask(odd.sorts(1))\nask(flows.unsorted(1))\n")
+    assert out == [
+        f"unsorted is not found there: {reason}",
+        f"sorts is not found there: {reason}",
+        "unsound",
+    ]
+
+
+def test_what_a_module_prints_while_it_is_imported_is_no_answer(folder: Folder) -> None:
+    noise = "import os, subprocess, sys\nos.write(1, b'noise')\nsubprocess.run([sys.executable, '-c', 'print(1)'])\n"
+    (folder.root / "noisy.py").write_text(f"import sys\nif 'program' not in sys.argv[0]:\n    pass\n{noise}{FLOWS}")
+    assert folder.run("import noisy\nask(noisy.unsorted(1))\n")[-1] == "unsound"
+
+
+def test_a_constant_that_a_test_has_set_is_no_difference(folder: Folder) -> None:
+    out = folder.run(
+        "import flows\n"
+        "flows.LIMIT = 5\n"
+        "ask(flows.limited())\n"
+        "flows.LIMIT = 3\n"
+        "ask(flows.limited())\n"
+        "ask(flows.unsorted(1))\n"
+    )
+    assert out == ["flows.LIMIT has another value there, so that a test may have set it here", "sound", "unsound"]
+
+
+def test_a_module_that_has_changed_since_is_left_alone(folder: Folder) -> None:
+    out = folder.run(
+        "import flows\n"
+        "from pathlib import Path\n"
+        "Path('flows.py').write_text(Path('flows.py').read_text().replace('LIMIT = 3', 'LIMIT = 4'))\n"
+        "ask(flows.limited())\n"
+    )
+    assert out == ["limited is not found there: its module has changed since this process began"]
+
+
+def test_a_twin_ends_with_its_parent_whatever_it_is_at(tmp_path: Path) -> None:
+    module = tmp_path / "hangs.py"
+    module.write_text("import threading\nthreading.Event().wait()\n")
+    twin = Twin()
+    process = twin._process
+    try:
+        assert process.stdin is not None
+        question = Question([str(tmp_path), *sys.path], "hangs", None, "none", WorkflowExecution("w", "r"), [], [])
+        process.stdin.write(msgspec.json.encode(question) + b"\n")
+        process.stdin.close()  # as when the parent is gone
+        assert process.wait(timeout=60) == 0
+    finally:
+        twin.close()
+
+
+def test_a_twin_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "hangs.py").write_text("import threading\nthreading.Event().wait()\n")
+    monkeypatch.setattr(twin, "REPLY_SECONDS_MAX", 0.1)
+    asked = Twin()
+    reply = asked.ask(Question([str(tmp_path), *sys.path], "hangs", None, "none", WorkflowExecution("w", "r"), [], []))
+    assert reply.gone
+    assert not asked.usable
+
+
+def test_no_process_is_begun_for_definitions_that_it_cannot_import(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(twin, "Twin", None)
+    monkeypatch.setattr(twin, "_twins", [])
+
+    @workflow
+    async def local() -> int:
+        return 42
+
+    assert simulate(local()).twinless == f"{local.__qualname__} is not at the top of a module"
+
+
+def test_each_history_of_a_definition_is_asked_about_once_and_not_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Question] = []
+
+    class Counting(Twin):
+        def ask(self, question: Question) -> twin.Reply:
+            asked.append(question)
+            return super().ask(question)
+
+    counting = Counting()
+    monkeypatch.setattr(twin, "_twins", [counting])
+    monkeypatch.setattr(twin, "_verdicts", {})
+    monkeypatch.setattr(twin, "HISTORIES_MAX", 3)
+    for n in (1, 1, 2, 3, 4, 5):
+        simulate(echo(n))
+    counting.close()
+    assert len(asked) == 3
+
+
+@workflow
+async def echo(n: int) -> int:
+    return n

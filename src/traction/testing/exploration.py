@@ -32,7 +32,6 @@ from traction.testing.audit import UnsoundFlow
 from traction.testing.bodies import check_body, check_returned, get_name
 from traction.testing.faults import Faults
 from traction.testing.schedule import Deviations, Schedule
-from traction.testing.twin import check_twin
 from traction.testing.waiting import StuckExecution
 
 R = TypeVar("R")
@@ -51,9 +50,6 @@ SINGLES_MAX = 100
 
 SHIFTS = (0, -1, 1, -2, 2, -3, 3)
 """How far later choices move when an earlier deviation is left out."""
-
-TWINS_MAX = 20
-"""How many different histories of an exploration are decided by another process as well."""
 
 _SETTINGS = "_hypothesis_internal_use_settings"
 """Where `@settings` keeps the settings of a test."""
@@ -92,7 +88,6 @@ class Explored(Generic[R]):
         self._closes = closes
         check_body(test, "run")
         self._takes, self.others = _read_parameters(test)
-        self._shown: set[int] = set()
         self._shortest: dict[Any, Deviations] = {}
         self._unsound: dict[str, Exception] = {}
         self.widths: list[int] = []
@@ -115,7 +110,7 @@ class Explored(Generic[R]):
         schedule = Deviations(deviations) if isinstance(deviations, str) else deviations
         run = simulate(self._workflow, schedule=schedule, tell=self._retell, **self._world)
         try:
-            self._ask_twin(run)
+            self.twinless = self.twinless or run.twinless
             if run.stuck and self._closes:
                 raise StuckExecution(f"{run.execution.workflow_id} waits for what never comes:\n{run.stuck}")
             if self._takes is None:
@@ -132,13 +127,6 @@ class Explored(Generic[R]):
             self._retell(error, run.deviations, run.story)
             raise
         return run
-
-    def _ask_twin(self, run: Any) -> None:
-        """Have a history decided by another process, unless it was before, or enough were."""
-        shape = hash(_hash(run.history))
-        if len(self._shown) < TWINS_MAX and shape not in self._shown and not _TWINLESS & self._world.keys():
-            self.twinless = check_twin(type(self._workflow), run.execution, run.history, run.decided)
-            self._shown.add(shape)
 
     def _retell(self, error: Exception, deviations: str, story: str) -> None:
         told: Any = error
@@ -240,7 +228,7 @@ class Explored(Generic[R]):
         try:
             run = simulate(self._workflow, schedule=Deviations(), tell=self._retell, **self._world)
             self.widths = list(run.widths)
-            self._ask_twin(run)
+            self.twinless = self.twinless or run.twinless
         except Exception as error:
             self._keep_unsound(error)
 

@@ -85,6 +85,12 @@ _PASSED_OVER: Final = (
     linecache.__file__,
     "<frozen importlib",
 )
+_BREAKPOINT: Final = builtins.breakpoint
+_DEBUGGERS: Final = frozenset(
+    {"pdb", "bdb", "_pytest", "IPython", "ipdb", "pudb", "pdbpp", "debugpy", "pydevd", "_pydevd_bundle"}
+    | {"web_pdb", "remote_pdb", "rpdb", "madbg", "wdb"}
+)
+"""The top modules of debuggers, for those that are entered by a function of their own. `breakpoint()` needs no list."""
 _NAMES: Final = frozenset(
     {function.__name__ for function in _BUILT_IN}
     | {"now", "utcnow", "today", "random", "getrandbits", *_SPARING_CLOCK, *_SPARING_ZONE}
@@ -100,35 +106,56 @@ class ImpureFlow(FlowError):
         super().__init__(f"{where} calls {call}, and a flow is run again whenever its history is read: {instead}")
 
 
-def watch(act: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Do something, flows included, and refuse what flows may not do.
+class Watch:
+    """Do something, flows included, and refuse what flows may not do; a debugger within a flow may do anything."""
 
-    Raises:
-        ImpureFlow: a flow did.
-    """
-    found: list[ImpureFlow] = []
+    def __init__(self) -> None:
+        self.debugged = False
+        """Whether a flow has entered a debugger, which would stop again wherever the flow is run again."""
+        self._found: list[ImpureFlow] = []
+        self._entered = 0  # how many calls of breakpoint() are going on
 
-    def see(frame: FrameType, event: str, arg: Any) -> None:
+    def run(self, act: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do it.
+
+        Raises:
+            ImpureFlow: a flow did what no flow may do.
+        """
+        self._found.clear()
+        self._entered = 0
+        before = sys.getprofile()
+        sys.setprofile(self._see)
+        try:
+            result = act(*args, **kwargs)
+        finally:
+            sys.setprofile(before)
+        if self._found:
+            raise self._found[0]
+        return result
+
+    def _see(self, frame: FrameType, event: str, arg: Any) -> None:
+        # Python calls no profiler within a trace function: what a debugger does at its prompt is not seen at all.
         if event == "c_call":
-            if arg.__name__ in _NAMES and (instead := _judge(arg, frame)) is not None:
-                refuse(frame, f"{getattr(arg, '__qualname__', arg.__name__)}()", instead)
-        elif event == "call" and (instead := _WRITTEN.get(id(frame.f_code))) is not None:
-            refuse(frame.f_back, frame.f_code.co_qualname, instead)
+            if arg is _BREAKPOINT:
+                self._entered += 1
+            elif arg.__name__ in _NAMES and (instead := _judge(arg, frame)) is not None:
+                self._refuse(frame, f"{getattr(arg, '__qualname__', arg.__name__)}()", instead)
+        elif event == "call":
+            if self._entered:
+                self.debugged = True
+            if (instead := _WRITTEN.get(id(frame.f_code))) is not None:
+                self._refuse(frame.f_back, frame.f_code.co_qualname, instead)
+        elif arg is _BREAKPOINT and event != "return":  # a function of C has returned or raised
+            self._entered -= 1
 
-    def refuse(caller: FrameType | None, call: str, instead: str) -> None:
-        if (where := _find_flow(caller)) is not None:
-            found.append(ImpureFlow(call, where, instead))
-            raise found[0]
-
-    before = sys.getprofile()
-    sys.setprofile(see)
-    try:
-        result = act(*args, **kwargs)
-    finally:
-        sys.setprofile(before)
-    if found:
-        raise found[0]
-    return result
+    def _refuse(self, caller: FrameType | None, call: str, instead: str) -> None:
+        if self._entered:
+            return
+        if _is_debugging(caller):
+            self.debugged = True
+        elif (where := _find_flow(caller)) is not None:
+            self._found.append(ImpureFlow(call, where, instead))
+            raise self._found[0]
 
 
 def _judge(function: Any, frame: FrameType) -> str | None:
@@ -152,6 +179,15 @@ def _count_arguments(frame: FrameType) -> int:
     code = frame.f_code.co_code
     name = dis.opname[code[frame.f_lasti]]
     return code[frame.f_lasti + 1] if name in ("CALL", "PRECALL", "CALL_KW") else sys.maxsize
+
+
+def _is_debugging(frame: FrameType | None) -> bool:
+    """Return whether a debugger makes a call: one that a flow has entered by `pdb.set_trace()` or the like."""
+    while frame is not None and not frame.f_code.co_filename.startswith(_HERE):
+        if str(frame.f_globals.get("__name__")).partition(".")[0] in _DEBUGGERS:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _find_flow(frame: FrameType | None) -> str | None:
