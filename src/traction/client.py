@@ -11,13 +11,11 @@ import random
 import socket
 import threading
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Self, TypeVar, overload
 
 import pluggy
 
-from traction import operations as o
 from traction.backend import Backend
 from traction.checks import check_call, check_dependency, check_kind, check_twins
 from traction.codec import JSON, Codec
@@ -27,8 +25,6 @@ from traction.errors import (
     BackendError,
     DefinitionError,
     TractionError,
-    UnknownResourceFault,
-    WorkflowExecutionAlreadyStartedFault,
 )
 from traction.executors import Executor, employ
 from traction.handles import Handle as Handle
@@ -42,6 +38,7 @@ from traction.plugins import load_plugins, open_backend, open_payload_store
 from traction.processes import PerProcess, ProcessPool
 from traction.registration import register_type as register_type
 from traction.slots import Slots, WorkerThread
+from traction.starts import IfClosed, IfRunning, Start
 from traction.stopping import FINISHED, UNFINISHED, Signals, finish
 from traction.telemetry import find_observer
 from traction.tokens import Answers
@@ -59,9 +56,6 @@ R = TypeVar("R")
 C = TypeVar("C")
 
 log = logging.getLogger("traction.client")
-
-START_TRIES_MAX = 6
-"""How often a start is tried whose reply is lost, or that found an execution open which was closed when looked at."""
 
 
 class WorkerSystem:
@@ -120,19 +114,36 @@ class WorkerSystem:
 
     # Work.
 
-    def run(self, workflow: Workflow[R], *, workflow_id: str | None = None) -> Handle[R]:
-        """Start a workflow, or find the execution of the same id that is open.
+    def run(
+        self,
+        workflow: Workflow[R],
+        *,
+        workflow_id: str | None = None,
+        if_running: IfRunning = "match",
+        if_closed: IfClosed = "start",
+    ) -> Handle[R]:
+        """Start a workflow, or find the execution that the same call started and that is open.
 
         A start whose reply is lost is found, whether it is open still or has closed meanwhile.
 
         Args:
             workflow: a call of a workflow, with its input.
-            workflow_id: the id to start it under, instead of what `workflow.workflow_id()` says.
+            workflow_id: the id to start it under, instead of what `workflow.workflow_id()` returns.
+            if_running: what to do if an execution of that id is open: `"match"` returns its handle if it is of the same
+                version and was started with the same input, and else raises; `"return"` returns its handle; `"fail"`
+                raises.
+            if_closed: what to do if the last execution of that id has closed: `"start"` starts a new run; `"match"`,
+                `"return"` and `"fail"` as for `if_running`. The service knows closed executions for the retention
+                period of the domain, and SWF's lists are a little behind.
+
+        Returns:
+            The handle; its `started` says whether this call started the execution.
 
         Raises:
-            DefinitionError: something is wrong with the definition.
+            DefinitionError: something is wrong with the definition, the id, or a policy.
             PayloadError: the input does not decode as the definition says.
-            WorkflowExecutionAlreadyStartedFault: an execution of another type is open under this id.
+            WorkflowAlreadyRunning: an execution that differs is open under this id, or any with `"fail"`.
+            WorkflowAlreadyClosed: the same of an execution that has closed, by `if_closed`.
             BackendError: the service refused, or could not be reached.
         """
         check_call(workflow)
@@ -140,47 +151,12 @@ class WorkerSystem:
         id = workflow.workflow_id() if workflow_id is None else workflow_id
         if fault := find_fault(id):
             raise DefinitionError(f"{type(workflow).__qualname__} cannot be started under the id {id!r}: {fault} (SWF)")
-        began, unsure = self.backend.now(), False
-        for tried in range(START_TRIES_MAX):
-            # Lists of executions are some time behind (SWF).
-            self._stop.wait(0 if tried < 2 else 2.0 ** (tried - 3))
-            try:
-                # What was started may have closed before anybody heard of it.
-                if unsure and (found := self._find(workflow, id, o.ListClosedWorkflowExecutions, began)) is not None:
-                    return found
-                return start_execution(self.backend, workflow, workflow_id=id, codec=self._codec)
-            except WorkflowExecutionAlreadyStartedFault:
-                ever = self.backend.now() - timedelta(days=366)
-                if (found := self._find(workflow, id, o.ListOpenWorkflowExecutions, ever)) is not None:
-                    return found
-            except UnknownResourceFault:
-                # A type that was registered a moment ago may still be unknown (SWF); or it was deleted since.
-                if tried == START_TRIES_MAX - 1:
-                    raise
-                self._registered.discard(type(workflow))
-                self._register(type(workflow))
-            except BackendError as error:
-                if not error.retryable or tried == START_TRIES_MAX - 1:
-                    raise
-                unsure = True
-        raise WorkflowExecutionAlreadyStartedFault(f"an execution {id!r} is open, and lists do not show it")
+        start = Start(self.backend, workflow, id, self._codec, if_running=if_running, if_closed=if_closed)
+        return start.run(partial(self._register_again, type(workflow)), self._stop.wait)
 
-    def _find(self, workflow: Workflow[R], id: str, listing: Any, since: datetime) -> Handle[R] | None:
-        """Find the newest execution of an id in a list, of those that began at a time or later."""
-        backend, wanted = self.backend, workflow.spec.type
-        request = listing(
-            domain=backend.domain,
-            start_time_filter=o.ExecutionTimeFilter(oldest_date=since),
-            execution_filter=o.WorkflowExecutionFilter(workflow_id=id),
-        )
-        for info in backend.call(request).execution_infos:
-            if info.workflow_type.name != wanted.name:
-                raise WorkflowExecutionAlreadyStartedFault(
-                    f"an execution {id!r} of {info.workflow_type.name} {info.workflow_type.version} is open, so "
-                    f"{wanted.name} {wanted.version} cannot be started under the same id"
-                )
-            return Handle(backend, info.execution, type(workflow), codec=self._codec)
-        return None
+    def _register_again(self, definition: Any) -> None:
+        self._registered.discard(definition)
+        self._register(definition)
 
     @overload
     def find(self, execution: WorkflowExecution | str, workflow: Callable[..., Workflow[R]]) -> Handle[R]: ...

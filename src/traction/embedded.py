@@ -18,6 +18,7 @@ from traction.codec import JSON, Codec
 from traction.definition import Activity, Workflow
 from traction.errors import DefinitionError
 from traction.options import Span, to_timedelta
+from traction.starts import IfClosed, IfRunning
 from traction.worker import StuckDecision
 
 R = TypeVar("R")
@@ -47,6 +48,9 @@ def run(
     payloads: str | None = None,
     timeout: Span | None = None,
     instances: int = INSTANCES,
+    workflow_id: str | None = None,
+    if_running: IfRunning = "match",
+    if_closed: IfClosed = "start",
     started: Callable[[Handle[R]], None] | None = None,
 ) -> R:
     """Run a workflow to its end, and give its result.
@@ -54,13 +58,14 @@ def run(
     Args:
         workflow: a call of a workflow, with its input.
         provide: what activities need, by activity.
-        url: the backend; in memory unless given. On one that lasts, an execution that is open under the same id is
-            taken up where it was. Polls of Amazon SWF last for a minute, and may be given tasks until then: they are
-            waited for in the background, and the program does not end before.
+        url: the backend; in memory unless given. On one that lasts, an execution that is open and was started by the
+            same call is taken up where it was. Polls of Amazon SWF last for a minute, and may be given tasks until
+            then: they are waited for in the background, and the program does not end before.
         codec: how values become payloads; plain JSON unless given.
         payloads: the URL of the store for what is too long for SWF.
         timeout: how long to wait at the most.
         instances: how many tasks of one activity are done at a time.
+        workflow_id, if_running, if_closed: as for `WorkerSystem.run`.
         started: called with the handle once the execution has started.
 
     Example:
@@ -77,6 +82,7 @@ def run(
     Raises:
         DefinitionError, FlowError, PayloadError: the flow cannot go on until its author mends it. On a backend that
             lasts, the execution stays open and goes on from there.
+        WorkflowAlreadyRunning, WorkflowAlreadyClosed: another call was started under its id, as for `WorkerSystem.run`.
         ExecutionFailed: it closed without a result; the subclass says how.
         TimeoutError: it is still open after `timeout`.
     """
@@ -104,7 +110,7 @@ def run(
 
     try:
         host(type(workflow))
-        handle = system.run(workflow)
+        handle = system.run(workflow, workflow_id=workflow_id, if_running=if_running, if_closed=if_closed)
         if started is not None:
             started(handle)
         return _wait(handle, stuck, timeout, deadline)

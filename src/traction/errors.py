@@ -436,6 +436,37 @@ class ExecutionFailed(TractionError):
         super().__init__(f"{execution} {message}")
 
 
+class WorkflowAlreadyRunning(TractionError):
+    """An execution that was started by another call is open under the id of a start.
+
+    `workflow_id` and `run_id` are its ids, `type` is its name and version, `wanted` those of the call; `differs` says
+    what differs.
+    """
+
+    _state: ClassVar[str] = "is open"
+    _policy: ClassVar[str] = "if_running"
+
+    def __init__(self, workflow_id: str, *, run_id: str, type: str, wanted: str, differs: str) -> None:
+        self.workflow_id, self.run_id, self.type, self.wanted, self.differs = workflow_id, run_id, type, wanted, differs
+        other = type.rpartition(" ")[0] == wanted.rpartition(" ")[0]
+        get = f', or get its handle with {self._policy}="return"' if other else ""
+        super().__init__(
+            f"{wanted} was not started: an execution of {type} {self._state} under the id {workflow_id!r} (run "
+            f"{run_id}), and {differs}. Start it under another id, with workflow_id=...{get}"
+        )
+
+
+class WorkflowAlreadyClosed(WorkflowAlreadyRunning):
+    """An execution of the id of a start has closed, as `status` says, and `if_closed` does not allow a new run."""
+
+    _state: ClassVar[str] = "has closed"
+    _policy: ClassVar[str] = "if_closed"
+
+    def __init__(self, workflow_id: str, *, run_id: str, type: str, wanted: str, differs: str, status: str) -> None:
+        self.status = status
+        super().__init__(workflow_id, run_id=run_id, type=type, wanted=wanted, differs=differs)
+
+
 class WorkflowFailed(_Remote, ExecutionFailed):
     """The flow failed: `type`, `message`, `traceback` and `bases` of the exception that left it.
 

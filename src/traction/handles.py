@@ -48,9 +48,12 @@ class Handle(Generic[R]):
         workflow: type[Workflow[R]] | None = None,
         *,
         codec: Codec = JSON,
+        started: bool = False,
     ) -> None:
         self._backend = backend
         self.execution = execution
+        self.started = started
+        """Whether the call that returned this handle started the execution, and did not find it."""
         self._workflow = workflow
         self._codec = codec
 
@@ -275,4 +278,4 @@ def start_execution(
         )
     )
     assert run.run_id is not None
-    return Handle(backend, WorkflowExecution(id, run.run_id), type(workflow), codec=codec)
+    return Handle(backend, WorkflowExecution(id, run.run_id), type(workflow), codec=codec, started=True)

@@ -109,14 +109,18 @@ def test_start_gives_the_id_and_does_no_work(traction: Command) -> None:
 
 def test_starting_the_same_work_twice_finds_the_execution_that_is_open(traction: Command) -> None:
     argv = ["start", f"{HERE}:buy", "--amount", "7", "--json"]
-    assert json.loads(traction(*argv)) == json.loads(traction(*argv))
+    first, second = json.loads(traction(*argv)), json.loads(traction(*argv))
+    assert (first.pop("started"), second.pop("started")) == (True, False)
+    assert first == second
 
 
 def test_starting_other_work_under_an_id_that_is_open_says_that_nothing_was_started(traction: Command) -> None:
     traction("start", f"{HERE}:buy", "--amount", "7", "--workflow-id", "one")
     assert "Workers go on with it: traction worker tests.cli.orders --url kept:" in traction.err
-    traction("start", f"{HERE}:buy", "--amount", "8", "--workflow-id", "one")
-    assert "is open already, with the input that it was started with: nothing was started" in traction.err
+    traction("start", f"{HERE}:buy", "--amount", "8", "--workflow-id", "one", code=1)
+    assert "its input differs in amount" in traction.err
+    traction("start", f"{HERE}:buy", "--amount", "8", "--workflow-id", "one", "--if-running", "return")
+    assert "has this id already: nothing was started" in traction.err
 
 
 def test_a_module_alone_is_all_that_it_defines() -> None:

@@ -943,6 +943,26 @@ CASES |= {
             workflow_id="trip-8841",
         )
     ),
+    "start_under_the_id_of_an_open_execution": raise_it(
+        e.WorkflowAlreadyRunning(
+            "trip-8841", run_id="22Pij42q=", type="BookTrip 3", wanted="BookTrip 3", differs="its input differs in days"
+        )
+    ),
+    "start_under_the_id_of_another_workflow": raise_it(
+        e.WorkflowAlreadyRunning(
+            "trip-8841", run_id="22Pij42q=", type="Cook 1", wanted="BookTrip 3", differs="it is of another workflow"
+        )
+    ),
+    "start_under_the_id_of_a_closed_execution": raise_it(
+        e.WorkflowAlreadyClosed(
+            "trip-8841",
+            run_id="22Pij42q=",
+            type="BookTrip 2",
+            wanted="BookTrip 3",
+            differs="it is of version 2",
+            status="COMPLETED",
+        )
+    ),
     "step_that_signals_nobody": raise_it(
         e.SignalFailed("send-1", workflow_id="trip-8841", cause="UNKNOWN_EXTERNAL_WORKFLOW_EXECUTION")
     ),

@@ -32,8 +32,8 @@ from traction.errors import (
     TypeDeprecatedFault,
     UnknownResourceFault,
     UnknownSchemeError,
+    WorkflowAlreadyRunning,
     WorkflowCanceled,
-    WorkflowExecutionAlreadyStartedFault,
     WorkflowFailed,
     WorkflowTerminated,
     WorkflowTimedOut,
@@ -111,14 +111,12 @@ def test_work_that_has_closed_is_started_anew(stage: Stage) -> None:
 def test_the_id_may_be_given_with_the_start(stage: Stage) -> None:
     handle = stage.start(Wait("a"), workflow_id="trip 7")
     assert handle.workflow_id == "trip 7"
-    assert stage.start(Wait("b"), workflow_id="trip 7").execution == handle.execution
+    assert stage.start(Wait("a"), workflow_id="trip 7").execution == handle.execution
 
 
 def test_an_open_execution_of_another_type_under_the_same_id_is_refused(stage: Stage) -> None:
     stage.start(Wait("a"), workflow_id="trip")
-    with pytest.raises(
-        WorkflowExecutionAlreadyStartedFault, match="an execution 'trip' of Wait 1 is open, so WaitToo 1"
-    ):
+    with pytest.raises(WorkflowAlreadyRunning, match="WaitToo 1 was not started: an execution of Wait 1 is open"):
         stage.start(WaitToo(), workflow_id="trip")
 
 

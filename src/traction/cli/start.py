@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any
 
+import msgspec
 import pluggy
 import typer
 
 from traction.cli import calls, screen
 from traction.cli.words import CodecName, Json, Payloads, Target, Url
 from traction.client import WorkerSystem
-from traction.visibility import walk
+from traction.starts import IfClosed, IfRunning
 
 
 def add_to(app: typer.Typer, argv: Sequence[str]) -> None:
@@ -28,26 +29,26 @@ def start(
     url: Url = "local:",
     payloads: Payloads = None,
     codec: CodecName = None,
+    if_running: Annotated[IfRunning, typer.Option(help="What to do if an execution of its id is open.")] = "match",
+    if_closed: Annotated[IfClosed, typer.Option(help="What to do if the last one of its id has closed.")] = "start",
     json: Json = False,
     *,
     said: dict[str, Any],
 ) -> None:
-    """Start a workflow, or find its execution that is open: print its id, and do no work.
+    """Start a workflow, or find the execution that the same call started: print its id, and do no work.
 
     The fields of the workflow are options: see them with `traction start MODULE:WORKFLOW --help`.
     """
     call = calls.make_call(calls.load_workflow(target), said)
     plugins = context.find_object(pluggy.PluginManager)
     with WorkerSystem(url, codec=calls.load_codec(codec), payloads=payloads, plugins=plugins) as system:
-        id = call.workflow_id() if workflow_id is None else workflow_id
-        before = [info.execution for info in walk(system.backend, closed=False, workflow_id=id)]
-        handle = system.run(call, workflow_id=workflow_id)
+        handle = system.run(call, workflow_id=workflow_id, if_running=if_running, if_closed=if_closed)
     screen.warn_of_memory(url, "what is started here ends with this command")
     if json:
-        screen.show_json(handle.execution)
+        screen.show_json(msgspec.to_builtins(handle.execution) | {"started": handle.started})
     else:
-        found = f"Run {handle.run_id} is open already, with the input that it was started with: nothing was started"
+        found = f"Run {handle.run_id} has this id already: nothing was started"
         module = target.partition(":")[0]
         started = f"Started run {handle.run_id}. Workers go on with it: traction worker {module} --url {url}"
-        screen.tell(found if handle.execution in before else started)
+        screen.tell(started if handle.started else found)
         screen.show_result(handle.workflow_id)
