@@ -57,6 +57,7 @@ from traction.signatures import (
 from traction.step import ActivityStep, Adjusted, AdjustedChild, Step, WorkflowStep, note_wrapped
 
 C = TypeVar("C")
+C_contra = TypeVar("C_contra", contravariant=True)
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 P = ParamSpec("P")
@@ -119,7 +120,7 @@ else:
             return cls if WorkflowStep in bases else _define(cls, Workflow, _workflow_spec, options)
 
 
-class Activity(ActivityStep[R_co], msgspec.Struct, Generic[C, R_co], metaclass=ActivityMeta):
+class Activity(ActivityStep[R_co], msgspec.Struct, Generic[C_contra, R_co], metaclass=ActivityMeta):
     """Work that a worker does: `Activity[C, R]` gives an `R`, and needs a `C` which the worker provides.
 
     Subclass it with fields for the input and a method `run`: `run(self, dependency: C) -> R`, or `run(self) -> R`
@@ -258,7 +259,7 @@ def activity(f: Callable[P, Coroutine[Any, Any, R]], /) -> Callable[P, Activity[
 @overload
 def activity(f: Callable[P, R], /) -> Callable[P, Activity[None, R]]: ...
 @overload
-def activity(*, needs: type[C], **options: Unpack[ActivityOptions]) -> _NeedingActivity[C]: ...
+def activity(*, needs: Callable[..., C], **options: Unpack[ActivityOptions]) -> _NeedingActivity[C]: ...
 @overload
 def activity(**options: Unpack[ActivityOptions]) -> _PlainActivity: ...
 def activity(f: Any = None, /, *, needs: Any = None, **options: Any) -> Any:

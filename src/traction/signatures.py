@@ -77,7 +77,8 @@ def read_arguments(cls: Any, where: str, arguments: tuple[Any, ...]) -> tuple[An
 
 def check_needs(where: str, needs: Any) -> None:
     """Check that what is needed is a type."""
-    if needs is not None and not callable(needs) and typing.get_origin(needs) is None:
+    is_type = callable(needs) and not isinstance(needs, types.FunctionType | types.MethodType)
+    if needs is not None and not is_type and typing.get_origin(needs) is None:
         raise DefinitionError(
             f"{where}: it needs {needs!r:.100}, and that is no type. Name the type here; a worker provides the value"
         )

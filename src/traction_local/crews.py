@@ -81,6 +81,9 @@ class Crew:
 
     def replace_dead(self) -> None:
         """Put another machine in the place of each that died."""
+        for machine in self.machines:
+            if not machine.alive:
+                machine.close()
         self.machines = [one if one.alive else self._boot(one.name) for one in self.machines]
 
     def deploy(self, name: str) -> None:

@@ -203,11 +203,16 @@ class Machine(SimulatedBackend):
 
     def die(self) -> Died:
         """Lose all that is in memory."""
-        self.close()
+        self._end()
         return Died()
 
     def close(self) -> None:
-        """End, and let go of the flows that are in memory."""
+        """End, and close the event loops of async activities. Not while one of them runs."""
+        self._end()
+        for worker in (*self._activities.values(), *self._working.values()):
+            worker.close()
+
+    def _end(self) -> None:
         self.alive = False
         self._cache.close()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypedDict, TypeVar, Unpack, overload
 
 from traction import decisions as d
 from traction import events as e
@@ -21,20 +21,50 @@ from traction.options import Span
 from traction.testing.faults import Faults
 from traction.testing.schedule import PLAIN, Schedule
 from traction.timeline import read_timeline, render
-from traction_local.agenda import MOVES_MAX
 from traction_local.handlers import Handler
 from traction_local.knobs import Knobs
-from traction_local.simulation import KNOBS, LIMITS, START, Simulation
+from traction_local.simulation import Simulation
 from traction_local.stories import cut
 
 R = TypeVar("R")
-T = TypeVar("T")
+R_co = TypeVar("R_co", covariant=True)
+A = TypeVar("A", bound=Activity[Any, Any])
+
+Definition = Callable[..., Activity[Any, Any]]
 
 
-class Simulated(Generic[R]):
+class World(TypedDict, total=False):
+    """The options that `simulate`, `simulate_all` and `explore` have in common; `simulate` documents each."""
+
+    provide: Mapping[Definition, Any] | Callable[[Any], Any] | None
+    stub: Mapping[Definition, Any] | Callable[[Any], Any] | None
+    signals: Iterable[Any]
+    cancels: Iterable[Span | None]
+    world: Callable[[], Any] | None
+    faults: Faults
+    workers: int
+    deploy: Mapping[Any, Any] | None
+    sticky: Span | None
+    lambdas: Mapping[str, Handler] | None
+    limits: Limits
+    knobs: Knobs
+    start: datetime
+    codec: Codec
+    checked: bool
+    moves_max: int
+
+
+class SimulateOptions(World, total=False):
+    """The options of `simulate` and `simulate_all`."""
+
+    schedule: Schedule
+    tell: Callable[[Exception, str, str], None] | None
+
+
+class Simulated(Generic[R_co]):
     """What became of a simulated execution."""
 
-    def __init__(self, handle: Handle[R], codec: Codec, simulation: Simulation, world: Any = None) -> None:
+    def __init__(self, handle: Handle[R_co], codec: Codec, simulation: Simulation, world: Any = None) -> None:
         self._codec = codec
         self._simulation = simulation
         self.world: Any = world
@@ -45,7 +75,7 @@ class Simulated(Generic[R]):
         """All events of its last run."""
         self.error: ExecutionFailed | None = None
         """How it closed, if not with a result."""
-        self._result: R | None = None
+        self._result: R_co | None = None
         try:
             self._result = handle.result()
         except ExecutionFailed as error:
@@ -54,7 +84,7 @@ class Simulated(Generic[R]):
                 error.add_note(f"It waited for what never comes:\n{self.stuck}")
 
     @property
-    def result(self) -> R:
+    def result(self) -> R_co:
         """What the flow gave.
 
         Raises:
@@ -109,16 +139,23 @@ class Simulated(Generic[R]):
         """What happened, move by move; of a plain run, its timeline."""
         return self._simulation.story if self._simulation.moves else str(self)
 
-    def calls(self, activity: Callable[..., Activity[Any, T]]) -> list[Activity[Any, T]]:
-        """Give the calls of an activity in the order in which they were scheduled, each attempt one."""
-        type: Any = activity.spec.type  # type: ignore[attr-defined]
+    @overload
+    def calls(self, activity: type[A]) -> list[A]: ...
+    @overload
+    def calls(self, activity: Definition) -> list[Any]: ...
+    def calls(self, activity: Any) -> list[Any]:
+        """Return the calls of an activity in the order in which they were scheduled, each attempt one.
+
+        Each call has the activity's input as its fields. Type checkers know them where the activity is a class.
+        """
+        type = activity.spec.type
         return [
             self._codec.decode_call(event.input, activity)
             for event in self.history
             if isinstance(event, e.ActivityTaskScheduled) and event.activity_type == type
         ]
 
-    def called(self, activity: Callable[..., Activity[Any, Any]]) -> bool:
+    def called(self, activity: Definition) -> bool:
         """Say whether an activity was scheduled at all."""
         return bool(self.calls(activity))
 
@@ -130,28 +167,7 @@ class Simulated(Generic[R]):
         return f"<Simulated: {closing} after {self.elapsed}, {len(self.history)} events>"
 
 
-def simulate(
-    workflow: Workflow[R],
-    *,
-    provide: Mapping[Callable[..., Activity[Any, Any]], Any] | Callable[[Any], Any] | None = None,
-    stub: Mapping[Callable[..., Activity[Any, Any]], Any] | Callable[[Any], Any] | None = None,
-    signals: Iterable[Any] = (),
-    cancels: Iterable[Span | None] = (),
-    world: Callable[[], Any] | None = None,
-    schedule: Schedule = PLAIN,
-    faults: Faults = Faults.none(),  # noqa: B008
-    workers: int = 1,
-    deploy: Mapping[Any, Any] | None = None,
-    sticky: Span | None = None,
-    lambdas: Mapping[str, Handler] | None = None,
-    limits: Limits = LIMITS,
-    knobs: Knobs = KNOBS,
-    start: datetime = START,
-    codec: Codec = JSON,
-    checked: bool = True,
-    moves_max: int = MOVES_MAX,
-    tell: Callable[[Exception, str, str], None] | None = None,
-) -> Simulated[R]:
+def simulate(workflow: Workflow[R], **options: Unpack[SimulateOptions]) -> Simulated[R]:
     """Run a workflow to its end in virtual time, and tell what became of it.
 
     Args:
@@ -164,16 +180,16 @@ def simulate(
         world: makes what activities work on, anew for each run; then `provide` and `stub` may be functions of it, and
             the run has it as `world`.
         schedule: what makes the choices; the plain one unless given, and then every run is the same, byte for byte.
-        faults: what may go wrong, where the schedule deviates to it.
-        workers: how many machines there are.
+        faults: what may go wrong, where the schedule deviates to it; nothing unless given.
+        workers: how many machines there are; one unless given.
         deploy: new code, by the definition that it replaces.
         sticky: for how long decision tasks wait for the machine that has read their history, as they do on SWF.
         lambdas: what Lambda functions answer, by name, given the input and a context.
-        limits: the service's quotas.
+        limits: the service's quotas; SWF's own unless given.
         knobs: what SWF leaves open.
         start: when the simulation begins.
-        codec: what writes and reads the payloads.
-        checked: whether flows are watched and checked for what no flow may do; see `traction.testing.audit`.
+        codec: what writes and reads the payloads; plain JSON unless given.
+        checked: `False` for flows that are not checked for what no flow may do; see `traction.testing.audit`.
         moves_max: after how many moves it is called stuck, if it is still open.
         tell: called with an error that ends the run, its deviations and its story.
 
@@ -195,41 +211,10 @@ def simulate(
         UnsoundFlow: it would not ask for the same again.
         StuckExecution: it goes on without end.
     """
-    return simulate_all(
-        [workflow],
-        provide=provide,
-        stub=stub,
-        signals=signals,
-        cancels=cancels,
-        world=world,
-        schedule=schedule,
-        faults=faults,
-        workers=workers,
-        deploy=deploy,
-        sticky=sticky,
-        lambdas=lambdas,
-        limits=limits,
-        knobs=knobs,
-        start=start,
-        codec=codec,
-        checked=checked,
-        moves_max=moves_max,
-        tell=tell,
-    )[0]
+    return simulate_all([workflow], **options)[0]
 
 
-def simulate_all(
-    workflows: Iterable[Workflow[R]],
-    *,
-    provide: Any = None,
-    stub: Any = None,
-    signals: Iterable[Any] = (),
-    cancels: Iterable[Span | None] = (),
-    world: Callable[[], Any] | None = None,
-    codec: Codec = JSON,
-    tell: Callable[[Exception, str, str], None] | None = None,
-    **options: Any,
-) -> list[Simulated[R]]:
+def simulate_all(workflows: Iterable[Workflow[R]], **options: Unpack[SimulateOptions]) -> list[Simulated[R]]:
     """Run a fleet of workflows side by side in one world, and tell what became of each.
 
     Args:
@@ -240,15 +225,16 @@ def simulate_all(
     Raises:
         as `simulate`.
     """
-    _check_words(options.get("schedule", PLAIN), options.get("faults", Faults.none()))
-    place = world() if world is not None else None
+    _check_options(options)
+    make_place, tell, codec = options.get("world"), options.get("tell"), options.get("codec", JSON)
+    signals, cancels = list(options.get("signals", ())), list(options.get("cancels", ()))
+    place = make_place() if make_place is not None else None
+    rest: dict[str, Any] = {name: value for name, value in options.items() if name not in _OF_THE_RUNS}
     simulation = Simulation(
-        provide=_make(provide, place),
-        stub=_make(stub, place),
-        codec=codec,
-        **options,
+        provide=_make(options.get("provide"), place),
+        stub=_make(options.get("stub"), place),
+        **rest,
     )
-    signals, cancels = list(signals), list(cancels)
     try:
         handles = [simulation.start(workflow) for workflow in workflows]
         for handle in handles:
@@ -266,7 +252,16 @@ def simulate_all(
     return [Simulated(handle, codec, simulation, place) for handle in handles]
 
 
-def _check_words(schedule: Any, faults: Any) -> None:
+_OF_THE_RUNS = frozenset({"provide", "stub", "signals", "cancels", "world", "tell"})
+"""The options that `Simulation` does not take as they are."""
+
+
+def _check_options(options: SimulateOptions) -> None:
+    known = SimulateOptions.__optional_keys__
+    for name in options.keys() - known:
+        raise TypeError(f"simulate() has no option {name!r}. It has {', '.join(sorted(known))}")
+    schedule: Any = options.get("schedule", PLAIN)
+    faults: Any = options.get("faults", Faults.none())
     if not callable(getattr(schedule, "choose", None)):
         raise DefinitionError(
             f"schedule={schedule!r:.100}: a schedule chooses; write Deviations('4:2 9:1'), or Seeded(7)"

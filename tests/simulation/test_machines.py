@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
-from traction import Retry, activity, minutes, sleep, workflow
+from traction import Retry, activity, current_task, minutes, sleep, workflow
 from traction import events as e
 from traction.testing import Deviations, Faults, explore, simulate
 
@@ -78,3 +79,30 @@ def test_a_type_that_is_known_late_is_asked_for_until_it_is() -> None:
 def test_types_are_known_at_once_where_nothing_deviates() -> None:
     plain = simulate(checkout(1))
     assert simulate(checkout(1), faults=Faults.all(), schedule=Deviations(), checked=False).history == plain.history
+
+
+LOOPS: list[asyncio.AbstractEventLoop] = []
+
+
+@activity(retry=Retry(attempts=9, backoff=1), heartbeat=60)
+async def charge_on_a_loop(amount: int) -> int:
+    LOOPS.append(asyncio.get_running_loop())
+    current_task().heartbeat()
+    return amount
+
+
+@workflow
+async def on_a_loop() -> int:
+    return await charge_on_a_loop(1)
+
+
+def test_a_machine_that_dies_or_ends_leaves_no_event_loop_open() -> None:
+    LOOPS.clear()
+
+    @explore(on_a_loop(), workers=2, faults=Faults(crashes=1), deviations=1)
+    def look(run: Any) -> None:
+        assert run.result == 1
+
+    look()
+    assert len(LOOPS) > 2
+    assert [loop for loop in LOOPS if not loop.is_closed()] == []

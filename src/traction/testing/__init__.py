@@ -19,10 +19,11 @@ from traction.testing.scripts import dies, fails, heartbeats_then_dies, raises, 
 if TYPE_CHECKING:
     from traction.testing.audit import UnsoundFlow
     from traction.testing.exploration import Coverage, Explored, explore
+    from traction.testing.explored import ExploredTest
     from traction.testing.runs import executions, histories, inputs, schedules, signals
     from traction.testing.stateful import SimulationMachine
     from traction.testing.waiting import StuckExecution
-    from traction_local.simulated import Simulated, simulate, simulate_all
+    from traction_local.simulated import Simulated, World, simulate, simulate_all
     from traction_local.simulation import Simulation
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "Coverage",
     "Deviations",
     "Explored",
+    "ExploredTest",
     "Faults",
     "Plain",
     "Schedule",
@@ -39,6 +41,7 @@ __all__ = [
     "SimulationMachine",
     "StuckExecution",
     "UnsoundFlow",
+    "World",
     "dies",
     "executions",
     "explore",
@@ -60,6 +63,7 @@ __all__ = [
 _DOOR = {
     "Coverage": "traction.testing.exploration",
     "Explored": "traction.testing.exploration",
+    "ExploredTest": "traction.testing.explored",
     "StuckExecution": "traction.testing.waiting",
     "UnsoundFlow": "traction.testing.audit",
     "executions": "traction.testing.runs",
@@ -71,6 +75,7 @@ _DOOR = {
     "Simulated": "traction_local.simulated",
     "Simulation": "traction_local.simulation",
     "SimulationMachine": "traction.testing.stateful",
+    "World": "traction_local.simulated",
     "simulate": "traction_local.simulated",
     "simulate_all": "traction_local.simulated",
 }

@@ -19,7 +19,7 @@ from datetime import timedelta
 from functools import wraps
 from itertools import islice, product
 from types import MappingProxyType
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack
 
 import msgspec
 
@@ -30,11 +30,15 @@ from traction.errors import DefinitionError, NonDeterminismError
 from traction.extras import needed_by
 from traction.testing.audit import UnsoundFlow
 from traction.testing.bodies import check_body, check_returned, get_name
-from traction.testing.faults import Faults
 from traction.testing.schedule import Deviations, Schedule
 from traction.testing.waiting import StuckExecution
 
+if TYPE_CHECKING:
+    from traction.testing import Simulated, World
+    from traction.testing.explored import ExploredTest, RunTest
+
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 
 RUNS_MAX = 100_000
 """After how many runs a systematic exploration stops, complete or not."""
@@ -78,10 +82,12 @@ class Coverage(msgspec.Struct, frozen=True):
         return f"{what} {self.runs} runs with up to {self.deviations} deviations: {self.histories} different histories"
 
 
-class Explored(Generic[R]):
+class Explored(Generic[R_co]):
     """A test of single runs, and the world in which they are made."""
 
-    def __init__(self, workflow: Workflow[R], test: Callable[..., None], world: dict[str, Any], closes: bool) -> None:
+    def __init__(
+        self, workflow: Workflow[R_co], test: Callable[..., None], world: Mapping[str, Any], closes: bool
+    ) -> None:
         self._workflow = workflow
         self._test = test
         self._world = world
@@ -98,7 +104,7 @@ class Explored(Generic[R]):
         self.twinless = with_these and f"the other process would not have the {with_these}"
         """Why nothing was decided once more in another process; empty if it was."""
 
-    def at(self, deviations: str | Schedule, *arguments: Any, **named: Any) -> Any:
+    def at(self, deviations: str | Schedule, *arguments: Any, **named: Any) -> Simulated[R_co]:
         """Run the test once, under one schedule: what a failure prints to be pasted. Gives the run.
 
         Raises:
@@ -261,23 +267,22 @@ class Explored(Generic[R]):
 
 
 def explore(
-    workflow: Workflow[Any],
+    workflow: Workflow[R],
     *,
-    faults: Faults = Faults.none(),  # noqa: B008
     deviations: int | None = None,
     closes: bool = True,
     given: Mapping[str, Any] | None = None,
-    **world: Any,
-) -> Callable[[Callable[..., None]], Any]:
+    **world: Unpack[World],
+) -> Callable[[RunTest[R]], ExploredTest[R]]:
     """Run the decorated test for run after run of a workflow; it takes the run as `run`, or as its first argument.
 
     Args:
         workflow: a call of the workflow.
-        faults: what may go wrong; else only orders and delays are explored.
         deviations: run all schedules with up to so many deviations, instead of those that Hypothesis draws.
         closes: whether an execution that waits for what never comes is a failure.
         given: further strategies, by the name of the test's parameter.
-        world: as for `simulate`: `provide`, `stub`, `signals`, `cancels`, `world`, `workers`, `deploy` and so on.
+        world: as for `simulate`: `provide`, `stub`, `signals`, `cancels`, `faults`, `workers`, `deploy` and so on.
+            Without `faults` only orders and delays are explored.
 
     The decorated test is a Hypothesis test: settings, seeds, the example database and `reproduce_failure` are as ever,
     but that there is no deadline unless settings set one; fixtures come to its other parameters. `test.at("4:2 9:1")`
@@ -285,6 +290,7 @@ def explore(
 
     Example:
         >>> from traction import activity, workflow
+        >>> from traction.testing import Simulated
         >>> @activity
         ... def double(n: int) -> int:
         ...     return n * 2
@@ -292,7 +298,7 @@ def explore(
         ... async def six() -> int:
         ...     return sum(await (double(1) & double(2)))
         >>> @explore(six(), deviations=1)
-        ... def test_six(run):
+        ... def test_six(run: Simulated[int]) -> None:
         ...     assert run.result == 6
         >>> test_six()
         >>> print(test_six.explored.coverage)
@@ -310,8 +316,8 @@ def explore(
             "and nothing is drawn. Leave out deviations= to have Hypothesis draw, or parametrize the test"
         )
 
-    def decorate(test: Callable[..., None]) -> Any:
-        explored = Explored(workflow, test, {"faults": faults, "moves_max": MOVES_MAX, **world}, closes)
+    def decorate(test: Any) -> Any:
+        explored = Explored(workflow, test, {"moves_max": MOVES_MAX, **world}, closes)
         others = explored.others
 
         if deviations is None:

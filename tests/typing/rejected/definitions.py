@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from traction import Activity, DeclaredError, Step, Workflow, activity, done, workflow
+from typing import Protocol
+
+from traction import Activity, DeclaredError, Step, WorkerSystem, Workflow, activity, done, workflow
+from traction.testing import Simulated, explore, simulate
 
 
 class Connection: ...
@@ -140,3 +143,67 @@ class Takes(Workflow[int]):
 async def flow() -> None:
     number: int = await read("a")  # E: mypy=assignment pyright=reportAssignmentType
     copy("a")  # E: mypy=unused-awaitable
+
+
+# What is needed.
+class Clock(Protocol):
+    def now(self) -> float: ...
+
+
+@activity(needs=Clock)
+def tick(clock: Clock) -> float:
+    return clock.now()
+
+
+class FastConnection(Connection): ...
+
+
+class Fast(Activity[FastConnection, int]):
+    def run(self, connection: FastConnection) -> int:
+        return 7
+
+
+system = WorkerSystem("local:")
+system.start_activity_worker(tick, Connection())  # E: mypy=arg-type pyright=reportArgumentType
+system.start_activity_worker(Fast, Connection())  # E: mypy=arg-type pyright=reportArgumentType
+system.start_activity_worker(Collect)  # E: mypy=arg-type pyright=reportArgumentType
+system.start_activity_worker(double, 7)  # E: mypy=arg-type pyright=reportArgumentType
+wider: Activity[Connection, int] = Fast()  # E: mypy=assignment pyright=reportAssignmentType
+
+
+# Runs.
+copied_run = simulate(copy("a"))
+looked_at = [
+    copied_run.calls(Collect)[0].project,  # E: mypy=attr-defined pyright=reportAttributeAccessIssue
+    copied_run.calls(copy),  # E: mypy=arg-type pyright=reportCallIssue,reportArgumentType
+    copied_run.result.upper(),
+    copied_run.result.no_such_method(),  # E: mypy=attr-defined pyright=reportAttributeAccessIssue
+]
+simulate(copy("a"), workrs=2)  # E: mypy=call-arg pyright=reportCallIssue
+simulate(copy("a"), workers="2")  # E: mypy=arg-type pyright=reportArgumentType
+simulate(copy)  # E: mypy=arg-type pyright=reportArgumentType
+
+
+@explore(copy("a"))  # E: mypy=arg-type pyright=reportArgumentType
+def test_of_another_result(run: Simulated[str]) -> None: ...
+
+
+@explore(copy("a"))  # E: mypy=arg-type pyright=reportArgumentType
+def test_without_a_run() -> None: ...
+
+
+@explore(copy("a"))  # E: mypy=arg-type pyright=reportArgumentType
+def test_that_returns(run: Simulated[bytes]) -> bool:
+    return run.result == b""
+
+
+@explore(copy("a"), schedule=None)  # E: mypy=call-arg pyright=reportCallIssue
+def test_with_a_schedule(run: Simulated[bytes]) -> None: ...
+
+
+@explore(copy("a"))
+def test_at(run: Simulated[bytes]) -> None: ...
+
+
+test_at.at(7)  # E: mypy=arg-type pyright=reportArgumentType
+test_at.at("").result.no_such_method()  # E: mypy=attr-defined pyright=reportAttributeAccessIssue
