@@ -259,9 +259,8 @@ class ActivityWorker:
         """
         if result is LATER or running.handed_back:
             return None
-        payload = self._codec.encode(result, what=host._what[1])
         # A result of another type than the definition says would leave the flow stuck: it is seen here.
-        self._codec.decode(payload, host.activity.spec.result, host._what[1])
+        payload = self._codec.encode_as(result, host.activity.spec.result, host._what[1])
         if self._observer is not None:
             self._observer.note_task(running, "COMPLETED")
         return o.RespondActivityTaskCompleted(task_token=task.task_token, result=payload)

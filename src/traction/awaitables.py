@@ -129,6 +129,8 @@ class NoEventLoop:
     __slots__ = ()
 
     def __getattribute__(self, name: str) -> Any:
+        if name.startswith("__"):  # what tools ask of any object
+            return object.__getattribute__(self, name)
         raise explain_loop(list_calls(sys._getframe(1)))
 
     def __hash__(self) -> int:

@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from traction.errors import PayloadError
+from traction.losses import find_loss
 from traction.samples import write_sample
 from traction.stores import DECODED_BYTES_MAX, PayloadStore, Shelf
 from traction.transforms import MARK, Chain, Transform
@@ -93,7 +94,7 @@ class Codec:
         If a transform hides payloads (`Encrypt`), no error shows text of a payload, but its type, length and place.
     """
 
-    __slots__ = ("_chain", "_decoders", "_encoder", "_plain_chars_max")
+    __slots__ = ("_chain", "_decoders", "_encoder", "_exact", "_plain_chars_max")
 
     def __init__(
         self, *transforms: Transform, store: PayloadStore | None = None, bytes_max: int = DECODED_BYTES_MAX
@@ -103,6 +104,18 @@ class Codec:
         self._chain = Chain(transforms, None if store is None else Shelf(store), bytes_max)
         # Longer texts go through the chain: all of them if it has transforms.
         self._plain_chars_max = -1 if transforms else PAYLOAD_CHARS_MAX
+        self._exact = False
+
+    def exactly(self) -> Codec:
+        """Return a codec that refuses what is read back equal and as another type, too: simulations have such a one."""
+        codec = self._copy(self._chain)
+        codec._exact = True
+        return codec
+
+    @property
+    def exact(self) -> bool:
+        """Whether values are refused that are read back as another type."""
+        return self._exact
 
     def with_store(self, store: PayloadStore) -> Codec:
         """Give a codec with the same transforms that keeps there what is too long for SWF."""
@@ -145,10 +158,12 @@ class Codec:
                 shelf.forget()
 
     def _with_shelf(self, shelf: Shelf) -> Codec:
+        return self._copy(Chain(self._chain.transforms, shelf, self._chain.bytes_max))
+
+    def _copy(self, chain: Chain) -> Codec:
         codec = Codec()
         codec._encoder, codec._decoders = self._encoder, self._decoders
-        codec._chain = Chain(self._chain.transforms, shelf, self._chain.bytes_max)
-        codec._plain_chars_max = self._plain_chars_max
+        codec._chain, codec._plain_chars_max, codec._exact = chain, self._plain_chars_max, self._exact
         return codec
 
     def encode(self, value: object, chars_max: int = PAYLOAD_CHARS_MAX, what: str | None = None) -> str:
@@ -171,7 +186,8 @@ class Codec:
             PayloadStoreError: it should go to the store, which does not take it.
         """
         text = self.write(call)
-        if (fault := self._find_fault(text, type(call))) is not None:
+        read, fault = self._read(text, type(call))
+        if fault is not None:
             for name in call.__struct_fields__:
                 if hasattr(getattr(call, name), "__await__"):
                     raise PayloadError(
@@ -182,7 +198,33 @@ class Codec:
                 f"{self._show(call)} cannot be sent, since nobody could read it: {self._explain(fault)}. The fields of "
                 f"{name_type(type(call))} are written and read by their types; give it values of these"
             ).as_bug(is_type_fault(fault)) from self._get_cause(fault)
+        self._check(call, read, f"{self._show(call)} cannot be sent: it")
         return text if len(text) <= self._plain_chars_max else self.pack(text, PAYLOAD_CHARS_MAX, type(call).__name__)
+
+    def encode_as(self, value: object, type: Any, what: str, chars_max: int = PAYLOAD_CHARS_MAX) -> str:
+        """Write a value, and read it as whoever gets it will: as the type that is declared. `what` names it in errors.
+
+        Raises:
+            PayloadError: as `encode`; or it does not decode as the type, or does not come back equal.
+            PayloadStoreError: it should go to the store, which does not take it.
+        """
+        text = self.write(value)
+        self._check(value, self.decode(text, type, what), what)
+        if len(text) > self._plain_chars_max or len(text) > chars_max:
+            return self.pack(text, chars_max, what)
+        return text
+
+    def _check(self, live: object, read: object, what: str) -> None:
+        """Refuse a value that does not come back equal."""
+        if not self._exact:
+            try:
+                if live == read:
+                    return
+            except Exception:  # an equality that fails says nothing: look at the parts
+                pass
+        loss = find_loss(live, read, exact=self._exact, show_keys=not self.hides)
+        if loss is not None:
+            raise PayloadError(loss.explain(what)).as_bug()
 
     def write(self, value: object) -> str:
         """Write a value as JSON of any length.
@@ -292,14 +334,12 @@ class Codec:
         except TypeError:  # an unhashable annotation
             return msgspec.json.Decoder(type)
 
-    def _find_fault(self, text: str, type: Any) -> Exception | None:
-        """Return what the decoder of a type raises for a JSON text, or `None` if it reads it."""
-        decoder = self._get_decoder(type)
+    def _read(self, text: str, type: Any) -> tuple[Any, Exception | None]:
+        """Return what a JSON text is read as, or what the decoder of the type raises for it."""
         try:
-            decoder.decode(text)
+            return self._get_decoder(type).decode(text), None
         except Exception as error:
-            return error
-        return None
+            return None, error
 
     def _show(self, value: object) -> str:
         if not self.hides:

@@ -50,15 +50,13 @@ def _say_close(
     if mode == VALUE:
         what = f"the result of {workflow.spec.type.name} {workflow.spec.type.version}"
         try:
-            result = codec.encode(given, what=what)
+            # A result of another type than the definition says, nobody who waits for it could read.
+            return d.CompleteWorkflowExecution(result=codec.encode_as(given, workflow.spec.result, what))
         except PayloadUnavailable:
             raise
         except PayloadError as error:
             said = PayloadError(str(error) if what in str(error) else f"{what}: {error}")
             raise said.as_bug(error.is_bug) from error
-        # A result of another type than the definition says, nobody who waits for it could read.
-        codec.decode(result, workflow.spec.result, what)
-        return d.CompleteWorkflowExecution(result=result)
     if isinstance(given, Cancelled):
         return d.CancelWorkflowExecution()
     if isinstance(given, ContinuedAsNew):

@@ -30,6 +30,7 @@ from traction.errors import (
     WorkflowFailed,
 )
 from traction.fields import OF_AN_ERROR, UNRESOLVED, check_fields, is_about_later
+from traction.losses import find_loss
 from traction.tracebacks import CAUSED, format_traceback
 
 F = TypeVar("F", bound=StepFailed | ExecutionFailed)
@@ -243,7 +244,8 @@ def give_account(error: BaseException) -> Account:
         try:
             written = JSON.write(error)
             # Fields of other types than the class says nobody could read: it is seen here.
-            JSON.decode(written, kinds[0])
+            if loss := find_loss(error, JSON.decode(written, kinds[0]), exact=False):
+                raise PayloadError(loss.explain(kind.__qualname__))
             fields = written
         except (PayloadError, *UNRESOLVED) as wrong:
             kinds, message = (), _note_loss(message, wrong.__cause__ or wrong)

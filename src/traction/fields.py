@@ -7,6 +7,7 @@ Takes the fields and results of definitions, the fields of signals and of declar
 from __future__ import annotations
 
 import dataclasses
+import types
 import typing
 from typing import Any
 
@@ -79,10 +80,22 @@ def check_writable(where: str, what: str, annotation: Any, mend: str = OF_A_CALL
         ) from error
     except Exception as error:
         raise DefinitionError(
-            f"{where}: {what} is {name_type(annotation)}, which cannot be written as JSON: {error}. {mend}"
+            f"{where}: {what} is {name_type(annotation)}, which cannot be written as JSON: {error}. "
+            f"{_advise_union(annotation) or mend}"
         ) from error
     if culprit := _find_culprit(info, "", set()):
         raise DefinitionError(f"{where}: {what} is {name_type(annotation)}, and {culprit}. {mend}")
+
+
+def _advise_union(annotation: Any) -> str | None:
+    """Say how to write a union of classes that msgspec cannot tell apart, if a type has one."""
+    members = typing.get_args(annotation)
+    if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
+        classes = [one for one in members if dataclasses.is_dataclass(one) or hasattr(one, "__struct_fields__")]
+        if len(classes) > 1:
+            made = ", ".join(f"class {name_type(one)}(msgspec.Struct, tag=True)" for one in classes)
+            return f"To tell the classes of a union apart, tag them: {made}"
+    return next(filter(None, map(_advise_union, members)), None)
 
 
 _PLAIN = frozenset({int, str, float, bool, bytes, type(None)})

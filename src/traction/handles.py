@@ -263,9 +263,8 @@ def start_execution(
         BackendError: the service refused, or could not be reached.
     """
     spec = workflow.spec
-    payload = codec.encode(workflow)
     # A wrong type is seen here, where the call is written, and not by a worker tomorrow.
-    codec.decode(payload, type(workflow), f"the input of {spec.type.name} {spec.type.version}")
+    payload = codec.encode_as(workflow, type(workflow), f"the input of {spec.type.name} {spec.type.version}")
     id = workflow.workflow_id() if workflow_id is None else workflow_id
     run = backend.call(
         o.StartWorkflowExecution(

@@ -125,7 +125,7 @@ class LocalActivities:
 
         body = self._find_body(type(call))
         # What the body does to its input, the flow must not see, as it would not of any other activity.
-        call = codec.decode(codec.encode(call), type(call))
+        call = codec.decode(codec.encode_call(call), type(call))
         ended: tuple[str, BaseException | None] = "LEFT", None
         reset = _current.set(task)
         if observer is not None:
@@ -175,10 +175,8 @@ def _act(body: Callable[[Any], Any], call: Any, codec: Codec, room: int) -> str:
             "leave out .locally()"
         )
     what = f"the result of {spec.type.name} {spec.type.version}"
-    details = codec.encode(result, room, what)
     # A result of another type than the definition says would leave the flow stuck: it is seen here.
-    codec.decode(details, spec.result, what)
-    return details
+    return codec.encode_as(result, spec.result, what, room)
 
 
 def _run(coroutine: Any) -> Any:

@@ -20,6 +20,7 @@ from traction.errors import (
 )
 from traction.frames import ERROR, VALUE, Given, Leaf
 from traction.leaves import ExecutionInfo, SideEffect
+from traction.losses import find_loss
 from traction.mistakes import encode_call, find_place
 from traction.options import EXECUTION_SECONDS_MAX
 from traction.records import Record, find_record
@@ -50,7 +51,7 @@ def ask_side_effect(desk: Desk, leaf: Leaf) -> Given | None:
         details = _get_marker(desk, leaf)
     else:
         try:
-            details = desk.codec.encode(leave_flow(node.f))
+            details = desk.codec.encode_as(leave_flow(node.f), node.type, "it")
         except PayloadUnavailable:
             raise
         except PayloadError as error:
@@ -91,7 +92,10 @@ def ask_patched(desk: Desk, leaf: Leaf) -> Given:
 
 def ask_report(desk: Desk, leaf: Leaf) -> Given:
     """Keep what is reported, and show it with the answer to the decision task if it has room there."""
-    desk.reported = JSON.write(leaf.node.status)
+    status = leaf.node.status
+    desk.reported = JSON.write(status)
+    if desk.codec.exact and (loss := find_loss(status, JSON.decode(desk.reported, Any), by_class=True)) is not None:
+        raise PayloadError(loss.explain("what is reported")).as_bug()
     try:
         desk.report = desk.codec.pack(desk.reported, PAYLOAD_CHARS_MAX, "the report")
     except PayloadUnavailable:

@@ -114,7 +114,7 @@ class Simulation:
         checked: bool = True,
         moves_max: int = MOVES_MAX,
     ) -> None:
-        self._codec = codec
+        codec = self._codec = codec.exactly() if checked else codec
         self._provide: dict[Any, Any] = dict(provide or {})
         self._scripts: dict[Any, Script] = {activity: to_script(one) for activity, one in (stub or {}).items()}
         for activity in (*self._provide, *self._scripts):
@@ -220,7 +220,8 @@ class Simulation:
 
     def _address(self, handle: Handle[Any], name: str, value: Any) -> tuple[str, Callable[[], None]]:
         """Say a signal, and give what sends it."""
-        input = self._codec.encode(value)
+        encode = self._codec.encode_call if isinstance(value, Signal) else self._codec.encode
+        input = encode(value)
         request = o.SignalWorkflowExecution(
             domain=DOMAIN, workflow_id=handle.workflow_id, signal_name=name, input=input
         )
