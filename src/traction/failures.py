@@ -60,6 +60,16 @@ HANDED_BACK = "traction.HandedBack"
 # Errors with fields.
 
 
+def _explain_fields(error: Exception) -> str:
+    """Explain why a dataclass cannot be made; Python words one of the reasons differently in each version."""
+    text = str(error)
+    if not text.startswith("non-default argument"):
+        return text
+    return (
+        f"field {text.split(chr(39))[1]!r} has no default and follows one that has; put it first, or give it a default"
+    )
+
+
 @dataclass_transform(field_specifiers=(dataclasses.field,))
 class DeclaredError(Exception):
     """An error that definitions declare, with fields: whoever catches it on another machine has them too.
@@ -100,7 +110,7 @@ class DeclaredError(Exception):
         try:
             dataclasses.dataclass(eq=False, repr=False)(cls)
         except (TypeError, ValueError) as error:
-            raise DefinitionError(f"{where}: {error}") from error
+            raise DefinitionError(f"{where}: {_explain_fields(error)}") from error
         for field in dataclasses.fields(cls):  # type: ignore[arg-type]
             if field.name in _TAKEN or hasattr(Exception, field.name):
                 raise DefinitionError(
