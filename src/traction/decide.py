@@ -28,6 +28,7 @@ Laws (`traction.testing.laws`):
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import deque
 from collections.abc import Iterable, Sequence
 from contextlib import closing
@@ -102,6 +103,7 @@ class Decider:
         "_news",
         "_open",
         "_parked",
+        "_sent_on",
         "_started",
         "_withdrawn",
         "answering",
@@ -186,6 +188,8 @@ class Decider:
         # Timers that SWF refused because too many are open: asked again when one closes.
         self._parked: list[Ask] = []
         self._finished: Ask | None = None
+        # The signals that were sent on to the next run and have not come back, by the event that sent them.
+        self._sent_on: dict[int, e.WorkflowExecutionSignaled] = {}
 
     @property
     def closed(self) -> bool:
@@ -416,13 +420,37 @@ class Decider:
             self._finished = Ask(say_close(self.workflow, self.begun, self.codec, mode, given), None)
         if isinstance(given, ContinuedAsNew) and isinstance(self._finished.decision, d.ContinueAsNewWorkflowExecution):
             self.met.add(type(given.call))
-            # What nobody has heard would end with this run.
-            onward = send_on(self.execution.workflow_id, self.signals, cancel=self.flow.unheeded)
-            self._asks.extend(Ask(one, None) for one in onward)
+            if self._sent_on:
+                return  # the last close was refused: what it sent on comes back first, and keeps its place
+            # What nobody has received would end with this run.
+            id = self.execution.workflow_id
+            self._asks.extend(Ask(send_on(id, event), None, event) for event in self.signals)
+            if self.flow.unheeded:
+                self._asks.append(Ask(d.RequestCancelExternalWorkflowExecution(workflow_id=id), None))
             self.signals, self.flow.unheeded = [], False
         self._asks.append(self._finished)
 
     # What `meanings` needs to know and to say.
+
+    def keep_signal(self, event: e.WorkflowExecutionSignaled) -> e.WorkflowExecutionSignaled:
+        """Keep a signal in its place among those that nobody has received, and return it as it first arrived.
+
+        One that this run sent on to the next takes its old place. What the run before sent on came before all else.
+        """
+        if event.external_workflow_execution == self.execution:
+            event = self._sent_on.pop(event.external_initiated_event_id or 0, event)
+        insort(self.signals, event, key=self._rank)
+        return event
+
+    def keep_unsent(self, initiated_event_id: int) -> None:
+        """Keep a signal that was to be sent on to the next run, and was not."""
+        if (event := self._sent_on.pop(initiated_event_id, None)) is not None:
+            insort(self.signals, event, key=self._rank)
+
+    def _rank(self, event: e.WorkflowExecutionSignaled) -> tuple[bool, int]:
+        source, begun = event.external_workflow_execution, self.begun
+        sent_on = source is not None and begun is not None and source.run_id == begun.continued_execution_run_id
+        return not sent_on, event.event_id
 
     def forget(self, leaf: Leaf) -> bool:
         """Record that what a leaf opened has closed, and return whether the flow does not want its outcome.
@@ -480,6 +508,8 @@ class Decider:
             self._open.pop(event.started_event_id, None)
             # News too: a timer that was refused before it in the same batch is not parked yet.
             self._news.append((event, None))
+        elif ask.signal is not None:
+            self._sent_on[event.event_id] = ask.signal
         elif (leaf := ask.leaf) is not None:
             ask.leaf = None
             leaf.opened_event_id = event.event_id

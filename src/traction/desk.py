@@ -89,6 +89,13 @@ class Desk(Protocol):
         """Record that what a leaf opened has closed, and return whether the flow does not want its outcome."""
         ...
 
+    def keep_signal(self, event: e.WorkflowExecutionSignaled) -> e.WorkflowExecutionSignaled:
+        """Keep a signal in its place among those that nobody has received, and return it as it first arrived."""
+        ...
+
+    def keep_unsent(self, initiated_event_id: int) -> None:
+        """Keep a signal that was to be sent on to the next run, and was not."""
+
     def park(self, leaf: Leaf) -> None:
         """Keep the ask of a timer until another timer has closed."""
 
@@ -103,11 +110,15 @@ class Ask:
     would be left to Python's collector.
     """
 
-    __slots__ = ("decision", "leaf", "withdrawn")
+    __slots__ = ("decision", "leaf", "signal", "withdrawn")
 
-    def __init__(self, decision: d.Decision, leaf: Leaf | None) -> None:
+    def __init__(
+        self, decision: d.Decision, leaf: Leaf | None, signal: e.WorkflowExecutionSignaled | None = None
+    ) -> None:
         self.decision = decision
         self.leaf = leaf
+        self.signal = signal
+        """The signal that it sends on to the next run."""
         self.withdrawn = False
 
 

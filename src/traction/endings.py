@@ -5,7 +5,6 @@ Takes the outcome of a flow; gives the decision that closes the execution, and t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from traction import decisions as d
@@ -64,19 +63,12 @@ def _say_close(
     return _fail(given, codec)
 
 
-def send_on(workflow_id: str, signals: Iterable[e.WorkflowExecutionSignaled], *, cancel: bool) -> list[d.Decision]:
-    """Say the decisions that tell the next run what nobody in this one has heard: signals, a request to cancel.
+def send_on(workflow_id: str, event: e.WorkflowExecutionSignaled) -> d.Decision:
+    """Return the decision that sends a signal on to the next run.
 
-    They arrive after the batch, at the run that is open under the id then. That is the next, or this one if the close
-    is refused; then they are sent on again.
+    It arrives after the batch, at the run that is open under the id then: the next, or this one if that is refused.
     """
-    told: list[d.Decision] = [
-        d.SignalExternalWorkflowExecution(workflow_id=workflow_id, signal_name=one.signal_name, input=one.input)
-        for one in signals
-    ]
-    if cancel:
-        told.append(d.RequestCancelExternalWorkflowExecution(workflow_id=workflow_id))
-    return told
+    return d.SignalExternalWorkflowExecution(workflow_id=workflow_id, signal_name=event.signal_name, input=event.input)
 
 
 def _continue_as_new(

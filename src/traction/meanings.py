@@ -435,7 +435,7 @@ def _hear_child(desk: Desk, event: Any, leaf: Leaf | None) -> None:
 
 
 def _hear_signal(desk: Desk, event: e.WorkflowExecutionSignaled, _: object) -> None:
-    desk.signals.append(event)
+    event = desk.keep_signal(event)
     # Who waits has taken all that came before, so only this one is there to take: the first to wait takes it.
     leaf = next((leaf for leaf in desk.receivers if _takes(leaf, event)), None)
     if leaf is not None and (taken := _take_signal(desk, leaf)) is not None:
@@ -467,6 +467,8 @@ def _take_signal(desk: Desk, leaf: Leaf) -> Given | None:
 
 
 def _hear_sent(desk: Desk, event: Any, leaf: Leaf | None) -> None:
+    if type(event) is e.SignalExternalWorkflowExecutionFailed:
+        desk.keep_unsent(event.initiated_event_id)
     if leaf is None or desk.forget(leaf):
         return
     kind, node = type(event), leaf.node

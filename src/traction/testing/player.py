@@ -396,7 +396,13 @@ class Table:
         asked = self.close(event_id).asked
         run = WorkflowExecution(asked.workflow_id, asked.run_id or EXECUTION.run_id)
         if asked.workflow_id == EXECUTION.workflow_id:
-            self.signal(asked.signal_name, asked.input)
+            self.tell(
+                e.WorkflowExecutionSignaled,
+                signal_name=asked.signal_name,
+                input=asked.input,
+                external_workflow_execution=EXECUTION,
+                external_initiated_event_id=event_id,
+            )
         self.tell(e.ExternalWorkflowExecutionSignaled, workflow_execution=run, initiated_event_id=event_id)
 
     def signal(self, name: str, input: str | None = None) -> None:
