@@ -124,26 +124,18 @@ class WorkerSystem:
     ) -> Handle[R]:
         """Start a workflow, or find the execution that the same call started and that is open.
 
-        A start whose reply is lost is found, whether it is open still or has closed meanwhile.
+        The handle's `started` says which. A start whose reply is lost is found, open or closed, and counts as started.
 
         Args:
             workflow: a call of a workflow, with its input.
             workflow_id: the id to start it under, instead of what `workflow.workflow_id()` returns.
-            if_running: what to do if an execution of that id is open: `"match"` returns its handle if it is of the same
-                version and was started with the same input, and else raises; `"return"` returns its handle; `"fail"`
-                raises.
-            if_closed: what to do if the last execution of that id has closed: `"start"` starts a new run; `"match"`,
-                `"return"` and `"fail"` as for `if_running`. The service knows closed executions for the retention
-                period of the domain, and SWF's lists are a little behind.
-
-        Returns:
-            The handle; its `started` says whether this call started the execution.
+            if_running: what to do if an execution of that id is open: see `traction.starts.IfRunning`.
+            if_closed: what to do if the last one of that id has closed: see `IfClosed`.
 
         Raises:
             DefinitionError: something is wrong with the definition, the id, or a policy.
             PayloadError: the input does not decode as the definition says.
-            WorkflowAlreadyRunning: an execution that differs is open under this id, or any with `"fail"`.
-            WorkflowAlreadyClosed: the same of an execution that has closed, by `if_closed`.
+            WorkflowAlreadyRunning, WorkflowAlreadyClosed: an execution has this id that the policy does not accept.
             BackendError: the service refused, or could not be reached.
         """
         check_call(workflow)
@@ -152,11 +144,12 @@ class WorkerSystem:
         if fault := find_fault(id):
             raise DefinitionError(f"{type(workflow).__qualname__} cannot be started under the id {id!r}: {fault} (SWF)")
         start = Start(self.backend, workflow, id, self._codec, if_running=if_running, if_closed=if_closed)
-        return start.run(partial(self._register_again, type(workflow)), self._stop.wait)
 
-    def _register_again(self, definition: Any) -> None:
-        self._registered.discard(definition)
-        self._register(definition)
+        def register_again() -> None:
+            self._registered.discard(type(workflow))
+            self._register(type(workflow))
+
+        return start.run(register_again, self._stop.wait)
 
     @overload
     def find(self, execution: WorkflowExecution | str, workflow: Callable[..., Workflow[R]]) -> Handle[R]: ...

@@ -41,6 +41,7 @@ from traction import decisions as d
 from traction import events as e
 from traction.answers import ANSWERS, CLOSE_REFUSALS, REFUSALS, explain, is_answer
 from traction.answers import is_answer_to as fits
+from traction.children import adopt_child
 from traction.codec import JSON, Codec
 from traction.desk import Ask, Beside
 from traction.endings import say_close, send_on
@@ -50,7 +51,7 @@ from traction.history import History
 from traction.interpret import Interpreter
 from traction.leaves import ContinuedAsNew, Local
 from traction.markers import PATCH
-from traction.meanings import NEWS, adopt_child, hear_local, resume_deferred, withdraw
+from traction.meanings import NEWS, hear_local, resume_deferred, withdraw
 from traction.meanings import ask as ask_for
 from traction.names import WorkflowExecution
 from traction.options import to_duration

@@ -20,7 +20,7 @@ from traction.errors import FlowError
 from traction.leaves import ContinuedAsNew
 from traction.options import Cancellation, Retry
 from traction.scopes import CancelScope
-from traction.step import Cancelled, Done, FlatMap
+from traction.step import Cancelled, Compensate, Done, FlatMap
 
 
 class Cancels(Protocol):
@@ -288,6 +288,24 @@ def find_saga(fiber: Fiber) -> Undo:
     if saga is None:
         raise FlowError("compensate(...) stands in no saga, so nothing would ever run it; write saga(...) around it")
     return saga
+
+
+def list_fibers(root: Fiber) -> list[Fiber]:
+    """List the fibers of a flow, each before the branches that it waits for."""
+    fibers = [root]
+    for fiber in fibers:
+        if isinstance(fiber.waits, Join):
+            fibers.extend(fiber.waits.running.values())
+    return fibers
+
+
+def owes_compensation(root: Fiber) -> bool:
+    """Return whether a saga has something to undo, undoes it, or waits for a step that will be undone."""
+    return any(
+        isinstance(frame, Undoing | Compensate) or (isinstance(frame, Undo) and frame.undos)
+        for fiber in list_fibers(root)
+        for frame in fiber.frames
+    )
 
 
 def keep_wider(old: Given | None, new: Given) -> Given:

@@ -50,10 +50,11 @@ from traction.frames import (
     Scope,
     Shielded,
     Undo,
-    Undoing,
     find_around,
     find_saga,
     keep_wider,
+    list_fibers,
+    owes_compensation,
 )
 from traction.mistakes import (
     AWAITABLE,
@@ -165,7 +166,7 @@ class Interpreter:
 
     def close(self) -> None:
         """Let go of a flow that will not be run further, without running what its `finally` blocks would await."""
-        for fiber in self._list_fibers():
+        for fiber in list_fibers(self._root):
             for frame in reversed(fiber.frames):
                 if type(frame) is CoroutineType:
                     fiber.context.run(close_coroutine, frame)
@@ -173,19 +174,7 @@ class Interpreter:
 
     def owes_compensation(self) -> bool:
         """Return whether a saga has something to undo, undoes it, or waits for a step that will be undone."""
-        return any(
-            isinstance(frame, Undoing | Compensate) or (isinstance(frame, Undo) and frame.undos)
-            for fiber in self._list_fibers()
-            for frame in fiber.frames
-        )
-
-    def _list_fibers(self) -> list[Fiber]:
-        """List the fibers of the flow, each before the branches that it waits for."""
-        fibers = [self._root]
-        for fiber in fibers:
-            if isinstance(fiber.waits, Join):
-                fibers.extend(fiber.waits.running.values())
-        return fibers
+        return owes_compensation(self._root)
 
     # The loop.
 

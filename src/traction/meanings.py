@@ -10,35 +10,40 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, Final
 
-from msgspec import structs
-
 from traction import decisions as d
 from traction import events as e
-from traction.answers import ANSWERS, CHILD_STATUS, CLOSE_REFUSALS, REFUSALS, TRANSIENT, UNKNOWN_TYPE
+from traction.answers import ANSWERS, CLOSE_REFUSALS, REFUSALS, TRANSIENT, UNKNOWN_TYPE
+from traction.children import (
+    TRANSIENT_DELAY_MAX,
+    ask_cancel,
+    ask_child,
+    ask_child_result,
+    ask_send,
+    ask_start_child,
+    hear_child,
+    hear_child_started,
+    hear_sent,
+    leave_child,
+    read_result,
+)
 from traction.codec import JSON, write_attempt
-from traction.desk import Beside, Desk
+from traction.desk import Desk
 from traction.errors import (
     ActivityCanceled,
     ActivityFailed,
     ActivityTimedOut,
-    CancelFailed,
     ChildAlreadyRunning,
-    ChildFailed,
     DecisionFailed,
     FlowError,
     HistoryError,
     LambdaFailed,
     PayloadError,
     PayloadUnavailable,
-    SignalFailed,
-    UnreadableActivityResult,
-    UnreadableChildResult,
     UnreadableLambdaResult,
 )
 from traction.failures import HANDED_BACK, INVALID, UNREADABLE, make_known, read_failure, revive
 from traction.frames import ERROR, VALUE, Given, Leaf
 from traction.leaves import (
-    Child,
     ChildResult,
     ContinueAsNew,
     ContinuedAsNew,
@@ -64,15 +69,11 @@ from traction.markers import (
     take_record,
 )
 from traction.mistakes import encode_call, forget_origin, must_wait
-from traction.names import make_child_id
 from traction.options import NO_TIMEOUT, to_duration
 from traction.records import Record
 from traction.signals import Receive, Send
 from traction.step import ActivityStep, Adjusted, AdjustedChild, Sleep, WorkflowStep
 from traction.values import Duration
-
-TRANSIENT_DELAY_MAX: Final = timedelta(minutes=1)
-"""The longest pause before a decision is asked again that SWF refused for a limit or a rate."""
 
 UNKNOWN_TYPE_PAUSES_MAX: Final = 6
 """How often a step is asked for again whose type is not registered: over 63 s, if nothing else held it up."""
@@ -111,7 +112,7 @@ def _ask(desk: Desk, leaf: Leaf) -> Given | None:
         desk.ask(leaf, decision)
         return None
     if isinstance(node, WorkflowStep):
-        _ask_child(desk, leaf, node)
+        ask_child(desk, leaf, node)
         return None
     return ASKS[type(node)](desk, leaf)
 
@@ -157,85 +158,11 @@ def _ask_sleep(desk: Desk, leaf: Leaf) -> None:
     desk.ask(leaf, d.StartTimer(timer_id=leaf.id, start_to_fire_timeout=to_duration(leaf.node.span)))
 
 
-def _ask_child(desk: Desk, leaf: Leaf, call: WorkflowStep[Any]) -> None:
-    desk.met.add(type(call))
-    settings: dict[str, Any] = {"workflow_id": None, "tag_list": call.spec.tags or None} | dict(leaf.overrides)
-    if settings["workflow_id"] is None:
-        named = call.spec.names_itself
-        settings["workflow_id"] = call.workflow_id() if named else make_child_id(desk.execution.run_id, leaf.id)
-    desk.ask(
-        leaf,
-        d.StartChildWorkflowExecution(
-            workflow_type=call.spec.type, input=encode_call(desk.codec, call, leaf.fiber), control=leaf.id, **settings
-        ),
-    )
-
-
-def adopt_child(asked: d.StartChildWorkflowExecution, event: Any) -> d.StartChildWorkflowExecution:
-    """Take the id of a child from the event that answers its step, where the id of its parent's run is not known."""
-    answers = (e.StartChildWorkflowExecutionInitiated, e.StartChildWorkflowExecutionFailed)
-    by_place = asked.control is not None and asked.workflow_id == make_child_id("", asked.control)
-    if not by_place or not isinstance(event, answers) or event.control != asked.control:
-        return asked
-    return structs.replace(asked, workflow_id=event.workflow_id)
-
-
-def _ask_start_child(desk: Desk, leaf: Leaf) -> None:
-    call = leaf.node.call
-    if isinstance(call, AdjustedChild):
-        leaf.overrides, leaf.cancellation, call = call.overrides, call.cancellation, call.call
-    desk.beside[leaf.id] = Beside()
-    _ask_child(desk, leaf, call)
-
-
-def _ask_child_result(desk: Desk, leaf: Leaf) -> Given | None:
-    beside = desk.beside[leaf.node.child]
-    if beside.outcome is None:
-        beside.waiting.append(leaf)
-    return beside.outcome
-
-
 def _ask_receive(desk: Desk, leaf: Leaf) -> Given | None:
     taken = _take_signal(desk, leaf)
     if taken is None:
         desk.receivers.append(leaf)
     return taken
-
-
-def _ask_send(desk: Desk, leaf: Leaf) -> None:
-    node = leaf.node
-    desk.ask(
-        leaf,
-        d.SignalExternalWorkflowExecution(
-            workflow_id=node.workflow_id,
-            run_id=node.run_id,
-            signal_name=node.signal.spec.name,
-            input=encode_call(desk.codec, node.signal, leaf.fiber),
-            control=leaf.id,
-        ),
-    )
-
-
-def _ask_cancel(desk: Desk, leaf: Leaf) -> Given | None:
-    node = leaf.node
-    if leaf.target is None and node.child and desk.beside[node.child].outcome is not None:
-        return VALUE, None
-    desk.ask(
-        leaf,
-        d.RequestCancelExternalWorkflowExecution(workflow_id=node.workflow_id, run_id=node.run_id, control=leaf.id),
-    )
-    return None
-
-
-def _cancel_child(desk: Desk, leaf: Leaf) -> None:
-    """Ask a child to cancel that the flow no longer wants."""
-    if leaf.canceller is not None:
-        desk.withdraw_leaf(leaf.canceller)
-        leaf.canceller.target = None
-    workflow_id = leaf.ask.decision.workflow_id
-    leaf.canceller = Leaf(f"{leaf.id}~cancel", RequestCancel(workflow_id, leaf.run_id, leaf.id), None)
-    leaf.canceller.target = leaf
-    ask(desk, leaf.canceller)
 
 
 def _ask_lambda(desk: Desk, leaf: Leaf) -> None:
@@ -255,7 +182,7 @@ def _ask_lambda(desk: Desk, leaf: Leaf) -> None:
 ASKS: dict[type, Callable[[Desk, Leaf], Given | None]] = {
     Adjusted: _ask_adjusted,
     AdjustedChild: _ask_adjusted_child,
-    ChildResult: _ask_child_result,
+    ChildResult: ask_child_result,
     GetExecutionInfo: ask_execution_info,
     ContinueAsNew: _ask_continue_as_new,
     HistoryEvents: ask_history_events,
@@ -264,12 +191,12 @@ ASKS: dict[type, Callable[[Desk, Leaf], Given | None]] = {
     Patched: ask_patched,
     Receive: _ask_receive,
     Report: ask_report,
-    RequestCancel: _ask_cancel,
+    RequestCancel: ask_cancel,
     RunEnds: ask_run_ends,
-    Send: _ask_send,
+    Send: ask_send,
     SideEffect: ask_side_effect,
     Sleep: _ask_sleep,
-    StartChild: _ask_start_child,
+    StartChild: ask_start_child,
 }
 """How each leaf asks that is not a definition's call."""
 
@@ -283,14 +210,7 @@ def withdraw(desk: Desk, leaf: Leaf) -> tuple[d.Decision | None, bool]:
     """
     decision = None if leaf.ask is None else leaf.ask.decision
     if leaf.opened_event_id and isinstance(decision, d.StartChildWorkflowExecution):
-        # The flow has no handle of a child that was not known to have started, so nobody can ask for its result.
-        desk.beside.pop(leaf.id, None)
-        leaf.cancelling = leaf.cancellation != "abandon"
-        # A child that has not started may not be found: it is asked when it has. With "request", this run may have
-        # closed by then, so it is asked now as well.
-        if leaf.cancelling and (leaf.run_id is not None or leaf.cancellation == "request"):
-            _cancel_child(desk, leaf)
-        return None, leaf.cancellation == "wait"
+        return None, leave_child(desk, leaf)
     return _withdraw(desk, leaf), False
 
 
@@ -327,7 +247,7 @@ def _hear_activity(desk: Desk, event: Any, leaf: Leaf | None) -> None:
         return
     kind = type(event)
     if kind is e.ActivityTaskCompleted:
-        desk.flow.resume(leaf, *_read_result(desk, leaf, leaf.node, event.result))
+        desk.flow.resume(leaf, *read_result(desk, leaf, leaf.node, event.result))
         return
     error: Exception
     if kind is e.ActivityTaskFailed:
@@ -357,7 +277,7 @@ def hear_local(desk: Desk, leaf: Leaf, details: str | None) -> None:
     """A local activity was done, now or by a decider before: its record is told as any activity's end is."""
     record = take_record(desk, leaf, details)
     if record.reason is None:
-        desk.flow.resume(leaf, *_read_result(desk, leaf, leaf.node, record.details))
+        desk.flow.resume(leaf, *read_result(desk, leaf, leaf.node, record.details))
     else:
         _try_again(desk, leaf, _read_activity_failure(desk, leaf, record))
 
@@ -395,45 +315,6 @@ def _hear_timer(desk: Desk, _: Any, leaf: Leaf | None) -> None:
         ask_again(desk, leaf)
 
 
-def _hear_child_started(desk: Desk, event: e.ChildWorkflowExecutionStarted, leaf: Leaf | None) -> None:
-    if leaf is None:
-        return
-    leaf.run_id = event.workflow_execution.run_id
-    if leaf.cancelling:
-        # It was to be cancelled before it had started, when such a request may have found nobody.
-        _cancel_child(desk, leaf)
-    elif leaf.id in desk.beside and leaf.fiber is not None:
-        desk.flow.resume(leaf, VALUE, Child(leaf.id, event.workflow_execution))
-
-
-def _hear_child(desk: Desk, event: Any, leaf: Leaf | None) -> None:
-    if leaf is None:
-        return
-    beside = desk.beside.get(leaf.id)
-    if desk.forget(leaf) and beside is None:
-        return
-    call = leaf.node.call if isinstance(leaf.node, StartChild) else leaf.node
-    if isinstance(call, Adjusted):
-        call = call.call
-    outcome: Given
-    if isinstance(event, e.ChildWorkflowExecutionCompleted):
-        outcome = _read_result(desk, leaf, call, event.result)
-    elif isinstance(event, e.ChildWorkflowExecutionFailed):
-        said = read_failure(event.reason, event.details)
-        failed = ChildFailed(leaf.id, **make_known(said), status="FAILED", details=event.details)
-        outcome = ERROR, revive(failed, said, call.spec.raises, desk.codec)
-    else:
-        details = getattr(event, "details", None)
-        outcome = ERROR, ChildFailed(leaf.id, status=CHILD_STATUS[type(event)], details=details)
-    if beside is None:
-        desk.flow.resume(leaf, *outcome)
-        return
-    beside.outcome = outcome
-    # One after the other: what the first does with it may withdraw those that come after.
-    while beside.waiting:
-        desk.flow.resume(beside.waiting.pop(0), *outcome)
-
-
 def _hear_signal(desk: Desk, event: e.WorkflowExecutionSignaled, _: object) -> None:
     event = desk.keep_signal(event)
     # Who waits has taken all that came before, so only this one is there to take: the first to wait takes it.
@@ -464,34 +345,6 @@ def _take_signal(desk: Desk, leaf: Leaf) -> Given | None:
         except PayloadError as error:
             desk.notes.append(str(error))
     return None
-
-
-def _hear_sent(desk: Desk, event: Any, leaf: Leaf | None) -> None:
-    if type(event) is e.SignalExternalWorkflowExecutionFailed:
-        desk.keep_unsent(event.initiated_event_id)
-    if leaf is None or desk.forget(leaf):
-        return
-    kind, node = type(event), leaf.node
-    delivered = kind is e.ExternalWorkflowExecutionSignaled or kind is e.ExternalWorkflowExecutionCancelRequested
-    if not delivered and event.cause.endswith("RATE_EXCEEDED"):
-        desk.ask_later(leaf, TRANSIENT_DELAY_MAX)
-        return
-    unknown = not delivered and event.cause == "UNKNOWN_EXTERNAL_WORKFLOW_EXECUTION"
-    closed = leaf.target is None and bool(node.child) and desk.beside[node.child].outcome is not None
-    if unknown and node.child and node.run_id is not None and not closed:
-        # The child has continued as new, or the event of its close is on its way. After a pause, which lets that event
-        # arrive, ask whichever run is open under its id.
-        leaf.node = structs.replace(node, run_id=None)
-        desk.ask_later(leaf, TRANSIENT_DELAY_MAX)
-    elif (child := leaf.target) is not None:
-        if not delivered and not unknown and child.leaving is not None and child.fiber is not None:
-            desk.notes.append(f"{child.id} could not be asked to cancel ({event.cause}): the flow does not wait for it")
-            desk.flow.resume(child, *child.leaving)
-    elif delivered or (unknown and node.child and kind is e.RequestCancelExternalWorkflowExecutionFailed):
-        desk.flow.resume(leaf, VALUE, None)
-    else:
-        failed = SignalFailed if kind is e.SignalExternalWorkflowExecutionFailed else CancelFailed
-        desk.flow.resume(leaf, ERROR, failed(leaf.id, workflow_id=event.workflow_id, cause=event.cause))
 
 
 def _hear_lambda(desk: Desk, event: Any, leaf: Leaf | None) -> None:
@@ -555,24 +408,6 @@ def _hear_stray(_: Desk, event: Any, __: object) -> None:
     )
 
 
-def _read_result(desk: Desk, leaf: Leaf, call: Any, payload: str | None) -> Given:
-    """Read the result of an activity or a child. One that does not decode fails the step."""
-    spec = call.spec
-    try:
-        return VALUE, desk.codec.decode(payload, spec.result)
-    except PayloadError:  # once more, in the reader's names
-        what = f"the result of {spec.type.name} {spec.type.version} ({leaf.id})"
-    try:
-        return VALUE, desk.codec.decode(payload, spec.result, what)
-    except PayloadUnavailable:
-        raise
-    except PayloadError as error:
-        kind, message = type(error).__name__, str(error)
-    if isinstance(call, WorkflowStep):
-        return ERROR, UnreadableChildResult(leaf.id, status="COMPLETED", type=kind, message=message)
-    return ERROR, UnreadableActivityResult(leaf.id, type=kind, message=message, reason=INVALID)
-
-
 _STRAYS: dict[type, Callable[[Desk, Any, Leaf | None], None]] = dict.fromkeys(ANSWERS, _hear_stray)
 
 NEWS: dict[type, Callable[[Desk, Any, Leaf | None], None]] = (
@@ -586,16 +421,16 @@ NEWS: dict[type, Callable[[Desk, Any, Leaf | None], None]] = (
         e.ActivityTaskCanceled: _hear_activity,
         e.TimerFired: _hear_timer,
         e.TimerCanceled: _hear_timer,
-        e.ChildWorkflowExecutionStarted: _hear_child_started,
-        e.ChildWorkflowExecutionCompleted: _hear_child,
-        e.ChildWorkflowExecutionFailed: _hear_child,
-        e.ChildWorkflowExecutionTimedOut: _hear_child,
-        e.ChildWorkflowExecutionCanceled: _hear_child,
-        e.ChildWorkflowExecutionTerminated: _hear_child,
-        e.ExternalWorkflowExecutionSignaled: _hear_sent,
-        e.SignalExternalWorkflowExecutionFailed: _hear_sent,
-        e.ExternalWorkflowExecutionCancelRequested: _hear_sent,
-        e.RequestCancelExternalWorkflowExecutionFailed: _hear_sent,
+        e.ChildWorkflowExecutionStarted: hear_child_started,
+        e.ChildWorkflowExecutionCompleted: hear_child,
+        e.ChildWorkflowExecutionFailed: hear_child,
+        e.ChildWorkflowExecutionTimedOut: hear_child,
+        e.ChildWorkflowExecutionCanceled: hear_child,
+        e.ChildWorkflowExecutionTerminated: hear_child,
+        e.ExternalWorkflowExecutionSignaled: hear_sent,
+        e.SignalExternalWorkflowExecutionFailed: hear_sent,
+        e.ExternalWorkflowExecutionCancelRequested: hear_sent,
+        e.RequestCancelExternalWorkflowExecutionFailed: hear_sent,
         e.LambdaFunctionCompleted: _hear_lambda,
         e.LambdaFunctionFailed: _hear_lambda,
         e.LambdaFunctionTimedOut: _hear_lambda,

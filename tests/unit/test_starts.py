@@ -47,7 +47,7 @@ class Count(Workflow[int]):
 
     async def flow(self) -> int:
         await sleep(10)
-        await continue_as_new(Count(self.n + 1))
+        return await continue_as_new(Count(self.n + 1))
 
 
 class Named(Workflow[int]):
