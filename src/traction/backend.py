@@ -92,6 +92,10 @@ class Backend(ABC):
         Other calls are answered afterwards as before, so that a worker can answer the task that it has in hand.
         """
 
+    def find_pending_polls(self) -> tuple[int, float]:
+        """Return how many polls are in flight after `close`, and for how many seconds the last of them may last."""
+        return 0, 0.0
+
     # Made of the above.
 
     def find_closing_event(self, execution: WorkflowExecution) -> e.Event | None:

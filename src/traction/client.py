@@ -12,6 +12,7 @@ import socket
 import threading
 from collections.abc import Callable, Mapping
 from functools import partial
+from math import ceil
 from typing import Any, Self, TypeVar, overload
 
 import pluggy
@@ -476,6 +477,13 @@ class WorkerSystem:
         self.backend.close()
         # Twice is once: what was left after the first grace gets no other.
         first = self._unfinished is None
+        polls, seconds = self.backend.find_pending_polls()
+        if first and polls:
+            log.warning(
+                "waiting for %d polls in flight, up to %d s: the service may give them tasks, and one that is given to "
+                "a dropped poll is lost until it times out. A second signal or Ctrl-C ends the wait",
+                *(polls, ceil(seconds)),
+            )
         late = finish(threads, self._pulse, 0 if self._unfinished else to_timedelta(grace).total_seconds())
         lost = self.lost_slots
         if first and lost:

@@ -74,6 +74,12 @@ BODY_WAIT = 60.0
 KEEP_ALIVE = 75
 """For how many seconds a connection may be idle: longer than clients keep theirs, so that none meets a closing one."""
 
+RELEASED_MAX = 10_000
+"""How many clients that have left are remembered, for polls that arrive after that."""
+
+CLIENT_BYTES_MAX = 64
+"""How long the name of a client may be."""
+
 _NEVER_TAKEN = (CompleteWorkflowExecution(), CompleteWorkflowExecution())
 
 log = logging.getLogger("traction.server")
@@ -100,11 +106,55 @@ def check_client(headers: dict[bytes, bytes], allowed: frozenset[str]) -> None:
 # The operations.
 
 
+class HeldPolls:
+    """The polls that wait, by the client that sent them, so that a client that leaves can have its own answered.
+
+    A client that drops its connections instead may lose a task: the one that was assigned just before.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: dict[bytes, set[asyncio.Future[None]]] = {}
+        self._released: dict[bytes, None] = {}
+
+    def has_left(self, client: bytes | None) -> bool:
+        """Whether a client has asked for its polls back, so that one that arrives late is not held."""
+        return client in self._released
+
+    @contextmanager
+    def hold(self, client: bytes | None, woken: asyncio.Future[None]) -> Iterator[None]:
+        """Keep a poll while the body runs."""
+        if client is None:
+            yield
+            return
+        mine = self._waiting.setdefault(client, set())
+        mine.add(woken)
+        try:
+            yield
+        finally:
+            mine.discard(woken)
+            if not mine:
+                self._waiting.pop(client, None)
+
+    def release(self, client: bytes) -> None:
+        """Wake the polls of a client, and remember that it leaves."""
+        self._released[client] = None
+        if len(self._released) > RELEASED_MAX:
+            del self._released[next(iter(self._released))]
+        for woken in self._waiting.get(client, ()):
+            _settle(woken)
+
+
+def _settle(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
 class SwfEndpoint:
     """`POST /`: the 39 operations."""
 
-    def __init__(self, backend: LocalBackend, hosts: frozenset[str], wait: timedelta) -> None:
+    def __init__(self, backend: LocalBackend, hosts: frozenset[str], wait: timedelta, held: HeldPolls) -> None:
         self._backend = backend
+        self._held = held
         self._hosts = hosts
         self._wait = wait.total_seconds()
         self._validator = get_validator(backend.limits)
@@ -140,7 +190,7 @@ class SwfEndpoint:
         if type(request) is o.RespondDecisionTaskCompleted and request.decisions:
             request = self._fit_decisions(request)
         if operation is o.PollForDecisionTask or operation is o.PollForActivityTask:
-            return wire.encode_answer(await self._poll(request, receive))
+            return wire.encode_answer(await self._poll(request, receive, headers.get(wire.CLIENT_HEADER.encode())))
         return wire.encode(self._backend.ask(request))
 
     def _fit_decisions(self, request: o.RespondDecisionTaskCompleted) -> o.RespondDecisionTaskCompleted:
@@ -157,22 +207,24 @@ class SwfEndpoint:
             raise told if str(error) == CLOSE_NOT_LAST else error from None
         raise AssertionError("a batch of two closes was taken")
 
-    async def _poll(self, request: o.Request[Any], receive: Receive) -> Any:
+    async def _poll(self, request: o.Request[Any], receive: Receive, client: bytes | None) -> Any:
         """Give a task as soon as there is one, or the empty answer when the time is up."""
         loop = asyncio.get_running_loop()
         woken: asyncio.Future[None] = loop.create_future()
 
         def wake() -> None:
-            loop.call_soon_threadsafe(woken.set_result, None)
+            loop.call_soon_threadsafe(_settle, woken)
 
-        answer = self._backend.ask(request, wake if self._wait > 0 else None)
+        held = self._wait > 0 and not self._held.has_left(client)
+        answer = self._backend.ask(request, wake if held else None)
         if not isinstance(answer, Waiter):
             return answer
         # The body has been read: what comes next can only be that the client is gone.
         gone: asyncio.Future[Any] = asyncio.ensure_future(receive())
         either: set[asyncio.Future[Any]] = {woken, gone}
         try:
-            done, _ = await asyncio.wait(either, timeout=self._wait, return_when=asyncio.FIRST_COMPLETED)
+            with self._held.hold(client, woken):
+                done, _ = await asyncio.wait(either, timeout=self._wait, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._backend.withdraw(answer)
             gone.cancel()
@@ -343,6 +395,26 @@ class AdvanceEndpoint:
         return _tell(200, {"now": now, "nextAlarm": alarm})
 
 
+class ReleaseEndpoint:
+    """`POST /_traction/release`: answer the polls of a client, named in its header, that is about to leave."""
+
+    def __init__(self, hosts: frozenset[str], held: HeldPolls) -> None:
+        self._hosts, self._held = hosts, held
+
+    async def __call__(self, request: Request) -> Response:
+        """Release them."""
+        headers = dict(request.scope["headers"])
+        try:
+            check_client(headers, self._hosts)
+        except Refusal as refusal:
+            return _tell(refusal.status, {"message": str(refusal)})
+        client = headers.get(wire.CLIENT_HEADER.encode(), b"")
+        if not 0 < len(client) <= CLIENT_BYTES_MAX:
+            return _tell(400, {"message": f"the header {wire.CLIENT_HEADER} names no client"})
+        self._held.release(client)
+        return _tell(200, {})
+
+
 def _tell(status: int, said: dict[str, Any]) -> Response:
     return Response(msgspec.json.encode(said), status, media_type="application/json")
 
@@ -374,8 +446,10 @@ def make_app(
         )
         return Response(body, status, headers, media_type="application/json")
 
+    held = HeldPolls()
     routes = [
-        Route("/", SwfEndpoint(backend, hosts, wait)),
+        Route("/", SwfEndpoint(backend, hosts, wait, held)),
+        Route(wire.RELEASE_PATH, ReleaseEndpoint(hosts, held).__call__, methods=["POST"]),
         Route("/_traction/advance", AdvanceEndpoint(backend, hosts, clock).__call__, methods=["POST"]),
     ]
     return Starlette(routes=routes, exception_handlers={HTTPException: refuse})

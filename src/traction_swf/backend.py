@@ -12,7 +12,8 @@ botocore signs, sends, retries, and reads errors. Its parser, though, takes ten 
 msgspec, so answers are taken from their bytes by a hook before that parser sees them (`decode=plain` leaves it to it).
 
 A poll in flight may be given a task at any moment, so its connection is never dropped: after `close` no new poll is
-sent, those in flight come back by themselves, and the connections go when the last call has come back.
+sent, those in flight come back by themselves, and the connections go when the last call has come back. SWF has no way
+to end a poll. `traction serve` has one: it answers those of a client that asks for it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from __future__ import annotations
 import logging
 import os
 import random
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
@@ -27,12 +29,15 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import partial
+from http.client import HTTPConnection, HTTPException
+from itertools import count
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 
 from traction import operations as o
-from traction.backend import Backend
+from traction.backend import POLL_WAIT_MAX, Backend
 from traction.errors import BackendError, InternalFailure, ThrottlingException, ValidationException
 from traction.extras import needed_by
 from traction.history import EXECUTION_CLOSES
@@ -64,6 +69,9 @@ POLL_READ_TIMEOUT = 75
 
 READ_TIMEOUT = 30
 """For how many seconds any other answer is waited for."""
+
+RELEASE_TIMEOUT = 5
+"""For how many seconds an answer is waited for that says whether polls in flight are answered at once."""
 
 CONNECT_TIMEOUT = 10
 """For how many seconds a connection is waited for."""
@@ -148,6 +156,11 @@ class SwfBackend(Backend):
         self.retention_days = options.retention_days
         self._clock = clock or ServiceClock()
         self._polls, self._reads, self._changes = _make_clients(options)
+        # AWS is asked by https. What is asked by http may be `traction serve`, which can answer polls early.
+        plain = options.endpoint is not None and options.endpoint.startswith("http://")
+        self._client_name = secrets.token_hex(16) if plain else None
+        if self._client_name is not None:
+            _name_client(self._polls, self._client_name)
         clients = (self._polls, self._reads, self._changes)
         for client in clients:
             _prepare(client, fast=options.decode == "fast", bytes_max=self.limits.request_bytes_max)
@@ -160,6 +173,9 @@ class SwfBackend(Backend):
         self._lock = threading.Lock()
         self._in_flight = 0
         self._waiting = 0
+        self._polls_began: dict[int, float] = {}
+        self._poll_numbers = count()
+        self._released = False
 
     def _choose(self, name: str) -> Any:
         return self._polls if name in POLLS else self._changes if name in CHANGES else self._reads
@@ -186,6 +202,7 @@ class SwfBackend(Backend):
             if self._closed.is_set() and _is_new_poll(request):
                 return wire.blank(wire.get_answer_type(kind))  # type: ignore[no-any-return]
             sent, began = self._clock.local(), time.monotonic()
+            number = self._note_poll(began) if _is_new_poll(request) else None
             try:
                 answer = self._methods[kind](**wire.to_plain(request))
             except Exception as error:
@@ -197,6 +214,10 @@ class SwfBackend(Backend):
                 if known is error:
                     raise
                 raise known from error
+            finally:
+                if number is not None:
+                    with self._lock:
+                        del self._polls_began[number]
             self._hear(answer, sent)
         body = answer.get(_BODY)
         return wire.read_answer(kind, answer) if body is None else wire.decode_answer(kind, body or b"{}")
@@ -259,6 +280,22 @@ class SwfBackend(Backend):
         """
         with self._flying():
             self._closed.set()
+            if self._client_name is not None and self._polls_began:
+                self._released = _release(self.options, self._client_name)
+
+    def find_pending_polls(self) -> tuple[int, float]:
+        """Return how many polls are in flight after `close`, and for how many seconds the last of them may last."""
+        with self._lock:
+            began = list(self._polls_began.values())
+        if not began or self._released:
+            return 0, 0.0
+        return len(began), max(max(began) + POLL_WAIT_MAX.total_seconds() - time.monotonic(), 0.0)
+
+    def _note_poll(self, began: float) -> int:
+        with self._lock:
+            number = next(self._poll_numbers)
+            self._polls_began[number] = began
+        return number
 
     @contextmanager
     def _flying(self) -> Iterator[None]:
@@ -351,6 +388,29 @@ def _prepare(client: Any, *, fast: bool, bytes_max: int) -> None:
     events.register("before-parse.swf", _check_length)
     if fast:
         events.register("before-parse.swf", _take_body)
+
+
+def _name_client(client: Any, name: str) -> None:
+    """Send the name of this client with each poll."""
+
+    def add(params: MutableMapping[str, Any], **_: Any) -> None:
+        params["headers"][wire.CLIENT_HEADER] = name
+
+    for poll in POLLS:
+        client.meta.events.register(f"before-call.swf.{poll}", add)
+
+
+def _release(options: SwfOptions, name: str) -> bool:
+    """Ask `traction serve` to answer the polls of this client; return whether it does. Others do not know the path."""
+    parts = urlsplit(options.endpoint or "")
+    connection = HTTPConnection(parts.hostname or "", parts.port, timeout=RELEASE_TIMEOUT)
+    try:
+        connection.request("POST", wire.RELEASE_PATH, headers={wire.CLIENT_HEADER: name})
+        return connection.getresponse().status == 200
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 def _keep_times(params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:

@@ -42,6 +42,12 @@ Mode: TypeAlias = Literal["exact", "answer", "loose"]
 UNREADABLE = (msgspec.MsgspecError, ValueError, OverflowError, RecursionError)
 """What reading raises: no JSON, no UTF-8, a time that is none, and too deep a nesting."""
 
+CLIENT_HEADER = "x-traction-client"
+"""The header by which `traction serve` knows whose poll it holds, so that a client that leaves can ask for it back."""
+
+RELEASE_PATH = "/_traction/release"
+"""Where a client asks `traction serve` to answer the polls that it holds for it."""
+
 OPERATIONS: dict[str, type[o.Request[Any]]] = {kind.__name__: kind for kind in get_args(o.Operation)}
 """The operations, by SWF's names."""
 

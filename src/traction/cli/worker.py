@@ -59,7 +59,7 @@ def work(
             names = ", ".join(definition.__name__ for definition in definitions)
             screen.tell(f"Working on {names}; stop with Ctrl-C")
             signals.wait(system.stopped)
-            screen.tell("Stopping: finishing what is in hand")
+            screen.tell("Stopping: finishing what is in hand. A second Ctrl-C ends at once, and leaves it to time out")
             code = system.close(grace)
             if system.mistake is not None:
                 raise system.mistake

@@ -1,0 +1,132 @@
+"""What workers promise that leave: no poll in flight is dropped, and who waits for one is told why and for how long."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+from time import monotonic
+
+import pytest
+from starlette.responses import Response
+
+from tests.swf.conftest import HOLD, MakeStage, Stage
+from tests.swf.test_unreachable import call_double, double
+from traction import WorkerSystem
+from traction import operations as o
+from traction.names import TaskList
+from traction_local.server import ReleaseEndpoint
+from traction_swf.backend import _release
+
+ROOT = Path(__file__).parents[2]
+
+MINUTE = timedelta(seconds=60)
+
+
+def start_worker(url: str) -> subprocess.Popen[str]:
+    """Start a worker in a process of its own; return it when it works."""
+    command = [sys.executable, "-m", "traction", "worker", "tests.swf.test_unreachable:call_double"]
+    command += ["tests.swf.test_unreachable:double", "--url", url]
+    program = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    read_until(program, "Working on")
+    return program
+
+
+def read_until(program: subprocess.Popen[str], part: str) -> str:
+    """Return the line of a program's standard error that has a part."""
+    assert program.stderr is not None
+    printed: list[str] = []
+    for line in program.stderr:
+        printed.append(line)
+        if part in line:
+            return line
+    raise AssertionError(f"never printed {part!r}: {''.join(printed)}")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_idle_worker_on_traction_serve_ends_at_once(make_stage: MakeStage, number: signal.Signals) -> None:
+    stage = make_stage(hold=MINUTE)
+    with WorkerSystem(stage.url()) as client:
+        program = start_worker(stage.url())
+        # Until here, polls may not have been sent.
+        assert client.run(call_double(3)).result(60) == 6
+        began = monotonic()
+        program.send_signal(number)
+        printed = program.communicate(timeout=60)[1]
+    assert (program.returncode, monotonic() - began < 30) == (0, True), printed
+    assert "polls in flight" not in printed
+
+
+def forget_release(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the servers of this test ones that cannot answer polls before their time, as Amazon SWF cannot."""
+
+    async def refuse(*_: object) -> Response:
+        return Response(status_code=404)
+
+    monkeypatch.setattr(ReleaseEndpoint, "__call__", refuse)
+
+
+def test_an_idle_worker_on_swf_says_what_it_waits_for_and_ends_at_the_second_signal(
+    make_stage: MakeStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forget_release(monkeypatch)
+    stage = make_stage(hold=MINUTE)
+    with WorkerSystem(stage.url()) as client:
+        program = start_worker(stage.url())
+        assert client.run(call_double(3)).result(60) == 6
+    program.send_signal(signal.SIGINT)
+    assert re.search(r"waiting for \d+ polls in flight, up to (60|5\d) s", read_until(program, "polls in flight"))
+    program.send_signal(signal.SIGINT)
+    program.communicate(timeout=60)
+    assert program.returncode == 128 + signal.SIGINT
+
+
+def test_a_close_that_waits_for_polls_logs_how_many_and_for_how_long(
+    make_stage: MakeStage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    forget_release(monkeypatch)
+    stage = make_stage(hold=timedelta(seconds=3))
+    with WorkerSystem(stage.url(sticky="off")) as system:
+        system.start_workflow_worker(call_double)
+        system.start_activity_worker(double)
+        assert system.run(call_double(3)).result(60) == 6
+        wait_for_polls(system, 2)
+    (message,) = [message for message in caplog.messages if "polls in flight" in message]
+    assert message.startswith("waiting for 2 polls in flight, up to ")
+
+
+def wait_for_polls(system: WorkerSystem, count: int) -> None:
+    while system.backend.find_pending_polls()[0] < count:
+        pass
+
+
+def test_a_poll_that_is_released_brings_the_task_that_it_was_given(stage: Stage) -> None:
+    for n in range(8):
+        backend = stage.open(sticky="off")
+        with WorkerSystem(backend=backend) as system:
+            system.start_workflow_worker(call_double)
+            system.start_activity_worker(double)
+            wait_for_polls(system, 2)
+            handle = WorkerSystem(backend=stage.local).run(call_double(n), workflow_id=f"n {n}")
+        # Each task was given to no one, or was done.
+        started = {type(event).__name__ for event in handle.history()}
+        assert "DecisionTaskStarted" not in started or "DecisionTaskCompleted" in started
+
+
+def test_a_client_that_leaves_has_no_poll_held_that_arrives_later(stage: Stage) -> None:
+    poll = o.PollForActivityTask(domain=stage.local.domain, task_list=TaskList("nothing"))
+    backend = stage.open()
+    assert backend._client_name is not None
+    assert _release(backend.options, backend._client_name)
+    began = monotonic()
+    assert not backend.call(poll).task_token
+    assert monotonic() - began < HOLD.total_seconds() * 0.8
+
+
+def test_a_release_that_names_no_client_is_refused(stage: Stage) -> None:
+    assert not _release(stage.open().options, "")
+    assert not _release(stage.open().options, "x" * 100)
