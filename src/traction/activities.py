@@ -46,6 +46,10 @@ T = TypeVar("T")
 log = logging.getLogger("traction.worker")
 
 
+class WrongListError(PayloadError):
+    """A task of an activity came to a worker that has only others."""
+
+
 class Told(Exception):
     """A failure that another process has given account of; or why it could not begin, which is not the work's."""
 
@@ -215,7 +219,8 @@ class ActivityWorker:
         try:
             return host, host._read(task), None
         except BaseException as error:
-            log.error("%s: its input cannot be read: %s", name_task(task), error, extra=tell_task(task))
+            said = "%s: %s" if isinstance(error, WrongListError) else "%s: its input cannot be read: %s"
+            log.error(said, name_task(task), error, extra=tell_task(task))
             # What no codec reads, no worker reads later. Anything else may be read by newer code, or with another key.
             reason = INVALID if isinstance(error, InvalidPayloadError) else UNREADABLE
             details = describe_failure(error, JSON)[1]
@@ -282,7 +287,11 @@ class ActivityWorker:
     def _read(self, task: o.ActivityTask) -> Any:
         got, has = task.activity_type, self.activity.spec.type
         if got is not has and got != has:
-            raise PayloadError(f"the worker has {has.name} {has.version}, and the task is of {got.name} {got.version}")
+            raise WrongListError(
+                f"a task of {got.name} {got.version} is on the list {self._poll.task_list.name}, and the worker that "
+                f"polls it has {has.name} {has.version} alone. Start a worker of {got.name} {got.version} for this "
+                "list in the same process, or schedule it on a list of its own"
+            )
         return self._codec.decode_call(task.input, self.activity, self._what[0])
 
     def _await(self, coroutine: Any, running: Running) -> Any:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from traction.definition import Activity, Workflow
-from traction.errors import DefinitionError
+from traction.errors import DefinitionError, MissingDependencyError
 from traction.names import ActivityType, WorkflowType
 
 
@@ -88,9 +88,11 @@ def check_dependency(activity: Any, dependency: Any) -> None:
     needs = activity.spec.needs
     name = activity.__qualname__
     if needs is not None and dependency is None:
-        raise DefinitionError(
-            f"{name} needs {getattr(needs, '__qualname__', needs)}, and its worker is given none. Write "
-            f"start_activity_worker({name}, dependency), or run(..., provide={{{name}: dependency}})"
+        raise MissingDependencyError(
+            name,
+            needs,
+            f"its worker is given none. Write start_activity_worker({name}, dependency), or "
+            f"run(..., provide={{{name}: dependency}})",
         )
     if needs is None and dependency is not None:
         raise DefinitionError(

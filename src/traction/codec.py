@@ -79,6 +79,18 @@ def read_attempt(payload: str | None) -> Attempt:
         return FIRST_ATTEMPT
 
 
+MAY_EVOLVE = (
+    "A type may lose fields, and gain fields with defaults; any other change needs a new version of the definition"
+)
+"""What to do about a payload that was written under another version of a type."""
+
+MEND_VALUE = "Give a value of that type, or declare another type"
+"""What to do about a value that is of another type than its definition says."""
+
+MEND_READING = "Name the type that it was written as"
+"""What to do about a payload that is read as a type which the reader names."""
+
+
 class Codec:
     """JSON by msgspec, and what a chain of transforms makes of it.
 
@@ -209,7 +221,7 @@ class Codec:
             PayloadStoreError: it should go to the store, which does not take it.
         """
         text = self.write(value)
-        self._check(value, self.decode(text, type, what), what)
+        self._check(value, self.decode(text, type, what, MEND_VALUE), what)
         if len(text) > self._plain_chars_max or len(text) > chars_max:
             return self.pack(text, chars_max, what)
         return text
@@ -267,10 +279,10 @@ class Codec:
             )
         return payload
 
-    def decode(self, payload: str | None, type: Any, what: str = "payload") -> Any:
+    def decode(self, payload: str | None, type: Any, what: str = "payload", mend: str = MAY_EVOLVE) -> Any:
         """Read a value of the given type; an absent payload is read as `null`.
 
-        `what` names the payload in errors, in the reader's words.
+        `what` names the payload in errors, in the reader's words; `mend` says what to do about a value of another type.
 
         Raises:
             PayloadError: the text is not JSON, or not of that type.
@@ -294,11 +306,6 @@ class Codec:
                 fault = error
         if isinstance(fault, msgspec.DecodeError | UnicodeError) and not isinstance(fault, msgspec.ValidationError):
             mend = "It is nothing that Traction wrote; look for another program that answers here"
-        else:
-            mend = (
-                "A type may lose fields, and gain fields with defaults; any other change needs a new version of the "
-                "definition"
-            )
         if self.hides:
             shown = f"It has {len(text):,} {'characters' if isinstance(text, str) else 'bytes'}, not shown here"
         else:

@@ -16,7 +16,7 @@ from traction.checks import check_call
 from traction.client import Handle, WorkerSystem
 from traction.codec import JSON, Codec
 from traction.definition import Activity, Workflow
-from traction.errors import DefinitionError
+from traction.errors import MissingDependencyError
 from traction.options import Span, to_timedelta
 from traction.starts import IfClosed, IfRunning
 from traction.worker import StuckDecision
@@ -134,7 +134,7 @@ def _wait(handle: Handle[R], stuck: list[StuckDecision], timeout: Span | None, d
     while True:
         left = look if deadline is None else timedelta(seconds=max(deadline - time.monotonic(), 0))
         try:
-            return handle.result(min(look, left))
+            return handle.result_within(min(look, left))
         except TimeoutError:
             if stuck:
                 raise stuck[0].error from None
@@ -145,9 +145,10 @@ def _wait(handle: Handle[R], stuck: list[StuckDecision], timeout: Span | None, d
         look = min(look * 2, LOOK_MAX)
 
 
-def _miss(definition: Any) -> DefinitionError:
+def _miss(definition: Any) -> MissingDependencyError:
     name, needs = definition.__qualname__, definition.spec.needs
-    return DefinitionError(
-        f"{name} needs {getattr(needs, '__qualname__', needs)}, and nobody provides it. "
-        f"Write run(..., provide={{{name}: dependency}})"
+    return MissingDependencyError(
+        name,
+        needs,
+        f"nobody provides it. Write run(..., provide={{{name}: dependency}})",
     )

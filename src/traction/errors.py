@@ -36,6 +36,14 @@ class DefinitionError(TractionError):
     """A definition is wrong: what, where, and how to mend it."""
 
 
+class MissingDependencyError(DefinitionError):
+    """Nobody provides what an activity needs: `activity` and `needs` are their names."""
+
+    def __init__(self, activity: str, needs: Any, rest: str) -> None:
+        self.activity, self.needs = activity, getattr(needs, "__qualname__", str(needs))
+        super().__init__(f"{activity} needs {self.needs}, and {rest}")
+
+
 class FlowError(TractionError):
     """A flow did something that no flow may do; its decision task fails, its execution stays open."""
 

@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar, overload
 from traction import events as e
 from traction import operations as o
 from traction.backend import POLL_WAIT_MAX, Backend
-from traction.codec import JSON, Codec
+from traction.codec import JSON, MEND_READING, Codec
 from traction.decide import Decider
 from traction.definition import Workflow
 from traction.errors import (
@@ -30,6 +30,10 @@ from traction.failures import make_known, read_failure, revive
 from traction.names import WorkflowExecution
 from traction.options import Span, to_timedelta
 from traction.signals import Signal, check_sent
+from traction.visibility import explain_waiting
+
+WAIT_TOLD = timedelta(seconds=1)
+"""How long a decision task waits before a timeout mentions it."""
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -80,6 +84,15 @@ class Handle(Generic[R]):
             PayloadError: its result does not decode as the definition says.
         """
         __tracebackhide__ = True  # pytest shows the caller's frame instead of this one
+        try:
+            return self.result_within(timeout)
+        except TimeoutError as error:
+            waits = explain_waiting(self._backend, self.execution, at_least=WAIT_TOLD)
+            raise TimeoutError(f"{error}; {waits}" if waits else str(error)) from None
+
+    def result_within(self, timeout: Span | None) -> R:
+        """Wait for the result as `result` does, without looking for what the execution waits for."""
+        __tracebackhide__ = True
         deadline = None if timeout is None else time.monotonic() + to_timedelta(timeout).total_seconds()
         while True:
             left = POLL_WAIT_MAX
@@ -220,7 +233,7 @@ class Handle(Generic[R]):
             told = decider.look(events)
         finally:
             decider.close()
-        return None if told is None else JSON.decode(told, type, f"the report of {self.workflow_id}")
+        return None if told is None else JSON.decode(told, type, f"the report of {self.workflow_id}", MEND_READING)
 
     @overload
     def report(self, type: type[T]) -> T | None: ...
@@ -236,7 +249,8 @@ class Handle(Generic[R]):
             PayloadError: the report is not of that type.
         """
         told = self.describe().latest_execution_context
-        return None if told is None else self._codec.decode(told, type, f"the report of {self.workflow_id}")
+        what = f"the report of {self.workflow_id}"
+        return None if told is None else self._codec.decode(told, type, what, MEND_READING)
 
     def status(self) -> str:
         """Say `OPEN`, or how it closed: `COMPLETED`, `FAILED`, `CANCELED`, `TERMINATED`, `CONTINUED_AS_NEW`,

@@ -25,7 +25,7 @@ from itertools import count
 from typing import Any
 
 from traction.backend import Backend
-from traction.codec import Codec, read_attempt
+from traction.codec import MEND_READING, Codec, read_attempt
 from traction.errors import BackendError, PayloadError, UnknownResourceFault
 from traction.failures import HANDED_BACK, Account, write_failure
 from traction.operations import ActivityTask, RecordActivityTaskHeartbeat, RespondActivityTaskFailed
@@ -140,7 +140,7 @@ class Running(RunningTask):
         """Read what the last heartbeat of the attempts before this one said."""
         if self._last_details is None:
             return None
-        return self._codec.decode(self._last_details, type, f"the last heartbeat of {self.activity_id}")
+        return self._codec.decode(self._last_details, type, f"the last heartbeat of {self.activity_id}", MEND_READING)
 
     def heartbeat(self, details: object = None) -> None:
         """Say that the task is alive: at once, or with the next beat if the last one was just now."""

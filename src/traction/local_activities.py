@@ -20,7 +20,7 @@ from typing import Any, Final
 from traction.codec import PAYLOAD_CHARS_MAX, Codec
 from traction.decide import Decider
 from traction.definition import Activity
-from traction.errors import DefinitionError, PayloadUnavailable, TractionError
+from traction.errors import DefinitionError, MissingDependencyError, PayloadUnavailable, TractionError
 from traction.failures import give_account, write_failure
 from traction.frames import Leaf
 from traction.names import WorkflowExecution
@@ -158,9 +158,12 @@ class LocalActivities:
         if activity in self._provide:
             return lambda call: call.run(self._provide[activity])
         name = activity.__qualname__
-        raise DefinitionError(
-            f"{name} needs {getattr(needs, '__qualname__', needs)}, and whoever decides has none, so it cannot be done "
-            f"locally. Write start_workflow_worker(..., provide={{{name}: dependency}}), or run(..., provide=...)"
+        raise MissingDependencyError(
+            name,
+            needs,
+            "whoever decides has none, so it cannot be done locally. Write start_workflow_worker(..., "
+            f"provide={{{name}: dependency}}), or run(..., provide=...), or on a command line "
+            f"--provide {name}=module:factory",
         )
 
 

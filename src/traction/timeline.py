@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal, TypeAlias
 
@@ -23,6 +23,7 @@ from traction import events as e
 from traction.failures import read_failure
 from traction.history import EXECUTION_CLOSES, SUCCESSES, History, Known
 from traction.records import find_known
+from traction.tracebacks import find_place
 
 State: TypeAlias = Literal["Open", "Done", "Failed", "Cancelled", "TimedOut"]
 """What is known of a step."""
@@ -320,12 +321,45 @@ def _tell(closing: Any) -> str:
         return _shorten(f"{timeout}")
     if hasattr(closing, "reason"):
         said = read_failure(closing.reason, closing.details)
-        return _shorten(f"{said.type.rpartition('.')[2]}: {said.message}" if said.message else said.type)
+        place = find_place(said.traceback)
+        text = f"{said.type.rpartition('.')[2]}: {said.message}" if said.message else said.type
+        return _shorten(text if place is None else f"{text} ({place})")
     if hasattr(closing, "result"):
         return "" if closing.result in (None, "null") else _shorten(closing.result)
     if (given := getattr(closing, "input", None)) is not None:
         return _shorten(given)
     return _shorten(getattr(closing, "details", None) or "")
+
+
+def list_failures(events: Sequence[e.Event]) -> list[str]:
+    """List the tracebacks of what failed in a run, oldest first, each under the id of its step.
+
+    Of a step the last attempt is shown, and the flow's own failure last. Of more than `FAILURES_MAX`, the last ones.
+    """
+    history = History()
+    shown: dict[str, str] = {}
+    for event in events:
+        known = history.add(event)
+        if known is None and isinstance(event, e.MarkerRecorded):
+            known = find_known(event, events[0].event_timestamp)
+        if known is None or not (trace := _find_traceback(known.closed)):
+            continue
+        step = _SUFFIX.sub("", getattr(known.opened, "control", None) or known.id)
+        shown.pop(step, None)
+        shown[step] = trace
+    if trace := _find_traceback(history.closed):
+        shown["the flow"] = trace
+    return [f"{step}:\n{trace}" for step, trace in list(shown.items())[-FAILURES_MAX:]]
+
+
+def _find_traceback(closing: Any) -> str:
+    if not (hasattr(closing, "reason") and hasattr(closing, "details")):
+        return ""
+    return read_failure(closing.reason, closing.details).traceback
+
+
+FAILURES_MAX = 5
+"""How many failures are shown with their tracebacks."""
 
 
 def _shorten(text: str, width: int = NOTE_CHARS_MAX) -> str:

@@ -5,13 +5,15 @@ Takes a backend; gives what it tells of executions. Lists are some time behind w
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import timedelta
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
 
+from traction import events as e
 from traction import operations as o
 from traction.backend import Backend
 from traction.errors import UnknownResourceFault
 from traction.names import WorkflowExecution, WorkflowType
+from traction.timeline import format_span
 
 YEAR = timedelta(days=366)
 """No execution is open for longer, and none is kept for longer after its close."""
@@ -29,6 +31,52 @@ def find_execution(backend: Backend, workflow_id: str, run_id: str | None = None
         for info in walk(backend, closed=closed, workflow_id=workflow_id):
             return info.execution
     raise UnknownResourceFault(f"there is no execution {workflow_id!r} in {backend.url}, domain {backend.domain}")
+
+
+def find_waiting_decision(events: Sequence[e.Event], now: datetime) -> tuple[str, timedelta] | None:
+    """Return the task list on which a decision task waits, and for how long; `None` if none waits.
+
+    Args:
+        events: the last events of a run, in their order.
+        now: the time of the service.
+    """
+    for event in reversed(events):
+        if isinstance(event, e.DecisionTaskScheduled):
+            return event.task_list.name, max(now - event.event_timestamp, timedelta(0))
+        if isinstance(event, _DECISION_TASK_MOVES):
+            return None
+    return None
+
+
+_DECISION_TASK_MOVES = (e.DecisionTaskStarted, e.DecisionTaskCompleted, e.DecisionTaskTimedOut)
+
+LAST_EVENTS = 100
+"""How many events are read to find the decision task that waits."""
+
+
+def explain_waiting(backend: Backend, execution: WorkflowExecution, at_least: timedelta = timedelta(0)) -> str | None:
+    """Say that a decision task of a run waits for a worker, if one does and has for so long; reads one page.
+
+    Raises:
+        UnknownResourceFault: there is no such run.
+    """
+    page = backend.call(
+        o.GetWorkflowExecutionHistory(
+            domain=backend.domain, execution=execution, maximum_page_size=LAST_EVENTS, reverse_order=True
+        )
+    )
+    waiting = find_waiting_decision(page.events[::-1], backend.now())
+    return None if waiting is None or waiting[1] < at_least else describe_waiting(*waiting)
+
+
+def describe_waiting(task_list: str, span: timedelta) -> str:
+    """Say that a decision task waits for a worker.
+
+    Example:
+        >>> describe_waiting("late-1", timedelta(seconds=5))
+        'a decision task has waited on the list late-1 for 5.00 s: is a worker running?'
+    """
+    return f"a decision task has waited on the list {task_list} for {format_span(span)}: is a worker running?"
 
 
 def walk(

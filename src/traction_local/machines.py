@@ -20,7 +20,7 @@ from traction.backend import Backend
 from traction.codec import Codec
 from traction.deciders import Sticky
 from traction.definition import Activity, Workflow
-from traction.errors import BackendError, DefinitionError, ThrottlingException
+from traction.errors import BackendError, MissingDependencyError, ThrottlingException
 from traction.limits import Limits
 from traction.local_activities import LocalActivities
 from traction.names import ActivityType, WorkflowExecution, WorkflowType
@@ -277,9 +277,11 @@ class Machine(SimulatedBackend):
         needs = activity.spec.needs
         if needs is not None and activity not in self._provide:
             name = activity.__qualname__
-            raise DefinitionError(
-                f"{name} needs {getattr(needs, '__qualname__', needs)}, and the simulation has none. Write "
-                f"simulate(..., provide={{{name}: dependency}}), or stub={{{name}: result}}"
+            raise MissingDependencyError(
+                name,
+                needs,
+                f"the simulation has none. Write simulate(..., provide={{{name}: dependency}}), or "
+                f"stub={{{name}: result}}",
             )
         return ActivityWorker(self, activity, self._provide.get(activity), **options)
 

@@ -10,7 +10,7 @@ from traction import operations as o
 from traction.cli import screen
 from traction.cli.executions import opened
 from traction.cli.words import Id, Json, RunId, Url
-from traction.visibility import find_execution
+from traction.visibility import explain_waiting, find_execution
 
 
 def add_to(app: typer.Typer, _: Sequence[str]) -> None:
@@ -25,6 +25,7 @@ def describe(
     with opened(url, context) as backend:
         execution = find_execution(backend, workflow_id, run_id)
         detail = backend.call(o.DescribeWorkflowExecution(domain=backend.domain, execution=execution))
+        waits = explain_waiting(backend, execution) if detail.open_counts.open_decision_tasks else None
     if json:
         screen.show_json(detail)
         return
@@ -44,6 +45,7 @@ def describe(
         "open activities": counts.open_activity_tasks,
         "open timers": counts.open_timers,
         "open children": counts.open_child_workflow_executions,
+        "waits": waits,
         "says": detail.latest_execution_context or None,
     }
     for name, fact in facts.items():

@@ -16,8 +16,8 @@ from traction.cli.calls import UsageError
 from traction.cli.executions import opened
 from traction.cli.words import Id, Json, RunId, Url
 from traction.stored import make_stored, write_stored
-from traction.timeline import read_timeline
-from traction.visibility import find_execution
+from traction.timeline import list_failures, read_timeline
+from traction.visibility import describe_waiting, find_execution, find_waiting_decision
 
 
 def add_to(app: typer.Typer, _: Sequence[str]) -> None:
@@ -53,6 +53,10 @@ def show_history(
         screen.show_json(read_timeline(history, until=now))
     else:
         screen.show_timeline(read_timeline(history, until=now), sys.stdout)
+        for text in list_failures(history):
+            typer.echo(f"\n{text.rstrip()}")
+        if (waiting := find_waiting_decision(history, now)) is not None:
+            typer.echo(f"\n{describe_waiting(*waiting)}")
 
 
 def _write(text: str, file: Path) -> None:

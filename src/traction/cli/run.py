@@ -17,7 +17,7 @@ from traction.cli.words import CodecName, Json, Payloads, Provide, Target, Url, 
 from traction.client import Handle, WorkerSystem
 from traction.embedded import LEAVING
 from traction.embedded import run as run_embedded
-from traction.errors import DefinitionError, TractionError
+from traction.errors import TractionError
 from traction.timeline import Timeline, read_timeline
 
 LOOKS_PER_SECOND = 8
@@ -78,8 +78,8 @@ def run(
     elif timeline is not None:
         screen.show_timeline(timeline, sys.stderr)
     if error is not None:
-        if isinstance(error, DefinitionError) and "provide=" in str(error):
-            screen.tell("Here, say --provide Activity=module:factory, where factory() makes what the activity needs.")
+        if not json and (trace := getattr(error, "traceback", "")):
+            screen.tell(f"\n{trace}")
         raise error
     if not json:
         screen.show_result(result)

@@ -18,7 +18,13 @@ import msgspec
 import typer
 
 from traction.cli.calls import UsageError
-from traction.errors import DefinitionError, MissingExtraError, TractionError, UnknownSchemeError
+from traction.errors import (
+    DefinitionError,
+    MissingDependencyError,
+    MissingExtraError,
+    TractionError,
+    UnknownSchemeError,
+)
 from traction.timeline import Timeline, lay_out
 
 STYLES = {"Open": "cyan", "Done": "green", "Failed": "red", "Cancelled": "yellow", "TimedOut": "red"}
@@ -106,7 +112,13 @@ def report() -> Iterator[None]:
     try:
         yield
     except (TractionError, TimeoutError) as error:
-        tell(f"traction: {error}")
+        text = str(error)
+        if isinstance(error, MissingDependencyError):
+            text = (
+                f"{error.activity} needs {error.needs}, and nobody provides it. Say --provide "
+                f"{error.activity}=module:factory, where factory() makes it"
+            )
+        tell(f"traction: {text}")
         sys.exit(2 if isinstance(error, (UsageError, DefinitionError, MissingExtraError, UnknownSchemeError)) else 1)
     except KeyboardInterrupt:
         sys.exit(130)
