@@ -57,7 +57,7 @@ class SearchIndex:
             return 0, []
         issues = [word[1:] for word in asked if ISSUE.fullmatch(word)]
         plain = [word.lstrip("#") for word in asked if not ISSUE.fullmatch(word)]
-        where, given = [], []
+        where, given = list[str](), list[str]()
         if plain:
             where.append("stories MATCH ?")
             given.append(" ".join(f'"{word}"' for word in plain))

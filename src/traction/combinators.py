@@ -89,6 +89,9 @@ def all_of(*steps: Any, tolerate: int | None = None) -> Any:
     One iterable of steps gives a list; several steps give a tuple. With `tolerate`, the results are outcomes, `Success`
     or `Failure`, and only a failure more than so many cancels the rest and fails.
 
+    Type checkers know the type of each of up to eight results; of more, what they have in common. `a & b & c` keeps the
+    type of each, of any number.
+
     Laws:
         all_of([s, t], tolerate=2) == all_of([s.attempt(), t.attempt()])
         all_of([s, t], tolerate=0) == all_of([s, t]).map(lambda xs: [Success(x) for x in xs])

@@ -6,7 +6,7 @@ Calls no backend, runs no activity, and no `side_effect`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from pathlib import Path
 from types import ModuleType
@@ -20,7 +20,6 @@ from traction.definition import Workflow
 from traction.errors import DefinitionError, HistoryError
 from traction.events import DecisionTaskCompleted, Event
 from traction.names import WorkflowExecution, WorkflowType
-from traction.step import WorkflowStep
 from traction.stored import StoredHistory, make_stored, read_stored
 
 
@@ -40,7 +39,7 @@ class Replayed(msgspec.Struct, frozen=True):
 
 def replay(
     history: StoredHistory | Iterable[Event] | Path | str,
-    workflow: type[WorkflowStep[Any]],
+    workflow: Callable[..., Workflow[Any]],
     *,
     execution: WorkflowExecution | None = None,
     codec: Codec = JSON,
@@ -65,14 +64,15 @@ def replay(
         `replay(h, W)` returns for each history `h` that `W` made, and for each part of it that ends where it decided.
     """
     stored = load_history(history)
+    definition: Any = workflow
     spec = getattr(workflow, "spec", None)
     if spec is None or spec.type != stored.workflow_type:
         theirs, mine = stored.workflow_type, "no workflow" if spec is None else f"{spec.type.name} {spec.type.version}"
         raise DefinitionError(
-            f"the history is of {theirs.name} {theirs.version}, and {workflow.__qualname__} is {mine}. A history is "
+            f"the history is of {theirs.name} {theirs.version}, and {definition.__qualname__} is {mine}. A history is "
             "held against the definition of its own name and version (Traction)"
         )
-    with closing(Decider(workflow, execution=execution or stored.execution, codec=codec)) as decider:
+    with closing(Decider(definition, execution=execution or stored.execution, codec=codec)) as decider:
         decider.look(stored.events)
         return Replayed(
             stored.workflow_type,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Any, Generic, TypedDict, TypeVar, Unpack, overload
+from typing import Any, Generic, TypeAlias, TypedDict, TypeVar, Unpack, overload
 
 from traction import decisions as d
 from traction import events as e
@@ -20,6 +20,7 @@ from traction.limits import Limits
 from traction.options import Span
 from traction.testing.faults import Faults
 from traction.testing.schedule import PLAIN, Schedule
+from traction.testing.scripts import Stub
 from traction.timeline import read_timeline, render
 from traction_local.handlers import Handler
 from traction_local.knobs import Knobs
@@ -30,14 +31,15 @@ R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 A = TypeVar("A", bound=Activity[Any, Any])
 
-Definition = Callable[..., Activity[Any, Any]]
+Definition: TypeAlias = Callable[..., Activity[Any, Any]]
 
 
 class World(TypedDict, total=False):
     """The options that `simulate`, `simulate_all` and `explore` have in common; `simulate` documents each."""
 
-    provide: Mapping[Definition, Any] | Callable[[Any], Any] | None
-    stub: Mapping[Definition, Any] | Callable[[Any], Any] | None
+    # The key of a mapping is invariant, so a narrower type than Any would refuse a dictionary of several definitions.
+    provide: Mapping[Any, object] | Callable[[Any], Mapping[Any, object]] | None
+    stub: Mapping[Any, Stub] | Callable[[Any], Mapping[Any, Stub]] | None
     signals: Iterable[Any]
     cancels: Iterable[Span | None]
     world: Callable[[], Any] | None

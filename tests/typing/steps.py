@@ -144,6 +144,9 @@ assert_type(all_of(a, b, c, d, e, f), Both[int, str, bytes, float, bool, list[in
 assert_type(all_of(a, b, c, d, e, f, g), Both[int, str, bytes, float, bool, list[int], dict[str, int]])
 assert_type(all_of(a, b, c, d, e, f, g, h), Both[int, str, bytes, float, bool, list[int], dict[str, int], None])
 assert_type(all_of(a, a, a, a, a, a, a, a, a), Step[tuple[int, ...]])
+# Of more than eight, & keeps each type.
+assert_type(a & b & c & a & b & c & a & b & c & a, Both[int, str, bytes, int, str, bytes, int, str, bytes, int])
+assert_type(a | b | c | a | b | c | a | b | c | a, Step[int | str | bytes])
 assert_type(a | b, Step[int | str])
 assert_type(a | b | c, Step[int | str | bytes])
 assert_type(a | a, Step[int])

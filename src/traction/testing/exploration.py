@@ -98,8 +98,8 @@ class Explored(Generic[R_co]):
         self._unsound: dict[str, Exception] = {}
         self.widths: list[int] = []
         """Of how many alternatives each choice of the plain run is."""
-        self.coverage: Coverage | None = None
-        """What the last systematic exploration covered."""
+        self.coverage = Coverage(deviations=0, runs=0, histories=0, complete=False)
+        """What the last systematic exploration covered; nothing, before there was one."""
         with_these = ", ".join(sorted(_TWINLESS & world.keys()))
         self.twinless = with_these and f"the other process would not have the {with_these}"
         """Why nothing was decided once more in another process; empty if it was."""

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -27,6 +27,12 @@ from traction.codec import JSON, Codec, name_type
 from traction.errors import DefinitionError, PayloadError
 from traction.options import Span, to_timedelta
 from traction.tasks import current_task
+
+Stub: TypeAlias = Callable[[Any], Any] | object
+"""What stands for the body of an activity: a function of its call, a script, or a value.
+
+Anything is an `object`; that it may be a function tells type checkers what the parameter of a lambda is.
+"""
 
 
 class Act(msgspec.Struct, frozen=True):
@@ -86,7 +92,7 @@ def raises(error: BaseException | type[BaseException]) -> Script:
     return Script((Act(_Raises(error)),))
 
 
-def fails(times: int, then: Any = BODY, error: BaseException | type[BaseException] | None = None) -> Script:
+def fails(times: int, then: Stub = BODY, error: BaseException | type[BaseException] | None = None) -> Script:
     """Raise an exception so many times, and then do what `then` says: a value, a function, another script."""
     if times < 0:
         raise ValueError(f"fails({times}): an activity fails no fewer times than 0")
@@ -96,23 +102,23 @@ def fails(times: int, then: Any = BODY, error: BaseException | type[BaseExceptio
     return Script(acts + to_script(then).acts)
 
 
-def takes(span: Span, then: Any = BODY) -> Script:
+def takes(span: Span, then: Stub = BODY) -> Script:
     """Let time pass before each attempt ends as `then` says: a value, a function, another script."""
     added = to_timedelta(span)
     return Script(tuple(msgspec.structs.replace(act, span=act.span + added) for act in to_script(then).acts))
 
 
-def dies(then: Any = BODY) -> Script:
+def dies(then: Stub = BODY) -> Script:
     """Let the worker die at the first attempt, when the body is done but not answered; then do what `then` says."""
     return Script((Act(None, dies=True), *to_script(then).acts))
 
 
-def heartbeats_then_dies(details: Any = None, then: Any = BODY) -> Script:
+def heartbeats_then_dies(details: Any = None, then: Stub = BODY) -> Script:
     """Send a heartbeat at the first attempt, and let the worker die; then do what `then` says."""
     return Script((Act(_Beats(details), dies=True), *to_script(then).acts))
 
 
-def sometimes(odd: Any, otherwise: Any = BODY) -> Script:
+def sometimes(odd: Stub, otherwise: Stub = BODY) -> Script:
     """Do what `odd` says at the attempts where the schedule deviates, and what `otherwise` says at all others."""
     instead = to_script(odd).acts
     return Script(tuple(msgspec.structs.replace(act, instead=instead) for act in to_script(otherwise).acts))
