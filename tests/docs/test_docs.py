@@ -24,6 +24,7 @@ from traction import hookspecs
 from traction.backend import Backend
 from traction.cli import COMMANDS
 from traction.testing.laws import LAWS
+from traction_local.knobs import Knobs
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -198,6 +199,17 @@ def test_the_invariants_are_numbered_without_gaps() -> None:
     numbers = [int(number) for number in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)]
     assert numbers == list(range(1, len(numbers) + 1))
     assert numbers
+
+
+def test_the_swf_page_names_every_knob() -> None:
+    text = (ROOT / "docs" / "swf-semantics.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"`Knobs\.(\w+)`", text)) - {"name"} == set(Knobs.__struct_fields__)
+
+
+def test_the_swf_page_defines_its_evidence_tags() -> None:
+    text = re.sub(r"`[^`]*`", "", (ROOT / "docs" / "swf-semantics.md").read_text(encoding="utf-8"))
+    defined = set(re.findall(r"^\| \[(\w+)\] \|", text, re.MULTILINE))
+    assert set(re.findall(r"\[([a-z]+)\](?!\()", text)) == defined
 
 
 def test_every_command_has_a_room_and_says_what_it_does() -> None:

@@ -1,4 +1,4 @@
-"""Section 1: identifiers."""
+"""Section 1 of docs/swf-semantics.md, "Identifiers"."""
 
 from __future__ import annotations
 

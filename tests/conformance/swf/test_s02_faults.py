@@ -1,4 +1,4 @@
-"""Section 2: faults, their messages, and what makes a request well formed. (The wire itself is another's exam.)"""
+"""Section 2 of docs/swf-semantics.md, "Protocol and faults"."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Section 2, the wire: however a service is asked, it is the same service."""
+"""Section 2 of docs/swf-semantics.md, "Protocol and faults": the same over HTTP."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Section 3: how settings are resolved, how pages are cut, what a retry does."""
+"""Section 3 of docs/swf-semantics.md, "Operations"."""
 
 from __future__ import annotations
 

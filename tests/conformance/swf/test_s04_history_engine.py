@@ -1,4 +1,4 @@
-"""Section 4: the order of events, the coalescing of decision tasks, and a batch step by step."""
+"""Section 4 of docs/swf-semantics.md, "History and decision tasks"."""
 
 from __future__ import annotations
 

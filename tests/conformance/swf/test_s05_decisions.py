@@ -1,4 +1,4 @@
-"""Section 5: what each decision does, every cause it may fail of, and the decisions that close."""
+"""Section 5 of docs/swf-semantics.md, "Events and decisions"."""
 
 from __future__ import annotations
 

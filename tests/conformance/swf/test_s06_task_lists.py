@@ -1,4 +1,4 @@
-"""Section 6: task lists, polling, priorities, and sticky lists."""
+"""Section 6 of docs/swf-semantics.md, "Task lists and timeouts"."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Section 7: the four clocks of an activity, heartbeats, cancellation, late answers."""
+"""Section 7 of docs/swf-semantics.md, "Activity tasks"."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Section 8: timers, signals, cancel requests, and decisions that reach other runs."""
+"""Section 8 of docs/swf-semantics.md, "Timers, signals and cancellation"."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Section 9: children, child policy, continuing as new, ends of runs, Lambda tasks, tags."""
+"""Section 9 of docs/swf-semantics.md, "Starting and closing runs"."""
 
 from __future__ import annotations
 

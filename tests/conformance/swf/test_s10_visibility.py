@@ -1,4 +1,4 @@
-"""Section 10: lists, counts, descriptions, retention."""
+"""Section 10 of docs/swf-semantics.md, "Visibility"."""
 
 from __future__ import annotations
 

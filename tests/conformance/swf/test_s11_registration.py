@@ -1,4 +1,4 @@
-"""Section 11 (and 3.1): domains, types and tags, and what their states forbid."""
+"""Section 11 of docs/swf-semantics.md, "Registration"."""
 
 from __future__ import annotations
 

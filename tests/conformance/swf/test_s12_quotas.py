@@ -1,4 +1,4 @@
-"""Section 12: what happens at each quota, and at an empty bucket."""
+"""Section 12 of docs/swf-semantics.md, "Quotas"."""
 
 from __future__ import annotations
 

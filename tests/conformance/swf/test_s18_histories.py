@@ -1,4 +1,4 @@
-"""The histories of section 18, event by event: types, order, ids, links, attributes."""
+"""Section 16 of docs/swf-semantics.md, "Example histories"."""
 
 from __future__ import annotations
 
