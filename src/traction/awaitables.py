@@ -93,9 +93,21 @@ def is_awaitable(thing: object) -> bool:
 
 
 def name_thing(thing: Any) -> str:
-    """Name what is no step: a coroutine or generator by its function, anything else as it shows itself."""
-    name = getattr(thing, "__qualname__", None)
-    return f"{name}(...)" if isinstance(name, str) else f"{thing!r:.100}"
+    """Name a value in an error without its content, which may be secret.
+
+    Functions, classes and coroutines have a name of their own. Steps are shown as the calls that make them.
+
+    Example:
+        >>> name_thing("hunter2"), name_thing(None), name_thing(int)
+        ('a value of type str', 'None', 'int')
+    """
+    if thing is None or isinstance(thing, bool):
+        return repr(thing)
+    if isinstance(thing, type):
+        return thing.__qualname__
+    own = type(thing).__qualname__ if hasattr(thing, "__await__") else None
+    name = getattr(thing, "__qualname__", own)
+    return f"{name}(...)" if isinstance(name, str) else f"a value of type {type(thing).__qualname__}"
 
 
 def close_unstarted(things: Iterable[Any]) -> None:

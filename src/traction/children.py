@@ -148,7 +148,7 @@ def hear_child(desk: Desk, event: Any, leaf: Leaf | None) -> None:
     if isinstance(event, e.ChildWorkflowExecutionCompleted):
         outcome = read_result(desk, leaf, call, event.result)
     elif isinstance(event, e.ChildWorkflowExecutionFailed):
-        said = read_failure(event.reason, event.details)
+        said = read_failure(event.reason, event.details, desk.codec)
         failed = ChildFailed(leaf.id, **make_known(said), status="FAILED", details=event.details)
         outcome = ERROR, revive(failed, said, call.spec.raises, desk.codec)
     else:

@@ -279,6 +279,13 @@ class Codec:
             )
         return payload
 
+    def seal(self, text: str) -> str | None:
+        """Transform a text that is not a payload of its own, or return `None` if no transform hides payloads.
+
+        It may be of any length, and is never stored. Only `decode` reads it.
+        """
+        return self._chain.seal(text) if self.hides else None
+
     def decode(self, payload: str | None, type: Any, what: str = "payload", mend: str = MAY_EVOLVE) -> Any:
         """Read a value of the given type; an absent payload is read as `null`.
 

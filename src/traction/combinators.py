@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Never, ParamSpec, TypeVar, overload
 
-from traction.awaitables import close_unstarted, is_awaitable, refuse
+from traction.awaitables import close_unstarted, is_awaitable, name_thing, refuse
 from traction.options import Span, to_timedelta
 from traction.step import (
     All,
@@ -286,7 +286,7 @@ def _check_step(where: str, one: Any) -> Any:
         if is_awaitable(one):
             raise refuse(where, one)
         called = isinstance(one, type) and issubclass(one, Step)
-        name = getattr(one, "__qualname__", f"{one!r:.100}")
+        name = name_thing(one).removesuffix("(...)")
         mend = f"write {name}(...)" if called else "put @step over an async def, and call it"
         raise TypeError(f"{where}: {name} is no step; {mend}")
     return one
@@ -311,5 +311,5 @@ def _check_steps(where: str, steps: Iterable[Any]) -> tuple[Step[Any], ...]:
             if is_awaitable(one):
                 close_unstarted(checked)
                 raise refuse(f"{where}: item {index}", one)
-            raise TypeError(f"{where}: item {index} is {one!r:.100}, and not a step")
+            raise TypeError(f"{where}: item {index} is {name_thing(one)}, and not a step")
     return checked

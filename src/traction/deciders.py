@@ -132,7 +132,8 @@ def store_payloads(decider: Decider, decisions: Sequence[Decision]) -> None:
     if not decider.codec.has_store:
         return
     said = [getattr(decision, name, None) for decision in decisions for name in ("input", "result", "details")]
-    said += [read_failure(None, one.details).fields for one in decisions if isinstance(one, FailWorkflowExecution)]
+    failures = (one for one in decisions if isinstance(one, FailWorkflowExecution))
+    said += [read_failure(None, one.details, decider.codec).fields for one in failures]
     more = bool(decisions) and getattr(decisions[-1], "timer_id", "").startswith(MORE)
     decider.codec.settle([*said, decider.report], more=more)
 

@@ -17,7 +17,7 @@ from typing import Any, TypedDict, TypeVar, dataclass_transform
 import msgspec
 
 from traction import errors
-from traction.codec import JSON, PAYLOAD_CHARS_MAX, Codec
+from traction.codec import JSON, PAYLOAD_CHARS_MAX, Codec, explain_without_values
 from traction.errors import (
     ActivityFailed,
     ChildFailed,
@@ -52,6 +52,9 @@ UNREADABLE = "traction.Unreadable"
 
 INVALID = "traction.InvalidPayload"
 """The reason of a failure of a task whose input no worker can read, today or later. It is never scheduled again."""
+
+SEALED = "(encrypted: give the codec that wrote it to read the message)"
+"""What stands for the message of a failure whose details are sealed, where no codec is at hand."""
 
 HANDED_BACK = "traction.HandedBack"
 """The reason of a failure that is the worker's and not the work's: it stopped before the work was done."""
@@ -214,7 +217,10 @@ _NO_FIELDS = msgspec.Raw()  # left out by msgspec if it is this very object
 
 
 class FailureDetails(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What `details` is as JSON: an account, whose fields are JSON as it stands, or the string of a payload."""
+    """What `details` is as JSON: an account, whose fields are JSON as it stands, or the string of a payload.
+
+    With a codec that hides payloads, all but the type stands in `sealed`, which is such JSON as a payload.
+    """
 
     type: str
     message: str
@@ -224,6 +230,7 @@ class FailureDetails(msgspec.Struct, frozen=True, omit_defaults=True):
     heartbeat: str | None = None
     bases: tuple[str, ...] = ()
     causes: tuple[Cause, ...] = ()
+    sealed: str | None = None
 
 
 def name_exception(kind: type) -> str:
@@ -254,11 +261,17 @@ def give_account(error: BaseException) -> Account:
         try:
             written = JSON.write(error)
             # Fields of other types than the class says nobody could read: it is seen here.
-            if loss := find_loss(error, JSON.decode(written, kinds[0]), exact=False):
-                raise PayloadError(loss.explain(kind.__qualname__))
-            fields = written
-        except (PayloadError, *UNRESOLVED) as wrong:
-            kinds, message = (), _note_loss(message, wrong.__cause__ or wrong)
+            loss = find_loss(error, JSON.decode(written, kinds[0]), exact=False, show_keys=False)
+            if loss is None:
+                fields = written
+            else:
+                kinds, message = (), _note_loss(message, loss.explain(kind.__qualname__))
+        except PayloadError as wrong:
+            # Without the value, since the codec that says what is hidden may be in another process.
+            why = "JSON has no nan or infinity" if wrong.__cause__ is None else explain_without_values(wrong.__cause__)
+            kinds, message = (), _note_loss(message, why)
+        except UNRESOLVED as wrong:
+            kinds, message = (), _note_loss(message, str(wrong))
     trace = format_traceback(error)
     if len(text) > CAUSE_CHARS_MAX:
         # The text travels beside the traceback, which is cut in the middle: its frames are worth more.
@@ -330,7 +343,7 @@ def _restore_causes(causes: Sequence[Cause]) -> Exception | None:
         facts: dict[str, Any] = dict(cause.facts)
         if kind is StepTimedOut:
             facts["limit"] = timedelta(seconds=facts.get("limit") or 0)
-        if kind in (ActivityFailed, ChildFailed, WorkflowFailed):
+        if issubclass(kind, ActivityFailed | ChildFailed | WorkflowFailed):
             trace = _join_tracebacks(made, cause.traceback)
             facts |= {"type": cause.type, "message": cause.message, "traceback": trace, "bases": cause.bases}
             facts |= {"cause": made, "reason": cause.type, "details": ""}
@@ -420,7 +433,7 @@ def write_failure(account: Account, codec: Codec, *, chars_max: int = PAYLOAD_CH
     """Say an account in SWF's two strings: `reason`, the name of the type; `details`, a `FailureDetails` as JSON.
 
     Both are cut to SWF's limits; of a long text or traceback the middle goes, since its ends tell most. Fields are
-    written whole or not at all.
+    written whole or not at all. If the codec hides payloads, nobody reads more than the type without it.
 
     Raises:
         PayloadUnavailable: the fields should go to the payload store, which does not take them.
@@ -434,14 +447,16 @@ def write_failure(account: Account, codec: Codec, *, chars_max: int = PAYLOAD_CH
         except PayloadUnavailable:
             raise
         except PayloadError as error:
-            kinds, message = (), _note_loss(message, error)
-    bases, causes, kept = account.bases, account.causes, PAYLOAD_CHARS_MAX
+            kinds, message = (), _note_loss(message, str(error))
+    bases, causes, kept, least = account.bases, account.causes, PAYLOAD_CHARS_MAX, _MESSAGE_CHARS_MIN
     while True:
-        text = cut_middle(message, max(kept, _MESSAGE_CHARS_MIN))
+        text = cut_middle(message, max(kept, least))
         cut = tuple(_cut_cause(cause, kept) for cause in causes)
         trace = cut_middle(account.traceback, kept)
         told = FailureDetails(account.type, text, trace, kinds, fields, heartbeat, bases, cut)
         details = msgspec.json.encode(told).decode()
+        if (sealed := codec.seal(details)) is not None:
+            details = msgspec.json.encode(FailureDetails(account.type, "", sealed=sealed)).decode()
         if len(details) <= chars_max:
             return account.type, details
         if kept:
@@ -452,6 +467,8 @@ def write_failure(account: Account, codec: Codec, *, chars_max: int = PAYLOAD_CH
             causes = _cut_causes(causes, len(causes) - 1) if len(causes) > 1 else ()
         elif bases:
             bases = bases[:-1]
+        elif least:
+            least //= 2
         else:
             kinds = kinds[:-1]  # names without end
 
@@ -471,16 +488,25 @@ def describe_failure(error: BaseException, codec: Codec, *, chars_max: int = PAY
     return write_failure(give_account(error), codec, chars_max=chars_max)
 
 
-def read_failure(reason: str | None, details: str | None) -> Account:
+def read_failure(reason: str | None, details: str | None, codec: Codec | None = None) -> Account:
     """Read what a worker said of a failure, Traction's or another's. Its `fields` are still a payload.
 
     An error without a text is told by its fields, where they are not encrypted.
 
+    Args:
+        reason, details: the two strings of SWF.
+        codec: what reads sealed details. Without it, the type is known, and the message says that the rest is sealed.
+
     Laws:
-        `read_failure(*describe_failure(e, codec))` has the type, the message and the traceback of `e`, cut or whole.
+        `read_failure(*describe_failure(e, c), c)` has the type, the message and the traceback of `e`, cut or whole.
+
+    Raises:
+        PayloadUnavailable: a key or a transform is missing that it takes to read sealed details.
     """
     try:
         said = msgspec.json.decode(details or "", type=FailureDetails)
+        if said.sealed is not None:
+            said = _unseal(said, said.sealed, codec)
         fields = shown = bytes(said.fields).decode()
         if fields.startswith('"'):
             fields, shown = msgspec.json.decode(fields, type=str), ""
@@ -496,6 +522,18 @@ def read_failure(reason: str | None, details: str | None) -> Account:
         bases=said.bases,
         causes=said.causes,
     )
+
+
+def _unseal(said: FailureDetails, sealed: str, codec: Codec | None) -> FailureDetails:
+    if codec is None:
+        return FailureDetails(said.type, SEALED)
+    try:
+        opened: FailureDetails = codec.decode(sealed, FailureDetails, f"the failure {said.type}")
+        return opened
+    except PayloadUnavailable:
+        raise
+    except PayloadError as error:
+        return FailureDetails(said.type, f"(its details cannot be read: {error})")
 
 
 def revive(failed: F, said: Account, raises: Sequence[type[DeclaredError]], codec: Codec) -> F | DeclaredError:
@@ -524,7 +562,7 @@ def revive(failed: F, said: Account, raises: Sequence[type[DeclaredError]], code
     return caught
 
 
-def _note_loss(message: str, why: BaseException) -> str:
+def _note_loss(message: str, why: str) -> str:
     note = f"(its fields are left out: {why})"
     return f"{message} {note}" if message else note
 

@@ -116,7 +116,7 @@ class Handle(Generic[R]):
                 value: R = self._codec.decode(closing.result, kind, f"the result of {name}")
                 return value
             case e.WorkflowExecutionFailed():
-                said = read_failure(closing.reason, closing.details)
+                said = read_failure(closing.reason, closing.details, self._codec)
                 failed = WorkflowFailed(name, **make_known(said))
                 raises = () if self._workflow is None else self._workflow.spec.raises
                 raise revive(failed, said, raises, self._codec)

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Final, Generic, Never, TypeVar, overload
 
 import msgspec
 
+from traction.awaitables import name_thing
 from traction.errors import DefinitionError
 from traction.limits import Limits
 from traction.names import WorkflowExecution
@@ -338,7 +339,7 @@ def start_child(call: WorkflowStep[R] | AdjustedChild[R]) -> Step[Child[R]]:
         Asks StartChildWorkflowExecution; answered by ChildWorkflowExecutionStarted.
     """
     if not isinstance(call, WorkflowStep | AdjustedChild):
-        raise TypeError(f"start_child: {_describe(call)} is no call of a workflow{_mend(call)}")
+        raise TypeError(f"start_child: {name_thing(call)} is no call of a workflow{_mend(call)}")
     return StartChild(call)
 
 
@@ -358,7 +359,7 @@ def continue_as_new(call: WorkflowStep[Any]) -> Step[Never]:
     if isinstance(call, AdjustedChild):
         raise TypeError("continue_as_new: the next run has the options of this one; leave out .options(...)")
     if not isinstance(call, WorkflowStep):
-        raise TypeError(f"continue_as_new: {_describe(call)} is no call of a workflow{_mend(call)}")
+        raise TypeError(f"continue_as_new: {name_thing(call)} is no call of a workflow{_mend(call)}")
     return ContinueAsNew(call)
 
 
@@ -371,10 +372,6 @@ def _resolve(f: Any) -> Any:
             f"side_effect({f.__qualname__}): its return annotation does not resolve: {error}. The value is read back "
             "by it; write side_effect(f, type=...)"
         ) from error
-
-
-def _describe(thing: Any) -> str:
-    return thing.__qualname__ if isinstance(thing, type) else f"{thing!r:.100}"
 
 
 def _mend(thing: Any) -> str:

@@ -69,7 +69,7 @@ def find_loss(
                 other = next((one for one in read if str(one) == str(key)), None)
                 return Loss(f"a key of {path or 'it'}", key, other)
             found = go(key, keys[key], f"a key of {path or 'it'}") or go(
-                value, read[key], f"{path}[{key!r:.40}]" if keys else f"{path}[...]"
+                value, read[key], f"{path}[{key!r:.40}]" if show_keys else f"{path}[...]"
             )
             if found:
                 return found

@@ -93,9 +93,11 @@ def ask_patched(desk: Desk, leaf: Leaf) -> Given:
 def ask_report(desk: Desk, leaf: Leaf) -> Given:
     """Keep what is reported, and show it with the answer to the decision task if it has room there."""
     status = leaf.node.status
-    desk.reported = JSON.write(status)
-    if desk.codec.exact and (loss := find_loss(status, JSON.decode(desk.reported, Any), by_class=True)) is not None:
-        raise PayloadError(loss.explain("what is reported")).as_bug()
+    desk.reported = desk.codec.write(status)
+    if desk.codec.exact:
+        read = JSON.decode(desk.reported, Any)
+        if (loss := find_loss(status, read, by_class=True, show_keys=not desk.codec.hides)) is not None:
+            raise PayloadError(loss.explain("what is reported")).as_bug()
     try:
         desk.report = desk.codec.pack(desk.reported, PAYLOAD_CHARS_MAX, "the report")
     except PayloadUnavailable:

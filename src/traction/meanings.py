@@ -26,7 +26,7 @@ from traction.children import (
     leave_child,
     read_result,
 )
-from traction.codec import JSON, write_attempt
+from traction.codec import JSON, PAYLOAD_CHARS_MAX, write_attempt
 from traction.desk import Desk
 from traction.errors import (
     ActivityCanceled,
@@ -165,6 +165,11 @@ def _ask_receive(desk: Desk, leaf: Leaf) -> Given | None:
     return taken
 
 
+def _write_lambda_input(desk: Desk, node: InvokeLambda[Any]) -> str:
+    # The function is not Traction's, and reads JSON alone. Errors hide the value all the same, if the codec does.
+    return JSON.pack(desk.codec.write(node.input), PAYLOAD_CHARS_MAX, f"the input of Lambda function {node.name}")
+
+
 def _ask_lambda(desk: Desk, leaf: Leaf) -> None:
     node = leaf.node
     desk.ask(
@@ -172,8 +177,7 @@ def _ask_lambda(desk: Desk, leaf: Leaf) -> None:
         d.ScheduleLambdaFunction(
             id=leaf.id,
             name=node.name,
-            # The function is not Traction's, and reads JSON alone.
-            input=None if node.input is None else JSON.encode(node.input),
+            input=None if node.input is None else _write_lambda_input(desk, node),
             start_to_close_timeout=None if node.limit is None else to_duration(node.limit),
         ),
     )
@@ -251,7 +255,7 @@ def _hear_activity(desk: Desk, event: Any, leaf: Leaf | None) -> None:
         return
     error: Exception
     if kind is e.ActivityTaskFailed:
-        leaf.details = read_failure(event.reason, event.details).heartbeat or leaf.details
+        leaf.details = read_failure(event.reason, event.details, desk.codec).heartbeat or leaf.details
         if event.reason == UNREADABLE:
             # The worker could not read the input. The work was not begun: wait for a worker that can.
             desk.ask_later(leaf, UNREADABLE_DELAY_MAX)
@@ -300,7 +304,7 @@ def _try_again(desk: Desk, leaf: Leaf, error: Exception) -> None:
 
 
 def _read_activity_failure(desk: Desk, leaf: Leaf, event: e.ActivityTaskFailed | Record) -> Exception:
-    said = read_failure(event.reason, event.details)
+    said = read_failure(event.reason, event.details, desk.codec)
     failed = ActivityFailed(leaf.id, **make_known(said), reason=event.reason or "", details=event.details or "")
     return revive(failed, said, leaf.node.spec.raises, desk.codec)
 

@@ -76,9 +76,8 @@ _NO_GENERATORS = (
 
 def explain_result(coroutine: Any, given: Any) -> FlowError:
     """Say what a flow returns that is a step."""
-    code, what = coroutine.cr_code, f"{given!r:.100}"
+    code, what = coroutine.cr_code, name_thing(given)
     if isinstance(given, CoroutineType):
-        what = name_thing(given)
         given.close()
     return FlowError(
         f"{coroutine.__qualname__} returns {what}, a step that nobody awaits ({code.co_filename}, "

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, dataclass_tra
 
 import msgspec
 
+from traction.awaitables import name_thing
 from traction.errors import DefinitionError
 from traction.fields import OF_A_SIGNAL, check_fields, is_about_later
 from traction.names import NAME_CHARS_MAX, WorkflowExecution
@@ -169,17 +170,15 @@ def read_execution(where: str, execution: WorkflowExecution | str) -> tuple[str,
     if isinstance(execution, WorkflowExecution):
         return execution.workflow_id, execution.run_id
     if not isinstance(execution, str):
-        raise TypeError(f"{where}: {execution!r:.100} is no execution; give a workflow id, or a child's .execution")
+        raise TypeError(
+            f"{where}: {name_thing(execution)} is no execution; give a workflow id, or a child's .execution"
+        )
     # An execution that exists may have an id that SWF takes for no start of ours, such as `runId:1`.
     if not 1 <= len(execution) <= NAME_CHARS_MAX:
         raise ValueError(
             f"{where}: {execution!r:.100} is no workflow id, which has 1 to {NAME_CHARS_MAX} characters (SWF)"
         )
     return execution, None
-
-
-def _show(thing: Any) -> str:
-    return thing.__qualname__ if isinstance(thing, type) else f"{thing!r:.100}"
 
 
 def _mend_signal(thing: Any) -> str:
@@ -198,7 +197,7 @@ def check_sent(where: str, signal: object) -> None:
         TypeError, DefinitionError: it is so.
     """
     if not isinstance(signal, Signal):
-        raise TypeError(f"{where}: {_show(signal)} is no signal; {_mend_signal(signal)}")
+        raise TypeError(f"{where}: {name_thing(signal)} is no signal; {_mend_signal(signal)}")
     check_signal(where, type(signal))
 
 
@@ -212,7 +211,7 @@ def check_signal(where: str, signal: Any) -> None:
         mend = (
             f"name its class, {type(signal).__qualname__}" if isinstance(signal, Signal) else "make its class a Signal"
         )
-        raise TypeError(f"{where}: {_show(signal)} is no class of signals; {mend}")
+        raise TypeError(f"{where}: {name_thing(signal)} is no class of signals; {mend}")
     if signal is Signal:
         raise TypeError(f"{where}: Signal is what signals are made of, and nobody sends it; name a class of your own")
     if "__traction_unchecked__" in signal.__dict__:

@@ -28,7 +28,7 @@ from weakref import WeakSet
 
 import msgspec
 
-from traction.awaitables import is_awaitable, refuse
+from traction.awaitables import is_awaitable, name_thing, refuse
 from traction.errors import FlowError, StepTimedOut
 from traction.options import ActivitySpec, Cancellation, Retry, Span, WorkflowSpec, to_timedelta
 
@@ -54,14 +54,14 @@ class Step(Generic[R_co]):
             if not str(error).startswith("Task got bad yield"):
                 raise
             raise FlowError(
-                f"{self!r:.100} is awaited outside of a flow, by asyncio. Steps are awaited in flows (Traction): in a "
-                "workflow, or under @step. From elsewhere, start a workflow and wait for handle.result()"
+                f"{name_thing(self)} is awaited outside of a flow, by asyncio. Steps are awaited in flows (Traction): "
+                "in a workflow, or under @step. From elsewhere, start a workflow and wait for handle.result()"
             ) from None
 
     def __bool__(self) -> bool:
         raise FlowError(
-            f"{self!r:.100} is a step and no value yet, so it is neither true nor false (Traction). Write await ... "
-            "for its result; a & b for both of two steps, and a | b for the first"
+            f"{name_thing(self)} is a step and no value yet, so it is neither true nor false (Traction). Write await "
+            "... for its result; a & b for both of two steps, and a | b for the first"
         )
 
     def map(self, f: Callable[[R_co], U]) -> Step[U]:
@@ -455,7 +455,7 @@ def _refuse_operand(sign: str, left: object, right: object) -> Exception:
 
 def _check_function(where: str, f: Callable[..., U]) -> Callable[..., U]:
     if not callable(f):
-        raise TypeError(f"{where}({f!r:.100}): that is no function of the result; write lambda result: ...")
+        raise TypeError(f"{where}({name_thing(f)}): that is no function of the result; write lambda result: ...")
     return f
 
 

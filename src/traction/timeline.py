@@ -20,7 +20,9 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from traction import events as e
-from traction.failures import read_failure
+from traction.codec import Codec
+from traction.errors import PayloadUnavailable
+from traction.failures import Account, read_failure
 from traction.history import EXECUTION_CLOSES, SUCCESSES, History, Known
 from traction.records import find_known
 from traction.tracebacks import find_place
@@ -129,12 +131,13 @@ class _Node:
         self.known: list[tuple[str, Known]] = []
 
 
-def read_timeline(events: Iterable[e.Event], *, until: datetime | None = None) -> Timeline:
+def read_timeline(events: Iterable[e.Event], *, until: datetime | None = None, codec: Codec | None = None) -> Timeline:
     """Make the rows of a run.
 
     Args:
         events: the history from event 1, whole or as far as it goes.
         until: how long a run lasts that is open; until its last event unless given.
+        codec: what reads the encrypted texts of failures. Without it they are not shown.
 
     Raises:
         HistoryError: no execution can have these events.
@@ -171,7 +174,7 @@ def read_timeline(events: Iterable[e.Event], *, until: datetime | None = None) -
     if isinstance(closing, e.WorkflowExecutionTerminated):
         note = _shorten(closing.reason or closing.cause or "")
     elif closing is not None:
-        note = _tell(closing)
+        note = _tell(closing, codec)
     type_ = first.workflow_type
     return Timeline(
         workflow=f"{type_.name} {type_.version}",
@@ -179,7 +182,7 @@ def read_timeline(events: Iterable[e.Event], *, until: datetime | None = None) -
         began=first.event_timestamp,
         lasted=end - first.event_timestamp,
         note=note,
-        rows=tuple(_make_rows(root, first.event_timestamp, history.closed is not None, asked)),
+        rows=tuple(_make_rows(root, first.event_timestamp, history.closed is not None, asked, codec)),
     )
 
 
@@ -223,20 +226,20 @@ def _place(root: _Node, known: Known) -> None:
     leaf.known.append((how, known))
 
 
-def _make_rows(parent: _Node, began: datetime, over: bool, asked: set[str]) -> Iterator[Row]:
+def _make_rows(parent: _Node, began: datetime, over: bool, asked: set[str], codec: Codec | None) -> Iterator[Row]:
     for node in parent.within.values():
         if not node.known:
-            rows = tuple(_make_rows(node, began, over, asked))
+            rows = tuple(_make_rows(node, began, over, asked, codec))
             # A branch or scope that holds one thing alone is told on that thing's line.
             if len(rows) == 1 and node.kind != "group":
                 yield msgspec.structs.replace(rows[0], label=node.label + rows[0].label)
                 continue
             yield _sum_up(node, rows)
         else:
-            yield _make_row(node, began, over, asked)
+            yield _make_row(node, began, over, asked, codec)
 
 
-def _make_row(node: _Node, began: datetime, over: bool, asked: set[str]) -> Row:
+def _make_row(node: _Node, began: datetime, over: bool, asked: set[str], codec: Codec | None) -> Row:
     parts = tuple(
         Part(
             kind="pause" if how else "attempt",
@@ -256,14 +259,16 @@ def _make_row(node: _Node, began: datetime, over: bool, asked: set[str]) -> Row:
         notes.insert(0, known.id)
     if waits or last.state == "Open":
         if how:
-            before = next((_tell(known.closed) for how, known in reversed(node.known) if not how and known.closed), "")
+            before = next(
+                (_tell(known.closed, codec) for how, known in reversed(node.known) if not how and known.closed), ""
+            )
             notes += ["to be tried again", before]
         elif known.id in asked:
             notes.append("asked to cancel")
         if over:
             notes.append("left open when the run closed")
     elif known.closed is not None:
-        notes.append(_tell(known.closed))
+        notes.append(_tell(known.closed, codec))
     return Row(
         id=node.id,
         label=node.label,
@@ -313,14 +318,21 @@ def _find_state(known: Known) -> State:
     return "TimedOut" if isinstance(closed, _TIMED_OUT) else "Failed"
 
 
-def _tell(closing: Any) -> str:
+def _read_failure(closing: Any, codec: Codec | None) -> Account:
+    try:
+        return read_failure(closing.reason, closing.details, codec)
+    except PayloadUnavailable:  # of another key, for one
+        return read_failure(closing.reason, closing.details)
+
+
+def _tell(closing: Any, codec: Codec | None) -> str:
     """Say in one line how something closed."""
     if (cause := getattr(closing, "cause", None)) is not None:
         return f"refused: {cause}"
     if (timeout := getattr(closing, "timeout_type", None)) is not None:
         return _shorten(f"{timeout}")
     if hasattr(closing, "reason"):
-        said = read_failure(closing.reason, closing.details)
+        said = _read_failure(closing, codec)
         place = find_place(said.traceback)
         text = f"{said.type.rpartition('.')[2]}: {said.message}" if said.message else said.type
         return _shorten(text if place is None else f"{text} ({place})")
@@ -331,10 +343,11 @@ def _tell(closing: Any) -> str:
     return _shorten(getattr(closing, "details", None) or "")
 
 
-def list_failures(events: Sequence[e.Event]) -> list[str]:
+def list_failures(events: Sequence[e.Event], codec: Codec | None = None) -> list[str]:
     """List the tracebacks of what failed in a run, oldest first, each under the id of its step.
 
     Of a step the last attempt is shown, and the flow's own failure last. Of more than `FAILURES_MAX`, the last ones.
+    Encrypted ones are read by `codec`.
     """
     history = History()
     shown: dict[str, str] = {}
@@ -342,20 +355,20 @@ def list_failures(events: Sequence[e.Event]) -> list[str]:
         known = history.add(event)
         if known is None and isinstance(event, e.MarkerRecorded):
             known = find_known(event, events[0].event_timestamp)
-        if known is None or not (trace := _find_traceback(known.closed)):
+        if known is None or not (trace := _find_traceback(known.closed, codec)):
             continue
         step = _SUFFIX.sub("", getattr(known.opened, "control", None) or known.id)
         shown.pop(step, None)
         shown[step] = trace
-    if trace := _find_traceback(history.closed):
+    if trace := _find_traceback(history.closed, codec):
         shown["the flow"] = trace
     return [f"{step}:\n{trace}" for step, trace in list(shown.items())[-FAILURES_MAX:]]
 
 
-def _find_traceback(closing: Any) -> str:
+def _find_traceback(closing: Any, codec: Codec | None) -> str:
     if not (hasattr(closing, "reason") and hasattr(closing, "details")):
         return ""
-    return read_failure(closing.reason, closing.details).traceback
+    return _read_failure(closing, codec).traceback
 
 
 FAILURES_MAX = 5

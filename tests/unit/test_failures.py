@@ -36,6 +36,7 @@ from traction.failures import (
     _TAKEN,
     FIELDS_CHARS_MAX,
     REASON_CHARS_MAX,
+    SEALED,
     Account,
     FailureDetails,
     cut_middle,
@@ -178,7 +179,7 @@ FAILURES: dict[type, Callable[[Account], StepFailed | ExecutionFailed]] = {
 
 def send(error: BaseException, *raises: Any, codec: Codec = JSON, failure: type = ActivityFailed) -> Any:
     """Give an error as it is caught on the other side."""
-    said = read_failure(*describe_failure(error, codec))
+    said = read_failure(*describe_failure(error, codec), codec)
     return revive(FAILURES[failure](said), said, raises, codec)
 
 
@@ -316,9 +317,38 @@ def test_an_error_with_a_text_of_its_own_is_told_by_it() -> None:
 
 
 def test_a_key_that_is_missing_is_told_and_the_error_not_taken_for_another() -> None:
-    said = read_failure(*describe_failure(CardDeclined("expired"), SECRET))
-    with pytest.raises(PayloadUnavailable):
-        revive(FAILURES[ActivityFailed](said), said, (CardDeclined,), JSON)
+    told = describe_failure(CardDeclined("expired"), SECRET)
+    with pytest.raises(PayloadUnavailable, match=r"the failure .*CardDeclined was written with 'aes-gcm'"):
+        read_failure(*told, JSON)
+
+
+def test_whoever_has_no_codec_reads_the_type_of_an_encrypted_failure_alone() -> None:
+    said = read_failure(*describe_failure(fail_with(ValueError("hunter2")), SECRET))
+    assert said == Account("ValueError", SEALED)
+
+
+@given(text=st.text(max_size=40), codec=st.sampled_from([JSON, SECRET]))
+@example("@channel: the build broke", SECRET)
+@example('{"type":"E","message":"","sealed":"@aes-gcm:AAAA"}', SECRET)
+@example('{"type":"E","message":"","sealed":"plain"}', SECRET)
+def test_whatever_another_worker_says_is_read(text: str, codec: Codec) -> None:
+    assert read_failure("Broken", text, codec).type in ("Broken", "E")
+
+
+@given(
+    message=st.integers(0, 60_000),
+    fields=st.integers(0, 14_000),
+    character=st.sampled_from(["x", "é", "\0", "\U0001f600"]),
+    chars_max=st.sampled_from([PAYLOAD_CHARS_MAX, PAYLOAD_CHARS_MAX - 1_536]),
+)
+def test_an_encrypted_failure_of_any_length_fits_the_service(
+    message: int, fields: int, character: str, chars_max: int
+) -> None:
+    heartbeat = "@" + "h" * (HEARTBEAT_CHARS_MAX - 1)
+    account = Account("Loud", character * message, character * message, ("Loud",), f'"{"f" * fields}"', heartbeat)
+    details = write_failure(account, SECRET, chars_max=chars_max)[1]
+    assert len(details) <= chars_max
+    assert read_failure("Loud", details, SECRET).type == "Loud"
 
 
 @given(st.integers(0, FIELDS_CHARS_MAX - 2), st.integers(0, 200_000), st.integers(0, HEARTBEAT_CHARS_MAX // 2))

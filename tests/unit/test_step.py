@@ -61,7 +61,7 @@ def test_a_group_with_what_is_no_step_is_refused(say: Any) -> None:
 
 @pytest.mark.parametrize("say", [all_of, first_of])
 def test_a_group_names_the_item_that_is_no_step(say: Any) -> None:
-    with pytest.raises(TypeError, match=rf"{say.__name__}: item 1 is 'two', and not a step"):
+    with pytest.raises(TypeError, match=rf"{say.__name__}: item 1 is a value of type str, and not a step"):
         say([done(1), "two"])
 
 
@@ -89,7 +89,7 @@ def test_each_counts_items_in_whole_numbers(option: str, number: Any) -> None:
 
 @pytest.mark.parametrize("what", ["map", "flat_map", "compensate"])
 def test_what_follows_a_step_is_a_function(what: str) -> None:
-    with pytest.raises(TypeError, match=rf"^{what}\(7\): that is no function"):
+    with pytest.raises(TypeError, match=rf"^{what}\(a value of type int\): that is no function"):
         getattr(done(1), what)(7)
     with pytest.raises(TypeError, match=r"^recover\(.*that is no function"):
         done(1).recover(ValueError, done(2))  # type: ignore[arg-type]

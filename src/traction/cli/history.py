@@ -12,9 +12,9 @@ import typer
 
 from traction import events as e
 from traction.cli import screen
-from traction.cli.calls import UsageError
+from traction.cli.calls import UsageError, open_codec
 from traction.cli.executions import opened
-from traction.cli.words import Id, Json, RunId, Url
+from traction.cli.words import CodecName, Id, Json, Payloads, RunId, Url
 from traction.stored import make_stored, write_stored
 from traction.timeline import list_failures, read_timeline
 from traction.visibility import describe_waiting, find_execution, find_waiting_decision
@@ -35,9 +35,12 @@ def show_history(
         typer.Option(metavar="FILE", help="Write the events to a file that traction replay reads; - prints them."),
     ] = None,
     url: Url = "local:",
+    codec: CodecName = None,
+    payloads: Payloads = None,
     json: Json = False,
 ) -> None:
     """Show the steps of one execution with bars of time, or its events, or keep them in a file."""
+    reads = open_codec(codec, payloads, context)
     with opened(url, context) as backend:
         execution = find_execution(backend, workflow_id, run_id)
         history = backend.get_history(execution)
@@ -50,10 +53,10 @@ def show_history(
         for line in _tell_events(history):
             typer.echo(line)
     elif json:
-        screen.show_json(read_timeline(history, until=now))
+        screen.show_json(read_timeline(history, until=now, codec=reads))
     else:
-        screen.show_timeline(read_timeline(history, until=now), sys.stdout)
-        for text in list_failures(history):
+        screen.show_timeline(read_timeline(history, until=now, codec=reads), sys.stdout)
+        for text in list_failures(history, reads):
             typer.echo(f"\n{text.rstrip()}")
         if (waiting := find_waiting_decision(history, now)) is not None:
             typer.echo(f"\n{describe_waiting(*waiting)}")

@@ -98,10 +98,10 @@ def _say(handle: Handle[Any], timeline: Timeline | None, result: Any, error: Exc
 def read_last(handle: Handle[Any], url: str) -> Timeline | None:
     """Read the timeline of a run whose backend has been closed."""
     try:
-        return read_timeline(handle.history())
+        return read_timeline(handle.history(), codec=handle._codec)
     except TractionError:
         with WorkerSystem(url) as system:
-            return read_timeline(system.find(handle.execution).history())
+            return read_timeline(system.find(handle.execution).history(), codec=handle._codec)
 
 
 @contextmanager
@@ -143,7 +143,9 @@ class Progress:
                 self._began = self._began or began
                 # By our own clock: the service's may differ.
                 timeline = read_timeline(
-                    events, until=events[0].event_timestamp + timedelta(seconds=began - self._began)
+                    events,
+                    until=events[0].event_timestamp + timedelta(seconds=began - self._began),
+                    codec=handle._codec,
                 )
             except TractionError:
                 return self._drawn
