@@ -18,12 +18,11 @@ from typing import Any, Self, TypeVar, overload
 import pluggy
 
 from traction.backend import Backend
-from traction.checks import check_call, check_dependency, check_kind, check_twins
+from traction.checks import check_call, check_dependency, check_kind
 from traction.codec import JSON, Codec
 from traction.deciders import make_sticky
-from traction.definition import Activity, Workflow, check_definition
+from traction.definition import Activity, Workflow
 from traction.errors import (
-    BackendError,
     DefinitionError,
     TractionError,
 )
@@ -34,9 +33,9 @@ from traction.heartbeats import Pulse
 from traction.local_activities import LocalActivities
 from traction.names import ActivityType, WorkflowExecution, WorkflowType, find_fault
 from traction.options import Span, to_timedelta
-from traction.patience import TRIES, insist
 from traction.plugins import load_plugins, open_backend, open_payload_store
 from traction.processes import PerProcess, ProcessPool
+from traction.registrar import Registrar
 from traction.registration import register_type as register_type
 from traction.slots import Slots, WorkerThread
 from traction.starts import IfClosed, IfRunning, Start
@@ -99,19 +98,14 @@ class WorkerSystem:
         self._threads: list[WorkerThread] = []
         self._slots: list[Slots] = []
         self._cache = DeciderCache()
-        self._hosted: dict[Any, Any] = {}
         self._neighbours: dict[str, dict[ActivityType, ActivityWorker]] = {}
         self._deciding: dict[str, dict[WorkflowType, type[Workflow[Any]]]] = {}
-        self._registered: set[Any] = set()
+        self._registrar = Registrar(self.backend, self._stop)
         self._lock = threading.Lock()
         self._pulse = Pulse()
         self._pools: list[ProcessPool] = []
         self._answers = Answers(self.backend, codec, self._stop.wait)
         self._unfinished: bool | None = None
-        self._deferred: list[Any] = []
-        self._preparing = threading.Lock()
-        self.mistake: TractionError | None = None
-        """What stopped the workers: they could not start when the service could be reached at last."""
 
     # Work.
 
@@ -140,15 +134,15 @@ class WorkerSystem:
             BackendError: the service refused, or could not be reached.
         """
         check_call(workflow)
-        self._register(type(workflow))
+        self._registrar.register(type(workflow))
         id = workflow.workflow_id() if workflow_id is None else workflow_id
         if fault := find_fault(id):
             raise DefinitionError(f"{type(workflow).__qualname__} cannot be started under the id {id!r}: {fault} (SWF)")
         start = Start(self.backend, workflow, id, self._codec, if_running=if_running, if_closed=if_closed)
 
         def register_again() -> None:
-            self._registered.discard(type(workflow))
-            self._register(type(workflow))
+            self._registrar.forget(type(workflow))
+            self._registrar.register(type(workflow))
 
         return start.run(register_again, self._stop.wait)
 
@@ -207,13 +201,13 @@ class WorkerSystem:
         for workflow in workflows:
             check_kind(workflow, Workflow)
         for workflow in workflows:
-            self._host(workflow)
+            self._registrar.host(workflow)
             lists.setdefault(task_list or workflow.spec.task_list.name, []).append(workflow)  # type: ignore[attr-defined]
 
         def meet(definition: type) -> None:
             # A task of a type that the service does not know is refused for good. So that workers may be started in any
             # order, on any machine, the type is there before its first task is asked for.
-            self._register(definition)
+            self._registrar.register(definition)
             if met is not None:
                 met(definition)
 
@@ -285,7 +279,7 @@ class WorkerSystem:
         """
         check_kind(activity, Activity)
         check_dependency(activity, dependency)
-        self._host(activity)
+        self._registrar.host(activity)
         neighbours = self._neighbours.setdefault(task_list or activity.spec.task_list.name, {})
         slots = Slots(activity.spec.type.name)
         name = f"work {activity.spec.task_list.name}"
@@ -326,49 +320,11 @@ class WorkerSystem:
         with self._lock:
             return sum(slots.lost for slots in self._slots)
 
-    def _host(self, definition: Any) -> None:
-        """Register a definition that is worked on here; if the service cannot be reached, leave that to its workers."""
-        with self._lock:
-            check_twins(self._hosted.setdefault(definition.spec.type, definition), definition)
-        check_definition(definition)
-        if self._deferred:
-            # The first one has shown that the service is away.
-            self._deferred.append(definition)
-            return
-        try:
-            self._register(definition, tries=1)
-        except BackendError as error:
-            if not error.retryable:
-                raise
-            self._deferred.append(definition)
-            said = "%s cannot be reached, and its workers keep trying until it can: %s"
-            log.warning(said, self.backend.url, error)
-
-    def _prepare(self) -> None:
-        """Register what could not be registered when it was to be worked on.
-
-        Raises:
-            BackendError: the service still cannot be reached.
-        """
-        with self._preparing:
-            while self._deferred and not self._stop.is_set():
-                definition = self._deferred[0]
-                try:
-                    self._register(definition, tries=1)
-                except TractionError as error:
-                    if isinstance(error, BackendError) and error.retryable:
-                        raise
-                    log.error("workers cannot start, and this system stops: %s", error)
-                    self.mistake = error
-                    self._stop.set()
-                    return
-                self._deferred.pop(0)
-                if not self._deferred:
-                    log.warning("%s can be reached now, and workers have started", self.backend.url)
-
     def _spawn(self, name: str, worker: Worker) -> None:
         def work(left_behind: Callable[[], bool]) -> None:
-            run_worker(worker, self._stop, jitter=random.random, prepare=self._prepare, left_behind=left_behind)
+            run_worker(
+                worker, self._stop, jitter=random.random, prepare=self._registrar.prepare, left_behind=left_behind
+            )
 
         thread = WorkerThread(name, work)
         with self._lock:
@@ -379,19 +335,6 @@ class WorkerSystem:
                 return
         worker.close()
         self._close_pools()
-
-    def _register(self, definition: Any, tries: int = TRIES) -> None:
-        """Register a type once; one that is there already is as good."""
-        with self._lock:
-            if definition in self._registered:
-                return
-        check_definition(definition)
-        # A type that is there already is as good, so this may be done again.
-        note = insist(lambda: register_type(self.backend, definition, self._stop.wait), self._stop.wait, tries)
-        if note is not None:
-            log.warning("%s", note)
-        with self._lock:
-            self._registered.add(definition)
 
     # Tasks whose activities returned `LATER`.
 
@@ -428,6 +371,11 @@ class WorkerSystem:
         self._answers.heartbeat(token, details)
 
     # The end.
+
+    @property
+    def mistake(self) -> TractionError | None:
+        """What stopped the workers: they could not start when the service could be reached at last."""
+        return self._registrar.mistake
 
     @property
     def stopped(self) -> threading.Event:

@@ -245,9 +245,10 @@ class _Process:
 
     def greet(self) -> tuple[str, Any]:
         """Wait until it has loaded the activity and made what that needs, or says why it cannot."""
-        if self._greeting is None:
-            self._greeting = pickle.loads(self.pipe.recv_bytes())
-        return self._greeting
+        greeting = self._greeting
+        if greeting is None:
+            self._greeting = greeting = cast("tuple[str, Any]", pickle.loads(self.pipe.recv_bytes()))
+        return greeting
 
     def converse(self, call: Any, task: RunningTask) -> tuple[str, Any]:
         greeting = self.greet()

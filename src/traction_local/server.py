@@ -41,7 +41,9 @@ from traction.errors import (
 )
 from traction.extras import needed_by
 from traction_local.backend import LocalBackend, Waiter
+from traction_local.bodies import ClientGone, Headers, Receive, Refusal, read_body
 from traction_local.guard import find_refusal
+from traction_local.held_polls import HeldPolls, settle
 from traction_local.paces import VirtualClock, advance
 from traction_local.rules import tell
 from traction_local.validation import CLOSE_NOT_LAST, DECISION_TYPES, Validator, get_validator
@@ -56,8 +58,6 @@ with needed_by("the server of the simulator"):
     from starlette.routing import Route
 
 Scope: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Headers: TypeAlias = tuple[tuple[bytes, bytes], ...]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -65,17 +65,8 @@ App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 CONTENT_TYPES = frozenset({b"application/x-amz-json-1.0", b"application/x-amz-json-1.1", b"application/json"})
 """What clients have been seen to send. The answer's is `application/json`, as recorded."""
 
-DRAINED_BYTES_MAX = 16 * 1024 * 1024
-"""How much of a body that is too large is read before it is refused, so that the client gets to read the refusal."""
-
-BODY_WAIT = 60.0
-"""For how many seconds the rest of a body is waited for."""
-
 KEEP_ALIVE = 75
 """For how many seconds a connection may be idle: longer than clients keep theirs, so that none meets a closing one."""
-
-RELEASED_MAX = 10_000
-"""How many clients that have left are remembered, for polls that arrive after that."""
 
 CLIENT_BYTES_MAX = 64
 """How long the name of a client may be."""
@@ -85,18 +76,6 @@ _NEVER_TAKEN = (CompleteWorkflowExecution(), CompleteWorkflowExecution())
 log = logging.getLogger("traction.server")
 
 
-class Refusal(Exception):
-    """A request that is answered with an HTTP status of its own, in the form of a fault."""
-
-    def __init__(self, status: int, code: str, message: str, headers: Headers = ()) -> None:
-        super().__init__(message)
-        self.status, self.code, self.headers = status, code, headers
-
-
-class ClientGone(Exception):
-    """There is nobody left to answer."""
-
-
 def check_client(headers: dict[bytes, bytes], allowed: frozenset[str]) -> None:
     """Refuse a client that reached this server by a name that is not its own, or for a page that is not its own."""
     if (refusal := find_refusal(headers, allowed)) is not None:
@@ -104,49 +83,6 @@ def check_client(headers: dict[bytes, bytes], allowed: frozenset[str]) -> None:
 
 
 # The operations.
-
-
-class HeldPolls:
-    """The polls that wait, by the client that sent them, so that a client that leaves can have its own answered.
-
-    A client that drops its connections instead may lose a task: the one that was assigned just before.
-    """
-
-    def __init__(self) -> None:
-        self._waiting: dict[bytes, set[asyncio.Future[None]]] = {}
-        self._released: dict[bytes, None] = {}
-
-    def has_left(self, client: bytes | None) -> bool:
-        """Whether a client has asked for its polls back, so that one that arrives late is not held."""
-        return client in self._released
-
-    @contextmanager
-    def hold(self, client: bytes | None, woken: asyncio.Future[None]) -> Iterator[None]:
-        """Keep a poll while the body runs."""
-        if client is None:
-            yield
-            return
-        mine = self._waiting.setdefault(client, set())
-        mine.add(woken)
-        try:
-            yield
-        finally:
-            mine.discard(woken)
-            if not mine:
-                self._waiting.pop(client, None)
-
-    def release(self, client: bytes) -> None:
-        """Wake the polls of a client, and remember that it leaves."""
-        self._released[client] = None
-        if len(self._released) > RELEASED_MAX:
-            del self._released[next(iter(self._released))]
-        for woken in self._waiting.get(client, ()):
-            _settle(woken)
-
-
-def _settle(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
 
 
 class SwfEndpoint:
@@ -213,7 +149,7 @@ class SwfEndpoint:
         woken: asyncio.Future[None] = loop.create_future()
 
         def wake() -> None:
-            loop.call_soon_threadsafe(_settle, woken)
+            loop.call_soon_threadsafe(settle, woken)
 
         held = self._wait > 0 and not self._held.has_left(client)
         answer = self._backend.ask(request, wake if held else None)
@@ -247,44 +183,6 @@ def find_operation(headers: dict[bytes, bytes]) -> type[o.Request[Any]]:
     if operation is None:
         raise UnknownOperationException("The requested operation is not recognized by the service.")
     return operation
-
-
-async def read_body(receive: Receive, bytes_max: int) -> bytes:
-    """Read the body, or refuse one that is too large."""
-    message = await receive()
-    if message["type"] == "http.disconnect":
-        raise ClientGone
-    body: bytes = message.get("body", b"")
-    if not message.get("more_body", False):
-        if len(body) > bytes_max:
-            raise _too_large(bytes_max)
-        return body
-    return await _read_rest(body, receive, bytes_max)
-
-
-async def _read_rest(first: bytes, receive: Receive, bytes_max: int) -> bytes:
-    chunks, read = [first], len(first)
-    try:
-        async with asyncio.timeout(BODY_WAIT):
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise ClientGone
-                chunk: bytes = message.get("body", b"")
-                read += len(chunk)
-                if read <= bytes_max:
-                    chunks.append(chunk)
-                if not message.get("more_body", False) or read > DRAINED_BYTES_MAX:
-                    break
-    except TimeoutError:
-        raise Refusal(408, "RequestTimeout", "the body did not come") from None
-    if read > bytes_max:
-        raise _too_large(bytes_max)
-    return b"".join(chunks)
-
-
-def _too_large(bytes_max: int) -> Refusal:
-    return Refusal(413, "RequestEntityTooLarge", f"a request may have {bytes_max} bytes", ((b"connection", b"close"),))
 
 
 def check_decisions(request: o.RespondDecisionTaskCompleted, validator: Validator) -> o.RespondDecisionTaskCompleted:

@@ -84,7 +84,7 @@ class Stage:
 
     def register(self, *definitions: Any) -> None:
         for definition in definitions:
-            self.system._register(definition)
+            self.system._registrar.register(definition)
 
     def start(self, workflow: Workflow[Any], *needed: Any, **given: Any) -> Handle[Any]:
         self.register(*needed)
