@@ -839,7 +839,7 @@ CASES |= {
     "send_of_a_string": say(traction.send, "trip-1", "Approve"),
     "send_of_a_class": say(traction.send, "trip-1", Approve),
     "send_to_a_number": say(traction.send, 7, Approve("Ann")),
-    "send_to_what_is_no_workflow_id": say(traction.send, "trip:1", Approve("Ann")),
+    "send_to_what_is_no_workflow_id": say(traction.send, "", Approve("Ann")),
     "cancel_of_nobody": say(traction.cancel, None),
     "start_child_of_an_activity": say(traction.start_child, fetch(7)),
     "start_child_of_a_definition": say(traction.start_child, book_trip),
