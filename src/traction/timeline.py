@@ -335,7 +335,7 @@ def _tell(closing: Any, codec: Codec | None) -> str:
         said = _read_failure(closing, codec)
         place = find_place(said.traceback)
         text = f"{said.type.rpartition('.')[2]}: {said.message}" if said.message else said.type
-        return _shorten(text if place is None else f"{text} ({place})")
+        return _shorten(text if place is None else f"{text} ({place.partition(' ')[0]})")
     if hasattr(closing, "result"):
         return "" if closing.result in (None, "null") else _shorten(closing.result)
     if (given := getattr(closing, "input", None)) is not None:

@@ -15,6 +15,7 @@ CAUSED = "\nThe above exception was the direct cause of the following exception:
 
 _PLACE = re.compile(r'^[ |]*File "(.+)", line (\d+), in (.+)$', re.MULTILINE)
 _STANDARD = Path(traceback.__file__).parent
+_TESTING = Path(__file__).with_name("testing")
 _OURS = tuple(Path(__file__).parent.with_name(name) for name in ("traction", "traction_local", "traction_swf"))
 
 
@@ -22,7 +23,7 @@ def format_traceback(error: BaseException) -> str:
     """Format an exception and those that it was raised from, without the frames of Traction.
 
     The traceback of another process is left out: it travels beside this one. An exception that was raised by Traction
-    alone, and is none of its own types, keeps its frames: it is a bug.
+    alone, and is none of its own types, keeps its frames: it is a bug. A test's script raises for its author.
     """
     formatted = TracebackException.from_exception(error, compact=True)
     pairs: list[tuple[TracebackException | None, BaseException | None]] = [(formatted, error)]
@@ -31,7 +32,7 @@ def format_traceback(error: BaseException) -> str:
         if one is None or of is None:
             continue
         stack = _keep_users(one.stack)
-        if not stack and of is error and not isinstance(of, TractionError):
+        if not stack and of is error and _is_bug(of, one.stack):
             stack = list(one.stack)
         # Python writes the head of a traceback without frames, unless there is no stack.
         one.stack = StackSummary.from_list(stack) if stack else None  # type: ignore[assignment]
@@ -52,6 +53,11 @@ def _keep_users(stack: StackSummary) -> list[Any]:
         if not any(folder in folders for folder in _OURS) and (kept or not standard):
             kept.append(frame)
     return kept
+
+
+def _is_bug(error: BaseException, stack: StackSummary) -> bool:
+    scripted = bool(stack) and _TESTING in Path(stack[-1].filename).parents
+    return not isinstance(error, TractionError) and not scripted
 
 
 def find_place(formatted: str) -> str | None:

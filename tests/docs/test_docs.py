@@ -82,10 +82,15 @@ def test_the_blocks_of_a_page_run_one_after_the_other(
         if block.language == "python":
             printed = run_python(block, module, where, tmp_path)
         elif block.language == "text" and before is not None and before.language == "python":
-            assert printed == block.text, f"{where}: this is not what the block above prints"
+            assert hide_lines(printed) == hide_lines(block.text), f"{where}: this is not what the block above prints"
         elif block.language == "console" and not block.terminal:
             run_console(block, where, tmp_path)
         before = block
+
+
+def hide_lines(text: str) -> str:
+    """Leave out at which line of the page something failed, which changes with the text above it."""
+    return re.sub(r"(?<=\.md:)\d+", "N", text)
 
 
 def run_python(block: Block, module: types.ModuleType, where: str, folder: Path) -> str:

@@ -165,7 +165,17 @@ def test_simulate():
 
 def test_pytest_shows_no_frames_of_traction(tmp_path: Path) -> None:
     tmp_path.joinpath("test_flow.py").write_text(TESTS)
-    argv = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--tb=short", "--rootdir", str(tmp_path)]
+    argv = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "no:cacheprovider",
+        "--tb=short",
+        "--show-capture=no",
+        "--rootdir",
+        str(tmp_path),
+    ]
     text = subprocess.run([*argv, str(tmp_path)], capture_output=True, text=True, check=False).stdout
     assert "2 failed" in text
     assert text.count('raise ConnectionResetError("reset by peer")') >= 2
@@ -567,6 +577,13 @@ def test_stubs_that_fail_are_matched_as_bodies_are() -> None:
     assert simulate(fetching(), stub=stub).result == 5
     failed = simulate(charging(), stub=stub)
     assert len(failed.calls(charge_once)) == 1
+
+
+def test_a_script_that_raises_shows_no_frames_of_traction() -> None:
+    failed = simulate(charging(), stub={charge_once: raises(PermissionError("x"))}).error
+    assert isinstance(failed, WorkflowFailed)
+    assert "scripts.py" not in failed.traceback
+    assert "return await charge_once()" in failed.traceback
 
 
 def test_policies_know_bases_from_processes() -> None:
