@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from traction.errors import PayloadError
-from traction.losses import find_loss
+from traction.losses import Loss, find_loss
 from traction.samples import write_sample
 from traction.stores import DECODED_BYTES_MAX, PayloadStore, Shelf
 from traction.transforms import MARK, Chain, Transform
@@ -210,7 +210,8 @@ class Codec:
                 f"{self._show(call)} cannot be sent, since nobody could read it: {self._explain(fault)}. The fields of "
                 f"{name_type(type(call))} are written and read by their types; give it values of these"
             ).as_bug(is_type_fault(fault)) from self._get_cause(fault)
-        self._check(call, read, f"{self._show(call)} cannot be sent: it")
+        if loss := self._find_loss(call, read):
+            raise PayloadError(loss.explain(f"{self._show(call)} cannot be sent: it")).as_bug()
         return text if len(text) <= self._plain_chars_max else self.pack(text, PAYLOAD_CHARS_MAX, type(call).__name__)
 
     def encode_as(self, value: object, type: Any, what: str, chars_max: int = PAYLOAD_CHARS_MAX) -> str:
@@ -221,22 +222,20 @@ class Codec:
             PayloadStoreError: it should go to the store, which does not take it.
         """
         text = self.write(value)
-        self._check(value, self.decode(text, type, what, MEND_VALUE), what)
+        if loss := self._find_loss(value, self.decode(text, type, what, MEND_VALUE)):
+            raise PayloadError(loss.explain(what)).as_bug()
         if len(text) > self._plain_chars_max or len(text) > chars_max:
             return self.pack(text, chars_max, what)
         return text
 
-    def _check(self, live: object, read: object, what: str) -> None:
-        """Refuse a value that does not come back equal."""
-        if not self._exact:
-            try:
-                if live == read:
-                    return
-            except Exception:  # an equality that fails says nothing: look at the parts
-                pass
-        loss = find_loss(live, read, exact=self._exact, show_keys=not self.hides)
-        if loss is not None:
-            raise PayloadError(loss.explain(what)).as_bug()
+    def _find_loss(self, live: object, read: object) -> Loss | None:
+        """Return what of a value does not come back equal, if anything."""
+        try:
+            if live == read and not self._exact:
+                return None
+        except Exception:  # an equality that fails says nothing: look at the parts
+            pass
+        return find_loss(live, read, exact=self._exact, show_keys=not self.hides)
 
     def write(self, value: object) -> str:
         """Write a value as JSON of any length.

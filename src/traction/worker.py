@@ -42,6 +42,7 @@ from traction.errors import (
     UnknownResourceFault,
 )
 from traction.events import DecisionTaskTimedOut, Event
+from traction.forgotten import watch_first_turns
 from traction.local_activities import LocalActivities
 from traction.names import TaskList, WorkflowExecution, WorkflowType
 from traction.patience import insist
@@ -209,11 +210,11 @@ class WorkflowWorker:
         if self._cache.stuck.is_left_alone(task.workflow_execution, self._backend.now):
             return None
         if self._observer is None:
-            return self._decide(task)
+            return self._decide_watched(task)
         self._observer.begin_decision(task)
         answer = None
         try:
-            answer = self._decide(task)
+            answer = self._decide_watched(task)
         finally:
             self._observer.end_decision(task, None if answer is None else answer.decisions)
         return answer
@@ -244,6 +245,13 @@ class WorkflowWorker:
 
     def close(self) -> None:
         """Let go of what turns keep between them: nothing, but for the cache, which others may share."""
+
+    def _decide_watched(self, task: o.DecisionTask) -> o.RespondDecisionTaskCompleted | None:
+        """Decide, and warn once of each line of a flow that builds a step and does not await it."""
+        answer, forgotten = watch_first_turns(task.workflow_type, self._decide, task)
+        for one in forgotten:
+            log.warning("%s", one, extra=tell_execution(task.workflow_execution))
+        return answer
 
     def _decide(self, task: o.DecisionTask) -> o.RespondDecisionTaskCompleted | None:
         """Decide, or report why that is not possible."""

@@ -31,6 +31,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 import traction
 from traction.errors import FlowError
+from traction.forgotten import watch_steps
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -120,17 +121,20 @@ class Watch:
 
         Raises:
             ImpureFlow: a flow did what no flow may do.
+            FlowError: a flow builds a step on a line of its own and never awaits it.
         """
         self._found.clear()
         self._entered = 0
         before = sys.getprofile()
         sys.setprofile(self._see)
         try:
-            result = act(*args, **kwargs)
+            result, forgotten = watch_steps(act, *args, **kwargs)
         finally:
             sys.setprofile(before)
         if self._found:
             raise self._found[0]
+        if forgotten and not self.debugged:
+            raise FlowError(str(forgotten[0]))
         return result
 
     def _see(self, frame: FrameType, event: str, arg: Any) -> None:
