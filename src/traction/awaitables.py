@@ -113,8 +113,9 @@ def name_thing(thing: Any) -> str:
 def close_unstarted(things: Iterable[Any]) -> None:
     """Close the coroutines among some things that nobody has begun to await, so that Python does not warn of them."""
     for thing in things:
-        if type(thing) is CoroutineType and thing.cr_frame is not None and thing.cr_frame.f_lasti <= 0:
-            if not thing.cr_running and thing.cr_await is None:
+        if type(thing) is CoroutineType:
+            # Neither begun nor closed: as inspect.getcoroutinestate() tells it, on every Python.
+            if not thing.cr_running and not thing.cr_suspended and thing.cr_frame is not None:
                 thing.close()
         elif type(thing) in (list, tuple, set):
             close_unstarted(thing)
