@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 
 class _Fact(Exception):
@@ -369,7 +369,8 @@ def _read_lambda_error(reason: str, details: str | None) -> tuple[str, str]:
         return reason, details or ""
     if not isinstance(document, dict):
         return reason, details or ""
-    kind, message = document.get("errorType"), document.get("errorMessage")
+    fields = cast("dict[str, Any]", document)
+    kind, message = fields.get("errorType"), fields.get("errorMessage")
     if kind is None and message is None:
         return reason, details or ""
     return str(kind or reason), "" if message is None else str(message)
