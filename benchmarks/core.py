@@ -13,10 +13,11 @@ from typing import Any
 from benchmarks.flows import chain, fan, increment, make_chain_history
 from benchmarks.measures import Measure
 from traction import WorkerSystem
-from traction import operations as o
-from traction.client import register_type
-from traction.decide import Decider, decide
-from traction.worker import ActivityWorker, WorkflowWorker
+from traction.client.registration import register_type
+from traction.decider.decider import Decider, decide
+from traction.model import operations as o
+from traction.worker.activity_worker import ActivityWorker
+from traction.worker.workflow_worker import WorkflowWorker
 from traction_local.plugin import open_local
 
 HELLO = Path(__file__).parent.parent / "examples" / "hello.py"

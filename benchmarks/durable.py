@@ -15,8 +15,9 @@ from typing import Any
 from benchmarks.flows import chain, fan, increment
 from benchmarks.measures import Measure
 from traction import WorkerSystem
-from traction.client import register_type
-from traction.worker import ActivityWorker, WorkflowWorker
+from traction.client.registration import register_type
+from traction.worker.activity_worker import ActivityWorker
+from traction.worker.workflow_worker import WorkflowWorker
 from traction_local.journal import JournaledService
 from traction_local.plugin import open_file
 

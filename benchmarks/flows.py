@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from traction import activity, all_of, workflow
-from traction import events as e
-from traction.names import TaskList
+from traction.model import events as e
+from traction.model.names import TaskList
 
 
 @activity

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from benchmarks.measures import Measure
-from traction import events as e
-from traction import operations as o
-from traction.names import ActivityType, TaskList
+from traction.model import events as e
+from traction.model import operations as o
+from traction.model.names import ActivityType, TaskList
 from traction_swf import wire
 
 if TYPE_CHECKING:

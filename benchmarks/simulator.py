@@ -11,11 +11,11 @@ from typing import Any
 
 from benchmarks.measures import Measure
 from traction import Activity, Retry, Workflow, days, sleep
-from traction import operations as o
-from traction.decisions import CompleteWorkflowExecution, ScheduleActivityTask
-from traction.names import ActivityType, TaskList, WorkflowType
+from traction.model import operations as o
+from traction.model.decisions import CompleteWorkflowExecution, ScheduleActivityTask
+from traction.model.names import ActivityType, TaskList, WorkflowType
 from traction.testing import fails, simulate
-from traction_local.service import Service
+from traction_local.service.service import Service
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
 LIST = TaskList("list")

@@ -24,11 +24,13 @@ from botocore.parsers import create_parser
 
 from benchmarks.flows import chain, increment, make_chain_history
 from benchmarks.measures import Measure
-from traction import operations as o
-from traction.client import register_type
-from traction.deciders import DeciderCache, Sticky
-from traction.names import TaskList
-from traction.worker import ActivityWorker, WorkflowWorker
+from traction.client.registration import register_type
+from traction.model import operations as o
+from traction.model.names import TaskList
+from traction.worker.activity_worker import ActivityWorker
+from traction.worker.decider_cache import DeciderCache
+from traction.worker.sticky import Sticky
+from traction.worker.workflow_worker import WorkflowWorker
 from traction_swf import wire
 from traction_swf.backend import SwfBackend, open_swf
 
@@ -37,7 +39,7 @@ NOTHING = timedelta(0)
 SERVER = """
 from datetime import timedelta
 from traction_local.plugin import open_local
-from traction_local.server import serve
+from traction_local.server.app import serve
 serve(open_local(), wait=timedelta(0), ready=lambda url: print(url, flush=True))
 """
 

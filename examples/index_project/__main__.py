@@ -15,7 +15,7 @@ from examples.index_project.search import SearchIndex
 from examples.index_project.workflow import CollectChanges, IndexIssues, IndexProjectData, IndexStories
 from traction import Handle, WorkerSystem
 from traction.errors import TractionError
-from traction.timeline import Row, read_timeline, render
+from traction.history import Row, read_timeline, render
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 LEGEND = "Each line is a step, or a group of steps that go side by side. ░ it waits for a worker, █ it is worked on."

@@ -1,8 +1,11 @@
 """Traction: distributed workflows as typed, composable values."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from traction.combinators import (
+from traction.definitions.classes import Activity, Workflow
+from traction.definitions.decorators import activity, workflow
+from traction.flow.cancellation import CancelScope, cancel_scope, fail_after, move_on_after
+from traction.flow.combinators import (
     all_of,
     done,
     each,
@@ -18,9 +21,8 @@ from traction.combinators import (
     uuid4,
     uuid7,
 )
-from traction.definition import Activity, Workflow, activity, workflow
-from traction.failures import DeclaredError
-from traction.leaves import (
+from traction.flow.durations import days, hours, minutes, seconds
+from traction.flow.effects import (
     Child,
     ExecutionInfo,
     cancel,
@@ -34,18 +36,20 @@ from traction.leaves import (
     side_effect,
     start_child,
 )
-from traction.options import Retry, days, hours, minutes, seconds
-from traction.recurring import every
-from traction.scopes import CancelScope, cancel_scope, fail_after, move_on_after
-from traction.signals import Signal, receive, send, signals
-from traction.step import Cancelled, Failure, Outcome, Step, Success
-from traction.tasks import LATER, current_task, heartbeat
+from traction.flow.every import every
+from traction.flow.retry import Retry
+from traction.flow.signals import Signal, receive, send, signals
+from traction.flow.step import Cancelled, Failure, Outcome, Step, Success
+from traction.lazy_imports import import_lazily
+from traction.payloads.failures import DeclaredError
+from traction.runtime.activity_task import LATER, current_task, heartbeat
 
 if TYPE_CHECKING:
-    from traction.client import Handle, WorkerSystem
-    from traction.embedded import run
-    from traction.flowlog import get_logger
-    from traction.processes import PerProcess
+    from traction.client.handle import Handle
+    from traction.client.run import run
+    from traction.client.system import WorkerSystem
+    from traction.flow.log import get_logger
+    from traction.worker.process_pool import PerProcess
 
 __all__ = [
     "Activity",
@@ -108,20 +112,14 @@ __all__ = [
     "workflow",
 ]
 
-# What runs work is imported when it is first used: definitions alone need neither threads nor plugins.
-_LATE = {
-    "Handle": "client",
-    "PerProcess": "processes",
-    "WorkerSystem": "client",
-    "get_logger": "flowlog",
-    "run": "embedded",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _LATE:
-        raise AttributeError(f"module 'traction' has no attribute {name!r}")
-    from importlib import import_module
-
-    value = globals()[name] = getattr(import_module(f"traction.{_LATE[name]}"), name)
-    return value
+# What runs work is imported on first use: definitions alone need neither threads nor plugins.
+__getattr__ = import_lazily(
+    __name__,
+    {
+        "Handle": "traction.client.handle",
+        "PerProcess": "traction.worker.process_pool",
+        "WorkerSystem": "traction.client.system",
+        "get_logger": "traction.flow.log",
+        "run": "traction.client.run",
+    },
+)

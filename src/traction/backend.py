@@ -1,6 +1,6 @@
 """State what every service answers: the contract between Traction and a backend.
 
-A backend takes requests, SWF's own (`traction.operations`), and gives their answers; it keeps histories and task
+A backend takes requests, SWF's own (`traction.model.operations`), and gives their answers; it keeps histories and task
 lists, and stamps time. `traction_swf` sends requests to Amazon SWF, `traction_local` answers them itself;
 `traction.testing.conformance` is the exam that every backend sits.
 
@@ -25,11 +25,11 @@ from abc import ABC, abstractmethod
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from traction import events as e
-from traction.history import EXECUTION_CLOSES
-from traction.limits import Limits
-from traction.names import WorkflowExecution
-from traction.operations import GetWorkflowExecutionHistory, Request
+from traction.history.state import EXECUTION_CLOSES
+from traction.model import events as e
+from traction.model.limits import Limits
+from traction.model.names import WorkflowExecution
+from traction.model.operations import GetWorkflowExecutionHistory, Request
 
 T = TypeVar("T")
 

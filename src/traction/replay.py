@@ -14,13 +14,13 @@ from typing import Any
 
 import msgspec
 
-from traction.codec import JSON, Codec
-from traction.decide import Decider
-from traction.definition import Workflow
+from traction.decider.decider import Decider
+from traction.definitions.classes import Workflow
 from traction.errors import DefinitionError, HistoryError
-from traction.events import DecisionTaskCompleted, Event
-from traction.names import WorkflowExecution, WorkflowType
-from traction.stored import StoredHistory, make_stored, read_stored
+from traction.history.export import StoredHistory, make_stored, read_stored
+from traction.model.events import DecisionTaskCompleted, Event
+from traction.model.names import WorkflowExecution, WorkflowType
+from traction.payloads.codec import JSON, Codec
 
 
 class Replayed(msgspec.Struct, frozen=True):

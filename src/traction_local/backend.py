@@ -21,15 +21,15 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
-from traction import operations as o
 from traction.backend import POLL_WAIT_MAX, Backend
 from traction.errors import BackendError, LimitExceededFault, ServiceFault
-from traction.limits import Limits
-from traction.names import WorkflowExecution
-from traction.sizes import check_request_size
+from traction.model import operations as o
+from traction.model.limits import Limits
+from traction.model.names import WorkflowExecution
+from traction.model.sizes import check_request_size
 from traction_local.clock import system_now
-from traction_local.service import Service
-from traction_local.tasklists import Ready
+from traction_local.service.service import Service
+from traction_local.service.state.task_list import Ready
 
 T = TypeVar("T")
 

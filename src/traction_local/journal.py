@@ -28,13 +28,13 @@ from urllib.parse import quote
 
 import msgspec
 
-from traction import operations as o
 from traction.errors import BackendError, SerializationException, ServiceFault
-from traction.limits import Limits
-from traction_local.knobs import Knobs, LambdaCall, LambdaOutcome
-from traction_local.region import EPOCH
-from traction_local.service import CHANGING, Service
-from traction_local.tasklists import Ready
+from traction.model import operations as o
+from traction.model.limits import Limits
+from traction_local.service.knobs import Knobs, LambdaCall, LambdaOutcome
+from traction_local.service.service import CHANGING, Service
+from traction_local.service.state.region import EPOCH
+from traction_local.service.state.task_list import Ready
 
 T = TypeVar("T")
 

@@ -11,13 +11,13 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
-from traction import operations as o
 from traction.backend import Backend
 from traction.errors import BackendError, DomainAlreadyExistsFault
-from traction.hookspecs import hookimpl
-from traction.stores import PayloadStore
+from traction.model import operations as o
+from traction.payloads.stores import PayloadStore
+from traction.plugins.hookspecs import hookimpl
 from traction_local.backend import DOMAIN, LocalBackend
-from traction_local.service import Service
+from traction_local.service.service import Service
 
 if TYPE_CHECKING:
     import typer
@@ -59,7 +59,7 @@ def traction_payload_store(url: str) -> PayloadStore | None:
     """Open `file:///directory`."""
     if not url.startswith("file:"):
         return None
-    from traction_local.payloads import open_directory
+    from traction_local.file_store import open_directory
 
     return open_directory(url)
 
@@ -67,7 +67,7 @@ def traction_payload_store(url: str) -> PayloadStore | None:
 @hookimpl
 def traction_commands(app: typer.Typer) -> None:
     """Add `traction serve`."""
-    from traction_local.cli import add_to
+    from traction_local.server.cli import add_to
 
     add_to(app)
 

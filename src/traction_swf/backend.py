@@ -36,18 +36,18 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from traction import operations as o
 from traction.backend import POLL_WAIT_MAX, Backend
 from traction.errors import BackendError, InternalFailure, ThrottlingException, ValidationException
 from traction.extras import needed_by
-from traction.history import EXECUTION_CLOSES
-from traction.limits import Limits
-from traction.names import WorkflowExecution
-from traction.sizes import explain_size
+from traction.history.state import EXECUTION_CLOSES
+from traction.model import operations as o
+from traction.model.limits import Limits
+from traction.model.names import WorkflowExecution
+from traction.model.sizes import explain_size
 from traction_swf import wire
 from traction_swf.clock import ServiceClock
-from traction_swf.faults import AnswerCut, NotTaken, ServiceUnavailable, SignatureExpired, classify
-from traction_swf.options import SwfOptions, read_url
+from traction_swf.error_codes import AnswerCut, NotTaken, ServiceUnavailable, SignatureExpired, classify
+from traction_swf.url import SwfOptions, read_url
 
 with needed_by("the backend swf://"):
     import boto3

@@ -6,8 +6,8 @@ Takes URLs; gives backends and stores. Importing this imports no boto3: who neve
 from __future__ import annotations
 
 from traction.backend import Backend
-from traction.hookspecs import hookimpl
-from traction.stores import PayloadStore
+from traction.payloads.stores import PayloadStore
+from traction.plugins.hookspecs import hookimpl
 
 SCHEME = "swf:"
 
@@ -33,6 +33,6 @@ def traction_payload_store(url: str) -> PayloadStore | None:
     """Open `s3://bucket/prefix`; `docs/payloads.md` tells what may follow the question mark."""
     if not url.startswith("s3:"):
         return None
-    from traction_swf.payloads import open_bucket
+    from traction_swf.s3 import open_bucket
 
     return open_bucket(url)

@@ -28,11 +28,11 @@ from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar, Union, get_args
 
 import msgspec
 
-from traction import decisions as d
-from traction import operations as o
-from traction.decisions import Decision
 from traction.errors import BackendError, SerializationException, ServiceFault
-from traction.events import BaseEvent, Event
+from traction.model import decisions as d
+from traction.model import operations as o
+from traction.model.decisions import Decision
+from traction.model.events import BaseEvent, Event
 
 T = TypeVar("T")
 

@@ -11,8 +11,8 @@ from typing import Annotated, Any
 import msgspec
 
 from traction import Activity, Signal, Workflow, activity, receive, report, sleep, workflow
-from traction.codec import Codec
-from traction.encryption import Encrypt, KeyRing
+from traction.payloads.codec import Codec
+from traction.payloads.encryption import Encrypt, KeyRing
 
 
 class Size(Enum):

@@ -19,14 +19,14 @@ import pluggy
 import pytest
 
 from tests.cli.orders import Book, Keep, Write, report_and_wait
-from traction import operations as o
 from traction.backend import POLL_WAIT_MAX, Backend
-from traction.cli import calls, main
-from traction.client import WorkerSystem
-from traction.hookspecs import hookimpl
-from traction.names import WorkflowExecution
-from traction.plugins import load_plugins, open_backend
-from traction.worker import WorkflowWorker
+from traction.cli import loading, main
+from traction.client.system import WorkerSystem
+from traction.model import operations as o
+from traction.model.names import WorkflowExecution
+from traction.plugins.hookspecs import hookimpl
+from traction.plugins.loading import load_plugins, open_backend
+from traction.worker.workflow_worker import WorkflowWorker
 from traction_local.backend import LocalBackend
 from traction_local.plugin import open_local
 
@@ -124,11 +124,11 @@ def test_starting_other_work_under_an_id_that_is_open_says_that_nothing_was_star
 
 
 def test_a_module_alone_is_all_that_it_defines() -> None:
-    names = {definition.__name__ for definition in calls.load_definitions(HERE)}
+    names = {definition.__name__ for definition in loading.load_definitions(HERE)}
     assert {"buy", "pay", "Keep", "Write"} <= names
     assert "Activity" not in names
-    with pytest.raises(calls.UsageError, match="defines neither a workflow nor an activity"):
-        calls.load_definitions("json")
+    with pytest.raises(loading.UsageError, match="defines neither a workflow nor an activity"):
+        loading.load_definitions("json")
 
 
 def test_list_shows_one_line_for_each_execution(traction: Command) -> None:
@@ -215,7 +215,7 @@ def test_a_signal_that_is_none_leaves_with_2(traction: Command, words: tuple[str
 def test_query_shows_what_a_flow_reports_as_of_now_without_a_worker(traction: Command) -> None:
     traction("start", f"{HERE}:cook", "--dishes", '["soup", "cake"]', "--workflow-id", "one")
     assert traction("query", "one", f"{HERE}:cook") == '{"at":"soup"}\n'
-    backend = open_backend("kept:", traction.plugins)
+    backend = open_backend("kept:", traction.plugins.loading)
     taste = o.SignalWorkflowExecution(domain=backend.domain, workflow_id="one", signal_name="Taste", input="{}")
     backend.call(taste)
     assert json.loads(traction("query", "one", f"{HERE}:buy", f"{HERE}:cook", "--json")) == {"at": "cake"}

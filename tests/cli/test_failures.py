@@ -10,9 +10,10 @@ import pytest
 
 from tests.cli.test_run import run
 from traction import WorkerSystem, activity, workflow
+from traction.client.visibility import describe_waiting, explain_waiting, find_waiting_decision
 from traction.errors import WorkflowFailed
-from traction.timeline import list_failures, read_timeline, render
-from traction.visibility import describe_waiting, explain_waiting, find_waiting_decision
+from traction.history.rendering import render
+from traction.history.timeline import list_failures, read_timeline
 
 
 @activity

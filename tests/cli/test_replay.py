@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from traction.cli import main
-from traction.stored import read_stored
+from traction.history.export import read_stored
 
 THEN, NOW = "tests.cli.orders", "tests.cli.orders_now"
 

@@ -12,7 +12,7 @@ import pytest
 from traction.cli import main
 
 FLOWS = """
-from traction import activity, days, receive, sleep, workflow, Signal
+from traction import activity, days, receive, Signal, sleep, workflow
 
 
 @activity

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from traction import operations as o
 from traction.backend import Backend
-from traction.limits import Limits
+from traction.model import operations as o
+from traction.model.limits import Limits
 from traction.testing.conformance import CHECKS, ExamFailure, exam, sit
 from traction_local.backend import DOMAIN, LocalBackend
 from traction_local.plugin import open_local
-from traction_local.service import Service
+from traction_local.service.service import Service
 
 SMALL = Limits(
     pollers_max=3, page_items_max=100, payload_chars_max=3_000, heartbeat_chars_max=200, reason_chars_max=100

@@ -9,14 +9,15 @@ from typing import Any, NamedTuple
 import pytest
 from msgspec.structs import replace
 
-from traction import decisions as d
-from traction import events as e
-from traction import operations as o
 from traction.errors import UnknownResourceFault, WorkflowExecutionAlreadyStartedFault
-from traction.names import ActivityType, WorkflowExecution, WorkflowType
-from traction.testing.conformance import ExamFailure, desk, exam
+from traction.model import decisions as d
+from traction.model import events as e
+from traction.model import operations as o
+from traction.model.names import ActivityType, WorkflowExecution, WorkflowType
+from traction.testing.conformance import ExamFailure, exam
+from traction.testing.conformance import fixture as desk
 from traction_local.backend import DOMAIN, LocalBackend
-from traction_local.service import Service
+from traction_local.service.service import Service
 
 Go = Callable[[Any], Any]
 Lying = Callable[[dict[Any, Any], Any, Go], Any]

@@ -27,16 +27,16 @@ from botocore.config import Config
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.conformance.swf.conftest import BEGIN
-from traction.limits import Limits
-from traction.operations import Operation
-from traction_local import guard
+from tests.conformance.service.conftest import BEGIN
+from traction.model.limits import Limits
+from traction.model.operations import Operation
 from traction_local.backend import LocalBackend
-from traction_local.guard import is_accepted
-from traction_local.knobs import Knobs
-from traction_local.paces import VirtualClock
-from traction_local.server import serving
-from traction_local.service import Service
+from traction_local.server import trusted_hosts as guard
+from traction_local.server.app import serving
+from traction_local.server.trusted_hosts import is_accepted
+from traction_local.service.knobs import Knobs
+from traction_local.service.service import Service
+from traction_local.virtual_clock import VirtualClock
 
 JSON = "application/x-amz-json-1.0"
 LIST = {"name": "l"}

@@ -20,11 +20,11 @@ from typing import NamedTuple
 import pytest
 
 import traction
-from traction import hookspecs
 from traction.backend import Backend
 from traction.cli import COMMANDS
-from traction.testing.laws import LAWS
-from traction_local.knobs import Knobs
+from traction.plugins import hookspecs
+from traction.testing.laws.laws import LAWS
+from traction_local.service.knobs import Knobs
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

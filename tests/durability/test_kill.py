@@ -18,8 +18,8 @@ import msgspec
 import pytest
 from hypothesis import settings
 
-from tests.durability.processes import RESULT, SIGNALS, Order, find_runs, open_file, read_signals
-from traction_local.identities import ACTIVITY, DECISION, make_stem, parse_token
+from tests.support.processes import RESULT, SIGNALS, Order, find_runs, open_file, read_signals
+from traction_local.service.tokens import ACTIVITY, DECISION, make_stem, parse_token
 
 ROOT = Path(__file__).parents[2]
 
@@ -64,7 +64,7 @@ class Fleet:
         self.selector = selectors.DefaultSelector()
         self.errors = (directory / "errors").open("w+b")
         self.nursery = subprocess.Popen(
-            [sys.executable, "-m", "tests.durability.processes"], cwd=ROOT, stdin=subprocess.PIPE, stderr=self.errors
+            [sys.executable, "-m", "tests.support.processes"], cwd=ROOT, stdin=subprocess.PIPE, stderr=self.errors
         )
 
     def spawn(self, role: str) -> None:

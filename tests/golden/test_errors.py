@@ -23,11 +23,11 @@ import pytest
 import traction
 from traction import Activity, Retry, Step, Workflow, activity, all_of, done, each, fail, first_of, workflow
 from traction import errors as e
-from traction.codec import JSON
-from traction.definition import check_definition
+from traction.decider.interpreter import Interpreter
+from traction.definitions.classes import check_definition
 from traction.errors import NonDeterminismError, PayloadError
-from traction.failures import describe_failure, read_failure, revive
-from traction.interpret import Interpreter
+from traction.payloads.codec import JSON
+from traction.payloads.failures import describe_failure, read_failure, revive
 
 # Cases make mistakes that type checkers would see: they are written against this, which hides nothing from the reader.
 A: Any = Activity
@@ -835,7 +835,7 @@ CASES |= {
     "receive_of_a_signal_and_not_its_class": say(traction.receive, Approve("Ann")),
     "receive_of_the_base_of_signals": say(traction.receive, traction.Signal),
     "receive_of_two_signals_of_one_name": say(traction.receive, Approve, Approved),
-    "signals_of_an_activity": say(traction.signals, fetch),
+    "signals_of_an_activity": say(traction.flow.signals, fetch),
     "send_of_a_string": say(traction.send, "trip-1", "Approve"),
     "send_of_a_class": say(traction.send, "trip-1", Approve),
     "send_to_a_number": say(traction.send, 7, Approve("Ann")),

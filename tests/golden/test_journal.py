@@ -17,15 +17,15 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
-from tests.conformance.swf.conftest import ACTIVITY, WORKFLOW, Swf
-from traction import decisions as d
-from traction import events as e
-from traction import operations as o
-from traction.names import ActivityType, TaskList, WorkflowType
-from traction_local.domains import ARN_PREFIX
+from tests.conformance.service.conftest import ACTIVITY, WORKFLOW, Swf
+from traction.model import decisions as d
+from traction.model import events as e
+from traction.model import operations as o
+from traction.model.names import ActivityType, TaskList, WorkflowType
 from traction_local.journal import APPLICATION, FORMAT, JournaledService, JournalError
-from traction_local.knobs import LambdaCall, LambdaOutcome
-from traction_local.service import CHANGING, POLLS
+from traction_local.service.knobs import LambdaCall, LambdaOutcome
+from traction_local.service.service import CHANGING, POLLS
+from traction_local.service.state.domain import ARN_PREFIX
 
 GOLDEN = Path(__file__).parent / "journal"
 SQL, HISTORIES = GOLDEN / f"format-{FORMAT}.sql", GOLDEN / f"format-{FORMAT}.txt"

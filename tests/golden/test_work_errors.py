@@ -16,7 +16,7 @@ import pytest
 
 import traction_local.plugin
 from tests.golden.test_errors import tell
-from tests.unit.stage import Stage, open_stage, take_turns
+from tests.support.backends import Stage, open_stage, take_turns
 from traction import (
     Activity,
     WorkerSystem,
@@ -24,15 +24,16 @@ from traction import (
     activity,
     current_task,
     heartbeat,
-    hookspecs,
     run,
     side_effect,
     sleep,
     workflow,
 )
-from traction import operations as o
-from traction.plugins import open_backend
-from traction.worker import ActivityWorker, WorkflowWorker
+from traction.model import operations as o
+from traction.plugins import hookspecs
+from traction.plugins.loading import open_backend
+from traction.worker.activity_worker import ActivityWorker
+from traction.worker.workflow_worker import WorkflowWorker
 from traction_local.backend import DOMAIN
 
 GOLDEN = Path(__file__).parent / "work_errors"

@@ -7,15 +7,15 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from traction import decisions as d
-from traction import events as e
-from traction.answers import ANSWERS, is_answer
-from traction.codec import Codec
-from traction.combinators import first_of, sleep
-from traction.decide import Decider
-from traction.step import Step
-from traction.testing.laws import assert_chunk_invariant, to_workflow
-from traction.testing.player import (
+from traction.decider.decider import Decider
+from traction.flow.combinators import first_of, sleep
+from traction.flow.step import Step
+from traction.model import decisions as d
+from traction.model import events as e
+from traction.model.correlation import ANSWERS, is_answer
+from traction.payloads.codec import Codec
+from traction.testing.laws.flows import choices, flows, part, work
+from traction.testing.laws.history_generator import (
     EXECUTION,
     Choose,
     Play,
@@ -25,7 +25,7 @@ from traction.testing.player import (
     decide_anew,
     play,
 )
-from traction.testing.strategies import choices, flows, part, work
+from traction.testing.laws.laws import assert_chunk_invariant, to_workflow
 
 mischiefs = st.integers(0, 4)
 

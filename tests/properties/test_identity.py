@@ -8,18 +8,26 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from tests.properties.story import Story
-from traction import decisions as d
-from traction.codec import Codec
-from traction.combinators import all_of, done, each, first_of, sleep, step
-from traction.decide import Decider
-from traction.definition import activity
-from traction.names import WorkflowExecution
-from traction.options import Retry
-from traction.step import Step
-from traction.testing.laws import assert_equivalent, to_workflow
-from traction.testing.player import Choose, Play, Table, TaskFailed, answer_steadily, choose_plainly, play
-from traction.testing.strategies import choices, flows, part, work
+from tests.support.scripted_history import Story
+from traction.decider.decider import Decider
+from traction.definitions.decorators import activity
+from traction.flow.combinators import all_of, done, each, first_of, sleep, step
+from traction.flow.retry import Retry
+from traction.flow.step import Step
+from traction.model import decisions as d
+from traction.model.names import WorkflowExecution
+from traction.payloads.codec import Codec
+from traction.testing.laws.flows import choices, flows, part, work
+from traction.testing.laws.history_generator import (
+    Choose,
+    Play,
+    Table,
+    TaskFailed,
+    answer_steadily,
+    choose_plainly,
+    play,
+)
+from traction.testing.laws.laws import assert_equivalent, to_workflow
 
 
 def list_ids(played: Play) -> set[tuple[str, str | None]]:

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from traction.testing.laws import LAWS, Context, Law, check_law
-from traction.testing.player import Choose
-from traction.testing.strategies import choices, contexts, parts
+from traction.testing.laws.flows import choices, contexts, parts
+from traction.testing.laws.history_generator import Choose
+from traction.testing.laws.laws import LAWS, Context, Law, check_law
 
 
 @pytest.mark.parametrize("law", LAWS, ids=str)

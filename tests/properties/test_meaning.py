@@ -9,10 +9,9 @@ from typing import Any
 
 from hypothesis import given
 
-from traction.codec import Codec
-from traction.definition import Activity
-from traction.leaves import Local
-from traction.step import (
+from traction.definitions.classes import Activity
+from traction.flow.effects import Local
+from traction.flow.step import (
     All,
     Both,
     Compensate,
@@ -30,9 +29,10 @@ from traction.step import (
     Sleep,
     Step,
 )
-from traction.testing.laws import to_workflow
-from traction.testing.player import Choose, answer_steadily, choose_plainly, play
-from traction.testing.strategies import choices, flows
+from traction.payloads.codec import Codec
+from traction.testing.laws.flows import choices, flows
+from traction.testing.laws.history_generator import Choose, answer_steadily, choose_plainly, play
+from traction.testing.laws.laws import to_workflow
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

@@ -10,16 +10,16 @@ import pytest
 from hypothesis import assume, event, given
 from hypothesis import strategies as st
 
-from traction import events as e
-from traction.answers import ANSWERS, is_answer, is_answer_to
-from traction.codec import Codec
 from traction.errors import NonDeterminismError
+from traction.flow.step import Step
+from traction.history.export import make_stored, read_stored, write_stored
+from traction.model import events as e
+from traction.model.correlation import ANSWERS, is_answer, is_answer_to
+from traction.payloads.codec import Codec
 from traction.replay import replay
-from traction.step import Step
-from traction.stored import make_stored, read_stored, write_stored
-from traction.testing.laws import to_workflow
-from traction.testing.player import EXECUTION, Choose, Play, decide_anew, play
-from traction.testing.strategies import choices, flows, perform
+from traction.testing.laws.flows import choices, flows, perform
+from traction.testing.laws.history_generator import EXECUTION, Choose, Play, decide_anew, play
+from traction.testing.laws.laws import to_workflow
 
 mischiefs = st.integers(0, 4)
 

@@ -8,19 +8,19 @@ from typing import Any
 
 import pytest
 
-from tests.properties.story import Story
-from traction import decisions as d
-from traction.codec import Codec
-from traction.combinators import all_of, done, fail, first_of, saga, shield, sleep, step
-from traction.decide import decide
-from traction.failures import read_failure
-from traction.leaves import continue_as_new, patched, side_effect, start_child
-from traction.scopes import CancelScope, cancel_scope, fail_after, move_on_after
-from traction.signals import Signal, receive
-from traction.step import Step
-from traction.testing.laws import to_workflow
-from traction.testing.player import EXECUTION
-from traction.testing.strategies import part, work
+from tests.support.scripted_history import Story
+from traction.decider.decider import decide
+from traction.flow.cancellation import CancelScope, cancel_scope, fail_after, move_on_after
+from traction.flow.combinators import all_of, done, fail, first_of, saga, shield, sleep, step
+from traction.flow.effects import continue_as_new, patched, side_effect, start_child
+from traction.flow.signals import Signal, receive
+from traction.flow.step import Step
+from traction.model import decisions as d
+from traction.payloads.codec import Codec
+from traction.payloads.failures import read_failure
+from traction.testing.laws.flows import part, work
+from traction.testing.laws.history_generator import EXECUTION
+from traction.testing.laws.laws import to_workflow
 
 
 class Ping(Signal):

@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from traction import events as e
-from traction.codec import Codec
-from traction.combinators import all_of, done, each, fail, first_of, sleep, step
-from traction.decide import Decider
-from traction.step import All, Step
-from traction.testing.laws import to_workflow
-from traction.testing.player import EXECUTION, answer_steadily, play
-from traction.testing.strategies import work
+from traction.decider.decider import Decider
+from traction.flow.combinators import all_of, done, each, fail, first_of, sleep, step
+from traction.flow.step import All, Step
+from traction.model import events as e
+from traction.payloads.codec import Codec
+from traction.testing.laws.flows import work
+from traction.testing.laws.history_generator import EXECUTION, answer_steadily, play
+from traction.testing.laws.laws import to_workflow
 
 
 def count_instructions(act: Callable[[], object]) -> int:

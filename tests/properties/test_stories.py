@@ -7,21 +7,21 @@ from typing import Any
 
 import pytest
 
-from tests.properties.story import Story
-from traction import decisions as d
-from traction import events as e
-from traction.combinators import all_of, done, each, fail, first_of, now, sleep, step
-from traction.decide import Decider
-from traction.definition import activity, workflow
+from tests.support.scripted_history import Story
+from traction.decider.decider import Decider
+from traction.decider.inbound import UNKNOWN_TYPE_PAUSES_MAX
+from traction.definitions.decorators import activity, workflow
 from traction.errors import ChildFailed, DecisionFailed, FlowError, HistoryError
-from traction.leaves import cancel, patched, report, start_child
-from traction.meanings import UNKNOWN_TYPE_PAUSES_MAX
-from traction.scopes import move_on_after
-from traction.signals import Signal, send
-from traction.sizes import measure
-from traction.step import Cancelled, Step
-from traction.testing.player import EXECUTION
-from traction.testing.strategies import insist, part, persist, work
+from traction.flow.cancellation import move_on_after
+from traction.flow.combinators import all_of, done, each, fail, first_of, now, sleep, step
+from traction.flow.effects import cancel, patched, report, start_child
+from traction.flow.signals import Signal, send
+from traction.flow.step import Cancelled, Step
+from traction.model import decisions as d
+from traction.model import events as e
+from traction.model.sizes import measure
+from traction.testing.laws.flows import insist, part, persist, work
+from traction.testing.laws.history_generator import EXECUTION
 
 
 class Ping(Signal):

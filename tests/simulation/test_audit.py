@@ -11,12 +11,12 @@ import pytest
 from msgspec import structs
 
 from traction import Step, activity, all_of, workflow
-from traction import events as e
-from traction.codec import JSON
 from traction.errors import PayloadError, WorkflowFailed
-from traction.names import ActivityType, TaskList, WorkflowExecution
+from traction.model import events as e
+from traction.model.names import ActivityType, TaskList, WorkflowExecution
+from traction.payloads.codec import JSON
 from traction.testing import UnsoundFlow, simulate
-from traction.testing.audit import CUTS_MAX, audit, list_cuts
+from traction_local.simulation.determinism import CUTS_MAX, audit, list_cuts
 
 
 @activity

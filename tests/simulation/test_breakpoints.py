@@ -22,7 +22,8 @@ ENTERS = {
 
 PROGRAM = """
 import os, time
-from traction import activity, step, workflow
+from traction import activity, workflow
+from traction.flow import step
 from traction.testing import explore, simulate
 
 @activity

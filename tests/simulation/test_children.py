@@ -34,13 +34,13 @@ from traction import (
     shield,
     sleep,
     start_child,
-    step,
     workflow,
 )
-from traction import events as e
 from traction.errors import ChildFailed, SignalFailed
+from traction.flow import step
+from traction.model import events as e
 from traction.testing import explore, simulate, simulate_all, takes
-from traction.testing.audit import UnsoundFlow
+from traction_local.simulation.determinism import UnsoundFlow
 
 refunds: list[str] = []
 

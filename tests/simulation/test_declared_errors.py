@@ -21,9 +21,9 @@ from traction import (
     start_child,
     workflow,
 )
-from traction.decide import Decider
-from traction.decisions import FailWorkflowExecution
+from traction.decider.decider import Decider
 from traction.errors import ActivityFailed, ChildFailed, StepFailed, WorkflowFailed
+from traction.model.decisions import FailWorkflowExecution
 from traction.testing import simulate
 
 

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
-from traction import Workflow, activity, events, minutes, patched, sleep, workflow
+from traction import Workflow, activity, minutes, patched, sleep, workflow
 from traction.errors import NonDeterminismError
+from traction.model import events
 from traction.testing import Deviations, Seeded, explore, simulate, takes
-from traction.testing.purity import ImpureFlow
-from traction_local.machines import DOMAIN
-from traction_local.simulation import Simulation
-from traction_local.tasklists import Ready
+from traction_local.service.state.task_list import Ready
+from traction_local.simulation.machine import DOMAIN
+from traction_local.simulation.sandbox import ImpureFlow
+from traction_local.simulation.simulation import Simulation
 
 
 @activity

@@ -31,9 +31,9 @@ from traction import (
     sleep,
     workflow,
 )
-from traction import events as e
-from traction.decide import decide
+from traction.decider.decider import decide
 from traction.errors import DefinitionError, MissingExtraError, NonDeterminismError
+from traction.model import events as e
 from traction.testing import (
     Deviations,
     Faults,
@@ -48,9 +48,9 @@ from traction.testing import (
     inputs,
     simulate,
     takes,
-    twin,
 )
 from traction.testing import signals as draw_signals
+from traction_local.simulation import cross_process as twin
 
 QUICK = settings(max_examples=60, derandomize=True, database=None, deadline=None)
 

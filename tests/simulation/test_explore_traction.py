@@ -38,17 +38,16 @@ from traction import (
     seconds,
     shield,
     side_effect,
-    signals,
     sleep,
     start_child,
-    step,
     workflow,
 )
-from traction import events as e
-from traction.codec import JSON
 from traction.errors import WorkflowCanceled
+from traction.flow import signals, step
+from traction.model import events as e
+from traction.payloads.codec import JSON
 from traction.testing import Faults, explore
-from traction_local.knobs import Knobs
+from traction_local.service.knobs import Knobs
 
 RETRY = Retry(attempts=50, backoff=1, max_delay=30)
 

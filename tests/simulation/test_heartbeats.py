@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from traction import Retry, activity, all_of, current_task, hours, minutes, seconds, sleep, start_child, step, workflow
-from traction import events as e
+from traction import Retry, activity, all_of, current_task, hours, minutes, seconds, sleep, start_child, workflow
 from traction.errors import WorkflowCanceled
+from traction.flow import step
+from traction.model import events as e
 from traction.testing import Faults, explore, simulate, simulate_all, takes
 
 

@@ -29,7 +29,6 @@ from traction import (
     fail_after,
     history_events,
     hours,
-    interpret,
     minutes,
     move_on_after,
     patched,
@@ -39,15 +38,12 @@ from traction import (
     send,
     shield,
     side_effect,
-    signals,
     sleep,
     start_child,
-    step,
     workflow,
 )
-from traction import decisions as d
-from traction import events as e
-from traction.decide import Decider, decide
+from traction.decider import interpreter as interpret
+from traction.decider.decider import Decider, decide
 from traction.errors import (
     CancelFailed,
     ChildAlreadyRunning,
@@ -59,6 +55,9 @@ from traction.errors import (
     WorkflowCanceled,
     WorkflowFailed,
 )
+from traction.flow import signals, step
+from traction.model import decisions as d
+from traction.model import events as e
 from traction.testing import fails, simulate
 
 

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from traction import Retry, activity, current_task, minutes, sleep, workflow
-from traction import events as e
+from traction.model import events as e
 from traction.testing import Deviations, Faults, explore, simulate
 
 

@@ -23,7 +23,7 @@ import pytest
 from traction import Step, activity, side_effect, workflow
 from traction.errors import FlowError
 from traction.testing import simulate
-from traction.testing.purity import ImpureFlow, Watch
+from traction_local.simulation.sandbox import ImpureFlow, Watch
 
 CLOCK, PAUSE, CHANCE, WORLD = "await now()", "await sleep(...)", "await random() and await uuid4()", "in an activity"
 ZONE = "the time zone of a machine is its own"

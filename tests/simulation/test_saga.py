@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from traction import activity, days, each, fail_after, hours, saga, sleep, step, workflow
-from traction import events as e
+from traction import activity, days, each, fail_after, hours, saga, sleep, workflow
 from traction.errors import WorkflowCanceled
+from traction.flow import step
+from traction.model import events as e
 from traction.testing import explore, raises, simulate, sometimes, takes
 
 

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from traction import Retry, Signal, Workflow, activity, days, first_of, receive, sleep, workflow
 from traction.errors import DefinitionError
-from traction.history import History
+from traction.history.state import History
 from traction.testing import Deviations, Faults, Seeded, simulate, simulate_all, sometimes
-from traction.testing.runs import schedules
-from traction.testing.schedule import Recurring
+from traction.testing.strategies import schedules
+from traction_local.simulation.schedule import Recurring
 
 
 class Approve(Signal):

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.stage import NOW, open_stage, take_turns
+from tests.support.backends import NOW, open_stage, take_turns
 from traction import Signal, continue_as_new, receive, send, start_child, workflow
 from traction.testing import explore
 

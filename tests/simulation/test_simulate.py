@@ -27,7 +27,6 @@ from traction import (
     uuid4,
     workflow,
 )
-from traction import events as e
 from traction.errors import (
     ActivityTimedOut,
     DefinitionError,
@@ -38,9 +37,10 @@ from traction.errors import (
     WorkflowTerminated,
     WorkflowTimedOut,
 )
-from traction.limits import Limits
+from traction.model import events as e
+from traction.model.limits import Limits
 from traction.testing import fails, raises, returns, simulate, takes
-from traction.testing.schedule import PLAIN
+from traction_local.simulation.schedule import PLAIN
 
 
 class Gateway:
@@ -305,8 +305,8 @@ def test_every_choice_is_asked_of_the_schedule() -> None:
 
 PROGRAM = """
 import hashlib, msgspec
-from traction import all_of, sleep, days, uuid4, workflow, activity
-from traction.testing import simulate, fails
+from traction import activity, all_of, days, sleep, uuid4, workflow
+from traction.testing import fails, simulate
 
 @activity
 def work(n: int) -> dict[str, int]:

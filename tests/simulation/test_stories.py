@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from traction import Retry, activity, workflow
 from traction.testing import Deviations, Faults, explore, simulate
-from traction_local.stories import LINES_MAX, cut
+from traction_local.simulation.story import LINES_MAX, cut
 
 
 @activity(retry=Retry(attempts=3, backoff=1))

@@ -11,13 +11,15 @@ import msgspec
 import pytest
 
 from traction import workflow
-from traction.names import WorkflowExecution
-from traction.testing import explore, simulate, twin
-from traction.testing.twin import Question, Twin
+from traction.model.names import WorkflowExecution
+from traction.testing import explore, simulate
+from traction_local.simulation import cross_process as twin
+from traction_local.simulation.cross_process import Question, Twin
 
 EXPLORES = """
 from traction import workflow
-from traction.testing import explore, twin
+from traction.testing import explore
+from traction_local.simulation import cross_process as twin
 
 twin.Twin = None  # who asks for a twin here fails, and begins no process without end
 
@@ -74,7 +76,8 @@ def test_an_exploration_says_why_nothing_was_decided_in_another_process() -> Non
 # Simulations ask the other process too.
 
 FLOWS = """
-from traction import Workflow, activity, step, workflow
+from traction import activity, Workflow, workflow
+from traction.flow import step
 
 print("imported")
 NAMES = {f"name {n}" for n in range(12)}
@@ -127,7 +130,7 @@ async def limited() -> None:
 """
 
 ASKS = """
-from traction.testing import UnsoundFlow, simulate, simulate_all
+from traction.testing import simulate, simulate_all, UnsoundFlow
 
 
 def ask(call):

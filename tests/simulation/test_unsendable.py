@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.stage import Stage, open_stage, take_turns
+from tests.support.backends import Stage, open_stage, take_turns
 from traction import (
     Retry,
     Signal,
@@ -24,24 +24,17 @@ from traction import (
     send,
     side_effect,
     start_child,
-    step,
     workflow,
 )
-from traction import events as e
-from traction import operations as o
-from traction.codec import Codec
-from traction.errors import (
-    ActivityFailed,
-    ChildFailed,
-    LambdaFailed,
-    PayloadError,
-    StepFailed,
-    WorkflowFailed,
-)
-from traction.names import WorkflowExecution
+from traction.errors import ActivityFailed, ChildFailed, LambdaFailed, PayloadError, StepFailed, WorkflowFailed
+from traction.flow import step
+from traction.model import events as e
+from traction.model import operations as o
+from traction.model.names import WorkflowExecution
+from traction.payloads.codec import Codec
 from traction.replay import replay
 from traction.testing import simulate
-from traction.testing.player import play
+from traction.testing.laws.history_generator import play
 from traction_local.backend import DOMAIN
 
 LONG = "x" * 40_000

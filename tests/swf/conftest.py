@@ -10,10 +10,10 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.swf.world import Site, World, reach_here
+from tests.support.http_backends import Site, World, reach_here
 from traction_local.backend import LocalBackend
 from traction_local.plugin import open_local
-from traction_local.server import serving
+from traction_local.server.app import serving
 from traction_swf.backend import SwfBackend, open_swf
 
 HOLD = timedelta(seconds=2)

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from tests.swf.world import Site, World, leave_out_clocks, reach_here
+from tests.support.http_backends import Site, World, leave_out_clocks, reach_here
 from traction import Step, done, workflow
-from traction.deciders import Sticky
-from traction.names import TaskList
-from traction.testing.strategies import flows, insist, part, persist, work
-from traction.worker import Worker
+from traction.model.names import TaskList
+from traction.testing.laws.flows import flows, insist, part, persist, work
+from traction.worker.loop import Worker
+from traction.worker.sticky import Sticky
 
 SAID: list[Step[Any]] = []
 

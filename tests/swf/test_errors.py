@@ -17,7 +17,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from traction import operations as o
 from traction.errors import (
     BackendError,
     InternalFailure,
@@ -28,11 +27,12 @@ from traction.errors import (
     UnknownResourceFault,
     ValidationException,
 )
-from traction.names import TaskList, WorkflowExecution
+from traction.model import operations as o
+from traction.model.names import TaskList, WorkflowExecution
 from traction_swf import wire
 from traction_swf.backend import SwfBackend, _translate, open_swf
 from traction_swf.clock import ServiceClock
-from traction_swf.faults import NotTaken, ServiceUnavailable, SignatureExpired, classify
+from traction_swf.error_codes import NotTaken, ServiceUnavailable, SignatureExpired, classify
 
 # Codes.
 

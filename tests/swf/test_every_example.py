@@ -34,11 +34,11 @@ from examples.index_project.repository import Git
 from examples.index_project.search import SearchIndex
 from examples.index_project.workflow import CollectChanges, IndexIssues, IndexProjectData, IndexStories
 from tests.examples.test_examples import make_repository
-from tests.swf.mortal import SEED, is_mortal
+from tests.support.crashing_activities import SEED, is_mortal
 from tests.swf.test_processes import strip, tell
 from traction import Handle, WorkerSystem
-from traction import events as e
-from traction.names import WorkflowExecution
+from traction.model import events as e
+from traction.model.names import WorkflowExecution
 
 ROOT = Path(__file__).parents[2]
 SEEDS = range(1 if settings().max_examples <= 50 else 20)
@@ -78,9 +78,9 @@ def make_index(folder: Path) -> Example:
     provided = {CollectChanges: needs[0], IndexStories: needs, IndexIssues: needs}
     roles = (
         ("IndexProjectData",),
-        ("CollectChanges", "--provide", "CollectChanges=tests.swf.mortal:open_git"),
-        ("IndexStories", "--provide", "IndexStories=tests.swf.mortal:open_both"),
-        ("IndexIssues", "--provide", "IndexIssues=tests.swf.mortal:open_both"),
+        ("CollectChanges", "--provide", "CollectChanges=tests.support.crashing_activities:open_git"),
+        ("IndexStories", "--provide", "IndexStories=tests.support.crashing_activities:open_both"),
+        ("IndexIssues", "--provide", "IndexIssues=tests.support.crashing_activities:open_both"),
     )
     return Example("examples.index_project.workflow", IndexProjectData, {"path": str(path)}, provided, roles, (0, 2, 3))
 

@@ -10,16 +10,16 @@ from urllib.parse import quote
 import pytest
 
 from tests.swf.conftest import HOLD
-from traction import operations as o
 from traction.backend import Backend
-from traction.limits import Limits
+from traction.model import operations as o
+from traction.model.limits import Limits
 from traction.testing.conformance import CHECKS, Check
 from traction_local.backend import DOMAIN, LocalBackend
 from traction_local.plugin import open_local
-from traction_local.server import serving
-from traction_local.service import Service
+from traction_local.server.app import serving
+from traction_local.service.service import Service
 from traction_swf.backend import SwfBackend
-from traction_swf.options import read_url
+from traction_swf.url import read_url
 
 SMALL = Limits(
     pollers_max=3, page_items_max=100, payload_chars_max=3_000, heartbeat_chars_max=200, reason_chars_max=100

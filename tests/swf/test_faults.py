@@ -18,20 +18,20 @@ from urllib.parse import quote
 import pytest
 from hypothesis import settings
 
+from tests.support.backends import run_threads
+from tests.support.fault_proxy import FAULTS, LOSSES, Fault, Plan, Proxy, between
 from tests.swf.conftest import MakeStage, Stage
-from tests.swf.proxy import FAULTS, LOSSES, Fault, Plan, Proxy, between
-from tests.unit.stage import run_threads
 from traction import Retry, Signal, WorkerSystem, activity, all_of, receive, send, sleep, workflow
-from traction import events as e
-from traction import operations as o
-from traction.codec import JSON
 from traction.errors import BackendError
-from traction.names import TaskList, WorkflowExecution
-from traction.tasks import current_task
+from traction.model import events as e
+from traction.model import operations as o
+from traction.model.names import TaskList, WorkflowExecution
+from traction.payloads.codec import JSON
+from traction.runtime.activity_task import current_task
 from traction_local.backend import DOMAIN, LocalBackend
 from traction_local.clock import system_now
-from traction_local.paces import FastClock
-from traction_local.service import Service
+from traction_local.service.service import Service
+from traction_local.virtual_clock import FastClock
 
 SLOW, FAST = 4, 20
 """How many seconds pass for the service in one: quickly where it is waited for what a lost answer gave to time out."""

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from tests.swf.world import NOW, Site, World, leave_out_clocks, reach_here
+from tests.support.http_backends import NOW, Site, World, leave_out_clocks, reach_here
 from traction import (
     LATER,
     Activity,
@@ -46,17 +46,13 @@ from traction import (
     send,
     shield,
     side_effect,
-    signals,
     sleep,
     sleep_until,
     start_child,
-    step,
     uuid4,
     uuid7,
     workflow,
 )
-from traction import events as e
-from traction import operations as o
 from traction.errors import (
     ActivityFailed,
     CancelFailed,
@@ -67,12 +63,15 @@ from traction.errors import (
     SignalFailed,
     StepTimedOut,
 )
-from traction.local_activities import LocalActivities
-from traction.names import WorkflowExecution
+from traction.flow import signals, step
+from traction.model import events as e
+from traction.model import operations as o
+from traction.model.names import WorkflowExecution
 from traction.replay import replay
-from traction.worker import Worker
+from traction.worker.local_activities import LocalActivities
+from traction.worker.loop import Worker
 from traction_local.backend import DOMAIN
-from traction_local.knobs import LambdaCall, LambdaOutcome
+from traction_local.service.knobs import LambdaCall, LambdaOutcome
 
 # What is told, worked on and called.
 

@@ -17,9 +17,9 @@ from starlette.responses import Response
 from tests.swf.conftest import HOLD, MakeStage, Stage
 from tests.swf.test_unreachable import call_double, double
 from traction import WorkerSystem
-from traction import operations as o
-from traction.names import TaskList
-from traction_local.server import ReleaseEndpoint
+from traction.model import operations as o
+from traction.model.names import TaskList
+from traction_local.server.app import ReleaseEndpoint
 from traction_swf.backend import _release
 
 ROOT = Path(__file__).parents[2]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.support.http_backends import World
 from tests.swf.conftest import Stage
-from tests.swf.world import World
 from traction import Activity, Retry, Workflow, each
-from traction import events as e
-from traction.client import WorkerSystem
-from traction.deciders import DeciderCache
-from traction.local_activities import LocalActivities
+from traction.client.system import WorkerSystem
+from traction.model import events as e
+from traction.worker.decider_cache import DeciderCache
+from traction.worker.local_activities import LocalActivities
 
 
 class Shelf:

@@ -10,15 +10,17 @@ from typing import Any
 import pytest
 from moto import mock_aws
 
+from tests.support.http_backends import NOW
 from tests.swf.test_sticky import chain, increment
-from tests.swf.world import NOW
 from traction import Retry, activity, side_effect, sleep, workflow
-from traction import events as e
-from traction.client import WorkerSystem, register_type, start_execution
+from traction.client.handle import start_execution
+from traction.client.registration import RegistrationError, register_type
+from traction.client.system import WorkerSystem
 from traction.errors import ActivityFailed
-from traction.registration import RegistrationError
+from traction.model import events as e
 from traction.testing.conformance import CHECKS
-from traction.worker import ActivityWorker, WorkflowWorker
+from traction.worker.activity_worker import ActivityWorker
+from traction.worker.workflow_worker import WorkflowWorker
 from traction_swf.backend import SwfBackend, open_swf
 
 DIFFERENCES = Path(__file__).parents[2] / "docs" / "swf-differences.md"

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from traction.errors import BackendError
-from traction.plugins import load_plugins, open_backend
+from traction.plugins.loading import load_plugins, open_backend
 from traction_swf.plugin import traction_backend, traction_schemes
 
 

@@ -14,12 +14,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from tests.support.order_workflow import Kitchen, burn, cook, course, dinner, feast, weigh
 from tests.swf.conftest import MakeStage, Stage
-from tests.swf.shop import Kitchen, burn, cook, course, dinner, feast, weigh
-from traction import events as e
-from traction.client import WorkerSystem
+from traction.client.system import WorkerSystem
+from traction.model import events as e
 
-HERE = "tests.swf.shop"
+HERE = "tests.support.order_workflow"
 PASSED_OVER = {
     "eventTimestamp",
     "identity",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from tests.support.http_backends import NOW, World
 from tests.swf.conftest import Stage
-from tests.swf.world import NOW, World
 from traction import Workflow, report, side_effect, sleep
-from traction.client import WorkerSystem
+from traction.client.system import WorkerSystem
 
 
 class Count(Workflow[int]):

@@ -11,16 +11,16 @@ from typing import Any
 
 import pytest
 
+from tests.support.http_backends import World
 from tests.swf.conftest import MakeStage
-from tests.swf.world import World
 from traction import Activity, Workflow, activity, workflow
-from traction import operations as o
 from traction.backend import Backend
-from traction.client import WorkerSystem
+from traction.client.registration import LOOKS_MAX, RegistrationError, register_type
+from traction.client.system import WorkerSystem
 from traction.errors import TypeDeprecatedFault, UnknownResourceFault
-from traction.registration import LOOKS_MAX, RegistrationError, register_type
+from traction.model import operations as o
 from traction_local.backend import LocalBackend
-from traction_local.service import Service
+from traction_local.service.service import Service
 
 
 @activity(name="brew", start_to_close=60)

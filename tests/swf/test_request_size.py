@@ -13,24 +13,24 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.support.backends import NOW, ConnectionLost, LossyBackend, open_stage, take_turns
+from tests.support.http_backends import World
 from tests.swf.conftest import MakeStage
-from tests.swf.world import World
-from tests.unit.stage import NOW, ConnectionLost, LossyBackend, open_stage, take_turns
 from traction import activity, all_of, report, side_effect, workflow
-from traction import decisions as d
-from traction import operations as o
-from traction.deciders import DeciderCache
+from traction.decider.batching import DECISIONS_MAX, choose
 from traction.errors import RequestEntityTooLarge
-from traction.limits import Limits
-from traction.names import ActivityType, TaskList, WorkflowType
-from traction.responses import DECISIONS_MAX, choose
-from traction.sizes import REQUEST_BYTES_MAX, check_request_size, measure
+from traction.model import decisions as d
+from traction.model import operations as o
+from traction.model.limits import Limits
+from traction.model.names import ActivityType, TaskList, WorkflowType
+from traction.model.sizes import REQUEST_BYTES_MAX, check_request_size, measure
 from traction.testing import simulate
+from traction.worker.decider_cache import DeciderCache
 from traction_local.backend import DOMAIN, LocalBackend
-from traction_local.service import Service
+from traction_local.service.service import Service
 from traction_swf import wire
 from traction_swf.backend import open_swf
-from traction_swf.faults import classify
+from traction_swf.error_codes import classify
 
 LETTERS = {"ascii": "x", "latin": "é", "cyrillic": "я", "chinese": "漢", "emoji": "🙂", "quote": '"', "control": "\x01"}
 

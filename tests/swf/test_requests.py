@@ -15,11 +15,11 @@ from botocore.validate import ParamValidator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from traction import operations as o
-from traction.decisions import Decision
+from traction.model import operations as o
+from traction.model.decisions import Decision
 from traction_swf import wire
 from traction_swf.backend import CHANGES, POLLS, TIMED, open_swf
-from traction_swf.options import STICKY, read_url
+from traction_swf.url import STICKY, read_url
 
 SWF = botocore.session.get_session().get_service_model("swf")
 TIME = datetime(2026, 3, 1, 12, 0, 0, 578_000, tzinfo=UTC)
@@ -90,7 +90,7 @@ def test_a_stub_of_botocores_takes_what_is_sent_and_its_answer_is_read() -> None
         answer = {"events": [event], "ResponseMetadata": {"HTTPHeaders": {}}}
         sent = {"domain": "acme", "execution": execution, "maximumPageSize": 1, "reverseOrder": True}
         stub.add_response("get_workflow_execution_history", answer, sent)
-        from traction.names import WorkflowExecution
+        from traction.model.names import WorkflowExecution
 
         request = o.GetWorkflowExecutionHistory(
             domain="acme", execution=WorkflowExecution("w", "r"), maximum_page_size=1, reverse_order=True

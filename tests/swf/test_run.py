@@ -7,8 +7,8 @@ from datetime import timedelta
 
 from tests.swf.conftest import MakeStage
 from traction import activity, run, workflow
-from traction.client import WorkerSystem
-from traction.embedded import LEAVING
+from traction.client.run import LEAVING
+from traction.client.system import WorkerSystem
 
 
 @activity

@@ -7,14 +7,16 @@ from typing import Any
 
 import pytest
 
+from tests.support.http_backends import NOW, World
 from tests.swf.conftest import Stage
-from tests.swf.world import NOW, World
 from traction import activity, all_of, sleep, workflow
-from traction import events as e
-from traction.client import Handle, WorkerSystem
-from traction.deciders import DeciderCache, Sticky, make_sticky
-from traction.names import TaskList
-from traction.worker import WorkflowWorker
+from traction.client.handle import Handle
+from traction.client.system import WorkerSystem
+from traction.model import events as e
+from traction.model.names import TaskList
+from traction.worker.decider_cache import DeciderCache
+from traction.worker.sticky import Sticky, make_sticky
+from traction.worker.workflow_worker import WorkflowWorker
 from traction_local.plugin import open_local
 
 WAIT = timedelta(seconds=10)

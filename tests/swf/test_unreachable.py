@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 from traction import WorkerSystem, activity, run, workflow
+from traction.client.registration import RegistrationError
 from traction.errors import BackendError
-from traction.registration import RegistrationError
 from traction_local.backend import DOMAIN, LocalBackend
 from traction_local.plugin import open_local
-from traction_local.server import serving
+from traction_local.server.app import serving
 
 ROOT = Path(__file__).parents[2]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from traction import Activity, Workflow
-from traction import events as e
-from traction import operations as o
-from traction.client import WorkerSystem
-from traction.names import TaskList
+from traction.client.system import WorkerSystem
+from traction.model import events as e
+from traction.model import operations as o
+from traction.model.names import TaskList
 
 
 class Price1(Activity[None, int], name="price", version="1"):

@@ -25,7 +25,7 @@ from traction import (
     hours,
     workflow,
 )
-from traction.step import Both
+from traction.flow.step import Both
 
 T = TypeVar("T")
 

@@ -39,14 +39,14 @@ from traction import (
     send,
     shield,
     side_effect,
-    signals,
     sleep,
     start_child,
     workflow,
 )
-from traction.names import WorkflowExecution
-from traction.step import Both
-from traction.tasks import RunningTask
+from traction.flow import signals
+from traction.flow.step import Both
+from traction.model.names import WorkflowExecution
+from traction.runtime.activity_task import RunningTask
 
 
 class Approve(Signal):

@@ -8,25 +8,15 @@ from typing import Any
 
 import pytest
 
-from traction import (
-    Workflow,
-    activity,
-    continue_as_new,
-    patched,
-    random,
-    receive,
-    side_effect,
-    sleep,
-    workflow,
-)
-from traction import events as e
+from traction import Workflow, activity, continue_as_new, patched, random, receive, side_effect, sleep, workflow
 from traction.errors import DefinitionError, HistoryError, NonDeterminismError, PayloadError
-from traction.names import WorkflowExecution
+from traction.flow.signals import Signal
+from traction.history.export import make_stored, write_stored
+from traction.model import events as e
+from traction.model.names import WorkflowExecution
 from traction.replay import replay
-from traction.signals import Signal
-from traction.stored import make_stored, write_stored
 from traction.testing import simulate
-from traction.testing.player import EXECUTION, play
+from traction.testing.laws.history_generator import EXECUTION, play
 
 
 @activity

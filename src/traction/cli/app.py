@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import pluggy
 import typer
 
-from traction.cli import (
+from traction.cli.commands import (
     cancel,
     check,
     describe,
@@ -31,8 +31,8 @@ from traction.cli import (
     terminate,
     worker,
 )
-from traction.cli.screen import report
-from traction.plugins import load_plugins
+from traction.cli.output import report
+from traction.plugins.loading import load_plugins
 
 COMMANDS = (
     run,

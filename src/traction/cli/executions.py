@@ -12,10 +12,10 @@ from itertools import islice
 import pluggy
 import typer
 
-from traction import operations as o
 from traction.backend import Backend
-from traction.plugins import open_backend
-from traction.visibility import walk
+from traction.client.visibility import walk
+from traction.model import operations as o
+from traction.plugins.loading import open_backend
 
 
 @contextmanager

@@ -1,30 +1,28 @@
-"""Test what you build with Traction, and what Traction is built of.
+"""Test workflows, and Traction itself.
 
-`player` plays legal histories of a flow with no service; `laws` states what the step algebra promises and checks it;
-`strategies` draws flows and choices for Hypothesis, and is the only one of them that imports it.
-
-`simulate` runs a workflow in virtual time; what it gives and takes is told in `traction_local.simulation`. `scripts`
-say what activities do in a test, and `schedule` who moves next.
+`simulate` runs a workflow in virtual time, and `explore` runs a test in many orderings and with faults. `strategies` has
+strategies for Hypothesis, `conformance` the exam that every backend sits, and `laws` the laws of the step algebra.
 """
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from traction.testing.faults import Faults
-from traction.testing.schedule import PLAIN, Deviations, Plain, Schedule, Seeded
-from traction.testing.scripts import dies, fails, heartbeats_then_dies, raises, returns, sometimes, takes
+from traction.lazy_imports import import_lazily
+from traction_local.simulation.faults import Faults
+from traction_local.simulation.schedule import PLAIN, Deviations, Plain, Schedule, Seeded
+from traction_local.simulation.stubs import dies, fails, heartbeats_then_dies, raises, returns, sometimes, takes
 
 if TYPE_CHECKING:
-    from traction.testing.audit import UnsoundFlow
     from traction.testing.exploration import Coverage, Explored, explore
     from traction.testing.explored import ExploredTest
-    from traction.testing.runs import executions, histories, inputs, schedules, signals
     from traction.testing.stateful import SimulationMachine
-    from traction.testing.waiting import StuckExecution
-    from traction_local.simulated import Simulated, World, simulate, simulate_all
-    from traction_local.simulation import Simulation
+    from traction.testing.strategies import executions, histories, inputs, schedules, signals
+    from traction_local.simulation.deadlock import StuckExecution
+    from traction_local.simulation.determinism import UnsoundFlow
+    from traction_local.simulation.run import Simulated
+    from traction_local.simulation.simulate import World, simulate, simulate_all
+    from traction_local.simulation.simulation import Simulation
 
 __all__ = [
     "PLAIN",
@@ -59,29 +57,25 @@ __all__ = [
     "takes",
 ]
 
-# A door for people: what is simulated lives with the simulator, and the core does not know its backends.
-_DOOR = {
-    "Coverage": "traction.testing.exploration",
-    "Explored": "traction.testing.exploration",
-    "ExploredTest": "traction.testing.explored",
-    "StuckExecution": "traction.testing.waiting",
-    "UnsoundFlow": "traction.testing.audit",
-    "executions": "traction.testing.runs",
-    "explore": "traction.testing.exploration",
-    "histories": "traction.testing.runs",
-    "inputs": "traction.testing.runs",
-    "schedules": "traction.testing.runs",
-    "signals": "traction.testing.runs",
-    "Simulated": "traction_local.simulated",
-    "Simulation": "traction_local.simulation",
-    "SimulationMachine": "traction.testing.stateful",
-    "World": "traction_local.simulated",
-    "simulate": "traction_local.simulated",
-    "simulate_all": "traction_local.simulated",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _DOOR:
-        raise AttributeError(f"module 'traction.testing' has no attribute {name!r}")
-    return getattr(import_module(_DOOR[name]), name)
+__getattr__ = import_lazily(
+    __name__,
+    {
+        "Coverage": "traction.testing.exploration",
+        "Explored": "traction.testing.exploration",
+        "ExploredTest": "traction.testing.explored",
+        "StuckExecution": "traction_local.simulation.deadlock",
+        "UnsoundFlow": "traction_local.simulation.determinism",
+        "executions": "traction.testing.strategies",
+        "explore": "traction.testing.exploration",
+        "histories": "traction.testing.strategies",
+        "inputs": "traction.testing.strategies",
+        "schedules": "traction.testing.strategies",
+        "signals": "traction.testing.strategies",
+        "Simulated": "traction_local.simulation.simulate",
+        "Simulation": "traction_local.simulation.simulation",
+        "SimulationMachine": "traction.testing.stateful",
+        "World": "traction_local.simulation.simulate",
+        "simulate": "traction_local.simulation.simulate",
+        "simulate_all": "traction_local.simulation.simulate",
+    },
+)

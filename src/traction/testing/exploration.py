@@ -23,43 +23,54 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack
 
 import msgspec
 
-from traction import events as e
-from traction.checks import check_call
-from traction.definition import Workflow
+from traction.definitions.checks import check_call
+from traction.definitions.classes import Workflow
 from traction.errors import DefinitionError, NonDeterminismError
 from traction.extras import needed_by
-from traction.testing.audit import UnsoundFlow
+from traction.model import events as e
 from traction.testing.bodies import check_body, check_returned, get_name
-from traction.testing.schedule import Deviations, Schedule
-from traction.testing.waiting import StuckExecution
+from traction_local.simulation.deadlock import StuckExecution
+from traction_local.simulation.determinism import UnsoundFlow
+from traction_local.simulation.schedule import Deviations, Schedule
 
 if TYPE_CHECKING:
     from traction.testing import Simulated, World
     from traction.testing.explored import ExploredTest, RunTest
 
+
 R = TypeVar("R")
+
+
 R_co = TypeVar("R_co", covariant=True)
+
 
 RUNS_MAX = 100_000
 """After how many runs a systematic exploration stops, complete or not."""
 
+
 MOVES_MAX = 5_000
 """After how many moves a run of an exploration is called stuck, unless told otherwise."""
+
 
 TRIES_MAX = 300
 """How many runs it may take to leave deviations out of the story of a failure."""
 
+
 SINGLES_MAX = 100
 """How many single deviations from the plain run are tried before that."""
+
 
 SHIFTS = (0, -1, 1, -2, 2, -3, 3)
 """How far later choices move when an earlier deviation is left out."""
 
+
 _SETTINGS = "_hypothesis_internal_use_settings"
 """Where `@settings` keeps the settings of a test."""
 
+
 _DEADLINE = timedelta(milliseconds=200)
 """The deadline of each example, unless users of Hypothesis set another."""
+
 
 _TWINLESS = frozenset({"codec", "deploy"})
 """With these the twin would not have what made the history: its code, or what reads its payloads."""
@@ -328,7 +339,7 @@ def explore(
                 import hypothesis
                 from hypothesis import strategies as st
 
-            from traction.testing.runs import schedules
+            from traction.testing.strategies import schedules
 
             def run_test(*arguments: Any, schedule: Schedule, **named: Any) -> None:
                 explored.at_shortest(schedule, *arguments, **named)

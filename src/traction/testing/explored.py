@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Concatenate, Protocol, TypeAlias, TypeVar
 
-from traction.testing.schedule import Schedule
+from traction_local.simulation.schedule import Schedule
 
 if TYPE_CHECKING:
     from traction.testing import Explored, Simulated

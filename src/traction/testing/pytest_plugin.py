@@ -78,8 +78,8 @@ _LOADED: pytest.StashKey[tuple[dict[Any, Any], Any]] = pytest.StashKey()
 def _load(config: pytest.Config) -> tuple[dict[Any, Any], Any]:
     """Give the definitions by their types, and the codec."""
     if _LOADED not in config.stash:
-        from traction.checks import index_by_type
-        from traction.codec import JSON, Codec
+        from traction.definitions.checks import index_by_type
+        from traction.payloads.codec import JSON, Codec
         from traction.replay import list_workflows
 
         modules = [_import("traction_definitions", name) for name in config.getini("traction_definitions")]
@@ -87,7 +87,7 @@ def _load(config: pytest.Config) -> tuple[dict[Any, Any], Any]:
         target = config.getini("traction_codec")
         codec = _import("traction_codec", target) if target else JSON
         if not isinstance(codec, Codec):
-            _refuse(f"traction_codec = {target} is {codec!r:.100}, and not a traction.codec.Codec")
+            _refuse(f"traction_codec = {target} is {codec!r:.100}, and not a traction.payloads.codec.Codec")
         config.stash[_LOADED] = definitions, codec
     return config.stash[_LOADED]
 

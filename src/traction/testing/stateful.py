@@ -12,14 +12,14 @@ from typing import Any
 
 from traction.extras import needed_by
 from traction.testing.bodies import check_body, check_returned
-from traction.testing.faults import Faults
-from traction.testing.schedule import PLAIN
+from traction_local.simulation.faults import Faults
+from traction_local.simulation.schedule import PLAIN
 
 with needed_by("SimulationMachine"):
     from hypothesis import strategies as st
     from hypothesis.stateful import RuleBasedStateMachine, rule
 
-    from traction.testing.runs import schedules
+    from traction.testing.strategies import schedules
 
 MOVES_MAX = 100_000
 """After how many moves at the end a simulation is given up."""
@@ -36,7 +36,7 @@ class SimulationMachine(RuleBasedStateMachine):
 
     Example:
         >>> from hypothesis.stateful import rule, run_state_machine_as_test
-        >>> from traction import Signal, receive, workflow
+        >>> from traction import receive, Signal, workflow
         >>> class Enough(Signal): ...
         >>> class More(Signal): ...
         >>> @workflow

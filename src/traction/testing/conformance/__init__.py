@@ -19,15 +19,15 @@ from collections.abc import Callable
 from functools import partial
 
 from traction.backend import Backend
-from traction.testing.conformance.claims import ExamFailure as ExamFailure
-from traction.testing.conformance.deciding import CHECKS as DECIDING
-from traction.testing.conformance.executing import CHECKS as EXECUTING
-from traction.testing.conformance.holding import CHECKS as HOLDING
-from traction.testing.conformance.listing import CHECKS as LISTING
-from traction.testing.conformance.reaching import CHECKS as REACHING
-from traction.testing.conformance.reading import CHECKS as READING
-from traction.testing.conformance.registering import CHECKS as REGISTERING
-from traction.testing.conformance.working import CHECKS as WORKING
+from traction.testing.conformance.activity_tasks import CHECKS as WORKING
+from traction.testing.conformance.decision_tasks import CHECKS as DECIDING
+from traction.testing.conformance.executions import CHECKS as EXECUTING
+from traction.testing.conformance.expect import ExamFailure as ExamFailure
+from traction.testing.conformance.external import CHECKS as REACHING
+from traction.testing.conformance.long_polling import CHECKS as HOLDING
+from traction.testing.conformance.paging import CHECKS as READING
+from traction.testing.conformance.registration import CHECKS as REGISTERING
+from traction.testing.conformance.visibility import CHECKS as LISTING
 
 Check = Callable[[Backend], None]
 

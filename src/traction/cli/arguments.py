@@ -1,0 +1,229 @@
+"""Convert command-line options to the fields of a call."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable, Iterable, Sequence
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+import typer
+
+from traction.cli.loading import TARGET
+from traction.payloads.codec import name_type
+
+T = TypeVar("T")
+
+
+RESERVED = {
+    "codec",
+    "deviations",
+    "fails",
+    "faults",
+    "help",
+    "instances",
+    "json",
+    "payloads",
+    "provide",
+    "rate",
+    "runs",
+    "seed",
+    "step",
+    "timeout",
+    "trace",
+    "url",
+    "verbose",
+    "workers",
+    "workflow-id",
+}
+"""Options that commands have themselves: a field of that name is `--input-` and the name."""
+
+
+# From fields to options.
+
+
+def find_target(argv: Sequence[str], command: str, *, first: bool = True) -> str | None:
+    """Find the definition that the arguments of a command name, if they are of that command.
+
+    Args:
+        argv: the arguments, the command first.
+        command: its name.
+        first: whether it stands right after the command, and may be a module alone.
+    """
+    words = argv[1:] if argv and argv[0] == command else ()
+    for n, word in enumerate(words):
+        # A module alone is told from the value of an option by its place, right after the command.
+        named = (first and n == 0) or ":" in word or word.endswith(".py")
+        if named and TARGET.fullmatch(word) and not word.endswith(":"):
+            return word
+    return None
+
+
+def with_fields(f: Callable[..., None], definition: type[msgspec.Struct] | None) -> Callable[..., None]:
+    """Give a command an option for each field of a workflow, or of a signal.
+
+    What the options say is given to its parameter `said`, by field; fields that are not said are absent.
+    """
+    fields = {} if definition is None else _describe_fields(definition)
+    hints = typing.get_type_hints(f, include_extras=True)
+    own = [
+        parameter.replace(annotation=hints[parameter.name], kind=inspect.Parameter.KEYWORD_ONLY)
+        for parameter in inspect.signature(f).parameters.values()
+        if parameter.name != "said"
+    ]
+    parameters = [*fields.values(), *own]
+
+    def command(**given: Any) -> None:
+        said = {name: given.pop(parameter.name) for name, parameter in fields.items()}
+        f(**given, said={name: value for name, value in said.items() if value is not None})
+
+    command.__doc__ = f.__doc__
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return command
+
+
+def name_option(field: str) -> str:
+    """Say the option of a field."""
+    name = field.replace("_", "-")
+    return f"--input-{name}" if name in RESERVED else f"--{name}"
+
+
+def write_option(field: str, word: str | bool) -> list[str]:
+    """Write the words of a command line that say a field."""
+    option = name_option(field)
+    if isinstance(word, bool):
+        return [option if word else f"--no-{option.removeprefix('--')}"]
+    return [f"{option}={word}"]
+
+
+def _describe_fields(definition: type[msgspec.Struct]) -> dict[str, inspect.Parameter]:
+    hints = typing.get_type_hints(definition, include_extras=True)
+    plain = typing.get_type_hints(definition)
+    panel = f"Input of {definition.__name__}"
+    described = {}
+    for field in msgspec.structs.fields(definition):
+        option, kind, required = name_option(field.name), hints[field.name], field.required
+        shown = _tell_default(field)
+        annotation: Any
+        if kind is bool:
+            name = option.removeprefix("--")
+            info = typer.Option(f"--{name}/--no-{name}", help=f"{panel}{shown}", show_default=False)
+            annotation = bool
+        else:
+            what = f"{name_type(plain[field.name])}{'' if is_simple(kind) else ', as JSON'}"
+            help = f"{panel}: {what}{shown}"
+            info = typer.Option(option, help=help, metavar=_name_kind(kind), show_default=False)
+            annotation = str
+        described[field.name] = inspect.Parameter(
+            f"field_{field.name}",
+            inspect.Parameter.KEYWORD_ONLY,
+            default=inspect.Parameter.empty if required else None,
+            annotation=Annotated[annotation if required else annotation | None, info],
+        )
+    return described
+
+
+def _tell_default(field: Any) -> str:
+    if field.required:
+        return ""
+    value = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
+    text = msgspec.to_builtins(value)
+    if isinstance(value, bool):
+        text = "yes" if value else "no"
+    elif value is None:
+        text = "none"
+    elif not isinstance(text, str) or not text:
+        text = msgspec.json.encode(value).decode()
+    return f"  [default: {text}]"
+
+
+_SIMPLE = {
+    "NoneType": "null",
+    "BoolType": "BOOLEAN",
+    "IntType": "INTEGER",
+    "FloatType": "NUMBER",
+    "StrType": "TEXT",
+    "BytesType": "BASE64",
+    "DateTimeType": "DATETIME",
+    "DateType": "DATE",
+    "TimeType": "TIME",
+    "TimeDeltaType": "DURATION",
+    "UUIDType": "UUID",
+    "DecimalType": "DECIMAL",
+    "EnumType": "CHOICE",
+    "LiteralType": "CHOICE",
+}
+
+
+def is_simple(kind: Any) -> bool:
+    """Whether a value of a type is one word, and needs no JSON."""
+    return all(type(one).__name__ in _SIMPLE for one in _list_members(kind))
+
+
+def _list_members(kind: Any) -> Iterable[Any]:
+    info = msgspec.inspect.type_info(kind)
+    while isinstance(info, msgspec.inspect.Metadata):
+        info = info.type
+    return info.types if isinstance(info, msgspec.inspect.UnionType) else (info,)
+
+
+def _name_kind(kind: Any) -> str:
+    if not is_simple(kind):
+        return "JSON"
+    words = []
+    for one in _list_members(kind):
+        word = _SIMPLE[type(one).__name__]
+        if word == "CHOICE":
+            values = one.values if hasattr(one, "values") else [member.value for member in one.cls]
+            word = "|".join(map(str, values))
+        if word != "null":
+            words.append(word)
+    return "|".join(words) or "null"
+
+
+# From words to calls.
+
+
+def make_call(definition: type[T], said: dict[str, Any]) -> T:
+    """Make a call of a workflow, or a signal, of what the options say.
+
+    Raises:
+        typer.BadParameter: a word is not of its field's type.
+    """
+    hints = typing.get_type_hints(definition, include_extras=True)
+    values = {}
+    for name, word in said.items():
+        try:
+            values[name] = read_word(word, hints[name])
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint=name_option(name)) from error
+    try:
+        return definition(**values)
+    except (TypeError, ValueError) as error:
+        raise typer.BadParameter(str(error), param_hint=definition.__name__) from error
+
+
+def read_word(word: Any, kind: Any) -> Any:
+    """Read one word as a type; as JSON, unless the type is simple.
+
+    Example:
+        >>> read_word("7", int), read_word("[7, 8]", list[int]), read_word("a", str | None)
+        (7, [7, 8], 'a')
+
+    Raises:
+        ValueError: it is none of that type.
+    """
+    if not isinstance(word, str) or is_simple(kind):
+        return msgspec.convert(word, kind, strict=False)
+    try:
+        return msgspec.json.decode(word, type=kind)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError as error:
+        # A union of text and something else takes plain text too.
+        try:
+            return msgspec.convert(word, kind)
+        except msgspec.ValidationError:
+            raise ValueError(f"it is read as JSON ({name_type(kind)}), and {word!r:.100} is none: {error}") from error

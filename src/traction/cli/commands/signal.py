@@ -1,0 +1,43 @@
+"""`traction signal`: send an execution a signal, whose fields are options."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import pluggy
+import typer
+
+from traction.cli import arguments, loading, output
+from traction.cli.options import CodecName, Id, Payloads, Url
+from traction.client.system import WorkerSystem
+
+
+def add_to(app: typer.Typer, argv: Sequence[str]) -> None:
+    """Add the command, with options for the fields of the signal that the arguments name."""
+    target = arguments.find_target(argv, "signal", first=False)
+    signal = None if target is None else loading.load_signal(target)
+    app.command("signal")(arguments.with_fields(send, signal))
+
+
+def send(
+    context: typer.Context,
+    workflow_id: Id,
+    target: Annotated[
+        str, typer.Argument(metavar="MODULE:SIGNAL", help="A class of signals; its module is looked for here too.")
+    ],
+    url: Url = "local:",
+    payloads: Payloads = None,
+    codec: CodecName = None,
+    *,
+    said: dict[str, Any],
+) -> None:
+    """Send a signal to the execution that is open under an id.
+
+    The fields of the signal are options: see them with `traction signal ID MODULE:SIGNAL --help`.
+    """
+    signal = arguments.make_call(loading.load_signal(target), said)
+    plugins = context.find_object(pluggy.PluginManager)
+    with WorkerSystem(url, codec=loading.load_codec(codec), payloads=payloads, plugins=plugins) as system:
+        system.find(workflow_id).send(signal)
+    output.tell(f"Sent {signal.spec.name} to {workflow_id}")

@@ -1,0 +1,54 @@
+"""`traction start`: start a workflow, and leave the work to workers that run elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import msgspec
+import pluggy
+import typer
+
+from traction.cli import arguments, loading, output
+from traction.cli.options import CodecName, Json, Payloads, Target, Url
+from traction.client.starts import IfClosed, IfRunning
+from traction.client.system import WorkerSystem
+
+
+def add_to(app: typer.Typer, argv: Sequence[str]) -> None:
+    """Add the command, with options for the fields of the workflow that the arguments name."""
+    target = arguments.find_target(argv, "start")
+    workflow = None if target is None else loading.load_workflow(target)
+    app.command("start")(arguments.with_fields(start, workflow))
+
+
+def start(
+    context: typer.Context,
+    target: Target,
+    workflow_id: Annotated[str | None, typer.Option(help="The id to start it under.")] = None,
+    url: Url = "local:",
+    payloads: Payloads = None,
+    codec: CodecName = None,
+    if_running: Annotated[IfRunning, typer.Option(help="What to do if an execution of its id is open.")] = "match",
+    if_closed: Annotated[IfClosed, typer.Option(help="What to do if the last one of its id has closed.")] = "start",
+    json: Json = False,
+    *,
+    said: dict[str, Any],
+) -> None:
+    """Start a workflow, or find the execution that the same call started: print its id, and do no work.
+
+    The fields of the workflow are options: see them with `traction start MODULE:WORKFLOW --help`.
+    """
+    call = arguments.make_call(loading.load_workflow(target), said)
+    plugins = context.find_object(pluggy.PluginManager)
+    with WorkerSystem(url, codec=loading.load_codec(codec), payloads=payloads, plugins=plugins) as system:
+        handle = system.run(call, workflow_id=workflow_id, if_running=if_running, if_closed=if_closed)
+    output.warn_of_memory(url, "what is started here ends with this command")
+    if json:
+        output.show_json(msgspec.to_builtins(handle.execution) | {"started": handle.started})
+    else:
+        found = f"Run {handle.run_id} has this id already: nothing was started"
+        module = target.partition(":")[0]
+        started = f"Started run {handle.run_id}. Workers go on with it: traction worker {module} --url {url}"
+        output.tell(started if handle.started else found)
+        output.show_result(handle.workflow_id)

@@ -1,0 +1,32 @@
+"""`traction terminate`: close an execution at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from traction.cli import output
+from traction.cli.executions import opened
+from traction.cli.options import Id, RunId, Url
+from traction.client.handle import Handle
+from traction.client.visibility import find_execution
+
+
+def add_to(app: typer.Typer, _: Sequence[str]) -> None:
+    """Add the command."""
+    app.command("terminate")(terminate)
+
+
+def terminate(
+    context: typer.Context,
+    workflow_id: Id,
+    run_id: RunId = None,
+    reason: Annotated[str | None, typer.Option(help="Why; kept in the history.")] = None,
+    url: Url = "local:",
+) -> None:
+    """Close an open execution at once: its flow is told nothing, its children according to their policy."""
+    with opened(url, context) as backend:
+        Handle(backend, find_execution(backend, workflow_id, run_id)).terminate(reason)
+    output.tell(f"Terminated {workflow_id}")

@@ -1,0 +1,19 @@
+"""Start executions, find them and read their results."""
+
+from typing import TYPE_CHECKING
+
+from traction.lazy_imports import import_lazily
+
+if TYPE_CHECKING:
+    from traction.client.handle import Handle
+    from traction.client.system import WorkerSystem
+
+__all__ = ["Handle", "WorkerSystem"]
+
+__getattr__ = import_lazily(
+    __name__,
+    {
+        "Handle": "traction.client.handle",
+        "WorkerSystem": "traction.client.system",
+    },
+)

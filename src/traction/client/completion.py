@@ -1,0 +1,67 @@
+"""Answer activity tasks by their tokens, from any process: what an activity left open by returning `LATER`.
+
+Takes a token and what became of the work; gives the service its answer. Sends again what is safe to send again.
+"""
+
+from __future__ import annotations
+
+from traction.backend import Backend
+from traction.errors import BackendError, ThrottlingException, UnknownResourceFault
+from traction.flow.step import Cancelled
+from traction.model import operations as o
+from traction.payloads.codec import Codec
+from traction.payloads.failures import describe_failure
+from traction.worker.backoff import Pause, insist
+from traction.worker.heartbeats import write_details
+
+
+class Answers:
+    """Sends answers by token.
+
+    Args:
+        pause: called with seconds between two tries of one answer.
+    """
+
+    def __init__(self, backend: Backend, codec: Codec, pause: Pause) -> None:
+        self._backend = backend
+        self._codec = codec
+        self._pause = pause
+
+    def complete(self, token: str, value: object) -> None:
+        """Give the result of a task."""
+        self._send(o.RespondActivityTaskCompleted(task_token=token, result=self._codec.encode(value)))
+
+    def fail(self, token: str, error: BaseException) -> None:
+        """Say that a task failed; `Cancelled` says that it stopped because nobody wanted its result."""
+        if isinstance(error, Cancelled):
+            self._send(o.RespondActivityTaskCanceled(task_token=token))
+            return
+        reason, details = describe_failure(error, self._codec)
+        self._send(o.RespondActivityTaskFailed(task_token=token, reason=reason, details=details))
+
+    def heartbeat(self, token: str, details: object = None) -> None:
+        """Say that a task is alive."""
+        payload = None if details is None else write_details(self._codec, details)
+        try:
+            request = o.RecordActivityTaskHeartbeat(task_token=token, details=payload)
+            status = insist(lambda: self._backend.call(request), self._pause)
+        except UnknownResourceFault:
+            raise Cancelled from None
+        if status.cancel_requested:
+            raise Cancelled
+
+    def _send(self, answer: o.Request[None]) -> None:
+        unsure = False
+
+        def send() -> None:
+            nonlocal unsure
+            try:
+                self._backend.call(answer)
+            except BackendError as error:
+                # An answer is taken once. After a try of which nobody knows, this says that it had arrived, or that the
+                # task is over otherwise, which comes to the same: there is nothing left to answer.
+                if not (unsure and isinstance(error, UnknownResourceFault)):
+                    unsure = unsure or not isinstance(error, ThrottlingException)
+                    raise
+
+        insist(send, self._pause)

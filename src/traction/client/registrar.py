@@ -1,0 +1,103 @@
+"""Register the types of a system's definitions once each; those of workers later, if the service is away at first."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Any
+
+from traction.backend import Backend
+from traction.client.registration import register_type
+from traction.definitions.checks import check_twins
+from traction.definitions.classes import check_definition
+from traction.errors import BackendError, TractionError
+from traction.worker.backoff import TRIES, insist
+
+log = logging.getLogger("traction.client")
+
+
+class Registrar:
+    """Registers types. Its methods may be called from any thread.
+
+    Args:
+        backend: where.
+        stop: ends every wait; set here if workers cannot start.
+    """
+
+    def __init__(self, backend: Backend, stop: threading.Event) -> None:
+        self._backend, self._stop = backend, stop
+        self._hosted: dict[Any, Any] = {}
+        self._registered: set[Any] = set()
+        self._deferred: list[Any] = []
+        self._lock = threading.Lock()
+        self._preparing = threading.Lock()
+        self.mistake: TractionError | None = None
+        """What stopped the workers: they could not start when the service could be reached at last."""
+
+    def register(self, definition: Any, tries: int = TRIES) -> None:
+        """Register a type once.
+
+        Raises:
+            DefinitionError: something is wrong with the definition, or its type is registered with other settings.
+            BackendError: the service refused, or could not be reached, though tried several times.
+        """
+        with self._lock:
+            if definition in self._registered:
+                return
+        check_definition(definition)
+        # A type that is there already is as good, so this may be done again.
+        note = insist(lambda: register_type(self._backend, definition, self._stop.wait), self._stop.wait, tries)
+        if note is not None:
+            log.warning("%s", note)
+        with self._lock:
+            self._registered.add(definition)
+
+    def forget(self, definition: Any) -> None:
+        """Register a type anew when it is next needed."""
+        with self._lock:
+            self._registered.discard(definition)
+
+    def host(self, definition: Any) -> None:
+        """Register a definition that is worked on here; if the service cannot be reached, leave that to its workers.
+
+        Raises:
+            DefinitionError: as `register`; or another definition of its name and version is worked on here.
+            BackendError: the service refused.
+        """
+        with self._lock:
+            check_twins(self._hosted.setdefault(definition.spec.type, definition), definition)
+        check_definition(definition)
+        if self._deferred:
+            # The first one has shown that the service is away.
+            self._deferred.append(definition)
+            return
+        try:
+            self.register(definition, tries=1)
+        except BackendError as error:
+            if not error.retryable:
+                raise
+            self._deferred.append(definition)
+            said = "%s cannot be reached, and its workers keep trying until it can: %s"
+            log.warning(said, self._backend.url, error)
+
+    def prepare(self) -> None:
+        """Register what `host` could not. If the service refuses it, log that and stop the system.
+
+        Raises:
+            BackendError: the service still cannot be reached.
+        """
+        with self._preparing:
+            while self._deferred and not self._stop.is_set():
+                definition = self._deferred[0]
+                try:
+                    self.register(definition, tries=1)
+                except TractionError as error:
+                    if isinstance(error, BackendError) and error.retryable:
+                        raise
+                    log.error("workers cannot start, and this system stops: %s", error)
+                    self.mistake = error
+                    self._stop.set()
+                    return
+                self._deferred.pop(0)
+                if not self._deferred:
+                    log.warning("%s can be reached now, and workers have started", self._backend.url)

@@ -1,0 +1,158 @@
+"""Tell a flow's own failure from what no flow may do, and say the latter in its author's words.
+
+Takes exceptions, coroutines and what they gave; gives errors, with the line and what to write instead.
+"""
+
+from __future__ import annotations
+
+import re
+from types import CoroutineType, FunctionType, GeneratorType
+from typing import Any
+
+from traction.errors import DefinitionError, FlowError, PayloadError, PayloadUnavailable, StepFailed
+from traction.flow.effects import ContinuedAsNew
+from traction.flow.step import Cancelled, Step, is_wrapped
+from traction.payloads.codec import Codec
+from traction.runtime.awaitables import RULE, close_passed, explain_loop, is_of_a_loop, list_traced, name_thing
+
+AWAITABLE = (Step, CoroutineType)
+"""What stands for a value that nobody has awaited."""
+
+# What Python says of an await that reaches no step, and of coroutines given to & or |.
+_FOREIGN_AWAITS = ("can't be used in 'await' expression", "can't be awaited")
+_FOREIGN_OPERAND = re.compile(r"unsupported operand type\(s\) for [&|]: .*'(coroutine|Future|Task)'")
+
+
+def judge(error: BaseException) -> BaseException:
+    """Let pass what is the flow's own failure; raise what its author or an operator must mend."""
+    if (
+        isinstance(error, (FlowError, DefinitionError))
+        or must_wait(error)
+        or not isinstance(error, (Exception, Cancelled, ContinuedAsNew))
+    ):
+        close_passed(error.__traceback__)
+        raise error
+    if isinstance(error, (TypeError, RuntimeError)) and (calls := list_traced(error.__traceback__)):
+        text = str(error)
+        if is_of_a_loop(calls[-1].module):
+            close_passed(error.__traceback__)
+            raise explain_loop(calls, text) from error
+        if any(foreign in text for foreign in _FOREIGN_AWAITS) or _FOREIGN_OPERAND.search(text):
+            code, line, _ = calls[0]
+            raise FlowError(
+                f"{code.co_qualname} awaits what is no step ({code.co_filename}, line {line}): {text}. {RULE}"
+            ) from error
+    return error
+
+
+def awaits_step(inner: Any) -> bool:
+    """Whether a step is awaited, be it through comprehensions, which are coroutines in Python 3.11, or decorators."""
+    while type(inner) is CoroutineType and (
+        inner.cr_code.co_name in ("<listcomp>", "<setcomp>", "<dictcomp>") or is_wrapped(inner)
+    ):
+        inner = inner.cr_await
+    return type(inner) is GeneratorType
+
+
+def explain_await(coroutine: Any, given: Any) -> FlowError:
+    """Say what a flow awaits that is no step."""
+    frame = coroutine.cr_frame
+    inner = coroutine.cr_await
+    awaited = inner if isinstance(given, Step) or hasattr(inner, "__qualname__") else given
+    while type(inner) is CoroutineType:
+        inner = inner.cr_await
+    by_yield = type(inner).__name__.startswith("async_generator")
+    return FlowError(
+        f"{coroutine.__qualname__} awaits {name_thing(awaited)}, which is no step ({frame.f_code.co_filename}, "
+        f"line {frame.f_lineno}). {RULE}{_NO_GENERATORS if by_yield else ''}"
+    )
+
+
+_NO_GENERATORS = (
+    ". An async generator awaits for itself: give `async for` a class whose __anext__, and `async with` one whose "
+    "__aenter__ and __aexit__, return steps or are under @step"
+)
+
+
+def explain_result(coroutine: Any, given: Any) -> FlowError:
+    """Say what a flow returns that is a step."""
+    code, what = coroutine.cr_code, name_thing(given)
+    if isinstance(given, CoroutineType):
+        given.close()
+    return FlowError(
+        f"{coroutine.__qualname__} returns {what}, a step that nobody awaits ({code.co_filename}, "
+        f"line {code.co_firstlineno}). The result of an async flow is a value (Traction); write return await ..."
+    )
+
+
+def explain_endless(fiber: Any, node: Any, steps_max: int) -> FlowError:
+    """Say where a flow goes on and on without waiting for anything."""
+    where = find_place(fiber) or _find_maker(node)
+    return FlowError(
+        f"{where} has said {steps_max:,} steps in a row, and waited for none: it never ends. A flow "
+        "waits for something each time round (Traction): for an activity, a signal, or traction.sleep"
+    )
+
+
+def encode_call(codec: Codec, call: Any, fiber: Any) -> str:
+    """Write a call or a signal of a flow; the error for one that cannot be written and read names the line.
+
+    Raises:
+        PayloadError: as `Codec.encode_call`.
+    """
+    try:
+        return codec.encode_call(call)
+    except PayloadUnavailable:
+        raise
+    except PayloadError as error:
+        place = find_place(fiber)
+        said = PayloadError(f"{error}. It is said by {place}" if place else str(error))
+        raise said.as_bug(error.is_bug) from error
+
+
+def must_wait(error: BaseException) -> bool:
+    """Return whether an execution waits for fixed code, or for another decider, instead of failing with an error."""
+    return isinstance(error, PayloadUnavailable) or (
+        isinstance(error, PayloadError) and not isinstance(error, StepFailed) and error.is_bug
+    )
+
+
+def forget_origin(error: PayloadError) -> PayloadError:
+    """Return an error without the frames and causes of this package: a flow fails with it in a line of its own."""
+    error.__cause__ = None
+    error.__suppress_context__ = True
+    return error.with_traceback(None)
+
+
+def find_place(fiber: Any) -> str | None:
+    """Name the innermost coroutine of a strand that is under way, and its line; `None` if there is none."""
+    while fiber is not None:
+        for frame in reversed(fiber.frames):
+            if type(frame) is CoroutineType and frame.cr_frame is not None:
+                place: Any = frame
+                while type(place.cr_await) is CoroutineType and is_wrapped(place.cr_await):
+                    place = place.cr_await
+                return f"{place.__qualname__} ({place.cr_code.co_filename}, line {place.cr_frame.f_lineno})"
+        fiber = fiber.join and fiber.join.fiber
+    return None
+
+
+def _find_maker(node: Any) -> str:
+    """Name the function that makes the next step, and its line."""
+    f = getattr(node, "f", None)
+    if isinstance(f, FunctionType):
+        return f"{f.__qualname__} ({f.__code__.co_filename}, line {f.__code__.co_firstlineno})"
+    return "the flow"
+
+
+def close_coroutine(coroutine: Any) -> None:
+    """Let go of a suspended coroutine."""
+    # Each await in a finally block stops the close once; a flow with more of them than this is left to the interpreter.
+    for _ in range(100):
+        try:
+            coroutine.close()
+            return
+        except RuntimeError:  # it awaited a step instead of ending
+            continue
+        except BaseException:  # its finally block raised: nobody is left to be told
+            return

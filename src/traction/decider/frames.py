@@ -1,0 +1,347 @@
+"""Keep what is still to be done of a flow: its fibers, their frames, their places.
+
+Takes what the interpreter puts in; gives it back. A *fiber* is one strand of a flow: the root, or a branch of a group.
+Its *frames* are what is still to be done with the value that comes: continuation nodes, suspended coroutines, and the
+kinds below, which keep something meanwhile. A *scope* is a place in the flow, and makes the ids of the leaves in it.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from contextvars import Context
+from datetime import datetime
+from hashlib import sha256
+from types import MappingProxyType
+from typing import Any, Literal, Protocol, TypeAlias
+
+from traction.errors import FlowError
+from traction.flow.cancellation import CancelScope
+from traction.flow.effects import ContinuedAsNew
+from traction.flow.retry import Retry
+from traction.flow.specs import Cancellation
+from traction.flow.step import Cancelled, Compensate, Done, FlatMap
+
+
+class Cancels(Protocol):
+    """What frames need of the interpreter."""
+
+    def cancel_scope(self, scope: CancelScope) -> None:
+        """Throw `Cancelled` into the fiber that entered a scope."""
+
+
+PREFIX_CHARS_MAX = 128
+"""A longer prefix of ids is replaced by its hash, so that ids fit SWF's 256 characters however deep groups nest."""
+
+ID_CHARS_MAX = 224
+"""A longer id is cut and hashed; what remains up to SWF's 256 characters is for the suffixes of retries."""
+
+# What a fiber is given when it goes on.
+STEP: Literal[0] = 0
+VALUE: Literal[1] = 1
+ERROR: Literal[2] = 2
+WAIT: Literal[3] = 3
+
+Given: TypeAlias = tuple[int, Any]
+
+
+class Scope:
+    """A place in the flow: a prefix of ids, and a count of each label within it."""
+
+    __slots__ = ("_counts", "prefix")
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix if len(prefix) <= PREFIX_CHARS_MAX else f"~{_digest(prefix)}."
+        self._counts: dict[str, int] = {}
+
+    def count(self, label: str) -> int:
+        """Say how many of this label there are now, this one included."""
+        n = self._counts[label] = self._counts.get(label, 0) + 1
+        return n
+
+    def make_id(self, label: str) -> str:
+        """Make the id of the next leaf of this label."""
+        id = f"{self.prefix}{label}-{self.count(label)}"
+        return id if len(id) <= ID_CHARS_MAX else f"{id[: ID_CHARS_MAX - 34]}~{_digest(id)}"
+
+    def enter(self, segment: str) -> Scope:
+        """Open a named scope; a name used again is told apart by its count."""
+        n = self.count(f".{segment}")
+        return Scope(f"{self.prefix}{segment}." if n == 1 else f"{self.prefix}{segment}~{n}.")
+
+
+class Leaf:
+    """A step that waits for the service. `fiber` is `None` once nobody waits for it; the rest is the decider's."""
+
+    ask: Any = None
+    """What was asked for it last."""
+    cancel: Any = None
+    """What asks to cancel it."""
+    opened_event_id: int = 0
+    """The event that opened what it waits for, 0 while none is open."""
+    began: datetime | None = None
+    """When its first attempt was opened."""
+    attempt: int = 1
+    """Which attempt it is at."""
+    refusals: int = 0
+    """How often it was refused, or could not be read."""
+    unknown: int = 0
+    """How many of these refusals said that its type is not registered."""
+    details: str | None = None
+    """What the last heartbeat of its attempts said."""
+    overrides: Mapping[str, Any] = MappingProxyType({})
+    """What its decision says besides, in SWF's words."""
+    retry: Retry | None = None
+    """The policy of this call, if it has one of its own."""
+    run_id: str | None = None
+    """The run of the child that it is."""
+    cancellation: Cancellation = "wait"
+    """What happens to the child that it is when the flow no longer wants it."""
+    cancelling: bool = False
+    """Whether the child that it is must be asked to cancel."""
+    canceller: Leaf | None = None
+    """The leaf that asks the child that it is to cancel."""
+    target: Leaf | None = None
+    """The child that it asks to cancel, without a fiber that waits for the answer."""
+    leaving: Given | None = None
+    """What its fiber is resumed with once the child has closed, whatever the child's outcome."""
+
+    def __init__(self, id: str, node: Any, fiber: Fiber | None) -> None:
+        self.id = id
+        self.node = node
+        self.fiber = fiber
+
+    @property
+    def task_id(self) -> str:
+        """The id of the attempt that it is at."""
+        return self.id if self.attempt == 1 else f"{self.id}~{self.attempt}"
+
+
+class Fiber:
+    """One strand of a flow: its frames, its scope, its context variables, and the branch of which group it is."""
+
+    __slots__ = ("alive", "context", "frames", "index", "join", "scope", "waits")
+
+    def __init__(self, scope: Scope, join: Join | None, index: int, context: Context) -> None:
+        self.frames: list[Any] = []
+        self.scope = scope
+        self.join = join
+        self.index = index
+        self.context = context
+        self.waits: Leaf | Join | None = None
+        self.alive = True
+
+
+class Join:
+    """A group that waits for its branches; `tolerates` says how many of them may give a `Failure`."""
+
+    __slots__ = ("failures", "fiber", "next", "node", "outcome", "prefix", "results", "running", "tolerates")
+
+    def __init__(self, fiber: Fiber, node: Any) -> None:
+        self.fiber = fiber
+        self.node = node
+        self.prefix = f"{fiber.scope.prefix}{fiber.scope.count('')}."
+        self.results: list[Any] = [None] * len(node.steps)
+        self.running: dict[int, Fiber] = {}
+        self.next = self.failures = 0
+        tolerate = getattr(node, "tolerate", None)
+        self.tolerates: int = len(node.steps) if tolerate is None else tolerate
+        self.outcome: Given | None = None
+
+
+class Frame:
+    """What is to be done when the steps above it have an outcome, of the kinds that keep something meanwhile."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def leave(self, interpreter: Cancels, fiber: Fiber, mode: int, given: Any) -> Given:
+        """Take the outcome, and say how the fiber goes on."""
+
+
+class Restore(Frame):
+    """Go back to the scope around a named step."""
+
+    __slots__ = ("scope",)
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+
+    def leave(self, interpreter: Cancels, fiber: Fiber, mode: int, given: Any) -> Given:
+        """Go back, whatever the outcome."""
+        fiber.scope = self.scope
+        return mode, given
+
+
+class Held(Frame):
+    """What a cancellation waits for: it takes the place of `outcome`, and is felt when the frame is left."""
+
+    __slots__ = ("outcome",)
+
+    def __init__(self, outcome: Given | None = None) -> None:
+        self.outcome = outcome
+
+
+class Finally(Held):
+    """What became of a step whose finalizer runs."""
+
+    __slots__ = ()
+
+    def leave(self, interpreter: Cancels, fiber: Fiber, mode: int, given: Any) -> Given:
+        """Give the outcome held back, or the finalizer's own failure."""
+        return self.outcome if mode == VALUE and self.outcome is not None else (mode, given)
+
+
+class Shielded(Held):
+    """A shielded step runs."""
+
+    __slots__ = ()
+
+    def leave(self, interpreter: Cancels, fiber: Fiber, mode: int, given: Any) -> Given:
+        """Give the step's outcome, or the cancellation that came meanwhile."""
+        return self.outcome if self.outcome is not None else (mode, given)
+
+
+class Undo(Frame):
+    """A saga runs: what it has registered to undo it."""
+
+    __slots__ = ("undos",)
+
+    def __init__(self) -> None:
+        self.undos: list[tuple[Callable[[Any], Any], Any]] = []
+
+    def leave(self, interpreter: Cancels, fiber: Fiber, mode: int, given: Any) -> Given:
+        """If it failed, undo, the last first; if not, leave what it registered to the saga around it, if any."""
+        if mode == VALUE:
+            if (outer := _search_saga(fiber)) is not None:
+                outer.undos += self.undos
+            return mode, given
+        if isinstance(given, ContinuedAsNew):
+            return mode, given
+        return Undoing((mode, given), self.undos).go_on(fiber)
+
+
+class Undoing(Held):
+    """Compensations run, one after the other."""
+
+    __slots__ = ("undos",)
+
+    def __init__(self, outcome: Given, undos: list[tuple[Callable[[Any], Any], Any]]) -> None:
+        super().__init__(outcome)
+        self.undos = undos
+
+    def leave(self, interpreter: Cancels, fiber: Fiber, mode: int, given: Any) -> Given:
+        """Go on with the next, whatever became of the last; in the end, give the outcome of the saga."""
+        if mode == ERROR and self.outcome is not None:
+            with suppress(Exception):  # a frozen dataclass takes no notes, and an error may not be able to say itself
+                self.outcome[1].add_note(f"a compensation failed: {type(given).__name__}: {given}")
+        return self.go_on(fiber)
+
+    def go_on(self, fiber: Fiber) -> Given:
+        """Begin the next compensation."""
+        assert self.outcome is not None
+        if not self.undos:
+            return self.outcome
+        fiber.frames.append(self)
+        f, value = self.undos.pop()
+        return STEP, FlatMap(Done(value), f)
+
+
+class Deadline(Frame):
+    """The timer of a cancel scope runs."""
+
+    __slots__ = ("scope",)
+
+    def __init__(self, scope: CancelScope) -> None:
+        self.scope = scope
+
+    def leave(self, interpreter: Cancels, fiber: Fiber, mode: int, given: Any) -> Given:
+        """Cancel the scope if it is still open."""
+        if mode == VALUE and self.scope.fiber is not None:
+            self.scope.late = True
+            interpreter.cancel_scope(self.scope)
+        return VALUE, None
+
+
+class Requested(Frame):
+    """A cancel scope was cancelled before it was entered, and has been entered since."""
+
+    __slots__ = ("scope",)
+
+    def __init__(self, scope: CancelScope) -> None:
+        self.scope = scope
+
+    def leave(self, interpreter: Cancels, fiber: Fiber, mode: int, given: Any) -> Given:
+        """Cancel the scope if it is still open."""
+        if self.scope.fiber is not None:
+            interpreter.cancel_scope(self.scope)
+        return VALUE, None
+
+
+def find_saga(fiber: Fiber) -> Undo:
+    """Find the innermost saga around a place in the flow.
+
+    Raises:
+        FlowError: there is none.
+    """
+    saga = _search_saga(fiber)
+    if saga is None:
+        raise FlowError("compensate(...) stands in no saga, so nothing would ever run it; write saga(...) around it")
+    return saga
+
+
+def list_fibers(root: Fiber) -> list[Fiber]:
+    """List the fibers of a flow, each before the branches that it waits for."""
+    fibers = [root]
+    for fiber in fibers:
+        if isinstance(fiber.waits, Join):
+            fibers.extend(fiber.waits.running.values())
+    return fibers
+
+
+def owes_compensation(root: Fiber) -> bool:
+    """Return whether a saga has something to undo, undoes it, or waits for a step that will be undone."""
+    return any(
+        isinstance(frame, Undoing | Compensate) or (isinstance(frame, Undo) and frame.undos)
+        for fiber in list_fibers(root)
+        for frame in fiber.frames
+    )
+
+
+def keep_wider(old: Given | None, new: Given) -> Given:
+    """Of two cancellations of one fiber, let the one that reaches further stand, whichever came first."""
+    if old is not None and isinstance(old[1], Cancelled):
+        was: Any = old[1].scope
+        now: Any = new[1].scope
+        # Of two scopes that one fiber is in, the one entered first is around the other.
+        if now is not None and (was is None or was.number < now.number):
+            return old
+    return new
+
+
+def find_around(error: Cancelled) -> Cancelled | None:
+    """Find the wider cancellation that was being handled, in `finally` or `except`, when that of a scope came."""
+    context = error.__context__
+    while context is not None:
+        if isinstance(context, Cancelled):
+            scope: Any = context.scope
+            if scope is None or scope.fiber is not None:
+                return context
+        context = context.__context__
+    return None
+
+
+def _search_saga(fiber: Fiber) -> Undo | None:
+    # In its own fiber, or in those that its groups belong to.
+    around: Fiber | None = fiber
+    while around is not None:
+        for frame in reversed(around.frames):
+            if type(frame) is Undo:
+                return frame
+        around = None if around.join is None else around.join.fiber
+    return None
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode()).hexdigest()[:32]

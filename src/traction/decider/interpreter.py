@@ -1,0 +1,499 @@
+"""Read a flow: run it until it can go no further, and say what it waits for.
+
+Takes a flow; gives, by two callbacks, the leaves that it asks for and those that it no longer wants; takes their
+outcomes back. Knows steps alone: no event, no decision, no clock.
+
+Theory of operation. A *fiber* is one strand of a flow: the root, or a branch of a group. It keeps an explicit stack
+of *frames*, what is still to be done with the value that comes: a continuation node, or a suspended coroutine. So
+depth costs memory, never recursion. Fibers that can go on stand on one stack, and the last one put there goes first:
+branches start in the order in which they are written, depth first.
+
+A *leaf* waits for the service, a *join* waits for the branches of a group. When a branch fails, or a race is won, the
+others are cancelled: their leaves are withdrawn and `Cancelled` is thrown where they wait; what they then do in
+`finally` or `ensure` is done to its end, and the group closes when its last branch has.
+
+Context variables. Each fiber runs in a `contextvars.Context` of its own. The root starts with an empty one, so that no
+flow depends on the thread that decides; a branch starts with a copy of that of the fiber that opened its group.
+
+Identity. The id of a leaf is a function of its place alone: the prefix of its scope, the label of what it runs, and
+how many of that label came before it in that scope. Only branches of groups and `named` open a scope, so
+continuations cost no number and re-association changes no id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import Context
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from types import CoroutineType, GeneratorType
+from typing import Any, Final
+
+from traction.decider.diagnostics import (
+    AWAITABLE,
+    awaits_step,
+    close_coroutine,
+    explain_await,
+    explain_endless,
+    explain_result,
+    find_place,
+    judge,
+)
+from traction.decider.frames import (
+    ERROR,
+    STEP,
+    VALUE,
+    WAIT,
+    Deadline,
+    Fiber,
+    Finally,
+    Frame,
+    Given,
+    Held,
+    Join,
+    Leaf,
+    Requested,
+    Restore,
+    Scope,
+    Shielded,
+    Undo,
+    find_around,
+    find_saga,
+    keep_wider,
+    list_fibers,
+    owes_compensation,
+)
+from traction.errors import FlowError, StepTimedOut
+from traction.flow.cancellation import CancelNow, CancelScope, EnterScope, ExitScope
+from traction.flow.step import (
+    All,
+    Asked,
+    Both,
+    Cancelled,
+    Compensate,
+    Done,
+    Draw,
+    Ensure,
+    Fail,
+    Failure,
+    First,
+    FlatMap,
+    Helper,
+    Map,
+    Named,
+    Now,
+    Recover,
+    Saga,
+    Shield,
+    Sleep,
+    Step,
+    Tick,
+)
+from traction.payloads.failures import is_one_of
+from traction.runtime.awaitables import is_awaitable, name_thing, refuse
+
+STEPS_MAX: Final = 1_000_000
+"""The most steps that a flow may say, or turns that its branches may take, before it waits for something."""
+
+
+class Interpreter:
+    """Runs one flow. `now` is set by the decider; `outcome` is `(VALUE, x)` or `(ERROR, e)` when it has closed."""
+
+    __slots__ = (
+        "_ask",
+        "_cancelled",
+        "_ready",
+        "_root",
+        "_scopes",
+        "_seed",
+        "_tick",
+        "_withdraw",
+        "now",
+        "outcome",
+        "unheeded",
+    )
+
+    def __init__(self, seed: str, ask: Callable[[Leaf], Given | None], withdraw: Callable[[Leaf], bool]) -> None:
+        self._seed = seed
+        self._ask = ask
+        self._withdraw = withdraw
+        self._ready: list[tuple[Fiber, int, Any]] = []
+        self._root = Fiber(Scope(""), None, 0, Context())
+        self._cancelled = False
+        self._scopes = 0
+        self._tick = 0
+        self.now = datetime.min.replace(tzinfo=UTC)
+        self.outcome: Given | None = None
+        self.unheeded = False
+        """Whether a request to cancel came only when the flow had come to its end."""
+
+    def start(self, flow: Callable[[], Any]) -> None:
+        """Run the flow that `flow()` says until it can go no further."""
+        self._ready.append((self._root, STEP, Helper(flow, (), {})))
+        self._run()
+
+    def resume(self, leaf: Leaf, mode: int, given: Any) -> None:
+        """Give the waiting fiber of a leaf a value or an error, and run until nothing can go on."""
+        fiber = leaf.fiber
+        assert fiber is not None
+        leaf.fiber = fiber.waits = None
+        fiber.context.run(self._go, fiber, mode, given)
+        if self._ready:
+            self._run()
+
+    def cancel(self) -> None:
+        """Throw `Cancelled` into the flow where it waits, and run until nothing can go on.
+
+        To be cancelled is a state: who asks again, perhaps because the first answer was lost, does not disturb what
+        the flow does about it in `finally`.
+        """
+        if self._cancelled:
+            return
+        if self.outcome is not None:
+            self.unheeded = True
+            return
+        self._cancelled = True
+        self._cancel([self._root])
+        self._run()
+
+    def draw(self, *place: object) -> float:
+        """Give a number in [0, 1) that is a function of the run and of a place."""
+        return int.from_bytes(sha256(repr((self._seed, *place)).encode()).digest()[:6], "big") / (1 << 48)
+
+    def find_place(self, leaf: Leaf | None) -> str | None:
+        """Say in which line the flow waits for a leaf; for another that nobody waits for, in which it waits at all."""
+        return find_place((leaf and leaf.fiber) or self._root)
+
+    def close(self) -> None:
+        """Let go of a flow that will not be run further, without running what its `finally` blocks would await."""
+        for fiber in list_fibers(self._root):
+            for frame in reversed(fiber.frames):
+                if type(frame) is CoroutineType:
+                    fiber.context.run(close_coroutine, frame)
+            fiber.frames.clear()
+
+    def owes_compensation(self) -> bool:
+        """Return whether a saga has something to undo, undoes it, or waits for a step that will be undone."""
+        return owes_compensation(self._root)
+
+    # The loop.
+
+    def _run(self) -> None:
+        ready = self._ready
+        left = STEPS_MAX
+        while ready:
+            fiber, mode, given = ready.pop()
+            if fiber.alive:
+                fiber.context.run(self._go, fiber, mode, given)
+            left -= 1
+            if not left:
+                raise explain_endless(fiber, given, STEPS_MAX)
+
+    def _go(self, fiber: Fiber, mode: int, given: Any) -> None:
+        """Run one fiber until it waits or ends."""
+        frames = fiber.frames
+        left = STEPS_MAX
+        while True:
+            if mode == STEP:
+                left -= 1
+                if not left:
+                    raise explain_endless(fiber, given, STEPS_MAX)
+                kind = type(given)
+                if kind in _WRAPPERS:
+                    frames.append(given)
+                    given = given.source  # pyright: ignore[reportAttributeAccessIssue]
+                elif kind is Done:
+                    mode, given = VALUE, given.value  # pyright: ignore[reportAttributeAccessIssue]
+                elif isinstance(given, Asked):
+                    fiber.waits = leaf = Leaf(fiber.scope.make_id(given.step_label), given, fiber)
+                    answer = self._ask(leaf)
+                    if answer is None:
+                        return
+                    leaf.fiber = fiber.waits = None
+                    mode, given = answer
+                elif kind is All or kind is Both or kind is First:
+                    if given.steps:  # pyright: ignore[reportAttributeAccessIssue]
+                        self._open(fiber, given)
+                        return
+                    mode, given = VALUE, [] if kind is All else ()
+                else:
+                    mode, given = self._say(fiber, kind, given)
+                    if mode == WAIT:
+                        return
+                continue
+            if not frames:
+                self._end(fiber, mode, given)
+                return
+            frame = frames.pop()
+            kind = type(frame)
+            if kind is CoroutineType:
+                frames.append(frame)
+                try:
+                    given = frame.send(given) if mode == VALUE else frame.throw(given)
+                except StopIteration as stop:
+                    frames.pop()
+                    mode, given = VALUE, stop.value
+                    if isinstance(given, AWAITABLE):
+                        raise explain_result(frame, given) from None
+                    continue
+                except BaseException as error:
+                    frames.pop()
+                    mode, given = ERROR, judge(error)
+                    continue
+                if not isinstance(given, Step) or (
+                    type(frame.cr_await) is not GeneratorType and not awaits_step(frame.cr_await)
+                ):
+                    raise explain_await(frame, given)
+                mode = STEP
+            elif isinstance(frame, Frame):
+                mode, given = frame.leave(self, fiber, mode, given)
+            elif kind is Ensure:
+                frames.append(Finally((mode, given)))
+                mode, given = STEP, frame.finalizer
+            elif kind is Compensate:
+                if mode == VALUE:
+                    find_saga(fiber).undos.append((frame.f, given))
+            elif mode == VALUE:
+                if kind is not Recover:
+                    try:
+                        given = frame.f(given)
+                    except BaseException as error:
+                        mode, given = ERROR, judge(error)
+                    else:
+                        if kind is FlatMap:
+                            mode = STEP
+            elif kind is Recover and is_one_of(given, frame.errors):
+                try:
+                    mode, given = STEP, frame.f(given)
+                except BaseException as error:
+                    mode, given = ERROR, judge(error)
+
+    def _say(self, fiber: Fiber, kind: type, node: Any) -> Given:
+        """Read the nodes that answer at once."""
+        if kind is Fail:
+            # Throwing adds to a traceback, and undoing to the notes. Each reading begins anew, so that equal histories
+            # give equal decisions.
+            if hasattr(node.error, "__notes__"):
+                node.error.__notes__ = list(node.notes)
+            return ERROR, node.error.with_traceback(node.traceback)
+        if kind is Now:
+            return VALUE, self.now
+        if kind is Named:
+            fiber.frames.append(Restore(fiber.scope))
+            fiber.scope = fiber.scope.enter(node.name)
+            return STEP, node.source
+        if kind is Shield:
+            fiber.frames.append(Shielded())
+            return STEP, node.source
+        if kind is Saga:
+            fiber.frames.append(Undo())
+            return STEP, node.source
+        if kind is EnterScope:
+            return self._enter_scope(fiber, node.scope)
+        if kind is ExitScope:
+            return self._exit_scope(node.scope, node.error)
+        if kind is CancelNow:
+            return self._cancel_from(fiber, node.scope)
+        if kind is Draw:
+            place = f"{self._seed}\0{fiber.scope.prefix}\0{fiber.scope.count('?')}"
+            return VALUE, int.from_bytes(sha256(place.encode()).digest()[:16], "big")
+        if kind is Tick:
+            # Where the milliseconds are those of the last, or there are too many within one, count on from it.
+            self._tick = max((self.now - _EPOCH) // _MILLISECOND << 12, self._tick + 1)
+            return VALUE, self._tick
+        if kind is Helper:
+            try:
+                said = node.f(*node.args, **node.kwargs)
+            except BaseException as error:
+                return ERROR, judge(error)
+            if type(said) is CoroutineType:
+                fiber.frames.append(said)
+                return VALUE, None
+            if isinstance(said, Step):
+                return STEP, said
+            name = getattr(node.f, "__qualname__", repr(node.f))
+            raise FlowError(
+                f"{name} gives {name_thing(said)}, which is no step. A flow is an async def that awaits steps, or a "
+                "function that returns a step, such as done(x)"
+            )
+        if is_awaitable(node):
+            raise refuse("the function of a step", node, find_place(fiber) or "")
+        raise FlowError(
+            f"{name_thing(node)} is no step, and stands where one is needed. Functions given to flat_map and recover "
+            "return steps: write done(x) for a plain value, and @step over an async def"
+        )
+
+    # Scopes of cancellation.
+
+    def _enter_scope(self, fiber: Fiber, scope: CancelScope) -> Given:
+        if scope.fiber is not None or scope.over:
+            raise FlowError(
+                f"a cancel scope was entered twice, now by {find_place(fiber) or 'the flow'}: a scope is entered once "
+                "(Traction). Make a new one for each `async with`"
+            )
+        self._scopes += 1
+        scope.fiber, scope.depth, scope.number = fiber, len(fiber.frames), self._scopes
+        if scope.span is not None:
+            # The deadline has a fiber of its own, which does nothing but wait for its timer.
+            waits = Fiber(fiber.scope, None, 0, fiber.context.copy())
+            waits.frames.append(Deadline(scope))
+            scope.timer = waits.waits = leaf = Leaf(fiber.scope.make_id(Sleep.step_label), Sleep(scope.span), waits)
+            self._ask(leaf)
+        if scope.requested:
+            # What runs in it is cancelled where it first waits: those on the stack go on when this fiber does not.
+            asks = Fiber(fiber.scope, None, 0, fiber.context.copy())
+            asks.frames.append(Requested(scope))
+            self._ready.append((asks, VALUE, None))
+        return VALUE, scope
+
+    def _exit_scope(self, scope: CancelScope, error: BaseException | None) -> Given:
+        scope.fiber, scope.over = None, True
+        timer = scope.timer
+        if timer is not None and timer.fiber is not None:
+            timer.fiber = None
+            self._withdraw(timer)
+        if not isinstance(error, Cancelled) or error.scope is not scope:
+            return VALUE, False
+        if (around := find_around(error)) is not None:
+            return ERROR, around
+        if scope.fails and scope.late and scope.span is not None:
+            return ERROR, StepTimedOut(scope.span, "the scope")
+        return VALUE, True
+
+    def cancel_scope(self, scope: CancelScope) -> None:
+        """Throw `Cancelled` into the fiber that entered a scope; it goes on when those before it have."""
+        self._cancel([scope.fiber], scope)
+
+    def _cancel_from(self, fiber: Fiber, scope: CancelScope) -> Given:
+        """Cancel a scope from within the flow: from inside it, or from a branch beside it."""
+        if scope.over:
+            return VALUE, None
+        scope.requested = True
+        if scope.fiber is None:
+            return VALUE, None
+        # Let the fiber that asks wait as well, so that it can be cancelled like any other.
+        asks = fiber.waits = Leaf("", None, fiber)
+        self.cancel_scope(scope)
+        if fiber.waits is not asks:
+            return WAIT, None
+        fiber.waits = None
+        return VALUE, None
+
+    # Groups.
+
+    def _open(self, fiber: Fiber, node: Any) -> None:
+        fiber.waits = join = Join(fiber, node)
+        limit = node.limit if type(node) is All and node.limit is not None else len(node.steps)
+        self._start_branches(join, min(limit, len(node.steps)))
+
+    def _start_branches(self, join: Join, count: int) -> None:
+        """Start the next `count` branches of a group: put them on the stack so that the first goes first."""
+        steps, ready = join.node.steps, self._ready
+        begin = join.next
+        join.next += count
+        for index in range(begin, begin + count):
+            join.running[index] = Fiber(Scope(f"{join.prefix}{index}."), join, index, join.fiber.context.copy())
+        for index in range(begin + count - 1, begin - 1, -1):
+            ready.append((join.running[index], STEP, steps[index]))
+
+    def _start_next(self, join: Join) -> None:
+        """Start the next branch of a group that has room again."""
+        index, ready = join.next, self._ready
+        join.next += 1
+        fiber = join.running[index] = Fiber(Scope(f"{join.prefix}{index}."), join, index, join.fiber.context.copy())
+        # Branches before it that have not begun lie on top of the stack, side by side; they go first.
+        waiting = index - ready[-1][0].index if ready and ready[-1][0].join is join else 0
+        ready.insert(len(ready) - waiting, (fiber, STEP, join.node.steps[index]))
+
+    def _end(self, fiber: Fiber, mode: int, given: Any) -> None:
+        """A fiber has come to its end: tell its group, or the decider."""
+        fiber.alive = False
+        join = fiber.join
+        if join is None:
+            if isinstance(given, AWAITABLE):
+                raise FlowError(
+                    f"the flow gives {name_thing(given)}, a step that nobody asks for. The result of a flow is a "
+                    "value (Traction); where a function gives a step, write flat_map and not map"
+                )
+            if fiber is self._root:
+                self.outcome = (mode, given)
+            return
+        del join.running[fiber.index]
+        if join.outcome is not None:
+            if not join.running:
+                self._close_join(join)
+        elif mode == ERROR or type(join.node) is First:
+            self._settle(join, (mode, given))
+        else:
+            join.results[fiber.index] = given
+            if type(given) is Failure:
+                join.failures += 1
+            if join.failures > join.tolerates:
+                self._settle(join, (ERROR, given.error))
+            elif join.next < len(join.node.steps):
+                self._start_next(join)
+            elif not join.running:
+                join.outcome = (VALUE, join.results if type(join.node) is All else tuple(join.results))
+                self._close_join(join)
+
+    def _settle(self, join: Join, outcome: Given) -> None:
+        """The outcome of a group is known: cancel the branches that are left, and close it after the last."""
+        join.outcome = outcome
+        self._cancel(_drop_unstarted(join))
+        if not join.running:
+            self._close_join(join)
+
+    def _close_join(self, join: Join) -> None:
+        fiber = join.fiber
+        fiber.waits = None
+        assert join.outcome is not None
+        self._ready.append((fiber, *join.outcome))
+
+    def _cancel(self, fibers: list[Fiber], scope: CancelScope | None = None) -> None:
+        """Throw `Cancelled` into fibers where they wait; what they do about that, they do to its end."""
+        thrown: list[tuple[Fiber, int, Any]] = []
+        stack = [(fiber, scope) for fiber in reversed(fibers)]
+        while stack:
+            fiber, scope = stack.pop()
+            waits = fiber.waits
+            outcome: Given = (ERROR, Cancelled(scope))
+            inside = fiber.frames[scope.depth :] if scope is not None else fiber.frames
+            if (held := next((frame for frame in inside if isinstance(frame, Held)), None)) is not None:
+                # It runs to its end, and the cancellation takes the place of the outcome that it holds back.
+                held.outcome = keep_wider(held.outcome, outcome)
+                continue
+            if isinstance(waits, Join):
+                settled, waits.outcome = waits.outcome, keep_wider(waits.outcome, outcome)
+                if settled is not None:
+                    continue
+                branches = _drop_unstarted(waits)
+                stack.extend((branch, None) for branch in reversed(branches))
+                if branches:
+                    continue
+            elif waits is not None:
+                if waits.leaving is not None:
+                    waits.leaving = keep_wider(waits.leaving, outcome)
+                    continue
+                if waits.node is not None and self._withdraw(waits):
+                    waits.leaving = outcome
+                    continue
+                waits.fiber = None
+            else:
+                continue
+            fiber.waits = None
+            thrown.append((fiber, *outcome))
+        # Backwards, so that the first is on top of the stack.
+        self._ready.extend(reversed(thrown))
+
+
+def _drop_unstarted(join: Join) -> list[Fiber]:
+    """End the branches of a group that never began; give those that wait."""
+    for fiber in [fiber for fiber in join.running.values() if fiber.waits is None]:
+        fiber.alive = False
+        del join.running[fiber.index]
+    return list(join.running.values())
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+_WRAPPERS = frozenset({Map, FlatMap, Recover, Ensure, Compensate})

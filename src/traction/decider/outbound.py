@@ -1,0 +1,195 @@
+"""Map steps to SWF decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from traction.decider.children import (
+    ask_cancel,
+    ask_child,
+    ask_child_result,
+    ask_send,
+    ask_start_child,
+    leave_child,
+)
+from traction.decider.context import Desk
+from traction.decider.diagnostics import encode_call, forget_origin, must_wait
+from traction.decider.frames import ERROR, Given, Leaf
+from traction.decider.mailbox import _take_signal
+from traction.decider.markers import (
+    ask_execution_info,
+    ask_history_events,
+    ask_local,
+    ask_patched,
+    ask_report,
+    ask_run_ends,
+    ask_side_effect,
+)
+from traction.errors import (
+    PayloadError,
+)
+from traction.flow.durations import NO_TIMEOUT, to_duration
+from traction.flow.effects import (
+    ChildResult,
+    ContinueAsNew,
+    ContinuedAsNew,
+    GetExecutionInfo,
+    HistoryEvents,
+    InvokeLambda,
+    Local,
+    Patched,
+    Report,
+    RequestCancel,
+    RunEnds,
+    SideEffect,
+    StartChild,
+)
+from traction.flow.signals import Receive, Send
+from traction.flow.step import ActivityStep, Adjusted, AdjustedChild, Sleep, WorkflowStep
+from traction.model import decisions as d
+from traction.model.literals import Duration
+from traction.payloads.codec import JSON, PAYLOAD_CHARS_MAX, write_attempt
+
+# What a leaf asks. An answer ends its wait at once.
+
+
+def ask(desk: Desk, leaf: Leaf) -> Given | None:
+    """Ask for what a leaf is. A value that cannot be sent, such as one that is too long, fails the step."""
+    try:
+        return _ask(desk, leaf)
+    except PayloadError as error:
+        if must_wait(error):
+            raise
+        return ERROR, forget_origin(error)
+
+
+def _ask(desk: Desk, leaf: Leaf) -> Given | None:
+    node = leaf.node
+    if isinstance(node, ActivityStep):
+        desk.met.add(type(node))
+        payload = encode_call(desk.codec, node, leaf.fiber)
+        heartbeat = leaf.overrides.get("heartbeat_timeout")
+        limit = _find_limit(leaf.overrides) if leaf.overrides else None
+        if leaf.attempt > 1 or heartbeat is not None or limit is not None or leaf.details is not None:
+            payload = write_attempt(payload, leaf.attempt, leaf.details, heartbeat, limit)
+        type_, id = node.spec.type, leaf.task_id
+        if leaf.overrides:
+            decision = d.ScheduleActivityTask(activity_type=type_, activity_id=id, input=payload, **leaf.overrides)
+        else:
+            decision = d.ScheduleActivityTask(activity_type=type_, activity_id=id, input=payload)
+        desk.ask(leaf, decision)
+        return None
+    if isinstance(node, WorkflowStep):
+        ask_child(desk, leaf, node)
+        return None
+    return ASKS[type(node)](desk, leaf)
+
+
+def _find_limit(overrides: Mapping[str, Any]) -> Duration | None:
+    """Return the shorter of the timeouts of a call within which its body must end, or `None` if it has neither."""
+    given = [overrides.get(f"{name}_to_close_timeout") for name in ("start", "schedule")]
+    return min((limit for limit in given if limit not in (None, NO_TIMEOUT)), key=int, default=None)
+
+
+def _ask_adjusted(desk: Desk, leaf: Leaf) -> Given | None:
+    node = leaf.node
+    leaf.node, leaf.overrides = node.call, node.overrides
+    leaf.retry = node.policy
+    return _ask(desk, leaf)
+
+
+def _ask_continue_as_new(desk: Desk, leaf: Leaf) -> Given:
+    # Only a check: `finally` blocks may take more decision tasks before the run closes.
+    encode_call(desk.codec, leaf.node.call, leaf.fiber)
+    return ERROR, ContinuedAsNew(leaf.node.call)
+
+
+def _ask_adjusted_child(desk: Desk, leaf: Leaf) -> Given | None:
+    leaf.cancellation = leaf.node.cancellation
+    return _ask_adjusted(desk, leaf)
+
+
+def _ask_sleep(desk: Desk, leaf: Leaf) -> None:
+    desk.ask(leaf, d.StartTimer(timer_id=leaf.id, start_to_fire_timeout=to_duration(leaf.node.span)))
+
+
+def _ask_receive(desk: Desk, leaf: Leaf) -> Given | None:
+    taken = _take_signal(desk, leaf)
+    if taken is None:
+        desk.receivers.append(leaf)
+    return taken
+
+
+def _write_lambda_input(desk: Desk, node: InvokeLambda[Any]) -> str:
+    # The function is not Traction's, and reads JSON alone. Errors hide the value all the same, if the codec does.
+    return JSON.pack(desk.codec.write(node.input), PAYLOAD_CHARS_MAX, f"the input of Lambda function {node.name}")
+
+
+def _ask_lambda(desk: Desk, leaf: Leaf) -> None:
+    node = leaf.node
+    desk.ask(
+        leaf,
+        d.ScheduleLambdaFunction(
+            id=leaf.id,
+            name=node.name,
+            input=None if node.input is None else _write_lambda_input(desk, node),
+            start_to_close_timeout=None if node.limit is None else to_duration(node.limit),
+        ),
+    )
+
+
+ASKS: dict[type, Callable[[Desk, Leaf], Given | None]] = {
+    Adjusted: _ask_adjusted,
+    AdjustedChild: _ask_adjusted_child,
+    ChildResult: ask_child_result,
+    GetExecutionInfo: ask_execution_info,
+    ContinueAsNew: _ask_continue_as_new,
+    HistoryEvents: ask_history_events,
+    InvokeLambda: _ask_lambda,
+    Local: ask_local,
+    Patched: ask_patched,
+    Receive: _ask_receive,
+    Report: ask_report,
+    RequestCancel: ask_cancel,
+    RunEnds: ask_run_ends,
+    Send: ask_send,
+    SideEffect: ask_side_effect,
+    Sleep: _ask_sleep,
+    StartChild: ask_start_child,
+}
+"""How each leaf asks that is not a definition's call."""
+
+
+def withdraw(desk: Desk, leaf: Leaf) -> tuple[d.Decision | None, bool]:
+    """Take back what a leaf asks for, now that the flow no longer wants it.
+
+    Returns:
+        The decision that cancels what the history shows as open, if one can; and whether the fiber that waits for the
+        leaf must wait until it has closed.
+    """
+    decision = None if leaf.ask is None else leaf.ask.decision
+    if leaf.opened_event_id and isinstance(decision, d.StartChildWorkflowExecution):
+        return None, leave_child(desk, leaf)
+    return _withdraw(desk, leaf), False
+
+
+def _withdraw(desk: Desk, leaf: Leaf) -> d.Decision | None:
+    if desk.local.get(leaf.task_id) is leaf:
+        del desk.local[leaf.task_id]
+        return None
+    if leaf.ask is None:
+        if isinstance(leaf.node, Receive):
+            desk.receivers.remove(leaf)
+        else:
+            desk.beside[leaf.node.child].waiting.remove(leaf)
+        return None
+    decision = leaf.ask.decision
+    if not leaf.opened_event_id:
+        desk.withdraw(leaf.ask)
+        return None
+    if isinstance(decision, d.ScheduleActivityTask):
+        return d.RequestCancelActivityTask(activity_id=decision.activity_id)
+    if isinstance(decision, d.StartTimer):
+        return d.CancelTimer(timer_id=decision.timer_id)
+    return None

@@ -1,0 +1,1 @@
+"""Definitions of activities and workflows, from classes and functions."""

@@ -1,0 +1,101 @@
+"""Refuse what cannot be run, where it is given and not where it would fail.
+
+Takes what workers and clients are given; gives nothing, or a `DefinitionError` that says what to give instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from traction.definitions.classes import Activity, Workflow
+from traction.errors import DefinitionError, MissingDependencyError
+from traction.model.names import ActivityType, WorkflowType
+
+
+def check_call(workflow: Any) -> None:
+    """Refuse to start what is no call of a workflow.
+
+    Raises:
+        DefinitionError: it is a definition, an activity, or something else.
+    """
+    if not isinstance(workflow, Workflow):
+        name = _name(workflow)
+        mend = f"; write {name}(...), with its input" if _is_definition(workflow, Workflow) else ""
+        raise DefinitionError(f"{name} is no call of a workflow, and only those are run{mend}")
+
+
+def check_kind(definition: Any, kind: type[Activity[Any, Any] | Workflow[Any]]) -> None:
+    """Refuse to start a worker for what is no definition of its kind.
+
+    Raises:
+        DefinitionError: it is a call, a plain function, or a definition of the other kind.
+    """
+    if _is_definition(definition, kind):
+        return
+    word, words, other = (
+        ("activity", "activities", "workflow") if kind is Activity else ("workflow", "workflows", "activity")
+    )
+    if isinstance(definition, kind):
+        mend = f"write {type(definition).__qualname__}"
+    elif _is_definition(definition, Workflow if kind is Activity else Activity):
+        mend = f"write start_{other}_worker"
+    else:
+        mend = f"make one with @{word}"
+    raise DefinitionError(f"start_{word}_worker takes definitions of {words}, and {_name(definition)} is none; {mend}")
+
+
+def _name(thing: Any) -> str:
+    return thing.__qualname__ if isinstance(thing, type) else f"{thing!r:.100}"
+
+
+def _is_definition(definition: Any, kind: type) -> bool:
+    return isinstance(definition, type) and issubclass(definition, kind) and hasattr(definition, "spec")
+
+
+def index_by_type(workflows: Iterable[type[Workflow[Any]]]) -> dict[WorkflowType, type[Workflow[Any]]]:
+    """Index definitions by their types.
+
+    Raises:
+        DefinitionError: two have one name and version.
+    """
+    index: dict[WorkflowType, type[Workflow[Any]]] = {}
+    for workflow in workflows:
+        check_twins(index.setdefault(workflow.spec.type, workflow), workflow)
+    return index
+
+
+def check_twins(one: Any, other: Any) -> None:
+    """Refuse two definitions under one type.
+
+    Raises:
+        DefinitionError: they are not the same definition.
+    """
+    type: ActivityType | WorkflowType = one.spec.type
+    if one is not other:
+        raise DefinitionError(
+            f"{one.__module__}.{one.__qualname__} and {other.__module__}.{other.__qualname__} are both called "
+            f"{type.name} {type.version}, and a history could mean either. Give one another name or version"
+        )
+
+
+def check_dependency(activity: Any, dependency: Any) -> None:
+    """Refuse to start a worker without what its activity needs.
+
+    Raises:
+        DefinitionError: the dependency is missing, or there is one too many.
+    """
+    needs = activity.spec.needs
+    name = activity.__qualname__
+    if needs is not None and dependency is None:
+        raise MissingDependencyError(
+            name,
+            needs,
+            f"its worker is given none. Write start_activity_worker({name}, dependency), or "
+            f"run(..., provide={{{name}: dependency}})",
+        )
+    if needs is None and dependency is not None:
+        raise DefinitionError(
+            f"{name} needs nothing, and its worker is given {dependency!r:.100}; leave it out, or say in the "
+            "definition what it needs"
+        )

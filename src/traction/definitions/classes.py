@@ -1,0 +1,398 @@
+"""The base classes `Activity` and `Workflow`, and how a subclass becomes a definition."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, Unpack
+
+import msgspec
+
+from traction.definitions.options import (
+    DESCRIPTION_CHARS_MAX,
+    ROLE_CHARS_MAX,
+    ActivityOptions,
+    ChildOptions,
+    TaskOptions,
+    WorkflowOptions,
+    check_options,
+    read_cancellation,
+    read_child_policy,
+    read_execution_span,
+    read_name,
+    read_overrides,
+    read_priority,
+    read_raises,
+    read_retry,
+    read_span,
+    read_tags,
+    read_text,
+)
+from traction.definitions.signatures import (
+    check_flow,
+    check_run,
+    find_arguments,
+    is_open,
+    read_arguments,
+)
+from traction.errors import DefinitionError
+from traction.flow.effects import Local
+from traction.flow.retry import Retry
+from traction.flow.specs import ActivitySpec, WorkflowSpec
+from traction.flow.step import ActivityStep, Adjusted, AdjustedChild, Step, WorkflowStep
+from traction.model.names import NAME_CHARS_MAX, VERSION_CHARS_MAX, ActivityType, TaskList, WorkflowType
+from traction.payloads.codec import name_type, write_canonically
+from traction.payloads.json_types import OF_AN_ERROR, check_fields, check_writable, is_about_later
+
+C = TypeVar("C")
+
+
+C_contra = TypeVar("C_contra", contravariant=True)
+
+
+R = TypeVar("R")
+
+
+R_co = TypeVar("R_co", covariant=True)
+
+
+P = ParamSpec("P")
+
+
+def _make_struct(metaclass: Any, name: str, bases: Any, namespace: dict[str, Any], kw_only: bool) -> Any:
+    try:
+        return msgspec.StructMeta.__new__(metaclass, name, bases, namespace, frozen=True, kw_only=kw_only)
+    except TypeError as error:
+        where = f"{namespace.get('__module__')}.{namespace.get('__qualname__', name)}"
+        raise DefinitionError(f"{where}: {error}") from error
+
+
+if TYPE_CHECKING:
+
+    @typing.dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
+    class ActivityMeta(msgspec.StructMeta):
+        """The metaclass of activities, as type checkers see it: fields make the constructor."""
+
+        def __new__(
+            mcls,
+            cls_name: str,
+            bases: Any,
+            namespace: Any,
+            /,
+            *,
+            kw_only: bool = False,
+            **options: Unpack[ActivityOptions],
+        ) -> ActivityMeta: ...
+
+    @typing.dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
+    class WorkflowMeta(msgspec.StructMeta):
+        """The metaclass of workflows, as type checkers see it: fields make the constructor."""
+
+        def __new__(
+            mcls,
+            cls_name: str,
+            bases: Any,
+            namespace: Any,
+            /,
+            *,
+            kw_only: bool = False,
+            **options: Unpack[WorkflowOptions],
+        ) -> WorkflowMeta: ...
+
+else:
+
+    class ActivityMeta(msgspec.StructMeta):
+        """Make a frozen struct of an activity's class, and its spec of the class keywords."""
+
+        def __new__(mcls, cls_name, bases, namespace, /, *, kw_only=False, **options):
+            cls = _make_struct(mcls, cls_name, bases, namespace, kw_only)
+            return cls if ActivityStep in bases else _define(cls, Activity, _activity_spec, options)
+
+    class WorkflowMeta(msgspec.StructMeta):
+        """Make a frozen struct of a workflow's class, and its spec of the class keywords."""
+
+        def __new__(mcls, cls_name, bases, namespace, /, *, kw_only=False, **options):
+            cls = _make_struct(mcls, cls_name, bases, namespace, kw_only)
+            return cls if WorkflowStep in bases else _define(cls, Workflow, _workflow_spec, options)
+
+
+class Activity(ActivityStep[R_co], msgspec.Struct, Generic[C_contra, R_co], metaclass=ActivityMeta):
+    """Work that a worker does: `Activity[C, R]` gives an `R`, and needs a `C` which the worker provides.
+
+    Subclass it with fields for the input and a method `run`: `run(self, dependency: C) -> R`, or `run(self) -> R`
+    where `C` is `None`; either may be `async`. An instance is a call, and a `Step[R]`.
+
+    The work may be done more than once: a worker may die after the work and before its answer. Make it safe to repeat.
+
+    Example:
+        >>> class Greet(Activity[None, str], version="1", start_to_close=10):
+        ...     name: str
+        ...     def run(self) -> str:
+        ...         return f"Hello, {self.name}!"
+        >>> Greet("world").spec.type
+        ActivityType(name='Greet', version='1')
+
+    Raises:
+        DefinitionError: when the class is made, for whatever is wrong with it.
+    """
+
+    if TYPE_CHECKING:
+
+        def __init_subclass__(cls, *, kw_only: bool = False, **options: Unpack[ActivityOptions]) -> None: ...
+
+    else:
+
+        def __class_getitem__(cls, arguments):
+            form, example = "Activity[what it needs, what it gives]", "Activity[None, int] if it needs nothing"
+            return _parametrize(cls, super().__class_getitem__, arguments, form, example)
+
+    def options(self, **options: Unpack[TaskOptions]) -> Step[R_co]:
+        """Make this call with options of its own: time-outs, task list, priority, retries.
+
+        Example:
+            await CollectChanges(7).options(start_to_close=3600, task_list="big")
+
+        Raises:
+            DefinitionError: SWF does not take an option.
+        """
+        told: dict[str, Any] = dict(options)
+        where = f"{type(self).__qualname__}.options"
+        overrides, policy = read_overrides(where, told, TaskOptions), told.get("retry")
+        if "retry" in told and policy is None:
+            policy = Retry(attempts=1)  # whatever the class says
+        return Adjusted(self, overrides, policy)
+
+    def locally(self) -> Step[R_co]:
+        """Have this call done by the worker that decides, within the decision task, and kept as a marker.
+
+        For what takes milliseconds: a look into a cache, a short query. It costs no task, and no time of one. It is
+        done again if the decision task is lost, and it has no time-outs and no heartbeats of its own. All that a flow
+        asks for so at one time is done in turn.
+
+        Example:
+            price = await LookUp("tea").locally()
+
+        Raises:
+            ActivityFailed: (in the flow) it failed, and its class says no further attempt.
+
+        History:
+            Asks RecordMarker, in the decision task that does it; for a pause between attempts, StartTimer.
+        """
+        return Local(self)
+
+
+class Workflow(WorkflowStep[R_co], msgspec.Struct, Generic[R_co], metaclass=WorkflowMeta):
+    """A flow under a name and a version: `Workflow[R]` gives an `R`.
+
+    Subclass it with fields for the input and a method `flow`: an `async def` that awaits steps, or a plain method that
+    returns a step. An instance is a call: run it with a client, or await it in another flow, where it is a child.
+
+    Raises:
+        DefinitionError: when the class is made, for whatever is wrong with it.
+    """
+
+    if TYPE_CHECKING:
+
+        def __init_subclass__(cls, *, kw_only: bool = False, **options: Unpack[WorkflowOptions]) -> None: ...
+
+    else:
+
+        def __class_getitem__(cls, arguments):
+            form, example = "Workflow[what it gives]", "Workflow[tuple[int, str]] if it gives two things"
+            return _parametrize(cls, super().__class_getitem__, arguments, form, example)
+
+    def workflow_id(self) -> str:
+        """Return the id of the execution that this call starts from outside; override it to name by what matters.
+
+        The default is made of the workflow's name and its input, so that starting the same work twice finds the
+        execution that is already open. It is the same in every process and under every version.
+
+        A child has another default id, made of its parent's run and its step, so that one flow may have many children
+        of the same input. A class that overrides this method names its children too.
+        """
+        from hashlib import sha256
+
+        return f"{self.spec.label[:200]}-{sha256(write_canonically(self)).hexdigest()[:16]}"
+
+    def options(self, **options: Unpack[ChildOptions]) -> AdjustedChild[R_co]:
+        """Make this call, as a child, with options of its own: its id, time-outs, task list, child policy, tags.
+
+        `cancellation` says what happens to the child when its await is cancelled: `"wait"` (the default) asks it to
+        cancel and waits until it has closed, `"request"` asks it and goes on, `"abandon"` does not ask it.
+
+        Raises:
+            DefinitionError: an option is unknown, or its value is not one that SWF or Traction accepts.
+        """
+        told: dict[str, Any] = dict(options)
+        where = f"{type(self).__qualname__}.options"
+        overrides = read_overrides(where, told, ChildOptions)
+        return AdjustedChild(self, overrides, cancellation=read_cancellation(where, told))
+
+
+def check_definition(definition: Any) -> None:
+    """Check what could not be checked when the class was made, because its annotations named what came later.
+
+    Workers and clients call this for every definition that they are given.
+
+    Raises:
+        DefinitionError: this is no definition, an annotation does not resolve, or a type cannot be written as JSON.
+    """
+    is_made = isinstance(definition, ActivityMeta | WorkflowMeta) and definition not in (Activity, Workflow)
+    if not is_made:
+        what = f"a call of {type(definition).__name__}" if isinstance(definition, Step) else f"{definition!r:.100}"
+        raise DefinitionError(f"{what} is no definition; give the class, a subclass of Activity[...] or Workflow[...]")
+    made = typing.cast(Any, definition)
+    if made.spec and vars(made).get("__traction_unchecked__"):  # a base that leaves types open has no spec
+        _check_types(made)
+        made.__traction_unchecked__ = False
+
+
+def _check_types(definition: Any) -> None:
+    where = _say_where(definition)
+    check_writable(where, "the result", definition.spec.result)
+    check_fields(definition, where)
+    for error in definition.spec.raises:
+        check_fields(error, _say_where(error), OF_AN_ERROR)
+
+
+# How classes become definitions.
+
+
+class _OpenError(DefinitionError, AttributeError):
+    """Also an `AttributeError`, so that a class without a spec is one that `hasattr` finds none on."""
+
+
+class _Open:
+    """Stands for the `spec` of a class that leaves its types open, and so is a base for others alone."""
+
+    def __get__(self, instance: Any, owner: Any) -> Any:
+        parameters = ", ".join(["int"] * len(owner.__parameters__)) or "..."
+        raise _OpenError(
+            f"{_say_where(owner)}: it leaves types open, so it is a base and no definition; make a subclass of "
+            f"{owner.__name__}[{parameters}]"
+        )
+
+
+def _say_where(made: Any) -> str:
+    return f"{made.__module__}.{made.__qualname__}"
+
+
+def _parametrize(cls: Any, parametrize: Callable[[Any], Any], arguments: Any, form: str, example: str) -> Any:
+    try:
+        return parametrize(arguments)
+    except TypeError as error:
+        if cls not in (Activity, Workflow):
+            raise
+        given = f"[{', '.join(map(name_type, arguments if isinstance(arguments, tuple) else (arguments,)))}]"
+        raise DefinitionError(f"it is {form}, but what is given is {given}; write {example}") from error
+
+
+def _define(cls: Any, root: type, make_spec: Callable[..., Any], options: dict[str, Any]) -> Any:
+    where = _say_where(cls)
+    arguments = find_arguments(cls, root)
+    if arguments is None:
+        raise DefinitionError(
+            f"{where}: {root.__name__} has type arguments, so that callers know what a call gives. "
+            f"Write class {cls.__name__}({root.__name__}[{'Connection, int' if root is Activity else 'int'}])"
+        )
+    for field in cls.__struct_fields__:
+        if hasattr(Step, field) or field in _TAKEN:
+            raise DefinitionError(
+                f"{where}: a field cannot be called {field!r}, because every call has a {field!r} of its own "
+                f"(Traction); call it {field}_"
+            )
+    cls.__traction_options__ = options = _inherit_options(cls) | options
+    if any(map(is_open, arguments)):
+        if not cls.__parameters__:
+            raise DefinitionError(
+                f"{where}: its base leaves types open, so that nobody knows what a call gives; name them in brackets "
+                f"after the base, such as {cls.__bases__[0].__name__}[int]"
+            )
+        cls.spec = cls.step_label = _Open()
+        return cls
+    cls.spec = make_spec(cls, where, read_arguments(cls, where, arguments), options)
+    cls.step_label = cls.spec.label
+    try:
+        _check_types(cls)
+    except DefinitionError as error:
+        # What is not defined yet may be defined further down; a worker or client checks again.
+        if not is_about_later(error):
+            raise
+        cls.__traction_unchecked__ = True
+    return cls
+
+
+_TAKEN = frozenset({"spec", "step_label", "options", "locally", "run", "flow", "workflow_id"})
+
+
+def _inherit_options(cls: Any) -> dict[str, Any]:
+    """Find the class keywords of the nearest base that has any, but for those that name one type alone."""
+    for base in cls.__mro__[1:]:
+        if (options := base.__dict__.get("__traction_options__")) is not None:
+            return {key: value for key, value in options.items() if key not in ("name", "version", "description")}
+    return {}
+
+
+def _activity_spec(cls: Any, where: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> ActivitySpec:
+    check_options(where, options, ActivityOptions)
+    needs, result = arguments
+    needs = None if needs is type(None) else needs
+    check_run(cls, where, needs, result)
+    name, version, task_list = _read_type(cls, where, options)
+    return ActivitySpec(
+        type=ActivityType(name, version),
+        label=make_label(name),
+        task_list=task_list,
+        schedule_to_start=read_span(where, options, "schedule_to_start", None),
+        start_to_close=read_span(where, options, "start_to_close", timedelta(minutes=5)),
+        schedule_to_close=read_span(where, options, "schedule_to_close", None),
+        heartbeat=read_span(where, options, "heartbeat", None),
+        retry=read_retry(where, options),
+        raises=read_raises(where, options),
+        priority=read_priority(where, options),
+        description=_read_description(cls, where, options),
+        needs=needs,
+        result=result,
+    )
+
+
+def _workflow_spec(cls: Any, where: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> WorkflowSpec:
+    check_options(where, options, WorkflowOptions)
+    (result,) = arguments
+    check_flow(cls, where, result)
+    name, version, task_list = _read_type(cls, where, options)
+    return WorkflowSpec(
+        type=WorkflowType(name, version),
+        label=make_label(name),
+        task_list=task_list,
+        execution_start_to_close=read_execution_span(where, options),
+        task_start_to_close=read_span(where, options, "task_start_to_close", timedelta(seconds=30)),
+        child_policy=read_child_policy(where, options),
+        priority=read_priority(where, options),
+        tags=read_tags(where, options),
+        raises=read_raises(where, options),
+        lambda_role=read_text(where, options, "lambda_role", ROLE_CHARS_MAX),
+        description=_read_description(cls, where, options),
+        names_itself=cls.workflow_id is not Workflow.workflow_id,
+        result=result,
+    )
+
+
+def make_label(name: str) -> str:
+    """Make the word by which a type's name appears in ids: dots and tildes have a meaning there."""
+    return name.replace(".", "_").replace("~", "_")
+
+
+def _read_type(cls: Any, where: str, options: dict[str, Any]) -> tuple[str, str, TaskList]:
+    name = read_name(where, "name", options.get("name", cls.__name__), NAME_CHARS_MAX)
+    version = read_name(where, "version", options.get("version", "1"), VERSION_CHARS_MAX)
+    task_list = options.get("task_list", f"{name[:190]}-{version}")
+    return name, version, TaskList(read_name(where, "task_list", task_list, NAME_CHARS_MAX))
+
+
+def _read_description(cls: Any, where: str, options: dict[str, Any]) -> str | None:
+    text = read_text(where, options, "description", DESCRIPTION_CHARS_MAX)
+    if text is None:
+        text = (cls.__dict__.get("__doc__") or "").strip().partition("\n")[0][:DESCRIPTION_CHARS_MAX]
+    return text or None

@@ -1,0 +1,285 @@
+"""Options of activities, workflows and single calls, checked and converted to SWF's values."""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict, get_args
+
+from traction.errors import DefinitionError
+from traction.flow.durations import EXECUTION_SECONDS_MAX, NO_TIMEOUT, Span, to_duration
+from traction.flow.retry import Retry
+from traction.flow.specs import Cancellation, Raises
+from traction.model.literals import ChildPolicy, Duration
+from traction.model.names import NAME_CHARS_MAX, TaskList, find_fault
+from traction.payloads.failures import DeclaredError
+
+TAGS_MAX = 5
+"""The most tags that an execution may have (SWF)."""
+
+
+TAG_CHARS_MAX = 256
+"""The most characters that a tag may have (SWF)."""
+
+
+DESCRIPTION_CHARS_MAX = 1_024
+"""The most characters that a description may have (SWF)."""
+
+
+ROLE_CHARS_MAX = 1_600
+"""The most characters that a role may have (SWF)."""
+
+
+class ActivityOptions(TypedDict, total=False):
+    """The class keywords of an activity. Spans are `timedelta`s or numbers of seconds; `None` is no limit.
+
+    Those of a base class hold for its subclasses too, but for name, version and description.
+    """
+
+    name: str
+    """The name of its type; the name of the class unless given."""
+    version: str
+    """The version of its type; `"1"` unless given."""
+    task_list: str
+    """Where its tasks wait; a list of its own, `name-version`, unless given."""
+    schedule_to_start: Span | None
+    """How long a task may wait for a worker. No limit unless given."""
+    start_to_close: Span | None
+    """How long a worker may take for one attempt; 300 s unless given. A dead worker is noticed after this."""
+    schedule_to_close: Span | None
+    """How long a task may take in all, waiting included. No limit unless given."""
+    heartbeat: Span | None
+    """How long a worker may go without a heartbeat. No limit unless given."""
+    retry: Retry | None
+    """How often to try again, and after how long. Once and never, unless given."""
+    raises: Raises
+    """The errors that arrive with their fields where its failure is read."""
+    priority: int
+    """Higher first within a task list; 0 unless given."""
+    description: str
+    """What people read in SWF's console; the first line of the docstring unless given."""
+
+
+class WorkflowOptions(TypedDict, total=False):
+    """The class keywords of a workflow. Spans are `timedelta`s or numbers of seconds.
+
+    Those of a base class hold for its subclasses too, but for name, version and description.
+    """
+
+    name: str
+    """The name of its type; the name of the class unless given."""
+    version: str
+    """The version of its type; `"1"` unless given."""
+    task_list: str
+    """Where its decision tasks wait; a list of its own, `name-version`, unless given."""
+    execution_start_to_close: Span
+    """How long an execution may be open; one year, SWF's longest, unless given."""
+    task_start_to_close: Span | None
+    """How long a worker may take to decide; 30 s unless given. A dead worker is noticed after this."""
+    child_policy: ChildPolicy
+    """What becomes of open children when an execution closes; `TERMINATE` unless given."""
+    tags: tuple[str, ...]
+    """At most five strings to find executions by."""
+    raises: Raises
+    """The errors that arrive with their fields where its failure is read."""
+    priority: int
+    """Higher first within a task list; 0 unless given."""
+    lambda_role: str
+    """The IAM role under which its Lambda tasks run."""
+    description: str
+    """What people read in SWF's console; the first line of the docstring unless given."""
+
+
+class TaskOptions(TypedDict, total=False):
+    """What one call of an activity may say otherwise than its class."""
+
+    task_list: str
+    schedule_to_start: Span | None
+    start_to_close: Span | None
+    schedule_to_close: Span | None
+    heartbeat: Span | None
+    retry: Retry | None
+    priority: int
+
+
+class ChildOptions(TypedDict, total=False):
+    """Options of one call of a child, in place of those of its class. `cancellation` is an option of calls alone."""
+
+    cancellation: Cancellation
+
+    workflow_id: str
+    task_list: str
+    execution_start_to_close: Span
+    task_start_to_close: Span | None
+    child_policy: ChildPolicy
+    tags: tuple[str, ...]
+    priority: int
+    lambda_role: str
+
+
+# How options are read.
+
+
+def check_options(where: str, options: dict[str, Any], known: Any) -> None:
+    """Check that every class keyword is one."""
+    for key in options:
+        if key not in known.__annotations__:
+            raise DefinitionError(
+                f"{where}: there is no option {key!r}; the options are {', '.join(sorted(known.__annotations__))}"
+            )
+
+
+def read_name(where: str, key: str, value: Any, chars_max: int) -> str:
+    """Check a name against SWF's rules."""
+    if not isinstance(value, str):
+        example = f"; write {key}={str(value)!r}" if isinstance(value, int | float) else ""
+        raise DefinitionError(f"{where}: {key}={value!r} is not a string, as SWF's names are{example}")
+    if fault := find_fault(value, chars_max):
+        raise DefinitionError(
+            f"{where}: {key}={value!r:.100} is no name that SWF takes: {fault}. A name has 1 to {chars_max} "
+            "characters, none of : / | and no control characters, no white space at its ends, and is not 'arn'"
+        )
+    return value
+
+
+def read_span(where: str, options: dict[str, Any], key: str, default: Span | None) -> Duration:
+    """Write a timeout as SWF does."""
+    span = options.get(key, default)
+    if span is None:
+        return NO_TIMEOUT
+    try:
+        return to_duration(span)
+    except (TypeError, ValueError) as error:
+        raise DefinitionError(f"{where}: {key}: {error}") from error
+
+
+def read_execution_span(where: str, options: dict[str, Any]) -> Duration:
+    """Write how long an execution may be open, which is never for ever."""
+    execution = read_span(where, options, "execution_start_to_close", EXECUTION_SECONDS_MAX)
+    if execution == NO_TIMEOUT or int(execution) > EXECUTION_SECONDS_MAX:
+        raise DefinitionError(
+            f"{where}: execution_start_to_close={options['execution_start_to_close']!r}: an execution is open for at "
+            f"most one year, {EXECUTION_SECONDS_MAX:,} s (SWF); for longer work, continue as a new run"
+        )
+    return execution
+
+
+def read_child_policy(where: str, options: dict[str, Any]) -> ChildPolicy:
+    """Check that a child policy is one."""
+    policy: ChildPolicy = options.get("child_policy", "TERMINATE")
+    if policy not in get_args(ChildPolicy):
+        raise DefinitionError(
+            f"{where}: child_policy={policy!r} is not one of SWF's: {', '.join(get_args(ChildPolicy))}"
+        )
+    return policy
+
+
+def read_cancellation(where: str, options: dict[str, Any]) -> Cancellation:
+    """Check what happens to a child when its await is cancelled."""
+    cancellation: Cancellation = options.get("cancellation", "wait")
+    if cancellation not in get_args(Cancellation):
+        raise DefinitionError(
+            f"{where}: cancellation={cancellation!r:.100} is not one of {', '.join(get_args(Cancellation))} (Traction)"
+        )
+    return cancellation
+
+
+def read_retry(where: str, options: dict[str, Any]) -> Retry | None:
+    """Check that a policy of retries is one."""
+    retry = options.get("retry")
+    if retry is not None and not isinstance(retry, Retry):
+        raise DefinitionError(f"{where}: retry={retry!r:.100} is no Retry; write retry=Retry(attempts=5)")
+    return retry
+
+
+def read_raises(where: str, options: dict[str, Any]) -> Raises:
+    """Check that declared errors are such, and that their names tell them apart."""
+    raises = options.get("raises", ())
+    if not isinstance(raises, tuple):
+        only = raises.__name__ if isinstance(raises, type) else repr(raises)
+        raise DefinitionError(f"{where}: raises={only:.100}: there may be several; write raises=({only:.100},)")
+    by_name: dict[str, Any] = {}
+    for one in raises:
+        if not isinstance(one, type) or not issubclass(one, DeclaredError) or one is DeclaredError:
+            name = one.__name__ if isinstance(one, type) else f"{one!r:.100}"
+            raise DefinitionError(
+                f"{where}: raises={name}: that is no subclass of DeclaredError, whose fields are what travels. Any "
+                "other exception needs no declaration, and arrives with its type's name, its text and its traceback"
+            )
+        other = by_name.setdefault(one.__name__, one)
+        if other is not one:
+            raise DefinitionError(
+                f"{where}: raises: {other.__module__}.{other.__qualname__} and {one.__module__}.{one.__qualname__} "
+                "have one name, and what arrives could be either. Give one another name"
+            )
+    return raises
+
+
+def read_priority(where: str, options: dict[str, Any]) -> str | None:
+    """Write a priority as SWF does."""
+    priority = options.get("priority")
+    if priority is None:
+        return None
+    if not isinstance(priority, int) or isinstance(priority, bool) or not -(2**31) <= priority < 2**31:
+        raise DefinitionError(
+            f"{where}: priority={priority!r} is not an integer from {-(2**31):,} to {2**31 - 1:,} (SWF)"
+        )
+    return str(priority)
+
+
+def read_tags(where: str, options: dict[str, Any]) -> tuple[str, ...]:
+    """Check tags against SWF's limits."""
+    tags = options.get("tags", ())
+    if (
+        not isinstance(tags, tuple | list)
+        or len(tags) > TAGS_MAX
+        or not all(isinstance(tag, str) and len(tag) <= TAG_CHARS_MAX for tag in tags)
+    ):
+        raise DefinitionError(
+            f"{where}: tags={tags!r:.200} is not a tuple of at most {TAGS_MAX} strings, each of at most "
+            f"{TAG_CHARS_MAX} characters (SWF)"
+        )
+    return tuple(tags)
+
+
+def read_text(where: str, options: dict[str, Any], key: str, chars_max: int) -> str | None:
+    """Check a text against its limit."""
+    text = options.get(key)
+    if text is not None and not isinstance(text, str):
+        raise DefinitionError(f'{where}: {key}={text!r:.100} is not a string; write {key}="..."')
+    if text is not None and len(text) > chars_max:
+        raise DefinitionError(
+            f"{where}: {key} has {len(text):,} characters, and at most {chars_max:,} are allowed (SWF)"
+        )
+    return text
+
+
+def read_overrides(where: str, options: dict[str, Any], known: Any) -> dict[str, Any]:
+    """Read the options of one call, and give what its decision says besides, in SWF's words.
+
+    Raises:
+        DefinitionError: an option is unknown, or SWF does not take it.
+    """
+    check_options(where, options, known)
+    told: dict[str, Any] = {}
+    for key in options:
+        if key == "execution_start_to_close":
+            told[f"{key}_timeout"] = read_execution_span(where, options)
+        elif key == "heartbeat" or key.endswith(("_to_start", "_to_close")):
+            told[f"{key}_timeout"] = read_span(where, options, key, None)
+        elif key == "task_list":
+            told[key] = TaskList(read_name(where, key, options[key], NAME_CHARS_MAX))
+        elif key == "workflow_id":
+            told[key] = read_name(where, key, options[key], NAME_CHARS_MAX)
+        elif key == "priority":
+            told["task_priority"] = read_priority(where, options)
+        elif key == "tags":
+            told["tag_list"] = read_tags(where, options) or None
+        elif key == "child_policy":
+            told[key] = read_child_policy(where, options)
+        elif key == "lambda_role":
+            told[key] = read_text(where, options, key, ROLE_CHARS_MAX)
+        elif key == "cancellation":
+            read_cancellation(where, options)
+        else:
+            assert key == "retry", key
+            read_retry(where, options)
+    return told

@@ -1,0 +1,379 @@
+"""Read what classes and functions say of their types, and judge whether it will do.
+
+Takes classes, functions and annotations; gives types, or a `DefinitionError` that tells the author what to mend. Calls
+nothing that it reads, and makes no class.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import types
+import typing
+from collections.abc import Awaitable
+from typing import Any, TypeVar
+
+import msgspec
+
+from traction.errors import DefinitionError
+from traction.flow.step import Both, Step, WorkflowStep, note_wrapped
+from traction.payloads.codec import name_type
+from traction.payloads.json_types import UNRESOLVED
+
+# Flags of code objects, as `inspect` calls them: VARARGS, GENERATOR | ASYNC_GENERATOR, COROUTINE.
+_VARARGS = 0x04
+_GENERATOR = 0x20 | 0x200
+_COROUTINE = 0x80
+
+
+class Signature(msgspec.Struct, frozen=True):
+    """What a function says: its fields by name, which of them are given by name only, their defaults, its result."""
+
+    fields: dict[str, Any]
+    keywords: frozenset[str]
+    defaults: dict[str, Any]
+    result: Any
+
+
+# Classes.
+
+
+def find_arguments(cls: Any, root: Any) -> tuple[Any, ...] | None:
+    """Find the type arguments that a class gives `root`, through generic bases too; `None` if it gives none."""
+    for base in cls.__dict__.get("__orig_bases__", cls.__bases__):
+        origin = typing.get_origin(base) or base
+        if not isinstance(origin, type) or not issubclass(origin, root):
+            continue
+        given = typing.get_args(base)
+        if origin is root:
+            return given or None
+        found = find_arguments(origin, root)
+        if found is not None and given:
+            replaced = dict(zip(origin.__parameters__, given, strict=True))  # type: ignore[attr-defined]
+            return tuple(_replace(argument, replaced) for argument in found)
+        return found
+    return None
+
+
+def is_open(annotation: Any) -> bool:
+    """Whether a type still has variables."""
+    return isinstance(annotation, TypeVar) or bool(
+        not isinstance(annotation, type) and getattr(annotation, "__parameters__", ())
+    )
+
+
+def read_arguments(cls: Any, where: str, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Resolve type arguments that are written as strings."""
+    names = vars(sys.modules[cls.__module__]) if cls.__module__ in sys.modules else {}
+    said = types.SimpleNamespace(__annotations__={str(n): argument for n, argument in enumerate(arguments)})
+    try:
+        return tuple(typing.get_type_hints(said, names, include_extras=True).values())
+    except Exception as error:
+        raise DefinitionError(
+            f"{where}: a type argument of the class does not resolve: {error}. Types of the needs and the result are "
+            "read when the class is made: define or import them above it"
+        ) from error
+
+
+def check_needs(where: str, needs: Any) -> None:
+    """Check that what is needed is a type."""
+    is_type = callable(needs) and not isinstance(needs, types.FunctionType | types.MethodType)
+    if needs is not None and not is_type and typing.get_origin(needs) is None:
+        raise DefinitionError(
+            f"{where}: it needs {needs!r:.100}, and that is no type. Name the type here; a worker provides the value"
+        )
+
+
+def check_run(cls: Any, where: str, needs: Any, result: Any) -> None:
+    """Check that `run` is there, takes what it will be given, and gives what the class says."""
+    check_needs(where, needs)
+    write = "run(self)" if needs is None else f"run(self, dependency: {name_type(needs)})"
+    method = _find_method(cls, where, "run", f"def {write} -> {name_type(result)}")
+    because = "needs nothing" if needs is None else f"needs {name_type(needs)}"
+    takes = _check_arity(method, where, 0 if needs is None else 1, f"the class {because}; write def {write}")
+    hints = _find_hints(method, where)
+    if hints is None:
+        return
+    if "return" in hints and not _agree(hints["return"], result):
+        raise DefinitionError(
+            f"{where}: run gives {name_type(hints['return'])}, but the class says {name_type(result)}; make them agree"
+        )
+    if needs is not None and takes and takes[0] in hints and not _accepts(hints[takes[0]], needs):
+        raise DefinitionError(
+            f"{where}: run takes {takes[0]}: {name_type(hints[takes[0]])}, but the class needs {name_type(needs)}; "
+            "make them agree"
+        )
+
+
+def check_flow(cls: Any, where: str, result: Any) -> None:
+    """Check that `flow` is there, takes nothing, and gives what the class says."""
+    method = _find_method(cls, where, "flow", f"async def flow(self) -> {name_type(result)}")
+    note_wrapped(method)
+    _check_arity(method, where, 0, "a workflow takes its input from its fields; write flow(self)")
+    hints = _find_hints(method, where)
+    if hints is None or hints.get("return", Any) is Any:
+        return
+    said = hints["return"]
+    if not method.__code__.co_flags & _COROUTINE:
+        said = _find_awaited(said)
+        if said is None:
+            raise DefinitionError(
+                f"{where}: flow gives {name_type(hints['return'])}, which is no step. Write async def flow(self) "
+                f"and await steps, or return a Step[{name_type(result)}]"
+            )
+    if not _agree(said, result):
+        raise DefinitionError(
+            f"{where}: flow gives {name_type(said)}, but the class says {name_type(result)}; make them agree"
+        )
+
+
+def _find_method(cls: Any, where: str, name: str, write: str) -> types.FunctionType:
+    method = getattr(cls, name, None)
+    if method is None or method is WorkflowStep.flow:
+        raise DefinitionError(f"{where}: there is no method {name!r}; write {write}")
+    if not isinstance(method, types.FunctionType):
+        raise DefinitionError(f"{where}: {name} is {method!r:.100}, and not a plain method; write {write}")
+    return method
+
+
+def _check_arity(method: types.FunctionType, where: str, expected: int, because: str) -> tuple[str, ...]:
+    """Check that a method takes `self` and so many arguments more; give the names of what it takes after `self`."""
+    code = method.__code__
+    name = method.__name__
+    if code.co_flags & _GENERATOR:
+        raise DefinitionError(f"{where}: {name} has a yield, and would give a generator; collect a list and return it")
+    if code.co_flags & _VARARGS:
+        return ()
+    names = code.co_varnames[: code.co_argcount]
+    keywords = set(code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount])
+    required = keywords - set(method.__kwdefaults__ or {})
+    optional = len(method.__defaults__ or ())
+    if not len(names) - optional <= expected + 1 <= len(names) or required:
+        takes = ", ".join((*names, *(f"*, {keyword}" for keyword in sorted(required))))
+        raise DefinitionError(f"{where}: {name} takes ({takes}), but {because}")
+    return names[1:]
+
+
+def _find_hints(method: Any, where: str) -> dict[str, Any] | None:
+    """Read a method's annotations, or give `None` if they name what comes later: type checkers see it, we do not."""
+    if method.__code__.co_flags & _VARARGS:  # a decorator's function, which takes whatever it is given
+        return None
+    try:
+        return typing.get_type_hints(method)
+    except UNRESOLVED:
+        return None
+    except Exception as error:
+        raise DefinitionError(f"{where}: an annotation of {method.__name__} is not a type: {error}") from error
+
+
+def _agree(said: Any, wanted: Any) -> bool:
+    """Whether a result of one type may be read as another: a payload is read by exactly what the class says."""
+    if said in (Any, typing.Never, typing.NoReturn) or wanted is Any or is_open(said):
+        return True
+    return _is_same(said, _strip(wanted))
+
+
+def _is_same(left: Any, right: Any) -> bool:
+    """Whether two types are equal once their aliases (`type Ids = list[int]`) are replaced by what they stand for."""
+    if left == right:
+        return True
+    left, right = _resolve_alias(left), _resolve_alias(right)
+    if left == right:
+        return True
+    parts, others = typing.get_args(left), typing.get_args(right)
+    return (
+        bool(parts)
+        and typing.get_origin(left) == typing.get_origin(right)
+        and len(parts) == len(others)
+        and all(map(_is_same, parts, others))
+    )
+
+
+def _resolve_alias(annotation: Any) -> Any:
+    """Replace a type alias, of the statement `type` of Python 3.12, by the type that it stands for."""
+    while isinstance(alias := typing.get_origin(annotation) or annotation, _ALIAS):
+        replaced = dict(zip(alias.__type_params__, typing.get_args(annotation), strict=False))
+        annotation = _replace(alias.__value__, replaced)
+    return annotation
+
+
+_ALIAS: Any = getattr(typing, "TypeAliasType", ())
+
+
+def _accepts(parameter: Any, needs: Any) -> bool:
+    """Whether a parameter of one type takes a dependency of another, as far as that can be seen."""
+    parameter, needs = _resolve_alias(parameter), _strip(needs)
+    if parameter in (Any, needs) or is_open(parameter) or needs is Any:
+        return True
+    if members := typing.get_args(parameter) if typing.get_origin(parameter) in (typing.Union, types.UnionType) else ():
+        return any(_accepts(member, needs) for member in members)
+    parameter, needs = (typing.get_origin(each) or each for each in (parameter, needs))
+    if not isinstance(parameter, type) or not isinstance(needs, type):
+        return False
+    try:
+        return parameter is not needs and issubclass(needs, parameter)
+    except TypeError:  # a protocol, which only type checkers can compare
+        return True
+
+
+def _find_awaited(said: Any) -> Any:
+    """Find what the step (or coroutine) of this type gives: `Any` if it cannot be seen, `None` if it is no step."""
+    said = _resolve_alias(said)
+    origin = typing.get_origin(said) or said
+    arguments = typing.get_args(said)
+    # Any is a class too, from Python 3.11 on.
+    if origin is Any or not isinstance(origin, type):
+        return Any
+    if issubclass(origin, Both):
+        return types.GenericAlias(tuple, arguments) if arguments else Any
+    if hasattr(origin, "spec"):
+        return _strip(origin.spec.result)
+    if issubclass(origin, Step) or issubclass(origin, Awaitable):
+        return arguments[-1] if arguments else Any
+    return None
+
+
+def _strip(annotation: Any) -> Any:
+    """Take `Annotated` and the name of an alias off a type."""
+    hints = typing.get_type_hints(types.SimpleNamespace(__annotations__={"it": _resolve_alias(annotation)}))
+    return _resolve_alias(hints["it"])
+
+
+def _replace(annotation: Any, replaced: dict[Any, Any]) -> Any:
+    if isinstance(annotation, TypeVar):
+        return replaced.get(annotation, annotation)
+    if is_open(annotation):
+        return annotation[tuple(replaced.get(parameter, parameter) for parameter in annotation.__parameters__)]
+    return annotation
+
+
+# Functions.
+
+
+def read_function(f: Any, needs: Any, *, flow: bool) -> Signature:
+    """Read a function's parameters, after the dependency if it needs one, and its result.
+
+    A decorator that keeps what it wraps (`functools.wraps`) has the parameters of that.
+    """
+    _check_function(f, flow=flow)
+    where, wrapped = f"{f.__module__}.{f.__qualname__}", inspect.unwrap(f)
+    if wrapped.__code__.co_flags & _GENERATOR:
+        raise DefinitionError(f"{where}: it has a yield, and would give a generator; collect a list and return it")
+    try:
+        parameters = list(inspect.signature(f).parameters.values())
+        hints = _find_function_hints(f, wrapped)
+    except Exception as error:
+        raise DefinitionError(
+            f"{where}: an annotation does not resolve: {error}. The types of a function are read when it is defined: "
+            "define or import them above it, at the level of the module"
+        ) from error
+    for parameter in parameters:
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            raise DefinitionError(
+                f"{where}: {str(parameter).partition(':')[0]} has no name of its own for each argument. A call's input "
+                "is written under the names of its parameters; take a list or a dict"
+            )
+        if parameter.kind is parameter.POSITIONAL_ONLY:
+            raise DefinitionError(
+                f"{where}: {parameter.name!r} is given by position only. A call's input is written under the names of "
+                "its parameters; take out the /"
+            )
+    check_needs(where, needs)
+    skip = 0 if needs is None else 1
+    names = [parameter.name for parameter in parameters]
+    keywords = frozenset(parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY)
+    if len(names) - len(keywords) < skip:
+        raise DefinitionError(
+            f"{where}: with needs={name_type(needs)} the first parameter is the dependency, and there is none"
+        )
+    if skip and names[0] in hints and not _accepts(_strip(hints[names[0]]), needs):
+        raise DefinitionError(
+            f"{where}: the first parameter is {names[0]}: {name_type(hints[names[0]])}, but needs={name_type(needs)}; "
+            "make them agree"
+        )
+    for name in names[skip:]:
+        if name not in hints:
+            raise DefinitionError(
+                f"{where}: parameter {name!r} has no type, and a call's input is written and read by type; write "
+                f"{name}: int"
+            )
+    if "return" not in hints:
+        raise DefinitionError(f"{where}: the result has no type; write -> None if there is none")
+    if is_open(hints["return"]):
+        raise DefinitionError(
+            f"{where}: the result is {name_type(hints['return'])}, which leaves its type open, and a result is read by "
+            "type; name one, or write Any"
+        )
+    inputs = parameters[skip:]
+    return Signature(
+        fields={parameter.name: hints[parameter.name] for parameter in inputs},
+        keywords=keywords,
+        defaults={
+            parameter.name: parameter.default for parameter in inputs if parameter.default is not parameter.empty
+        },
+        result=_read_result(where, hints["return"], inspect.iscoroutinefunction(wrapped), flow=flow),
+    )
+
+
+def _check_function(f: Any, *, flow: bool) -> None:
+    """Check that a definition is made of a function at the top of a module, decorated or not."""
+    bound = isinstance(f, staticmethod | classmethod | types.MethodType)
+    function = inspect.unwrap(f.__func__ if bound else f)
+    if not isinstance(function, types.FunctionType):
+        example = "@workflow(version='2')" if flow else "@activity(needs=Connection)"
+        mend = f"Options have names: {example}"
+        if callable(function) and not isinstance(function, type):
+            mend = "It has no name and no typed parameters of its own: write a function that calls it"
+        raise DefinitionError(f"a definition is made of a function, not of {function!r:.100}. {mend}")
+    names = function.__code__.co_varnames[: function.__code__.co_argcount]
+    owner, dot, name = function.__qualname__.rpartition("<locals>.")[2].rpartition(".")
+    if not bound and not (names[:1] in (("self",), ("cls",)) and (dot or names[0] not in function.__annotations__)):
+        return
+    owner = owner or "Mailer"
+    example = "".join(word.capitalize() for word in name.split("_")) or "Send"
+    mend = (
+        "what it works on are its parameters"
+        if flow
+        else f"if it needs a {owner}, its worker provides one: @activity(needs={owner}), with the {owner} as the first "
+        f"parameter, or class {example}(Activity[{owner}, None])"
+    )
+    raise DefinitionError(
+        f"{function.__module__}.{function.__qualname__}: it is a method, and whoever runs it has no object to call it "
+        f"on. Write a function at the top of a module; {mend}"
+    )
+
+
+def _find_function_hints(f: Any, wrapped: Any) -> dict[str, Any]:
+    signed = inspect.unwrap(f, stop=lambda one: hasattr(one, "__signature__"))
+    if not hasattr(signed, "__signature__"):
+        return typing.get_type_hints(wrapped, include_extras=True)
+    # A decorator that says which parameters it has.
+    signature = inspect.signature(signed)
+    said = {parameter.name: parameter.annotation for parameter in signature.parameters.values()}
+    said["return"] = signature.return_annotation
+    said = {name: annotation for name, annotation in said.items() if annotation is not signature.empty}
+    holder = types.SimpleNamespace(__annotations__=said)
+    return typing.get_type_hints(holder, wrapped.__globals__, include_extras=True)
+
+
+def _read_result(where: str, said: Any, is_async: bool, *, flow: bool) -> Any:
+    step = _resolve_alias(said)
+    origin = typing.get_origin(step) or step
+    is_step = isinstance(origin, type) and issubclass(origin, Step)
+    if not flow or is_async:
+        if is_step:
+            mend = (
+                "Write return await ..., and the type of what that gives"
+                if flow
+                else "An activity does its work itself; make what asks for steps a @workflow"
+            )
+            raise DefinitionError(f"{where}: the result is {name_type(said)}, a step that nobody awaits. {mend}")
+        return said
+    result = _find_awaited(step) if is_step else None
+    if result is None or (result is Any and not typing.get_args(step)):
+        what = "a step, but not of what" if is_step else f"{name_type(said)}, which is no step"
+        raise DefinitionError(
+            f"{where}: the result is {what}. A workflow is an async def that awaits steps, or a function that returns "
+            "one: write -> Step[int]"
+        )
+    return result

@@ -1,0 +1,1 @@
+"""The step algebra: what a flow can express."""

@@ -1,0 +1,315 @@
+"""Say steps: values, groups, timers, chance, helper flows.
+
+Takes values, functions and steps; gives the nodes of `step`, where the laws stand. Nothing runs when it is built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Iterable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Never, ParamSpec, TypeVar, overload
+
+from traction.flow.durations import Span, to_timedelta
+from traction.flow.step import (
+    All,
+    Both,
+    Done,
+    Draw,
+    Fail,
+    First,
+    FlatMap,
+    Helper,
+    Now,
+    Outcome,
+    Saga,
+    Shield,
+    Sleep,
+    Step,
+    Tick,
+    note_wrapped,
+    to_chance,
+)
+from traction.runtime.awaitables import close_unstarted, is_awaitable, name_thing, refuse
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+T = TypeVar("T")
+U = TypeVar("U")
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
+D = TypeVar("D")
+E = TypeVar("E")
+F = TypeVar("F")
+G = TypeVar("G")
+H = TypeVar("H")
+P = ParamSpec("P")
+
+
+def done(value: T) -> Step[T]:
+    """Give a value: the unit of `flat_map`."""
+    return Done(value)
+
+
+def fail(error: Exception) -> Step[Never]:
+    """Fail with an error: the zero of `flat_map`."""
+    return Fail.of(error)
+
+
+@overload
+def all_of(steps: Iterable[Step[T]], /) -> Step[list[T]]: ...
+@overload
+def all_of(a: Step[A], b: Step[B], /) -> Both[A, B]: ...
+@overload
+def all_of(a: Step[A], b: Step[B], c: Step[C], /) -> Both[A, B, C]: ...
+@overload
+def all_of(a: Step[A], b: Step[B], c: Step[C], d: Step[D], /) -> Both[A, B, C, D]: ...
+@overload
+def all_of(a: Step[A], b: Step[B], c: Step[C], d: Step[D], e: Step[E], /) -> Both[A, B, C, D, E]: ...
+@overload
+def all_of(a: Step[A], b: Step[B], c: Step[C], d: Step[D], e: Step[E], f: Step[F], /) -> Both[A, B, C, D, E, F]: ...
+@overload
+def all_of(
+    a: Step[A], b: Step[B], c: Step[C], d: Step[D], e: Step[E], f: Step[F], g: Step[G], /
+) -> Both[A, B, C, D, E, F, G]: ...
+@overload
+def all_of(
+    a: Step[A], b: Step[B], c: Step[C], d: Step[D], e: Step[E], f: Step[F], g: Step[G], h: Step[H], /
+) -> Both[A, B, C, D, E, F, G, H]: ...
+@overload
+def all_of(*steps: Step[T]) -> Step[tuple[T, ...]]: ...
+@overload
+def all_of(steps: Iterable[Step[T]], /, *, tolerate: int) -> Step[list[Outcome[T]]]: ...
+@overload
+def all_of(*steps: Step[T], tolerate: int) -> Step[tuple[Outcome[T], ...]]: ...
+def all_of(*steps: Any, tolerate: int | None = None) -> Any:
+    """Do all concurrently and give all results, in the order of the arguments; the first failure cancels the rest.
+
+    One iterable of steps gives a list; several steps give a tuple. With `tolerate`, the results are outcomes, `Success`
+    or `Failure`, and only a failure more than so many cancels the rest and fails.
+
+    Type checkers know the type of each of up to eight results; of more, what they have in common. `a & b & c` keeps the
+    type of each, of any number.
+
+    Laws:
+        all_of([s, t], tolerate=2) == all_of([s.attempt(), t.attempt()])
+        all_of([s, t], tolerate=0) == all_of([s, t]).map(lambda xs: [Success(x) for x in xs])
+    """
+    listed = len(steps) == 1 and not isinstance(steps[0], Step) and not is_awaitable(steps[0])
+    said: Any = steps[0] if listed else steps
+    branches = _check_steps("all_of", said)
+    if tolerate is None:
+        return All(branches) if listed else Both(branches)
+    group = _tolerate("all_of", branches, None, tolerate)
+    return group if listed else group.map(tuple)
+
+
+@overload
+def first_of(steps: Iterable[Step[T]], /) -> Step[T]: ...
+@overload
+def first_of(a: Step[A], b: Step[B], /) -> Step[A | B]: ...
+@overload
+def first_of(a: Step[A], b: Step[B], c: Step[C], /) -> Step[A | B | C]: ...
+@overload
+def first_of(a: Step[A], b: Step[B], c: Step[C], d: Step[D], /) -> Step[A | B | C | D]: ...
+@overload
+def first_of(a: Step[A], b: Step[B], c: Step[C], d: Step[D], e: Step[E], /) -> Step[A | B | C | D | E]: ...
+@overload
+def first_of(
+    a: Step[A], b: Step[B], c: Step[C], d: Step[D], e: Step[E], f: Step[F], /
+) -> Step[A | B | C | D | E | F]: ...
+@overload
+def first_of(
+    a: Step[A], b: Step[B], c: Step[C], d: Step[D], e: Step[E], f: Step[F], g: Step[G], /
+) -> Step[A | B | C | D | E | F | G]: ...
+@overload
+def first_of(
+    a: Step[A], b: Step[B], c: Step[C], d: Step[D], e: Step[E], f: Step[F], g: Step[G], h: Step[H], /
+) -> Step[A | B | C | D | E | F | G | H]: ...
+@overload
+def first_of(*steps: Step[T]) -> Step[T]: ...
+def first_of(*steps: Any) -> Any:
+    """Do all concurrently, go on with whichever closes first, and cancel the rest. See `Step.__or__`.
+
+    Raises:
+        ValueError: there are no steps, so none could be first.
+    """
+    if len(steps) == 1 and not isinstance(steps[0], Step) and not is_awaitable(steps[0]):
+        steps = tuple(steps[0])
+    if not steps:
+        raise ValueError("first_of() needs at least one step: of none, none is first")
+    return First(_check_steps("first_of", steps))
+
+
+@overload
+def each(f: Callable[[T], Step[U]], items: Iterable[T], *, limit: int | None = None) -> Step[list[U]]: ...
+@overload
+def each(
+    f: Callable[[T], Step[U]], items: Iterable[T], *, limit: int | None = None, tolerate: int
+) -> Step[list[Outcome[U]]]: ...
+def each(
+    f: Callable[[T], Step[Any]], items: Iterable[T], *, limit: int | None = None, tolerate: int | None = None
+) -> Step[list[Any]]:
+    """Do `f(item)` for every item, at most `limit` at a time, and give the results in the order of the items.
+
+    `f` is called when its item's turn comes. The first failure cancels the rest; with `tolerate`, the results are
+    outcomes, `Success` or `Failure`, and only a failure more than so many cancels the rest and fails.
+
+    Laws:
+        each(done, xs) == done(list(xs));  each(f, xs) == all_of([f(x) for x in xs])
+        each(f, xs, tolerate=len(xs)) == all_of([f(x).attempt() for x in xs])
+    """
+    if limit is not None and _check_number("each", "limit", limit) < 1:
+        raise ValueError(f"each(limit={limit}): at least one at a time, or None for no limit")
+    steps = tuple(FlatMap(Done(item), f) for item in items)
+    return All(steps, limit) if tolerate is None else _tolerate("each", steps, limit, tolerate)
+
+
+def shield(step: Step[T]) -> Step[T]:
+    """Do a step to its end though it is cancelled; the cancellation is felt after it.
+
+    Example:
+        await shield(transfer(amount))
+    """
+    return Shield(_check_step("shield", step))
+
+
+def saga(step: Step[T]) -> Step[T]:
+    """Do a step; if it fails or is cancelled, undo what it did, and then fail so.
+
+    What is to be undone was registered with `Step.compensate`, and is done to its end even if a cancellation comes
+    meanwhile. Compensations run one after the other, the last registered first, each to its end: one that fails does
+    not keep the others from running, and a cancellation waits for them. A saga within a saga that succeeds leaves its
+    compensations to the one around it.
+
+    Example:
+        @step
+        async def book(trip: Trip) -> Booking:
+            flight = await BookFlight(trip).compensate(lambda flight: CancelFlight(flight))
+            hotel = await BookHotel(trip).compensate(lambda hotel: CancelHotel(hotel))
+            return Booking(flight, hotel)
+
+        booking = await saga(book(trip))
+
+    Laws:
+        saga(done(x)) == done(x);  saga(fail(e)) == fail(e)
+        saga(s.compensate(f).flat_map(lambda _: fail(e))) == s.flat_map(f).attempt().flat_map(lambda _: fail(e))
+    """
+    return Saga(_check_step("saga", step))
+
+
+def sleep(span: Span) -> Step[None]:
+    """Wait by a durable timer. SWF's timers count whole seconds: a part of a second is rounded up."""
+    return Sleep(to_timedelta(span))
+
+
+def sleep_until(time: datetime) -> Step[None]:
+    """Wait until an instant by a durable timer, or not at all if it has passed.
+
+    Raises:
+        ValueError: the datetime is naive.
+    """
+    if time.tzinfo is None:
+        raise ValueError(f"sleep_until({time!r}): an instant has a time zone; say datetime(..., tzinfo=timezone.utc)")
+
+    def wait(now: datetime) -> Step[None]:
+        return sleep(time - now) if time > now else done(None)
+
+    return now().flat_map(wait)
+
+
+def now() -> Step[datetime]:
+    """Give the time of the decision task under which the flow runs: the same on every replay, and in UTC."""
+    return Now()
+
+
+def uuid4() -> Step[UUID]:
+    """Give a random UUID that is the same on every replay: a function of the run and of the place in the flow."""
+    # Version 4 (RFC 9562): 122 bits are chance.
+    return Draw().map(lambda bits: _to_uuid(bits, 4))
+
+
+def uuid7() -> Step[UUID]:
+    """Give a UUID that begins with the milliseconds of `now()`, the same on every replay.
+
+    Those of one run grow in the order in which they are asked for, so that they sort as they came.
+
+    Laws:
+        Each is greater than those that the run was given before.
+    """
+    # Version 7 (RFC 9562): 48 bits of time, and a counter in the next 12 (section 6.2, method 1); 62 bits are chance.
+    return Tick().flat_map(
+        lambda tick: Draw().map(
+            lambda bits: _to_uuid(tick >> 12 << 80 | (tick & 0xFFF) << 64 | bits & (1 << 62) - 1, 7)
+        )
+    )
+
+
+def _to_uuid(bits: int, version: int) -> UUID:
+    from uuid import UUID
+
+    # Variant 1 (RFC 9562).
+    return UUID(int=bits & ~(0xF << 76) & ~(0x3 << 62) | version << 76 | 0x2 << 62)
+
+
+def random() -> Step[float]:
+    """Give a random number in [0, 1) that is the same on every replay: a function of the run and the place."""
+    return Draw().map(to_chance)
+
+
+@overload
+def step(f: Callable[P, Coroutine[Any, Any, T]], /) -> Callable[P, Step[T]]: ...
+@overload
+def step(f: Callable[P, Step[T]], /) -> Callable[P, Step[T]]: ...
+def step(f: Callable[..., Any], /) -> Callable[..., Step[Any]]:
+    """Make a helper flow of an `async def` that awaits steps: its calls are steps, to be awaited or combined.
+
+    Example:
+        >>> @step
+        ... async def twice(s: Step[int]) -> tuple[int, int]:
+        ...     return (await s, await s)
+    """
+
+    def call(*args: Any, **kwargs: Any) -> Step[Any]:
+        return Helper(f, args, kwargs)
+
+    for name in ("__module__", "__name__", "__qualname__", "__doc__", "__annotations__"):
+        setattr(call, name, getattr(f, name, None))
+    call.__wrapped__ = f  # type: ignore[attr-defined]
+    note_wrapped(f)
+    return call
+
+
+def _check_step(where: str, one: Any) -> Any:
+    if not isinstance(one, Step):
+        if is_awaitable(one):
+            raise refuse(where, one)
+        called = isinstance(one, type) and issubclass(one, Step)
+        name = name_thing(one).removesuffix("(...)")
+        mend = f"write {name}(...)" if called else "put @step over an async def, and call it"
+        raise TypeError(f"{where}: {name} is no step; {mend}")
+    return one
+
+
+def _tolerate(where: str, steps: Iterable[Step[T]], limit: int | None, tolerate: int) -> Step[list[Outcome[T]]]:
+    if _check_number(where, "tolerate", tolerate) < 0:
+        raise ValueError(f"{where}(tolerate={tolerate}): no fewer failures than 0 can be tolerated")
+    return All(tuple(one.attempt() for one in steps), limit, tolerate)
+
+
+def _check_number(where: str, name: str, number: int) -> int:
+    if not isinstance(number, int) or isinstance(number, bool):
+        raise TypeError(f"{where}({name}={number!r:.100}): it is a number of items, an int")
+    return number
+
+
+def _check_steps(where: str, steps: Iterable[Any]) -> tuple[Step[Any], ...]:
+    checked = tuple(steps)
+    for index, one in enumerate(checked):
+        if not isinstance(one, Step):
+            if is_awaitable(one):
+                close_unstarted(checked)
+                raise refuse(f"{where}: item {index}", one)
+            raise TypeError(f"{where}: item {index} is {name_thing(one)}, and not a step")
+    return checked

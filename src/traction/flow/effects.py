@@ -1,0 +1,380 @@
+"""Say what reaches beyond the flow: other executions, markers, Lambda functions, the next run.
+
+Takes values and definitions; gives leaves, which the decider answers. `step` has the algebra that they stand in, and
+the leaves that come with it: activities, children, timers.
+
+Some of these are answered at once and leave a marker in the history (`side_effect`, `patched`), or none (`report`,
+`history_events`, and `receive` when a signal waits). The others wait for an event.
+"""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, ClassVar, Final, Generic, Never, TypeVar, overload
+
+import msgspec
+
+from traction.errors import DefinitionError
+from traction.flow.durations import Span, to_duration
+from traction.flow.signals import Send, Signal, check_sent, read_execution
+from traction.flow.specs import ActivitySpec
+from traction.flow.step import ActivityStep, AdjustedChild, Asked, Step, WorkflowStep
+from traction.model.limits import Limits
+from traction.model.names import WorkflowExecution
+from traction.runtime.awaitables import name_thing
+
+T = TypeVar("T")
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+
+PATCH_CHARS_MAX: Final = 200
+"""The most characters that the name of a patch may have, which is a part of a marker's name."""
+
+_LIMITS: Final = Limits()
+
+# What `inspect` calls CO_COROUTINE.
+_COROUTINE: Final = 0x80
+
+
+class RequestCancel(Asked[None], msgspec.Struct, frozen=True):
+    """A request to cancel another execution."""
+
+    step_label: ClassVar[str] = "cancel"
+    workflow_id: str
+    run_id: str | None
+    child: str = ""
+    """The step that started the execution, if it is a child of this flow."""
+
+
+class SideEffect(Asked[R_co], msgspec.Struct, Generic[R_co], frozen=True):
+    """A value that code computed once, kept as a marker."""
+
+    step_label: ClassVar[str] = "side_effect"
+    f: Callable[[], R_co]
+    type: Any
+
+
+class Patched(Asked[bool], msgspec.Struct, frozen=True):
+    """Whether the execution came here with the new code."""
+
+    step_label: ClassVar[str] = "patched"
+    name: str
+
+
+class Report(Asked[None], msgspec.Struct, frozen=True):
+    """A state of the flow, for those who look at it."""
+
+    step_label: ClassVar[str] = "report"
+    status: Any
+
+
+class HistoryEvents(Asked[int], msgspec.Struct, frozen=True):
+    """How many events the history has."""
+
+    step_label: ClassVar[str] = "history_events"
+
+
+class RunEnds(Asked[datetime], msgspec.Struct, frozen=True):
+    """When the service ends the run, if nothing else does."""
+
+    step_label: ClassVar[str] = "run_ends"
+
+
+class ExecutionInfo(msgspec.Struct, frozen=True):
+    """What a flow can know of its own execution, as `execution_info` returns it."""
+
+    workflow_id: str
+    run_id: str
+    name: str
+    """The name of the workflow's type."""
+    version: str
+    """The version of the workflow's type."""
+    tags: tuple[str, ...] = ()
+    parent: WorkflowExecution | None = None
+    """The execution that started this one as a child, `None` if none did. It may have closed since."""
+    continued_from: str | None = None
+    """The run id of the run before, if this one was started by `continue_as_new`."""
+
+    @property
+    def execution(self) -> WorkflowExecution:
+        """The workflow id and the run id: what `send` and `cancel` take in another flow."""
+        return WorkflowExecution(self.workflow_id, self.run_id)
+
+
+class GetExecutionInfo(Asked[ExecutionInfo], msgspec.Struct, frozen=True):
+    """Which execution this is."""
+
+    step_label: ClassVar[str] = "execution_info"
+
+
+class InvokeLambda(Asked[R_co], msgspec.Struct, Generic[R_co], frozen=True):
+    """A call of an AWS Lambda function."""
+
+    step_label: ClassVar[str] = "lambda"
+    name: str
+    input: Any
+    type: Any
+    limit: Span | None
+
+
+class Local(Asked[R_co], msgspec.Struct, Generic[R_co], frozen=True):
+    """The call of an activity that is done by whoever decides."""
+
+    call: ActivityStep[R_co]
+
+    @property
+    def step_label(self) -> str:  # type: ignore[override]
+        """The word of the call."""
+        return self.call.step_label
+
+    @property
+    def spec(self) -> ActivitySpec:
+        """What its definition says."""
+        return self.call.spec
+
+
+class StartChild(Asked["Child[R_co]"], msgspec.Struct, Generic[R_co], frozen=True):
+    """A child that is started and not waited for."""
+
+    step_label: ClassVar[str] = "start_child"
+    call: WorkflowStep[R_co] | AdjustedChild[R_co]
+
+
+class ChildResult(Asked[R_co], msgspec.Struct, Generic[R_co], frozen=True):
+    """The end of a child that was started before."""
+
+    step_label: ClassVar[str] = "child_result"
+    child: str
+
+
+class ContinueAsNew(Asked[Never], msgspec.Struct, frozen=True):
+    """The end of this run, and the start of the next."""
+
+    step_label: ClassVar[str] = "continue_as_new"
+    call: WorkflowStep[Any]
+
+
+class ContinuedAsNew(BaseException):
+    """Thrown through a flow that goes on as a new run, so that its `finally` blocks are done."""
+
+    def __init__(self, call: WorkflowStep[Any]) -> None:
+        self.call = call
+        super().__init__(type(call).__qualname__)
+
+
+class Child(Generic[R_co]):
+    """A child execution that runs beside its parent's flow: wait for it, signal it, ask it to cancel."""
+
+    __slots__ = ("execution", "step")
+
+    def __init__(self, step: str, execution: WorkflowExecution) -> None:
+        self.step = step
+        self.execution = execution
+
+    @property
+    def workflow_id(self) -> str:
+        """The workflow id of the child."""
+        return self.execution.workflow_id
+
+    @property
+    def run_id(self) -> str:
+        """The id of its first run: a child that continues as new keeps its workflow id only."""
+        return self.execution.run_id
+
+    def result(self) -> Step[R_co]:
+        """Wait until the child has closed, and give its result; as often as wanted.
+
+        The child itself is not cancelled with this step.
+        """
+        return ChildResult(self.step)
+
+    def send(self, signal: Signal) -> Step[None]:
+        """Send the child a signal; if it has continued as new, the run that is open receives it.
+
+        Raises:
+            SignalFailed: (in the flow) the child has closed.
+        """
+        check_sent("Child.send", signal)
+        return Send(self.workflow_id, self.run_id, signal, self.step)
+
+    def cancel(self) -> Step[None]:
+        """Ask the child to cancel; done when the request is delivered, or at once if the child has closed.
+
+        If the child has continued as new, the run that is open receives the request.
+        """
+        return RequestCancel(self.workflow_id, self.run_id, self.step)
+
+
+def cancel(execution: WorkflowExecution | str) -> Step[None]:
+    """Ask another execution of the domain to cancel; done when the request is delivered, not when it is obeyed.
+
+    Raises:
+        CancelFailed: (in the flow) no such execution is open.
+
+    History:
+        Asks RequestCancelExternalWorkflowExecution; answered by ExternalWorkflowExecutionCancelRequested.
+    """
+    return RequestCancel(*read_execution("cancel", execution))
+
+
+def side_effect(f: Callable[[], T], type: Any = None) -> Step[T]:
+    """Run code once, in the decider's worker, and give what it gave then on every replay.
+
+    For what is quick and cannot fail: a read of a setting, an id from a library. What takes time or may fail belongs
+    in an activity. The value is read back as `type`, or as the function's return annotation, or as plain JSON.
+
+    Raises:
+        TypeError: it is no plain function.
+        DefinitionError: its return annotation does not resolve.
+
+    History:
+        Asks RecordMarker, in the decision task that runs the code.
+    """
+    if not callable(f) or isinstance(f, Step):
+        raise TypeError(f"side_effect({f!r:.100}): that is no function; write side_effect(lambda: ...)")
+    code = getattr(f, "__code__", None)
+    if code is not None and code.co_flags & _COROUTINE:
+        raise TypeError(f"side_effect({f.__name__}): it is async, and nobody awaits it. Do this in an activity")
+    kind = type if type is not None else getattr(f, "__annotations__", {}).get("return", Any)
+    return SideEffect(f, _resolve(f) if isinstance(kind, str) else kind)
+
+
+def patched(name: str) -> Step[bool]:
+    """Say whether this execution came to this place with the code that has the patch.
+
+    `True` for executions that get here for the first time from now on, and for ever in them; `False` for those whose
+    history shows that they had passed here before. Put the new code under `if await patched("..."):`. When no execution
+    without the patch is open any more, take the old branch and the call out: markers of patches that the code does not
+    know are passed over.
+
+    History:
+        Asks RecordMarker, once for each name.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"patched({name!r:.100}): the name of a patch is a string")
+    if not 1 <= len(name) <= PATCH_CHARS_MAX:
+        raise ValueError(f"patched({name!r:.100}): the name of a patch has 1 to {PATCH_CHARS_MAX} characters")
+    return Patched(name)
+
+
+def report(status: object) -> Step[None]:
+    """Show a state of the flow to those who look at the execution while it runs. The last one counts.
+
+    `Handle.query` reads it whatever its length; what SWF carries, `Handle.report` and SWF's console show as well.
+
+    History:
+        Goes into the `executionContext` of DecisionTaskCompleted, if it has room there; asks nothing.
+    """
+    return Report(status)
+
+
+def history_events() -> Step[int]:
+    """Say how many events the history has now; SWF ends an execution at 25,000, and `continue_as_new` starts afresh."""
+    return HistoryEvents()
+
+
+def run_ends() -> Step[datetime]:
+    """Say when the service ends this run, if it is still open then: its start, and `execution_start_to_close`.
+
+    That is a year at the most (SWF). What is to go on for longer starts afresh before, by `continue_as_new`.
+    """
+    return RunEnds()
+
+
+def execution_info() -> Step[ExecutionInfo]:
+    """Return which execution this is: its ids, type, tags, parent, and the run that it continues.
+
+    Example:
+        info = await execution_info()
+        await request_callback(f"https://shop.example/orders/{info.workflow_id}")
+
+    History:
+        Asks nothing; answered from WorkflowExecutionStarted.
+    """
+    return GetExecutionInfo()
+
+
+@overload
+def invoke_lambda(name: str, input: object = None, *, timeout: Span | None = None) -> Step[Any]: ...
+@overload
+def invoke_lambda(name: str, input: object = None, *, type: type[T], timeout: Span | None = None) -> Step[T]: ...
+@overload
+def invoke_lambda(name: str, input: object = None, *, type: Any, timeout: Span | None = None) -> Step[Any]: ...
+def invoke_lambda(name: str, input: object = None, *, type: Any = Any, timeout: Span | None = None) -> Step[Any]:
+    """Call an AWS Lambda function, and give its answer, read as `type`.
+
+    The workflow's class needs `lambda_role`. `timeout` is at most 15 minutes (SWF).
+
+    Raises:
+        LambdaFailed: (in the flow) it raised, timed out, or could not be started.
+
+    History:
+        Asks ScheduleLambdaFunction; answered by LambdaFunctionCompleted, or its failures.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"invoke_lambda({name!r:.100}): the name of a function is a string")
+    if not 1 <= len(name) <= _LIMITS.lambda_name_chars_max:
+        raise ValueError(
+            f"invoke_lambda({name!r:.100}): the name of a function has 1 to {_LIMITS.lambda_name_chars_max} characters "
+            "(SWF)"
+        )
+    if timeout is not None and not 1 <= int(to_duration(timeout)) <= _LIMITS.lambda_seconds_max:
+        raise ValueError(
+            f"invoke_lambda(timeout={timeout!r}): a function is given 1 to {_LIMITS.lambda_seconds_max} seconds (SWF)"
+        )
+    return InvokeLambda(name, input, type, timeout)
+
+
+def start_child(call: WorkflowStep[R] | AdjustedChild[R]) -> Step[Child[R]]:
+    """Start a child and go on when it runs, without waiting for its end.
+
+    What becomes of it when its parent closes is the `child_policy` of the parent: `TERMINATE` unless given.
+
+    Raises:
+        ChildAlreadyRunning: (in the flow) an execution is open under its id.
+        DecisionFailed: (in the flow) it could not be started otherwise.
+
+    History:
+        Asks StartChildWorkflowExecution; answered by ChildWorkflowExecutionStarted.
+    """
+    if not isinstance(call, WorkflowStep | AdjustedChild):
+        raise TypeError(f"start_child: {name_thing(call)} is no call of a workflow{_mend(call)}")
+    return StartChild(call)
+
+
+def continue_as_new(call: WorkflowStep[Any]) -> Step[Never]:
+    """Close this run and go on as a new one with an empty history, under the same workflow id.
+
+    The call is of the same workflow; its version may be another. Task list, timeouts, child policy and tags stay as
+    they are. `finally` blocks are done first. Signals that nobody received, and a request to cancel that came too late
+    for this run, are sent on to the new one.
+
+    Raises:
+        PayloadError: (in the flow) the input is too long for SWF, or cannot be written.
+
+    History:
+        Asks ContinueAsNewWorkflowExecution, after whatever `finally` blocks ask.
+    """
+    if isinstance(call, AdjustedChild):
+        raise TypeError("continue_as_new: the next run has the options of this one; leave out .options(...)")
+    if not isinstance(call, WorkflowStep):
+        raise TypeError(f"continue_as_new: {name_thing(call)} is no call of a workflow{_mend(call)}")
+    return ContinueAsNew(call)
+
+
+def _resolve(f: Any) -> Any:
+    """Read a return annotation that is written as a string, as all are under `from __future__ import annotations`."""
+    try:
+        return typing.get_type_hints(f, include_extras=True)["return"]
+    except Exception as error:
+        raise DefinitionError(
+            f"side_effect({f.__qualname__}): its return annotation does not resolve: {error}. The value is read back "
+            "by it; write side_effect(f, type=...)"
+        ) from error
+
+
+def _mend(thing: Any) -> str:
+    """Say what was meant where a definition stands for its call."""
+    return f"; write {thing.__qualname__}(...)" if isinstance(thing, type) and issubclass(thing, WorkflowStep) else ""

@@ -1,0 +1,104 @@
+"""Start work at recurring times."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, tzinfo
+from typing import Any, Literal, TypeAlias
+
+from traction.errors import FlowError
+from traction.flow.combinators import first_of, now, sleep_until, step
+from traction.flow.cron import Recurrence, read_recurrence
+from traction.flow.durations import Span
+from traction.flow.effects import continue_as_new, history_events, run_ends, start_child
+from traction.flow.step import AdjustedChild, Step, WorkflowStep
+
+Overlap: TypeAlias = Literal["wait", "beside", "cancel"]
+"""What becomes of work that is not done when the next time comes: see `every`."""
+
+
+HISTORY_EVENTS_MAX = 5_000
+"""How long a history may be when the next run is started; SWF ends an execution at 25,000 events."""
+
+
+SHARE = 0.5
+"""The part of a run's time after which the next is started; the rest is for work that is not done."""
+
+
+def every(
+    when: str | Span | Recurrence,
+    do: Callable[[datetime], Step[Any]],
+    *,
+    again: Callable[[datetime], WorkflowStep[Any]],
+    since: datetime | None = None,
+    overlap: Overlap = "wait",
+    catch_up: int = 1,
+    zone: tzinfo = UTC,
+) -> Step[Any]:
+    """Do something at each time of a recurrence, without end.
+
+    Args:
+        when: a cron line, or the span between two times.
+        do: what to do at a time. If it fails, so does this step: `attempt` or `recover` it to go on.
+        again: the call of this workflow that goes on after a time; with it the next run begins when the history has
+            grown long, or half of the time has passed for which a run may be open.
+        since: the last time that was dealt with, which `again` was given; the start of the run unless given.
+        overlap: when the work of one time is not done at the next: `wait` until it is; `beside`, let both go on (then
+            `do` gives a call of a workflow, which runs as a child); `cancel` the earlier.
+        catch_up: how many of the times that have passed meanwhile are made up for, the latest first to count.
+        zone: the time zone of a cron line.
+
+    Raises:
+        ValueError: the recurrence is wrong, or names a date that never comes; or `since` has no time zone.
+        FlowError: (in the flow) with `beside`, `do` gives no call of a workflow.
+
+    History:
+        Asks StartTimer for each time, then what `do` asks; ContinueAsNewWorkflowExecution when the history has grown,
+        or the run is half over.
+    """
+    recurrence = read_recurrence(when, zone)
+    if catch_up < 0:
+        raise ValueError(f"every(catch_up={catch_up}): at least 0 of the times that passed are made up for")
+    if overlap not in ("wait", "beside", "cancel"):
+        raise ValueError(f"every(overlap={overlap!r}): one of wait, beside, cancel")
+    if since is not None and not isinstance(since, datetime):
+        raise TypeError(f"every(since={since!r:.100}): the last time that was dealt with is a datetime")
+    if since is not None and since.tzinfo is None:
+        raise ValueError(f"every(since={since!r}): an instant has a time zone; say datetime(..., tzinfo=timezone.utc)")
+    return _recur(recurrence, do, again, since, overlap, catch_up)
+
+
+@step
+async def _recur(
+    recurrence: Recurrence,
+    do: Callable[[datetime], Step[Any]],
+    again: Callable[[datetime], WorkflowStep[Any]],
+    since: datetime | None,
+    overlap: Overlap,
+    catch_up: int,
+) -> None:
+    began, ends = await now(), await run_ends()
+    leaves = began + (ends - began) * SHARE
+    last = began if since is None else since
+    while await history_events() < HISTORY_EVENTS_MAX and await now() < leaves:
+        due = recurrence.find_due(last, await now(), catch_up)
+        await sleep_until(min(due, leaves))
+        if due > leaves:
+            break
+        work, last = do(due), due
+        if overlap == "beside":
+            await start_child(_check_call(work))
+        elif overlap == "cancel":
+            await first_of(work, sleep_until(min(recurrence.find_next(due), ends)))
+        else:
+            await work
+    await continue_as_new(again(last))
+
+
+def _check_call(work: Any) -> WorkflowStep[Any] | AdjustedChild[Any]:
+    if not isinstance(work, WorkflowStep | AdjustedChild):
+        raise FlowError(
+            f"every(overlap='beside'): {work!r:.100} is no call of a workflow, and only children run beside the flow. "
+            "Make a @workflow of what is to be done, or say wait or cancel"
+        )
+    return work

@@ -1,0 +1,234 @@
+"""Say signals: what executions tell each other, and what people tell them.
+
+Takes classes of yours; gives signals, and steps that receive and send them. `leaves` has the other steps that reach
+beyond the flow.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, dataclass_transform, overload
+
+import msgspec
+
+from traction.errors import DefinitionError
+from traction.flow.specs import SignalSpec
+from traction.flow.step import Asked, Step
+from traction.model.names import NAME_CHARS_MAX, WorkflowExecution
+from traction.payloads.json_types import OF_A_SIGNAL, check_fields, is_about_later
+from traction.runtime.awaitables import name_thing
+
+S = TypeVar("S", bound="Signal")
+S2 = TypeVar("S2", bound="Signal")
+R_co = TypeVar("R_co", covariant=True)
+
+if TYPE_CHECKING:
+
+    @dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
+    class SignalMeta(msgspec.StructMeta):
+        """The metaclass of signals, as type checkers see it: fields make the constructor."""
+
+        def __new__(
+            mcls, cls_name: str, bases: Any, namespace: Any, /, *, kw_only: bool = False, name: str = ...
+        ) -> SignalMeta: ...
+
+else:
+
+    class SignalMeta(msgspec.StructMeta):
+        """Make a frozen struct of a signal's class, and its name of the class keyword."""
+
+        def __new__(mcls, cls_name, bases, namespace, /, *, kw_only=False, name=None, **options):
+            where = f"{namespace.get('__module__')}.{namespace.get('__qualname__', cls_name)}"
+            if options:
+                raise DefinitionError(
+                    f"{where}: there is no option {next(iter(options))!r}; the options of a signal are kw_only, name"
+                )
+            try:
+                cls = super().__new__(mcls, cls_name, bases, namespace, frozen=True, kw_only=kw_only)
+            except TypeError as error:
+                raise DefinitionError(f"{where}: {error}") from error
+            told = cls_name if name is None else name
+            if not isinstance(told, str) or not 1 <= len(told) <= NAME_CHARS_MAX:
+                raise DefinitionError(
+                    f"{where}: name={told!r:.100} is no name of a signal, which is a string of 1 to {NAME_CHARS_MAX} "
+                    "characters (SWF)"
+                )
+            if "spec" in cls.__struct_fields__:
+                raise DefinitionError(
+                    f"{where}: a field cannot be called 'spec', because every signal has a 'spec' of its own "
+                    "(Traction); call it spec_"
+                )
+            cls.spec = SignalSpec(told)
+            try:
+                check_fields(cls, where, OF_A_SIGNAL)
+            except DefinitionError as error:
+                # What is not defined yet may be defined further down; who receives or sends it checks again.
+                if not is_about_later(error):
+                    raise
+                cls.__traction_unchecked__ = True
+            return cls
+
+
+class Signal(msgspec.Struct, metaclass=SignalMeta):
+    """A message to an execution, under a name, the class's own unless given: its fields are what it says.
+
+    Example:
+        >>> class Approve(Signal):
+        ...     by: str
+        >>> Approve("Ann").spec.name
+        'Approve'
+
+    Raises:
+        DefinitionError: when the class is made, for whatever is wrong with it; or when it is first said, where its
+            annotations name what comes later.
+    """
+
+    spec: ClassVar[SignalSpec]
+
+    if TYPE_CHECKING:
+
+        def __init_subclass__(cls, *, kw_only: bool = False, name: str = ...) -> None: ...
+
+
+class Receive(Asked[R_co], msgspec.Struct, Generic[R_co], frozen=True):
+    """The next signal of one of these types that nobody has received."""
+
+    step_label: ClassVar[str] = "receive"
+    signals: tuple[type[Signal], ...]
+
+
+class Send(Asked[None], msgspec.Struct, frozen=True):
+    """A signal to another execution."""
+
+    step_label: ClassVar[str] = "send"
+    workflow_id: str
+    run_id: str | None
+    signal: Any
+    child: str = ""
+    """The step that started the execution, if it is a child of this flow."""
+
+
+class Signals(Generic[S]):
+    """An endless iterator over signals: `async for approval in signals(Approve): ...`."""
+
+    def __init__(self, kinds: tuple[type[S], ...]) -> None:
+        self._kinds = kinds
+
+    def __aiter__(self) -> Signals[S]:
+        return self
+
+    def __anext__(self) -> Step[S]:
+        return Receive(self._kinds)
+
+
+@overload
+def receive(signal: type[S], /) -> Step[S]: ...
+@overload
+def receive(signal: type[S], other: type[S2], /) -> Step[S | S2]: ...
+@overload
+def receive(*signals: type[S]) -> Step[S]: ...
+def receive(*signals: Any) -> Step[Any]:
+    """Give the next signal of these types, waiting for one if none has arrived; each signal is received once.
+
+    Signals are kept in the order in which they arrived, from the start of the run on. Of several that wait for one
+    type, the first to wait is the first to receive.
+
+    Example:
+        approval = await receive(Approve)
+        answer = await (receive(Approve) | sleep(days(30)))
+
+    History:
+        Asks nothing; answered by WorkflowExecutionSignaled.
+    """
+    return Receive(_check_signals("receive", signals))
+
+
+def signals(*kinds: type[S]) -> Signals[S]:
+    """Iterate over signals of these types as they arrive: `async for approval in signals(Approve)`."""
+    return Signals(_check_signals("signals", kinds))
+
+
+def send(execution: WorkflowExecution | str, signal: Signal) -> Step[None]:
+    """Send a signal to another execution of the domain: a run, or whichever is open under a workflow id.
+
+    Raises:
+        SignalFailed: (in the flow) no such execution is open.
+
+    History:
+        Asks SignalExternalWorkflowExecution; answered by ExternalWorkflowExecutionSignaled.
+    """
+    check_sent("send", signal)
+    return Send(*read_execution("send", execution), signal)
+
+
+def read_execution(where: str, execution: WorkflowExecution | str) -> tuple[str, str | None]:
+    """Read a run, or a workflow id, which means whichever run is open under it.
+
+    Raises:
+        TypeError: it is neither.
+        ValueError: it is empty, or too long for a workflow id.
+    """
+    if isinstance(execution, WorkflowExecution):
+        return execution.workflow_id, execution.run_id
+    if not isinstance(execution, str):
+        raise TypeError(
+            f"{where}: {name_thing(execution)} is no execution; give a workflow id, or a child's .execution"
+        )
+    # An execution that exists may have an id that SWF takes for no start of ours, such as `runId:1`.
+    if not 1 <= len(execution) <= NAME_CHARS_MAX:
+        raise ValueError(
+            f"{where}: {execution!r:.100} is no workflow id, which has 1 to {NAME_CHARS_MAX} characters (SWF)"
+        )
+    return execution, None
+
+
+def _mend_signal(thing: Any) -> str:
+    return f"write {thing.__qualname__}(...)" if is_signal(thing) else "make its class a Signal"
+
+
+def is_signal(thing: object) -> bool:
+    """Whether something is a class of signals."""
+    return isinstance(thing, type) and issubclass(thing, Signal)
+
+
+def check_sent(where: str, signal: object) -> None:
+    """Refuse to send what is no signal, or one whose fields cannot be written and read.
+
+    Raises:
+        TypeError, DefinitionError: it is so.
+    """
+    if not isinstance(signal, Signal):
+        raise TypeError(f"{where}: {name_thing(signal)} is no signal; {_mend_signal(signal)}")
+    check_signal(where, type(signal))
+
+
+def check_signal(where: str, signal: Any) -> None:
+    """Refuse what is no class of signals, or one whose fields cannot be written and read.
+
+    Raises:
+        TypeError, DefinitionError: it is so.
+    """
+    if not is_signal(signal):
+        mend = (
+            f"name its class, {type(signal).__qualname__}" if isinstance(signal, Signal) else "make its class a Signal"
+        )
+        raise TypeError(f"{where}: {name_thing(signal)} is no class of signals; {mend}")
+    if signal is Signal:
+        raise TypeError(f"{where}: Signal is what signals are made of, and nobody sends it; name a class of your own")
+    if "__traction_unchecked__" in signal.__dict__:
+        check_fields(signal, f"{signal.__module__}.{signal.__qualname__}", OF_A_SIGNAL)
+        del signal.__traction_unchecked__
+
+
+def _check_signals(where: str, signals: tuple[Any, ...]) -> tuple[Any, ...]:
+    if not signals:
+        raise ValueError(f"{where}() needs at least one signal: of none, none arrives")
+    by_name: dict[str, Any] = {}
+    for one in signals:
+        check_signal(where, one)
+        other = by_name.setdefault(one.spec.name, one)
+        if other is not one:
+            raise DefinitionError(
+                f"{where}: {other.__module__}.{other.__qualname__} and {one.__module__}.{one.__qualname__} are both "
+                f"called {one.spec.name!r}, and what arrives could be either. Give one another name"
+            )
+    return signals

@@ -1,0 +1,493 @@
+"""Say what a flow may say: the algebra of steps.
+
+Takes values, functions and other steps; gives a tree of frozen nodes. Nothing runs when it is built: `decide` reads
+the tree, and a worker does the work. A step may be built once and read many times.
+
+There are four kinds of nodes. *Leaves* ask something of the service: activities, timers, children. *Sources* answer at
+once: a value, a failure, the time, chance. *Continuations* wrap one step and say what follows it: `map`, `flat_map`,
+`recover`, `ensure`, `named`. *Groups* hold several: `&` and `|`. Everything else is made of these. This room has the
+nodes and the methods of all steps; `combinators` has the functions that say them.
+
+Laws, checked in `traction.testing.laws.laws` (equality means the same decisions with the same ids for every history):
+    done(x).flat_map(f) == f(x);  s.flat_map(done) == s
+    s.flat_map(f).flat_map(g) == s.flat_map(lambda x: f(x).flat_map(g))
+    s.map(f) == s.flat_map(lambda x: done(f(x)));  s.map(identity) == s
+    done(x) & done(y) == done((x, y));  a & b == (b & a).map(swap), up to the numbers of the branches
+    done(x) | s == done(x);  fail(e).recover(E, f) == f(e);  done(x).recover(E, f) == done(x)
+    s.ensure(done(None)) == s;  fail(e).flat_map(f) == fail(e)
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Coroutine, Generator
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Never, TypeAlias, TypeVar, TypeVarTuple, cast
+from weakref import WeakSet
+
+import msgspec
+
+from traction.errors import FlowError, StepTimedOut
+from traction.flow.durations import Span, to_timedelta
+from traction.flow.retry import Retry
+from traction.flow.specs import ActivitySpec, Cancellation, WorkflowSpec
+from traction.runtime.awaitables import is_awaitable, name_thing, refuse
+
+T = TypeVar("T")
+U = TypeVar("U")
+R_co = TypeVar("R_co", covariant=True)
+E = TypeVar("E", bound=Exception)
+Ts = TypeVarTuple("Ts")
+
+
+class Step(Generic[R_co]):
+    """Something a flow says: a description of work that, when it is done, gives an `R`.
+
+    Inside an `async def` flow, `await step` goes on when the step is done and gives its result, or raises its failure.
+    """
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[Step[Any], Any, R_co]:
+        try:
+            return cast(R_co, (yield self))
+        except RuntimeError as error:
+            if not str(error).startswith("Task got bad yield"):
+                raise
+            raise FlowError(
+                f"{name_thing(self)} is awaited outside of a flow, by asyncio. Steps are awaited in flows (Traction): "
+                "in a workflow, or under @step. From elsewhere, start a workflow and wait for handle.result()"
+            ) from None
+
+    def __bool__(self) -> bool:
+        raise FlowError(
+            f"{name_thing(self)} is a step and no value yet, so it is neither true nor false (Traction). Write await "
+            "... for its result; a & b for both of two steps, and a | b for the first"
+        )
+
+    def map(self, f: Callable[[R_co], U]) -> Step[U]:
+        """Apply a pure function to the result.
+
+        Laws:
+            s.map(identity) == s;  s.map(f).map(g) == s.map(lambda x: g(f(x)))
+        """
+        return Map(self, _check_function("map", f))
+
+    def flat_map(self, f: Callable[[R_co], Step[U]]) -> Step[U]:
+        """Go on with the step that `f` makes of the result.
+
+        Laws:
+            done(x).flat_map(f) == f(x);  s.flat_map(done) == s;  re-association changes no id
+        """
+        return FlatMap(self, _check_function("flat_map", f))
+
+    def recover(self, errors: type[E] | tuple[type[E], ...], f: Callable[[E], Step[U]]) -> Step[R_co | U]:
+        """Go on with the step that `f` makes of a failure of the given type; other failures pass.
+
+        An `ActivityFailed` or `ChildFailed` is also of the type of the exception that it reports, as for `Retry`: what
+        `f` is given then is the failure, and not that exception. `except` knows it as the failure alone.
+
+        Laws:
+            fail(e).recover(type(e), f) == f(e);  done(x).recover(E, f) == done(x)
+        """
+        kinds = errors if isinstance(errors, tuple) else (errors,)
+        for one in kinds:
+            if not (isinstance(one, type) and issubclass(one, BaseException)):
+                raise TypeError(f"recover({errors!r}, ...): {one!r:.100} is no type of exception")
+        return Recover(self, kinds, _check_function("recover", f))
+
+    def ensure(self, finalizer: Step[object]) -> Step[R_co]:
+        """Do `finalizer` after this step, whether it succeeds, fails or is cancelled; then give this step's outcome.
+
+        A failure of the finalizer takes the place of the outcome.
+
+        Laws:
+            s.ensure(done(None)) == s;  fail(e).ensure(t) == t.flat_map(lambda _: fail(e))
+        """
+        if not isinstance(finalizer, Step):
+            raise refuse("ensure", finalizer)
+        return Ensure(self, finalizer)
+
+    def attempt(self) -> Step[Outcome[R_co]]:
+        """Give the outcome as a value, `Success` or `Failure`, so that a failure does not cancel siblings.
+
+        Laws:
+            done(x).attempt() == done(Success(x));  fail(e).attempt() == done(Failure(e))
+        """
+        succeeded: Step[Outcome[R_co]] = Map(self, Success)
+        return succeeded.recover(Exception, lambda error: Done(Failure(error)))
+
+    def retry(self, policy: Retry) -> Step[R_co]:
+        """Try this step again when it fails, as the policy says; the failure of the last attempt is the step's.
+
+        The ids of the first attempt are those of the step alone; those of attempt `n`, and of the pause before it,
+        begin with `~n`. An activity's own `retry` tries one task again; this one tries whatever the step says.
+
+        Laws:
+            done(x).retry(p) == done(x);  s.retry(Retry(attempts=1)) == s
+        """
+        if not isinstance(policy, Retry):
+            raise TypeError(f"retry({policy!r:.100}): that is no Retry; write retry(Retry(attempts=5))")
+        if policy.deadline is None:
+            return _retry(self, policy, 1, None, timedelta(0))
+        return Now().flat_map(lambda began: _retry(self, policy, 1, began, timedelta(0)))
+
+    def timeout(self, span: Span) -> Step[R_co]:
+        """Give this step so long; after that, cancel it and fail with `StepTimedOut`.
+
+        Laws:
+            done(x).timeout(d) == done(x)
+        """
+        limit = to_timedelta(span)
+        late = Sleep(limit).flat_map(lambda _: Fail(StepTimedOut(limit)))
+        return First((self, late))
+
+    def compensate(self, f: Callable[[R_co], Step[object]]) -> Step[R_co]:
+        """Register what undoes this step once it is done: `f` of its result, if the `saga` around it fails.
+
+        It is shielded: what is being done when a cancellation comes is done to its end, so that it can be undone.
+
+        Raises:
+            FlowError: (in the flow) there is no saga around it.
+
+        Laws:
+            s.compensate(f) == shield(s.compensate(f));  saga(u.compensate(done)) == shield(u)
+        """
+        return Shield(Compensate(self, _check_function("compensate", f)))
+
+    def named(self, name: str) -> Step[R_co]:
+        """Give this step a place of its own: the ids within it begin with `name` and a dot.
+
+        With it, code before or beside the step may change without changing its ids.
+
+        Raises:
+            ValueError: the name is empty, a plain number, or contains `.` `~` `:` `/` `|` or control characters.
+        """
+        if fault := find_segment_fault(name):
+            raise ValueError(f"named({name!r}): {fault}")
+        return Named(self, name)
+
+    def __and__(self, other: Step[U]) -> Both[R_co, U]:
+        """Do both concurrently and give both results; the first failure cancels the other and fails.
+
+        `a & b & c` is one group of three. To nest a group on the left, write `all_of(a & b, c)`.
+
+        History:
+            Asks what both ask, left first, in one decision task.
+        """
+        if not isinstance(other, Step):
+            raise _refuse_operand("&", self, other)
+        return Both((self, other))
+
+    def __or__(self, other: Step[U]) -> Step[R_co | U]:
+        """Do both concurrently, go on with whichever closes first, and cancel the other.
+
+        A failure closes as well as a success does. Ties go to the order of the history.
+
+        History:
+            Asks what both ask; then RequestCancelActivityTask or CancelTimer for the loser.
+
+        Laws:
+            done(x) | s == done(x)
+        """
+        if not isinstance(other, Step):
+            raise _refuse_operand("|", self, other)
+        return First((self, other))
+
+    if not TYPE_CHECKING:  # checkers refuse these operands by themselves
+
+        def __rand__(self, other):
+            raise _refuse_operand("&", other, self)
+
+        def __ror__(self, other):
+            raise _refuse_operand("|", other, self)
+
+
+class Success(msgspec.Struct, Generic[R_co], frozen=True):
+    """The outcome of a step that gave a value."""
+
+    value: R_co
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """The outcome of a step that failed."""
+
+    error: Exception
+
+
+Outcome: TypeAlias = Success[R_co] | Failure
+"""What became of a step: match on `Success(value)` and `Failure(error)`."""
+
+
+class Cancelled(BaseException):
+    """Thrown into a flow at the step that it awaits, when that step is no longer wanted.
+
+    Not an `Exception`, so that `except Exception` lets it pass. Code in `finally` may await further steps. `scope` is
+    the cancel scope that it comes from, which takes it in; without one, all of the flow or a whole branch is cancelled.
+    """
+
+    def __init__(self, scope: object = None) -> None:
+        self.scope = scope
+        super().__init__()
+
+
+# The nodes. `decide` dispatches on their exact types; the types below are that closed set, with the two leaves that
+# definitions are made of.
+
+
+class Asked(Step[R_co]):
+    """A leaf: what the decider answers, at once or when an event does. `step_label` is its word in ids."""
+
+    __slots__ = ()
+    step_label: ClassVar[str]
+
+
+class ActivityStep(Asked[R_co]):
+    """The leaf that an activity's call is: `traction.definitions.classes.Activity` makes its subclasses."""
+
+    __slots__ = ()
+    spec: ClassVar[ActivitySpec]
+
+
+class Adjusted(Asked[R_co], msgspec.Struct, Generic[R_co], frozen=True):
+    """A call with options of its own: what the decision says besides, in SWF's words."""
+
+    call: Any
+    overrides: dict[str, Any]
+    policy: Retry | None = None
+
+    @property
+    def step_label(self) -> str:  # type: ignore[override]
+        """The word of the call."""
+        label: str = self.call.step_label
+        return label
+
+
+class AdjustedChild(Adjusted[R_co], Generic[R_co], frozen=True):
+    """A child's call with options of its own."""
+
+    cancellation: Cancellation = "wait"
+
+
+class WorkflowStep(Asked[R_co]):
+    """A call of a workflow: a child execution in a flow, and the input of a decider. The base of `traction.Workflow`."""
+
+    __slots__ = ()
+    spec: ClassVar[WorkflowSpec]
+
+    @abstractmethod
+    def flow(self) -> Step[R_co] | Coroutine[Any, Any, R_co]:
+        """Say the flow: as a step, or as an `async def` that awaits steps."""
+
+    @abstractmethod
+    def workflow_id(self) -> str:
+        """Name the execution that this call starts."""
+
+
+class Done(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
+    """A value."""
+
+    value: R_co
+
+
+class Fail(Step[Never], msgspec.Struct, frozen=True):
+    """A failure. The error is thrown as it was when it was said, traceback and notes, however often it is read."""
+
+    error: Exception
+    traceback: TracebackType | None = None
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, error: Exception) -> Fail:
+        """Keep an error as it is now."""
+        return cls(error, error.__traceback__, tuple(getattr(error, "__notes__", ())))
+
+
+class Map(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
+    """`source`, then a function of its result."""
+
+    source: Step[Any]
+    f: Callable[[Any], R_co]
+
+
+class FlatMap(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
+    """`source`, then the step that a function makes of its result."""
+
+    source: Step[Any]
+    f: Callable[[Any], Step[R_co]]
+
+
+class Recover(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
+    """`source`; if it fails so, then the step that a function makes of the failure."""
+
+    source: Step[Any]
+    errors: tuple[type[BaseException], ...]
+    f: Callable[[Any], Step[Any]]
+
+
+class Ensure(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
+    """`source`, then `finalizer` whatever became of it."""
+
+    source: Step[R_co]
+    finalizer: Step[object]
+
+
+class Named(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
+    """`source`, in a place called `name`."""
+
+    source: Step[R_co]
+    name: str
+
+
+class Shield(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
+    """`source`, which is done to its end before a cancellation is felt."""
+
+    source: Step[R_co]
+
+
+class Saga(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
+    """`source`; if it fails or is cancelled, what it had registered is undone, the last first."""
+
+    source: Step[R_co]
+
+
+class Compensate(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
+    """`source`, and what undoes it, if the saga around it fails."""
+
+    source: Step[R_co]
+    f: Callable[[Any], Step[Any]]
+
+
+class All(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
+    """Steps done concurrently, at most `limit` at a time: a list of their results.
+
+    With `tolerate`, their results are outcomes, and the group fails with the failure that is one too many.
+    """
+
+    steps: tuple[Step[Any], ...]
+    limit: int | None = None
+    tolerate: int | None = None
+
+
+class Both(Step[tuple[*Ts]], msgspec.Struct, Generic[*Ts], frozen=True):
+    """Steps done concurrently: a tuple of their results, each of its own type."""
+
+    steps: tuple[Step[Any], ...]
+
+    # `a & b & c` is one group of three, so a pair takes a third on its right: an override only to the type checkers,
+    # which see a pair as a step of a tuple too.
+    def __and__(  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, other: Step[U]
+    ) -> Both[*Ts, U]:
+        if not isinstance(other, Step):
+            raise _refuse_operand("&", self, other)
+        return Both((*self.steps, other))
+
+
+class First(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
+    """Steps done concurrently until one closes: its result."""
+
+    steps: tuple[Step[R_co], ...]
+
+    def __or__(self, other: Step[U]) -> Step[R_co | U]:
+        if not isinstance(other, Step):
+            raise _refuse_operand("|", self, other)
+        return First((*self.steps, other))
+
+
+class Sleep(Asked[None], msgspec.Struct, frozen=True):
+    """A durable timer."""
+
+    step_label: ClassVar[str] = "sleep"
+    span: timedelta
+
+
+class Now(Step[datetime], msgspec.Struct, frozen=True):
+    """The time of the decision task under which the flow runs."""
+
+
+class Draw(Step[int], msgspec.Struct, frozen=True):
+    """128 bits of chance, a function of the run and of the place in the flow alone."""
+
+
+class Tick(Step[int], msgspec.Struct, frozen=True):
+    """A number that grows each time it is asked for: 48 bits of the milliseconds of `now()`, and 12 bits of count."""
+
+
+class Helper(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
+    """A call of a function under `@step`."""
+
+    f: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+
+_WRAPPED: WeakSet[Any] = WeakSet()
+"""The code of functions that stand below a decorator of a flow, which awaits their coroutines in its own."""
+
+
+def note_wrapped(f: Any) -> None:
+    """Let the decorators of a flow, as `functools.wraps` marks them, await the functions that they wrap."""
+    while (f := getattr(f, "__wrapped__", None)) is not None:
+        if (code := getattr(f, "__code__", None)) is not None:
+            _WRAPPED.add(code)
+
+
+def is_wrapped(coroutine: Any) -> bool:
+    """Whether a coroutine is of a function below a decorator of a flow."""
+    return coroutine.cr_code in _WRAPPED
+
+
+# What the methods are made of.
+
+
+def to_chance(bits: int) -> float:
+    """Make a number in [0, 1) of 128 bits."""
+    return (bits >> 75) / (1 << 53)
+
+
+def _refuse_operand(sign: str, left: object, right: object) -> Exception:
+    """Return the error of an operand that is no step: a FlowError for a coroutine or the like, else a TypeError."""
+    other = right if isinstance(left, Step) else left
+    if is_awaitable(other):
+        return refuse(sign, other)
+    return TypeError(f"unsupported operand type(s) for {sign}: {type(left).__name__!r} and {type(right).__name__!r}")
+
+
+def _check_function(where: str, f: Callable[..., U]) -> Callable[..., U]:
+    if not callable(f):
+        raise TypeError(f"{where}({name_thing(f)}): that is no function of the result; write lambda result: ...")
+    return f
+
+
+def find_segment_fault(name: str) -> str | None:
+    """Say why a name cannot be a segment of an id, or `None`."""
+    if not name or name.strip() != name:
+        return "it is empty, or begins or ends with white space"
+    if name.isdigit():
+        return "a plain number is the place of a branch"
+    if forbidden := [c for c in name if c in ".~:/|" or c < " " or "\x7f" <= c <= "\x9f"]:
+        return f"it contains {forbidden[0]!r}"
+    if len(name) > 64:
+        return f"it has {len(name)} characters, and at most 64 are allowed"
+    return None
+
+
+def _retry(source: Step[T], policy: Retry, attempt: int, began: datetime | None, pause: timedelta) -> Step[T]:
+    """Make attempt number `attempt` after a pause, and what follows if it fails."""
+    body = Sleep(pause).flat_map(lambda _: source) if pause else source
+
+    def again(error: Exception, time: datetime, chance: float) -> Step[T]:
+        start = time if began is None else began
+        after = policy.find_pause(attempt, error, elapsed=time - start, chance=chance)
+        if after is None:
+            return Fail.of(error)
+        return _retry(source, policy, attempt + 1, start, after)
+
+    def failed(error: Exception) -> Step[T]:
+        if not policy.jitter:
+            return Now().flat_map(lambda time: again(error, time, 0))
+        return Draw().flat_map(lambda bits: Now().flat_map(lambda time: again(error, time, to_chance(bits))))
+
+    return (body if attempt == 1 else Named(body, f"~{attempt}")).recover(Exception, failed)

@@ -1,0 +1,136 @@
+"""Write a history down as JSON, and read one that was written down.
+
+Takes events, and whose they are; gives text, and back. Events stand in SWF's own shape: an envelope whose attributes
+are a member named after the event's type. So the output of `aws swf get-workflow-execution-history` is read too.
+
+A file has four members, of which reading needs the last alone:
+
+    {"traction": 1, "workflowType": {...}, "execution": {...}, "events": [...]}
+
+Source: Amazon SWF API reference, GetWorkflowExecutionHistory and HistoryEvent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+from msgspec import structs
+
+from traction.errors import HistoryError
+from traction.model.events import Event, WorkflowExecutionStarted
+from traction.model.names import WorkflowExecution, WorkflowType
+
+FORMAT: Final = 1
+"""The version of the format, in its member `traction`."""
+
+
+class StoredHistory(msgspec.Struct, frozen=True):
+    """A history that was written down: the events by number, and whose they are if the file says so."""
+
+    events: Sequence[Event]
+    execution: WorkflowExecution | None = None
+
+    @property
+    def workflow_type(self) -> WorkflowType:
+        """The type of the execution, which its first event tells."""
+        begun = self.events[0]
+        assert isinstance(begun, WorkflowExecutionStarted)
+        return begun.workflow_type
+
+
+def make_stored(events: Iterable[Event], execution: WorkflowExecution | None = None) -> StoredHistory:
+    """Take events, in the order of their numbers or newest first.
+
+    Raises:
+        HistoryError: the first of them is no WorkflowExecutionStarted.
+    """
+    events = sorted(events, key=lambda event: event.event_id)
+    if not events or type(events[0]) is not WorkflowExecutionStarted:
+        first = f"event {events[0].event_id} {type(events[0]).__name__}" if events else "nothing"
+        raise HistoryError(
+            f"a history begins with event 1 WorkflowExecutionStarted (SWF), and this one with {first}; take all its "
+            "pages"
+        )
+    return StoredHistory(events, execution)
+
+
+def write_stored(history: StoredHistory) -> str:
+    """Write a history as JSON, in lines that can be read and compared.
+
+    Laws:
+        `read_stored(write_stored(h)) == h`.
+    """
+    told = {
+        "traction": FORMAT,
+        "workflowType": history.workflow_type,
+        "execution": history.execution,
+        "events": [write_event(event) for event in history.events],
+    }
+    return msgspec.json.format(msgspec.json.encode(told), indent=1).decode() + "\n"
+
+
+def read_stored(text: str | bytes, what: str = "the history") -> StoredHistory:
+    """Read what `write_stored` or the AWS CLI wrote; `what` names it in errors.
+
+    Raises:
+        HistoryError: it is not JSON, or no history of SWF's.
+    """
+    try:
+        told = msgspec.json.decode(text, type=_File)
+        if told.traction > FORMAT:
+            raise HistoryError(
+                f"{what} is of format {told.traction}, and this Traction reads formats up to {FORMAT}; take a newer one"
+            )
+        events = [read_event(event) for event in told.events]
+    except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError) as error:
+        raise HistoryError(
+            f"{what} is no history: {error}. Write one with traction history ID --export FILE, or with "
+            "aws swf get-workflow-execution-history"
+        ) from error
+    return make_stored(events, told.execution)
+
+
+class _File(msgspec.Struct):
+    events: list[dict[str, Any]]
+    execution: WorkflowExecution | None = None
+    traction: int = FORMAT
+
+
+_ENVELOPE: Final = ("eventId", "eventTimestamp", "eventType")
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
+
+
+def _name_attributes(kind: str) -> str:
+    return f"{kind[:1].lower()}{kind[1:]}EventAttributes"
+
+
+def write_event(event: Event) -> dict[str, Any]:
+    """Write one event in SWF's shape, into dicts, lists and scalars; its time is a number of seconds."""
+    facts = msgspec.to_builtins(event)
+    kind = facts.pop("eventType")
+    number = facts.pop("eventId")
+    del facts["eventTimestamp"]
+    time = (event.event_timestamp - _EPOCH) // _MILLISECOND / 1000
+    return {"eventId": number, "eventTimestamp": time, "eventType": kind, _name_attributes(kind): facts}
+
+
+def read_event(told: dict[str, Any]) -> Event:
+    """Read one event; its time is a number of seconds, or text in the form of ISO 8601.
+
+    Raises:
+        msgspec.ValidationError: it is none of SWF's.
+    """
+    facts = {name: told.get(name) for name in _ENVELOPE}
+    time = facts["eventTimestamp"]
+    if isinstance(time, int | float):
+        facts["eventTimestamp"] = _EPOCH + timedelta(milliseconds=round(time * 1000))
+    attributes = told.get(_name_attributes(str(facts["eventType"]))) or {}
+    # Old histories have tags that are null (SWF), which no type says.
+    tags = attributes.get("tagList") or ()
+    odd: dict[str, Any] = {"tagList": []} if None in tags else {}
+    event: Event = msgspec.convert(facts | attributes | odd, Event)
+    return structs.replace(event, tag_list=tuple(tags)) if odd else event

@@ -1,0 +1,110 @@
+"""Keep how an attempt of a local activity ended: write it as the details of a marker, and read it back.
+
+Takes what became of the attempt; gives text. The text is a head, one line of JSON that says what was done, when, for
+how long, and how it failed if it did. Below it stands the result, or the details of the failure, as any activity's
+would: so a codec makes of them what it makes of all payloads, and the head can be read without one.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from traction.errors import PayloadError
+from traction.history.state import Known
+from traction.model import events as e
+from traction.model.names import ActivityType
+from traction.payloads.codec import PAYLOAD_CHARS_MAX
+
+HEAD_CHARS_MAX = 1_536
+"""The most characters of a head: SWF's longest names, each character escaped, and the time."""
+
+
+_SECONDS_LONGEST = 99_999_999.999_999
+"""No decision task takes longer (SWF), and no number of seconds is written in more characters."""
+
+
+class Record(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How an attempt ended: with a result, or, if there is a `reason`, with a failure."""
+
+    activity: str
+    version: str
+    began: datetime
+    seconds: float
+    reason: str | None = None
+    details: str = ""
+    """The payload of the result, or the details of the failure."""
+
+    @property
+    def type(self) -> ActivityType:
+        """Which activity it was."""
+        return ActivityType(self.activity, self.version)
+
+    @property
+    def ended(self) -> datetime:
+        """When it ended."""
+        return self.began + timedelta(seconds=self.seconds)
+
+
+def find_room(activity: str, version: str, began: datetime) -> int:
+    """Say how many characters a result may have beside the head of its record."""
+    return PAYLOAD_CHARS_MAX - len(write_record(Record(activity, version, began, _SECONDS_LONGEST)))
+
+
+def write_record(record: Record) -> str:
+    """Write a record as the details of a marker.
+
+    Raises:
+        PayloadError: it is longer than SWF takes.
+    """
+    head = msgspec.json.encode(msgspec.structs.replace(record, details="")).decode()
+    details = f"{head}\n{record.details}"
+    if len(details) > PAYLOAD_CHARS_MAX:
+        raise PayloadError(
+            f"the record of {record.activity} {record.version} takes {len(details):,} characters, and a marker carries "
+            f"at most {PAYLOAD_CHARS_MAX:,} (SWF). Leave out .locally(), or give back a reference to what is so large"
+        )
+    return details
+
+
+def find_record(details: str | None) -> Record | None:
+    """Read the details of a marker; `None` if they are no record.
+
+    Laws:
+        find_record(write_record(r)) == r
+    """
+    head, line, rest = (details or "").partition("\n")
+    if not line or not head.startswith('{"activity":'):
+        return None
+    try:
+        return msgspec.structs.replace(msgspec.json.decode(head, type=Record), details=rest)
+    except msgspec.DecodeError:
+        return None
+
+
+def find_known(event: e.MarkerRecorded, since: datetime) -> Known | None:
+    """Tell what a marker keeps of a local activity as the history would tell it of another; `None` if it keeps none.
+
+    Args:
+        event: the marker.
+        since: when the run began. Whoever did the activity had a clock of its own, which is believed within the run.
+    """
+    record = find_record(event.details)
+    if record is None:
+        return None
+    began, ended = (min(max(time, since), event.event_timestamp) for time in (record.began, record.ended))
+    known = Known(event.marker_name, msgspec.structs.replace(event, event_timestamp=began))
+    known.started = known.opened
+    closed: dict[str, Any] = {
+        "event_id": event.event_id,
+        "event_timestamp": ended,
+        "scheduled_event_id": 0,
+        "started_event_id": 0,
+    }
+    if record.reason is None:
+        known.closed = e.ActivityTaskCompleted(result=record.details, **closed)
+    else:
+        known.closed = e.ActivityTaskFailed(reason=record.reason, details=record.details, **closed)
+    return known

@@ -1,0 +1,263 @@
+"""Fold events into what is known of an execution.
+
+Takes events in the order of their ids; gives, for each, the step that it speaks of, and rejects sequences that no
+execution can have. Never guesses at a gap.
+
+A *known* step is one thing that was asked of the service: an activity task, a timer, a child, a Lambda task, a signal
+or a cancel request to another execution. It is opened by one event, perhaps started by a second, and closed by a third;
+the second and third name the first by its event id. The same fold serves the decider and the history viewer.
+
+Source: the links between SWF's events, Amazon SWF API reference, HistoryEvent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from traction.errors import HistoryError
+from traction.model import events as e
+
+
+class Known:
+    """One step, as the history knows it: the events that opened, started and closed it."""
+
+    __slots__ = ("closed", "id", "opened", "started")
+
+    def __init__(self, id: str, opened: e.Event) -> None:
+        self.id = id
+        self.opened = opened
+        self.started: e.Event | None = None
+        self.closed: e.Event | None = None
+
+    @property
+    def state(self) -> str:
+        """`Open`, `Done` or `Failed`."""
+        if self.closed is None:
+            return "Open"
+        return "Done" if type(self.closed) in SUCCESSES else "Failed"
+
+    def __repr__(self) -> str:
+        return f"<{self.id} {self.state}>"
+
+
+OPENS: dict[type, str] = {
+    e.ActivityTaskScheduled: "activity_id",
+    e.TimerStarted: "timer_id",
+    e.StartChildWorkflowExecutionInitiated: "workflow_id",
+    e.LambdaFunctionScheduled: "id",
+    e.SignalExternalWorkflowExecutionInitiated: "workflow_id",
+    e.RequestCancelExternalWorkflowExecutionInitiated: "workflow_id",
+}
+"""The events that open a step, and the attribute that holds its id."""
+
+STARTS: dict[type, tuple[str, type]] = {
+    e.ActivityTaskStarted: ("scheduled_event_id", e.ActivityTaskScheduled),
+    e.ChildWorkflowExecutionStarted: ("initiated_event_id", e.StartChildWorkflowExecutionInitiated),
+    e.LambdaFunctionStarted: ("scheduled_event_id", e.LambdaFunctionScheduled),
+}
+"""The events that start a step: the attribute that links to its opening, and that event's type."""
+
+CLOSES: dict[type, tuple[str, type]] = {
+    e.ActivityTaskCompleted: ("scheduled_event_id", e.ActivityTaskScheduled),
+    e.ActivityTaskFailed: ("scheduled_event_id", e.ActivityTaskScheduled),
+    e.ActivityTaskTimedOut: ("scheduled_event_id", e.ActivityTaskScheduled),
+    e.ActivityTaskCanceled: ("scheduled_event_id", e.ActivityTaskScheduled),
+    e.TimerFired: ("started_event_id", e.TimerStarted),
+    e.TimerCanceled: ("started_event_id", e.TimerStarted),
+    e.ChildWorkflowExecutionCompleted: ("initiated_event_id", e.StartChildWorkflowExecutionInitiated),
+    e.ChildWorkflowExecutionFailed: ("initiated_event_id", e.StartChildWorkflowExecutionInitiated),
+    e.ChildWorkflowExecutionTimedOut: ("initiated_event_id", e.StartChildWorkflowExecutionInitiated),
+    e.ChildWorkflowExecutionCanceled: ("initiated_event_id", e.StartChildWorkflowExecutionInitiated),
+    e.ChildWorkflowExecutionTerminated: ("initiated_event_id", e.StartChildWorkflowExecutionInitiated),
+    e.StartChildWorkflowExecutionFailed: ("initiated_event_id", e.StartChildWorkflowExecutionInitiated),
+    e.LambdaFunctionCompleted: ("scheduled_event_id", e.LambdaFunctionScheduled),
+    e.LambdaFunctionFailed: ("scheduled_event_id", e.LambdaFunctionScheduled),
+    e.LambdaFunctionTimedOut: ("scheduled_event_id", e.LambdaFunctionScheduled),
+    e.StartLambdaFunctionFailed: ("scheduled_event_id", e.LambdaFunctionScheduled),
+    e.ExternalWorkflowExecutionSignaled: ("initiated_event_id", e.SignalExternalWorkflowExecutionInitiated),
+    e.SignalExternalWorkflowExecutionFailed: ("initiated_event_id", e.SignalExternalWorkflowExecutionInitiated),
+    e.ExternalWorkflowExecutionCancelRequested: (
+        "initiated_event_id",
+        e.RequestCancelExternalWorkflowExecutionInitiated,
+    ),
+    e.RequestCancelExternalWorkflowExecutionFailed: (
+        "initiated_event_id",
+        e.RequestCancelExternalWorkflowExecutionInitiated,
+    ),
+}
+"""The events that close a step: the attribute that links to its opening, and that event's type."""
+
+SUCCESSES = frozenset(
+    {
+        e.ActivityTaskCompleted,
+        e.TimerFired,
+        e.ChildWorkflowExecutionCompleted,
+        e.LambdaFunctionCompleted,
+        e.ExternalWorkflowExecutionSignaled,
+        e.ExternalWorkflowExecutionCancelRequested,
+    }
+)
+"""The closing events of a step that is done."""
+
+EXECUTION_CLOSES = frozenset(
+    {
+        e.WorkflowExecutionCompleted,
+        e.WorkflowExecutionFailed,
+        e.WorkflowExecutionTimedOut,
+        e.WorkflowExecutionCanceled,
+        e.WorkflowExecutionContinuedAsNew,
+        e.WorkflowExecutionTerminated,
+    }
+)
+"""The events that close an execution: nothing is ever appended after one (SWF)."""
+
+
+class History:
+    """The fold: what is known after the events so far.
+
+    Invariants:
+        Event ids are dense from 1, and event 1 is WorkflowExecutionStarted. A link points at an earlier event of the
+        right type, whose step is open. At most one decision task is queued and at most one is started. Nothing follows
+        the event that closes the execution.
+    """
+
+    __slots__ = ("_queued", "_running", "closed", "last", "open")
+
+    def __init__(self) -> None:
+        self.open: dict[int, Known] = {}
+        """The steps that are open, by the id of the event that opened them."""
+        self.last = 0
+        """The id of the last event, 0 if there was none."""
+        self.closed: e.Event | None = None
+        """The event that closed the execution, if one did."""
+        self._queued: int | None = None
+        self._running: int | None = None
+
+    def add(self, event: e.Event) -> Known | None:
+        """Take the next event; give the step that it opens, starts or closes, if any.
+
+        Raises:
+            HistoryError: no execution can have this event here.
+        """
+        kind = type(event)
+        event_id = event.event_id
+        if (
+            event_id != self.last + 1
+            or self.closed is not None
+            or (event_id == 1 and kind is not e.WorkflowExecutionStarted)
+        ):
+            raise self._explain(event)
+        self.last = event_id
+        take = _TAKES.get(kind)
+        return None if take is None else take(self, event)
+
+    def _begin(self, event: e.WorkflowExecutionStarted) -> None:
+        if event.event_id != 1:
+            raise HistoryError(f"event {event.event_id} WorkflowExecutionStarted begins an execution that has begun")
+
+    def _open_step(self, event: e.Event) -> Known:
+        known = self.open[event.event_id] = Known(getattr(event, OPENS[type(event)]), event)
+        return known
+
+    def _start_step(self, event: e.Event) -> Known:
+        known = self._find(event, *STARTS[type(event)])
+        if known.started is not None:
+            raise HistoryError(
+                f"event {event.event_id} {type(event).__name__} starts {known.id}, "
+                f"which event {known.started.event_id} had started"
+            )
+        known.started = event
+        return known
+
+    def _close_step(self, event: e.Event) -> Known | None:
+        # A child may be refused before anything was opened: the link is 0 then (SWF).
+        if type(event) is e.StartChildWorkflowExecutionFailed and event.initiated_event_id == 0:
+            return None
+        known = self._find(event, *CLOSES[type(event)])
+        known.closed = event
+        del self.open[known.opened.event_id]
+        return known
+
+    def _find(self, event: e.Event, link: str, opener: type) -> Known:
+        linked = getattr(event, link)
+        known = self.open.get(linked)
+        if known is None or type(known.opened) is not opener:
+            raise HistoryError(
+                f"event {event.event_id} {type(event).__name__} says {link} {linked}, "
+                f"and event {linked} is no open {opener.__name__}"
+            )
+        return known
+
+    def _close_execution(self, event: e.Event) -> None:
+        self.closed = event
+
+    # The state of the decision task: at most one queued, at most one started (SWF).
+
+    def _queue_decision(self, event: e.DecisionTaskScheduled) -> None:
+        if self._queued is not None:
+            raise self._misfit(event)
+        self._queued = event.event_id
+
+    def _start_decision(self, event: e.DecisionTaskStarted) -> None:
+        if self._running is not None or event.scheduled_event_id != self._queued:
+            raise self._misfit(event)
+        self._running, self._queued = event.event_id, None
+
+    def _complete_decision(self, event: e.DecisionTaskCompleted) -> None:
+        if event.started_event_id != self._running:
+            raise self._misfit(event)
+        self._running = None
+
+    def _time_out_decision(self, event: e.DecisionTaskTimedOut) -> None:
+        if event.timeout_type == "SCHEDULE_TO_START" and event.scheduled_event_id == self._queued:
+            self._queued = None
+        elif event.started_event_id == self._running:
+            self._running = None
+        else:
+            raise self._misfit(event)
+
+    def _misfit(self, event: e.Event) -> HistoryError:
+        return HistoryError(
+            f"event {event.event_id} {type(event).__name__} does not fit: the decision task queued is that of event "
+            f"{self._queued}, the one started that of event {self._running}"
+        )
+
+    def _explain(self, event: e.Event) -> HistoryError:
+        what = f"event {event.event_id} {type(event).__name__}"
+        if self.closed is not None:
+            return HistoryError(
+                f"{what} follows event {self.closed.event_id} {type(self.closed).__name__}, which closed the execution"
+            )
+        if event.event_id != self.last + 1:
+            return HistoryError(
+                f"{what} follows event {self.last}: event ids are dense, and {self.last + 1} is missing"
+            )
+        return HistoryError(f"{what} is no WorkflowExecutionStarted, with which every history begins")
+
+
+_TAKES: dict[type, Callable[[History, Any], Known | None]] = {
+    e.WorkflowExecutionStarted: History._begin,
+    **dict.fromkeys(OPENS, History._open_step),
+    **dict.fromkeys(STARTS, History._start_step),
+    **dict.fromkeys(CLOSES, History._close_step),
+    **dict.fromkeys(EXECUTION_CLOSES, History._close_execution),
+    e.DecisionTaskScheduled: History._queue_decision,
+    e.DecisionTaskStarted: History._start_decision,
+    e.DecisionTaskCompleted: History._complete_decision,
+    e.DecisionTaskTimedOut: History._time_out_decision,
+}
+
+
+def fold(events: Iterable[e.Event]) -> list[Known]:
+    """Give every step of a history, in the order in which they were opened.
+
+    Raises:
+        HistoryError: no execution can have these events.
+    """
+    history, steps = History(), list[Known]()
+    for event in events:
+        known = history.add(event)
+        if known is not None and known.opened is event:
+            steps.append(known)
+    return steps

@@ -1,0 +1,412 @@
+"""Show a history as people read it: the tree of steps, each with its bar of time.
+
+Takes the events of one run; gives rows, and text. Never looks at a clock: a run that is open lasts until its last
+event, or until the instant that the reader says.
+
+The tree is read back from the ids. `1.0.IndexStories-1` is the first `IndexStories` of branch 0 of group 1, and what
+comes before a dot that is no number is a scope of `.named`. What follows a tilde at the end is how the step went:
+`X-1~2` is the second attempt of `X-1`, `X-1~retry-1` and `X-1~wait-1` are pauses between attempts. The labels of a row
+and of those above it, one after the other, are its id again.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+from traction.errors import PayloadUnavailable
+from traction.history.local_records import find_known
+from traction.history.state import EXECUTION_CLOSES, SUCCESSES, History, Known
+from traction.model import events as e
+from traction.payloads.codec import Codec
+from traction.payloads.failures import Account, read_failure
+from traction.payloads.tracebacks import find_place
+
+State: TypeAlias = Literal["Open", "Done", "Failed", "Cancelled", "TimedOut"]
+"""What is known of a step."""
+
+
+Kind: TypeAlias = Literal[
+    "activity", "local", "timer", "child", "lambda", "send", "cancel", "signal", "marker", "group", "branch", "scope"
+]
+"""What a row is: a step, or (the last three) a place that holds steps."""
+
+
+NOTE_CHARS_MAX = 200
+"""Where a note is cut; `render` cuts it further, to the width that there is."""
+
+
+ZERO = timedelta(0)
+
+
+class Part(msgspec.Struct, frozen=True):
+    """One stretch of a step: an attempt, or a pause between two; times are since the start of the run."""
+
+    kind: Literal["attempt", "pause"]
+    state: State
+    scheduled: timedelta
+    started: timedelta | None
+    closed: timedelta | None
+
+
+class Row(msgspec.Struct, frozen=True):
+    """A step, or a group, branch or scope of steps; times are since the start of the run.
+
+    A place that holds steps is `Open` while one of them is, else as bad as the worst of them; what was cancelled
+    beside something that was done counts as done.
+    """
+
+    id: str
+    label: str
+    kind: Kind
+    state: State
+    scheduled: timedelta
+    started: timedelta | None
+    closed: timedelta | None
+    note: str = ""
+    attempts: int = 0
+    parts: tuple[Part, ...] = ()
+    rows: tuple[Row, ...] = ()
+
+    @property
+    def duration(self) -> timedelta | None:
+        """How long it took, waiting included; `None` while it is open."""
+        return None if self.closed is None else self.closed - self.scheduled
+
+
+class Timeline(msgspec.Struct, frozen=True):
+    """One run: `status` is `OPEN` or how it closed, in SWF's words."""
+
+    workflow: str
+    status: str
+    began: datetime
+    lasted: timedelta
+    note: str
+    rows: tuple[Row, ...]
+
+
+# From events to rows.
+
+_KINDS: dict[type, Kind] = {
+    e.ActivityTaskScheduled: "activity",
+    e.ScheduleActivityTaskFailed: "activity",
+    e.TimerStarted: "timer",
+    e.StartTimerFailed: "timer",
+    e.StartChildWorkflowExecutionInitiated: "child",
+    e.StartChildWorkflowExecutionFailed: "child",
+    e.LambdaFunctionScheduled: "lambda",
+    e.ScheduleLambdaFunctionFailed: "lambda",
+    e.SignalExternalWorkflowExecutionInitiated: "send",
+    e.RequestCancelExternalWorkflowExecutionInitiated: "cancel",
+    e.WorkflowExecutionSignaled: "signal",
+    e.WorkflowExecutionCancelRequested: "cancel",
+    e.MarkerRecorded: "marker",
+}
+
+
+_REFUSALS: dict[type, str] = {
+    e.ScheduleActivityTaskFailed: "activity_id",
+    e.StartTimerFailed: "timer_id",
+    e.StartChildWorkflowExecutionFailed: "workflow_id",
+    e.ScheduleLambdaFunctionFailed: "id",
+}
+
+
+_MOMENTS = (e.WorkflowExecutionSignaled, e.WorkflowExecutionCancelRequested, e.MarkerRecorded)
+
+
+_CANCELLED = (e.ActivityTaskCanceled, e.TimerCanceled, e.ChildWorkflowExecutionCanceled)
+
+
+_TIMED_OUT = (e.ActivityTaskTimedOut, e.ChildWorkflowExecutionTimedOut, e.LambdaFunctionTimedOut)
+
+
+_SUFFIX = re.compile(r"~(?:\d{1,9}|(retry|wait)-\d{1,9})$")
+
+
+_MACHINERY = "~more-"
+"""How the ids begin of timers that a decider starts for itself."""
+
+
+class _Node:
+    """A row in the making: what is known of each attempt and pause, or the places and steps within."""
+
+    def __init__(self, id: str, label: str, kind: Kind) -> None:
+        self.id, self.label = id, label
+        self.kind: Kind = kind
+        self.within: dict[str, _Node] = {}
+        self.known: list[tuple[str, Known]] = []
+
+
+def read_timeline(events: Iterable[e.Event], *, until: datetime | None = None, codec: Codec | None = None) -> Timeline:
+    """Make the rows of a run.
+
+    Args:
+        events: the history from event 1, whole or as far as it goes.
+        until: how long a run lasts that is open; until its last event unless given.
+        codec: what reads the encrypted texts of failures. Without it they are not shown.
+
+    Raises:
+        HistoryError: no execution can have these events.
+        ValueError: there are no events.
+    """
+    history, root, asked = History(), _Node("", "", "scope"), set[str]()
+    first: e.WorkflowExecutionStarted | None = None
+    last: e.Event | None = None
+    for event in events:
+        known = history.add(event)
+        first, last = first or event, event  # type: ignore[assignment]  # the fold has seen that event 1 is a start
+        assert first is not None
+        if known is not None and known.opened is event:
+            _place(root, known)
+        elif type(event) in _REFUSALS and known is None:
+            _place(root, _refuse(event, _REFUSALS[type(event)]))
+        elif isinstance(event, e.MarkerRecorded) and (local := find_known(event, first.event_timestamp)) is not None:
+            _place(root, local)
+        elif isinstance(event, _MOMENTS):
+            name = str(getattr(event, "signal_name", None) or getattr(event, "marker_name", "cancel"))
+            moment = Known(name, event)
+            moment.closed = event
+            key = f"{event.event_id}"
+            root.within[key] = node = _Node(moment.id, moment.id, _KINDS[type(event)])
+            node.known.append(("", moment))
+        elif isinstance(event, e.ActivityTaskCancelRequested):
+            asked.add(event.activity_id)
+    if first is None or last is None:
+        raise ValueError("there are no events, and so no run to show")
+    end = (
+        last.event_timestamp if history.closed is not None else max(until or last.event_timestamp, last.event_timestamp)
+    )
+    closing, note = history.closed, ""
+    if isinstance(closing, e.WorkflowExecutionTerminated):
+        note = _shorten(closing.reason or closing.cause or "")
+    elif closing is not None:
+        note = _tell(closing, codec)
+    type_ = first.workflow_type
+    return Timeline(
+        workflow=f"{type_.name} {type_.version}",
+        status="OPEN" if closing is None else _STATUS[type(closing)],
+        began=first.event_timestamp,
+        lasted=end - first.event_timestamp,
+        note=note,
+        rows=tuple(_make_rows(root, first.event_timestamp, history.closed is not None, asked, codec)),
+    )
+
+
+_STATUS: dict[type, str] = {
+    kind: re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__.removeprefix("WorkflowExecution")).upper()
+    for kind in EXECUTION_CLOSES
+}
+"""SWF's close statuses, which are the names of the closing events."""
+
+
+def _refuse(event: Any, id_name: str) -> Known:
+    known = Known(getattr(event, id_name), event)
+    known.closed = event
+    return known
+
+
+def _place(root: _Node, known: Known) -> None:
+    """Put what is known of a step into the tree, at the place that its id names."""
+    kind: Kind = "local" if isinstance(known.opened, e.MarkerRecorded) else _KINDS[type(known.opened)]
+    opened: Any = known.opened
+    id = known.id
+    if kind in ("child", "send", "cancel"):
+        # The id is another execution's; the step's own is in `control`, if Traction asked for it.
+        id = opened.control or ""
+    if id.startswith(_MACHINERY):
+        return
+    segments = id.split(".")
+    if not all(segments):
+        segments = [known.id]
+    node, prefix = root, ""
+    for segment in segments[:-1]:
+        prefix += f"{segment}."
+        place: Kind = "scope" if not segment.isdigit() else "branch" if node.kind == "group" else "group"
+        node = node.within.setdefault(f"{segment}.", _Node(prefix, f"{segment}.", place))
+    step, how = segments[-1], ""
+    if found := _SUFFIX.search(step):
+        step, how = step[: found.start()], found[1] or ""
+    leaf = node.within.setdefault(step, _Node(prefix + step, step, kind))
+    if not how:
+        leaf.kind = kind
+    leaf.known.append((how, known))
+
+
+def _make_rows(parent: _Node, began: datetime, over: bool, asked: set[str], codec: Codec | None) -> Iterator[Row]:
+    for node in parent.within.values():
+        if not node.known:
+            rows = tuple(_make_rows(node, began, over, asked, codec))
+            # A branch or scope that holds one thing alone is told on that thing's line.
+            if len(rows) == 1 and node.kind != "group":
+                yield msgspec.structs.replace(rows[0], label=node.label + rows[0].label)
+                continue
+            yield _sum_up(node, rows)
+        else:
+            yield _make_row(node, began, over, asked, codec)
+
+
+def _make_row(node: _Node, began: datetime, over: bool, asked: set[str], codec: Codec | None) -> Row:
+    parts = tuple(
+        Part(
+            kind="pause" if how else "attempt",
+            state=_find_state(known),
+            scheduled=known.opened.event_timestamp - began,
+            started=None if known.started is None else known.started.event_timestamp - began,
+            closed=None if known.closed is None else known.closed.event_timestamp - began,
+        )
+        for how, known in node.known
+    )
+    last, (how, known) = parts[-1], node.known[-1]
+    # After a pause that has passed comes another attempt.
+    waits = how != "" and last.state == "Done"
+    attempts = sum(part.kind == "attempt" for part in parts)
+    notes = [f"attempt {attempts}"] if attempts > 1 else []
+    if node.kind == "child":
+        notes.insert(0, known.id)
+    if waits or last.state == "Open":
+        if how:
+            before = next(
+                (_tell(known.closed, codec) for how, known in reversed(node.known) if not how and known.closed), ""
+            )
+            notes += ["to be tried again", before]
+        elif known.id in asked:
+            notes.append("asked to cancel")
+        if over:
+            notes.append("left open when the run closed")
+    elif known.closed is not None:
+        notes.append(_tell(known.closed, codec))
+    return Row(
+        id=node.id,
+        label=node.label,
+        kind=node.kind,
+        state="Open" if waits else last.state,
+        scheduled=parts[0].scheduled,
+        started=next((part.started for part in parts if part.started is not None), None),
+        closed=None if waits else last.closed,
+        note=_shorten("; ".join(filter(None, notes))),
+        attempts=attempts,
+        parts=parts,
+    )
+
+
+def _sum_up(node: _Node, rows: tuple[Row, ...]) -> Row:
+    states = {row.state for row in rows}
+    state: State = "Done"
+    for worse in _WORSE:
+        if worse in states:
+            state = worse
+            break
+    closes = [row.closed for row in rows]
+    return Row(
+        id=node.id,
+        label=node.label,
+        kind=node.kind,
+        state=state,
+        scheduled=min(row.scheduled for row in rows),
+        started=min((row.started for row in rows if row.started is not None), default=None),
+        closed=None if None in closes else max(filter(None, closes), default=ZERO),
+        note=f"{len(rows)} {'branch' if len(rows) == 1 else 'branches'}" if node.kind == "group" else "",
+        rows=rows,
+    )
+
+
+_WORSE: tuple[State, ...] = ("Open", "Failed", "TimedOut", "Done", "Cancelled")
+
+
+def _find_state(known: Known) -> State:
+    closed = known.closed
+    if closed is None:
+        return "Open"
+    if type(closed) in SUCCESSES or isinstance(closed, _MOMENTS):
+        return "Done"
+    if isinstance(closed, _CANCELLED):
+        return "Cancelled"
+    return "TimedOut" if isinstance(closed, _TIMED_OUT) else "Failed"
+
+
+def _read_failure(closing: Any, codec: Codec | None) -> Account:
+    try:
+        return read_failure(closing.reason, closing.details, codec)
+    except PayloadUnavailable:  # of another key, for one
+        return read_failure(closing.reason, closing.details)
+
+
+def _tell(closing: Any, codec: Codec | None) -> str:
+    """Say in one line how something closed."""
+    if (cause := getattr(closing, "cause", None)) is not None:
+        return f"refused: {cause}"
+    if (timeout := getattr(closing, "timeout_type", None)) is not None:
+        return _shorten(f"{timeout}")
+    if hasattr(closing, "reason"):
+        said = _read_failure(closing, codec)
+        place = find_place(said.traceback)
+        text = f"{said.type.rpartition('.')[2]}: {said.message}" if said.message else said.type
+        return _shorten(text if place is None else f"{text} ({place.partition(' ')[0]})")
+    if hasattr(closing, "result"):
+        return "" if closing.result in (None, "null") else _shorten(closing.result)
+    if (given := getattr(closing, "input", None)) is not None:
+        return _shorten(given)
+    return _shorten(getattr(closing, "details", None) or "")
+
+
+def list_failures(events: Sequence[e.Event], codec: Codec | None = None) -> list[str]:
+    """List the tracebacks of what failed in a run, oldest first, each under the id of its step.
+
+    Of a step the last attempt is shown, and the flow's own failure last. Of more than `FAILURES_MAX`, the last ones.
+    Encrypted ones are read by `codec`.
+    """
+    history = History()
+    shown: dict[str, str] = {}
+    for event in events:
+        known = history.add(event)
+        if known is None and isinstance(event, e.MarkerRecorded):
+            known = find_known(event, events[0].event_timestamp)
+        if known is None or not (trace := _find_traceback(known.closed, codec)):
+            continue
+        step = _SUFFIX.sub("", getattr(known.opened, "control", None) or known.id)
+        shown.pop(step, None)
+        shown[step] = trace
+    if trace := _find_traceback(history.closed, codec):
+        shown["the flow"] = trace
+    return [f"{step}:\n{trace}" for step, trace in list(shown.items())[-FAILURES_MAX:]]
+
+
+def _find_traceback(closing: Any, codec: Codec | None) -> str:
+    if not (hasattr(closing, "reason") and hasattr(closing, "details")):
+        return ""
+    return _read_failure(closing, codec).traceback
+
+
+FAILURES_MAX = 5
+"""How many failures are shown with their tracebacks."""
+
+
+def _shorten(text: str, width: int = NOTE_CHARS_MAX) -> str:
+    """Put a text on one line, without control characters, no wider than so many columns."""
+    return _cut(" ".join("".join(c if c.isprintable() else " " for c in text[: 4 * width]).split()), width)
+
+
+def _cut(line: str, width: int) -> str:
+    """Cut a line to so many columns."""
+    if _measure(line) <= width:
+        return line
+    kept, columns = "", 0
+    for c in line:
+        columns += _measure(c)
+        if columns >= width:
+            break
+        kept += c
+    return f"{kept}…"
+
+
+def _measure(text: str) -> int:
+    """Count the columns that a text takes in a terminal."""
+    if text.isascii():
+        return len(text)
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)

@@ -1,0 +1,1 @@
+"""The SWF service model: decisions, events, operations, names and limits. Data only."""

@@ -1,0 +1,459 @@
+"""Turn values into payloads and back: the only place that does.
+
+Takes a value and gives JSON text, or takes JSON text and a type and gives a value of that type. Typed both
+ways, by msgspec; nothing else is ever evaluated or imported. Fields that a type no longer has are passed over,
+fields that it has gained take their defaults; anything else that differs is a `PayloadError`. A codec may have
+transforms and a store besides (`transforms`, `stores`); a payload says what was done to it.
+"""
+
+from __future__ import annotations
+
+import builtins
+import re
+from collections.abc import Iterable
+from math import isfinite
+from typing import Any
+
+import msgspec
+
+from traction.errors import PayloadError
+from traction.model.literals import Duration
+from traction.payloads.losses import Loss, find_loss
+from traction.payloads.samples import write_sample
+from traction.payloads.stores import DECODED_BYTES_MAX, PayloadStore, Shelf
+from traction.payloads.transforms import MARK, Chain, Transform
+from traction.runtime.turn import leave_flow
+
+PAYLOAD_CHARS_MAX = 32_768
+"""The most characters that an input, a result, a detail or a control may have (SWF)."""
+
+
+_BESIDE = {"number": "~attempt", "details": "~details", "heartbeat": "~heartbeat", "limit": "~limit"}
+
+
+class Attempt(msgspec.Struct, frozen=True, omit_defaults=True, rename=_BESIDE):
+    """What is told beside the input of a further attempt, of one that was handed back, or of a call with a heartbeat
+    timeout of its own."""
+
+    number: int
+    """Which attempt it is, from 1."""
+    details: str | None = None
+    """What the last heartbeat of the attempts before it said, as a payload."""
+    heartbeat: Duration | None = None
+    """The heartbeat timeout of the call, which SWF tells no worker; `None` if it is the type's."""
+    limit: Duration | None = None
+    """The shorter of the call's `start_to_close` and `schedule_to_close`; `None` if it has neither of its own."""
+
+
+FIRST_ATTEMPT = Attempt(1)
+"""What an attempt knows that is told nothing."""
+
+
+def write_attempt(
+    payload: str,
+    number: int,
+    details: str | None,
+    heartbeat: Duration | None = None,
+    limit: Duration | None = None,
+) -> str:
+    """Tell an attempt, beside its input, what is in `Attempt`. Where SWF leaves no room for it, it goes untold.
+
+    The members' names are no names of fields, so whoever reads the input alone passes them over.
+    """
+    told = msgspec.json.encode(Attempt(number, details, heartbeat, limit)).decode()
+    # Behind the body of a transformed payload, which has no brace.
+    kept = payload if payload.startswith(MARK) else payload[:-1]
+    joined = kept + told if kept is payload else kept + ("," if len(payload) > 2 else "") + told[1:]
+    return joined if len(joined) <= PAYLOAD_CHARS_MAX else payload
+
+
+def read_attempt(payload: str | None) -> Attempt:
+    """Read what `write_attempt` wrote, if it wrote anything."""
+    if payload is None or '"~attempt"' not in payload:
+        return FIRST_ATTEMPT
+    if payload.startswith(MARK):
+        payload = "{" + payload.partition("{")[2]
+    try:
+        return msgspec.json.decode(payload, type=Attempt)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return FIRST_ATTEMPT
+
+
+MAY_EVOLVE = (
+    "A type may lose fields, and gain fields with defaults; any other change needs a new version of the definition"
+)
+"""What to do about a payload that was written under another version of a type."""
+
+MEND_VALUE = "Give a value of that type, or declare another type"
+"""What to do about a value that is of another type than its definition says."""
+
+MEND_READING = "Name the type that it was written as"
+"""What to do about a payload that is read as a type which the reader names."""
+
+
+class Codec:
+    """JSON by msgspec, and what a chain of transforms makes of it.
+
+    Args:
+        transforms: what is done to the text, in this order: `Compress()`, then `Encrypt(keys)`.
+        store: where what is too long for SWF is kept. Without one it is refused.
+        bytes_max: the most bytes that a payload may have, stored, compressed or in the clear. All processes that share
+            executions need the same limit.
+
+    Laws:
+        `decode(encode(x), type(x)) == x` for every value that msgspec can read back.
+        Without transforms, what is not too long is plain JSON.
+        If a transform hides payloads (`Encrypt`), no error shows text of a payload, but its type, length and place.
+    """
+
+    __slots__ = ("_chain", "_decoders", "_encoder", "_exact", "_plain_chars_max")
+
+    def __init__(
+        self, *transforms: Transform, store: PayloadStore | None = None, bytes_max: int = DECODED_BYTES_MAX
+    ) -> None:
+        self._encoder = msgspec.json.Encoder()
+        self._decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
+        self._chain = Chain(transforms, None if store is None else Shelf(store), bytes_max)
+        # Longer texts go through the chain: all of them if it has transforms.
+        self._plain_chars_max = -1 if transforms else PAYLOAD_CHARS_MAX
+        self._exact = False
+
+    def exactly(self) -> Codec:
+        """Return a codec that refuses what is read back equal and as another type, too: simulations have such a one."""
+        codec = self._copy(self._chain)
+        codec._exact = True
+        return codec
+
+    @property
+    def exact(self) -> bool:
+        """Whether values are refused that are read back as another type."""
+        return self._exact
+
+    def with_store(self, store: PayloadStore) -> Codec:
+        """Give a codec with the same transforms that keeps there what is too long for SWF."""
+        return self._with_shelf(Shelf(store))
+
+    @property
+    def hides(self) -> bool:
+        """Whether a transform hides payloads, so that no error or log may show their text."""
+        return self._chain.hides
+
+    @property
+    def has_store(self) -> bool:
+        """Whether there is a store for what is too long for SWF."""
+        return self._chain.shelf is not None
+
+    def defer(self) -> Codec:
+        """Give a codec that reads as this one does, and writes to the store only at `settle`.
+
+        A decider has such a codec: what it encodes may be in the history already, or may never be asked.
+        """
+        shelf = self._chain.shelf
+        return self if shelf is None else self._with_shelf(shelf.defer())
+
+    def settle(self, payloads: Iterable[str | None], *, more: bool = False) -> None:
+        """Bring into the store what these payloads refer to, now that they are sent.
+
+        Args:
+            payloads: what is sent.
+            more: whether some of what was encoded is still to be sent; the rest is forgotten.
+
+        Raises:
+            PayloadStoreError: the store does not take it.
+        """
+        shelf = self._chain.shelf
+        if shelf is not None:
+            for payload in payloads:
+                if payload is not None:
+                    self._chain.settle(payload)
+            if not more:
+                shelf.forget()
+
+    def _with_shelf(self, shelf: Shelf) -> Codec:
+        return self._copy(Chain(self._chain.transforms, shelf, self._chain.bytes_max))
+
+    def _copy(self, chain: Chain) -> Codec:
+        codec = Codec()
+        codec._encoder, codec._decoders = self._encoder, self._decoders
+        codec._chain, codec._plain_chars_max, codec._exact = chain, self._plain_chars_max, self._exact
+        return codec
+
+    def encode(self, value: object, chars_max: int = PAYLOAD_CHARS_MAX, what: str | None = None) -> str:
+        """Write a value, in so many characters at the most; `what` names it in errors.
+
+        Raises:
+            PayloadError: the value cannot be written, or the text is longer; than SWF takes, unless told otherwise.
+            PayloadStoreError: it should go to the store, which does not take it.
+        """
+        payload = self.write(value)
+        if len(payload) > self._plain_chars_max or len(payload) > chars_max:
+            payload = self.pack(payload, chars_max, what or type(value).__name__)
+        return payload
+
+    def encode_call(self, call: Any) -> str:
+        """Write a call or a signal, and read it as whoever gets it will.
+
+        Raises:
+            PayloadError: as `encode`; or a field is not of the type that the class says.
+            PayloadStoreError: it should go to the store, which does not take it.
+        """
+        text = self.write(call)
+        read, fault = self._read(text, type(call))
+        if fault is not None:
+            for name in call.__struct_fields__:
+                if hasattr(getattr(call, name), "__await__"):
+                    raise PayloadError(
+                        f"{self._show(call)} cannot be sent: its {name} is a step that nobody awaited, and not a value"
+                        ". Write await ... for its result"
+                    ).as_bug()
+            raise PayloadError(
+                f"{self._show(call)} cannot be sent, since nobody could read it: {self._explain(fault)}. The fields of "
+                f"{name_type(type(call))} are written and read by their types; give it values of these"
+            ).as_bug(is_type_fault(fault)) from self._get_cause(fault)
+        if loss := self._find_loss(call, read):
+            raise PayloadError(loss.explain(f"{self._show(call)} cannot be sent: it")).as_bug()
+        return text if len(text) <= self._plain_chars_max else self.pack(text, PAYLOAD_CHARS_MAX, type(call).__name__)
+
+    def encode_as(self, value: object, type: Any, what: str, chars_max: int = PAYLOAD_CHARS_MAX) -> str:
+        """Write a value, and read it as whoever gets it will: as the type that is declared. `what` names it in errors.
+
+        Raises:
+            PayloadError: as `encode`; or it does not decode as the type, or does not come back equal.
+            PayloadStoreError: it should go to the store, which does not take it.
+        """
+        text = self.write(value)
+        if loss := self._find_loss(value, self.decode(text, type, what, MEND_VALUE)):
+            raise PayloadError(loss.explain(what)).as_bug()
+        if len(text) > self._plain_chars_max or len(text) > chars_max:
+            return self.pack(text, chars_max, what)
+        return text
+
+    def _find_loss(self, live: object, read: object) -> Loss | None:
+        """Return what of a value does not come back equal, if anything."""
+        try:
+            if live == read and not self._exact:
+                return None
+        except Exception:  # an equality that fails says nothing: look at the parts
+            pass
+        return find_loss(live, read, exact=self._exact, show_keys=not self.hides)
+
+    def write(self, value: object) -> str:
+        """Write a value as JSON of any length.
+
+        Raises:
+            PayloadError: the value cannot be written.
+        """
+        fault: Exception
+        try:
+            payload = self._encoder.encode(value).decode()
+        except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
+            fault = error
+        else:
+            if "null" in payload and (culprit := _find_unwritable(msgspec.to_builtins(value))) is not None:
+                raise PayloadError(
+                    f"{self._show(value)} cannot be written as JSON: JSON has no {culprit!r}, which would be read "
+                    "as null; use None, or a string"
+                )
+            return payload
+        # Outside of the except clause, so that a hidden value is not in the error's context either.
+        raise PayloadError(
+            f"{self._show(value)} cannot be written as JSON: {self._explain(fault)}. Give numbers, strings, lists, "
+            "dicts, dataclasses or msgspec.Structs"
+        ).as_bug(is_type_fault(fault)) from self._get_cause(fault)
+
+    def pack(self, text: str, chars_max: int, what: str) -> str:
+        """Do to JSON what the transforms do, and bring into the store what is too long then; `what` names it in errors.
+
+        Raises:
+            PayloadError: it is longer than `chars_max`, and there is no store.
+            PayloadStoreError: it should go to the store, which does not take it.
+        """
+        payload = leave_flow(self._chain.pack, text, chars_max, what)
+        if len(payload) > chars_max:
+            written = "as it is written" if payload.startswith(MARK) else "as JSON"
+            carries = "SWF carries at most" if chars_max == PAYLOAD_CHARS_MAX else "there is room for"
+            raise PayloadError(
+                f"{what} takes {len(payload):,} characters {written}, and {carries} {chars_max:,}; pass a reference "
+                "(a key, a path) to what is larger, or open a payload store: WorkerSystem(..., payloads=...)"
+            )
+        return payload
+
+    def seal(self, text: str) -> str | None:
+        """Transform a text that is not a payload of its own, or return `None` if no transform hides payloads.
+
+        It may be of any length, and is never stored. Only `decode` reads it.
+        """
+        return self._chain.seal(text) if self.hides else None
+
+    def decode(self, payload: str | None, type: Any, what: str = "payload", mend: str = MAY_EVOLVE) -> Any:
+        """Read a value of the given type; an absent payload is read as `null`.
+
+        `what` names the payload in errors, in the reader's words; `mend` says what to do about a value of another type.
+
+        Raises:
+            PayloadError: the text is not JSON, or not of that type.
+            InvalidPayloadError: no codec reads it, or it is larger than this one reads.
+            PayloadUnavailable: a key, a store or a transform is missing that it takes to read it.
+        """
+        decoder = self._get_decoder(type)
+        # Faults are kept, and raised outside of the except clauses: a hidden value must not be in the error's context.
+        text: str | bytes = payload if payload is not None else "null"
+        fault: Exception
+        try:
+            return decoder.decode(text)
+        except Exception as error:
+            fault = error
+        # Plain JSON costs nothing extra: what is not, no decoder takes.
+        if payload is not None and payload.startswith(MARK):
+            text = leave_flow(self._chain.unpack, payload, what)
+            try:
+                return decoder.decode(text)
+            except Exception as error:
+                fault = error
+        if isinstance(fault, msgspec.DecodeError | UnicodeError) and not isinstance(fault, msgspec.ValidationError):
+            mend = "It is nothing that Traction wrote; look for another program that answers here"
+        if self.hides:
+            shown = f"It has {len(text):,} {'characters' if isinstance(text, str) else 'bytes'}, not shown here"
+        else:
+            read = text.decode(errors="backslashreplace") if isinstance(text, bytes) else payload
+            shown = f"It reads {read!r:.200}"
+        raise PayloadError(
+            f"{what} does not decode as {name_type(type)}: {self._explain(fault)}. {shown}. {mend}"
+        ).as_bug(is_type_fault(fault)) from self._get_cause(fault)
+
+    def decode_call(self, payload: str | None, type: Any, what: str = "payload") -> Any:
+        """Read a call or a signal, which any sender may have written; an absent payload is read as `{}`.
+
+        Raises:
+            PayloadError, InvalidPayloadError, PayloadUnavailable: as `decode`; the text says what to send.
+        """
+        if payload not in _EMPTY:
+            try:
+                return self.decode("{}" if payload is None else payload, type, what)
+            except PayloadError:
+                if payload is not None:
+                    raise
+        is_so = "is absent" if payload is None else f"is {payload!r}"
+        raise PayloadError(
+            f"{what} {is_so}, and {name_type(type)} is read from a JSON object of its fields. Send {write_sample(type)}"
+        ) from None
+
+    def _get_decoder(self, type: Any) -> msgspec.json.Decoder[Any]:
+        try:
+            return self._decoders[type]
+        except KeyError:
+            decoder = self._decoders[type] = msgspec.json.Decoder(type)
+            return decoder
+        except TypeError:  # an unhashable annotation
+            return msgspec.json.Decoder(type)
+
+    def _read(self, text: str, type: Any) -> tuple[Any, Exception | None]:
+        """Return what a JSON text is read as, or what the decoder of the type raises for it."""
+        try:
+            return self._get_decoder(type).decode(text), None
+        except Exception as error:
+            return None, error
+
+    def _show(self, value: object) -> str:
+        if not self.hides:
+            try:
+                return f"{value!r:.200}"
+            except Exception:  # too deep, or of a class with a faulty repr
+                pass
+        return f"a {name_type(type(value))}"
+
+    def _explain(self, error: Exception) -> str:
+        return explain_without_values(error) if self.hides else str(error)
+
+    def _get_cause(self, error: Exception) -> Exception | None:
+        return None if self.hides else error
+
+
+def is_type_fault(error: Exception) -> bool:
+    """Return whether a value is of a wrong type, rather than one that its type does not allow.
+
+    Example:
+        >>> is_type_fault(msgspec.ValidationError("Expected `int`, got `str`"))
+        True
+        >>> is_type_fault(msgspec.ValidationError("Expected `int` >= 0"))
+        False
+    """
+    return isinstance(error, TypeError) or (isinstance(error, msgspec.ValidationError) and "`, got `" in str(error))
+
+
+def explain_without_values(error: BaseException) -> str:
+    """Return the text of an error of msgspec's, with nothing in it of the value that it is about.
+
+    Example:
+        >>> explain_without_values(msgspec.ValidationError("Expected `int`, got `str` - at `$.age`"))
+        'Expected `int`, got `str` - at `$.age`'
+        >>> explain_without_values(msgspec.ValidationError("Invalid enum value 'hunter2' - at `$.color`"))
+        'it has a value that the type does not take - at `$.color`'
+    """
+    text = str(error)
+    # What a class of the user's raises of its fields has a cause, and says what it likes.
+    if error.__cause__ is None and isinstance(error, _OF_MSGSPEC) and _WITHOUT_VALUES.match(text):
+        return text
+    if isinstance(error, UnicodeError | RecursionError):
+        return f"{type(error).__name__}"
+    place = _PLACE.search(text)
+    return f"it has a value that the type does not take{place[0] if place else ''}"
+
+
+_OF_MSGSPEC = (msgspec.MsgspecError, TypeError)
+
+_WITHOUT_VALUES = re.compile(
+    r"Expected `|Object missing required field `|Invalid (RFC3339|ISO8601|epoch|UUID|decimal|base64)|Number out of |"
+    r"Integer (value )?out of |JSON is malformed|Input data was truncated|Encoding objects of |Only dicts with |"
+    r"Enums must |unhashable type"
+)
+"""How the texts of msgspec begin that show types and places, and no values."""
+
+_PLACE = re.compile(r" - at (`key` in )?`\$[\w.\[\]]*`$")
+
+
+_EMPTY = ("", "null", '""')
+"""Payloads that senders who know no fields give for nothing."""
+
+
+def write_canonically(value: object) -> bytes:
+    """Write a value so that equal values give equal texts in every process. To make names of, not to read back."""
+    return msgspec.json.encode(_order(value))
+
+
+def _order(value: Any) -> Any:
+    if isinstance(value, msgspec.Struct):
+        return {name: _order(getattr(value, name)) for name in value.__struct_fields__}
+    if isinstance(value, dict):
+        return sorted((write_canonically(key), write_canonically(each)) for key, each in value.items())
+    if isinstance(value, set | frozenset):
+        return sorted(map(write_canonically, value))
+    if isinstance(value, list | tuple):
+        return [_order(each) for each in value]
+    return value
+
+
+def name_type(type: Any) -> str:
+    """Name a type as its reader would write it."""
+    if type is builtins.type(None):
+        return "None"
+    return type.__qualname__ if isinstance(type, builtins.type) and not hasattr(type, "__args__") else str(type)
+
+
+def _find_unwritable(value: Any) -> float | None:
+    """Find a float that JSON does not have, in what `msgspec.to_builtins` gives."""
+    stack = [value]
+    while stack:
+        one = stack.pop()
+        if isinstance(one, float) and not isfinite(one):
+            return one
+        if isinstance(one, dict):
+            stack.extend(one)
+            stack.extend(one.values())
+        elif isinstance(one, list | tuple):
+            stack.extend(one)
+    return None
+
+
+JSON = Codec()
+"""The codec that everything uses unless told otherwise."""

@@ -1,0 +1,113 @@
+"""Tell OpenTelemetry what workers do: one trace for each run, whichever machines work for it. Needs the extra `otel`.
+
+Takes the hooks of `telemetry`; gives spans. The trace id is a function of workflow id and run id, so every worker knows
+it, and nothing has to travel in payloads. A span is current while its work runs, so spans that an activity makes are
+below it.
+
+Example:
+    from traction import WorkerSystem
+    from traction.plugins.otel import Tracing
+    from traction.plugins.loading import load_plugins
+
+    ws = WorkerSystem("local:", plugins=load_plugins(Tracing()))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import Any
+
+from traction.extras import needed_by
+from traction.model.decisions import Decision
+from traction.model.names import WorkflowExecution
+from traction.model.operations import DecisionTask
+from traction.plugins.hookspecs import hookimpl
+from traction.runtime.activity_task import RunningTask
+
+with needed_by("tracing"):
+    from opentelemetry import context, trace
+    from opentelemetry.trace import NonRecordingSpan, SpanContext, Status, StatusCode, TraceFlags, Tracer
+
+
+def make_root(execution: WorkflowExecution, ratio: float = 1.0) -> SpanContext:
+    """Make what all spans of a run are below. Nobody ever ends this span, so a viewer shows it as one that is missing.
+
+    Args:
+        execution: the run.
+        ratio: for which part of all runs spans are recorded. It depends on the run alone, so all workers agree on it.
+    """
+    digest = sha256(f"{execution.workflow_id}\0{execution.run_id}".encode()).digest()
+    sampled = int.from_bytes(digest[24:]) < ratio * 2**64
+    return SpanContext(
+        # Zero is no id.
+        trace_id=int.from_bytes(digest[:16]) or 1,
+        span_id=int.from_bytes(digest[16:24]) or 1,
+        is_remote=True,
+        trace_flags=TraceFlags(TraceFlags.SAMPLED if sampled else TraceFlags.DEFAULT),
+    )
+
+
+class Tracing:
+    """A plugin that makes a span of each decision and of each attempt of an activity.
+
+    Args:
+        tracer: what makes the spans; OpenTelemetry's global one unless given.
+        ratio: for which part of all runs.
+    """
+
+    def __init__(self, tracer: Tracer | None = None, *, ratio: float = 1.0) -> None:
+        self._tracer = tracer or trace.get_tracer("traction")
+        self._ratio = ratio
+        self._open: dict[int, tuple[trace.Span, Any]] = {}
+
+    def _begin(self, task: object, name: str, execution: WorkflowExecution, about: dict[str, str | int]) -> None:
+        root = trace.set_span_in_context(NonRecordingSpan(make_root(execution, self._ratio)))
+        about = {"traction.workflow_id": execution.workflow_id, "traction.run_id": execution.run_id, **about}
+        span = self._tracer.start_span(name, context=root, attributes=about)
+        self._open[id(task)] = span, context.attach(trace.set_span_in_context(span))
+
+    def _end(self, task: object, outcome: str, *, bad: bool, error: BaseException | None, count: int | None) -> None:
+        opened = self._open.pop(id(task), None)
+        if opened is None:
+            return
+        span, token = opened
+        context.detach(token)
+        span.set_attribute("traction.outcome", outcome)
+        if count is not None:
+            span.set_attribute("traction.model.decisions", count)
+        if error is not None:
+            span.record_exception(error)
+        if bad:
+            span.set_status(Status(StatusCode.ERROR, outcome if error is None else f"{type(error).__name__}: {error}"))
+        span.end()
+
+    @hookimpl
+    def traction_task_started(self, task: RunningTask) -> None:
+        """Begin the span of an attempt."""
+        about: dict[str, str | int] = {
+            "traction.activity_type": f"{task.activity_type.name} {task.activity_type.version}",
+            "traction.flow.step": task.activity_id.partition("~")[0],
+            "traction.attempt": task.attempt,
+        }
+        self._begin(task, f"run {task.activity_type.name}", task.execution, about)
+
+    @hookimpl
+    def traction_task_finished(self, task: RunningTask, outcome: str, error: BaseException | None) -> None:
+        """End the span of an attempt."""
+        self._end(task, outcome, bad=outcome == "FAILED", error=error, count=None)
+
+    @hookimpl
+    def traction_decision_started(self, task: DecisionTask) -> None:
+        """Begin the span of a decision."""
+        type = task.workflow_type
+        about: dict[str, str | int] = {
+            "traction.workflow_type": f"{type.name} {type.version}",
+            "traction.event_id": task.started_event_id,
+        }
+        self._begin(task, f"decide {type.name}", task.workflow_execution, about)
+
+    @hookimpl
+    def traction_decision_finished(self, task: DecisionTask, outcome: str, decisions: Sequence[Decision]) -> None:
+        """End the span of a decision."""
+        self._end(task, outcome, bad=outcome == "STUCK", error=None, count=len(decisions))

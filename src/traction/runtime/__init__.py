@@ -1,0 +1,1 @@
+"""What runs in the current thread: the turn of a flow, or an activity task."""

@@ -1,0 +1,81 @@
+"""Let what a flow calls know that a flow runs, whose it is, and whether it goes over what was decided before.
+
+Takes a turn, as a decider takes it; gives it to whoever asks from inside.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any, ParamSpec, Protocol, TypeVar
+
+from traction.model.names import WorkflowExecution
+from traction.runtime.awaitables import NO_EVENT_LOOP
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Turn(Protocol):
+    """What is known of the turn that a flow is taking."""
+
+    @property
+    def execution(self) -> WorkflowExecution:
+        """Whose flow it is."""
+        ...
+
+    @property
+    def replaying(self) -> bool:
+        """Whether the turn was taken before, by another decider."""
+        ...
+
+    @property
+    def silent(self) -> bool:
+        """Whether what the flow logs is dropped, because nothing happens in its execution now."""
+        ...
+
+
+class _Current(threading.local):
+    turn: Turn | None = None
+    loop: Any = None
+    """The event loop that ran before the turn, if any: a flow must not find it."""
+
+
+# Per thread, and not a context variable: each fiber of a flow runs in a `contextvars.Context` of its own.
+_current = _Current()
+
+
+def take_turn(turn: Turn, act: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Do what is a turn of a flow."""
+    before, _current.turn = _current.turn, turn
+    set_loop = getattr(sys.modules.get("asyncio"), "_set_running_loop", None)
+    if set_loop is None:
+        try:
+            return act(*args, **kwargs)
+        finally:
+            _current.turn = before
+    outer, _current.loop = _current.loop, sys.modules["asyncio"]._get_running_loop()
+    set_loop(NO_EVENT_LOOP)
+    try:
+        return act(*args, **kwargs)
+    finally:
+        set_loop(_current.loop)
+        _current.turn, _current.loop = before, outer
+
+
+def leave_flow(act: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Do what a turn needs and is not the flow's: it may use the event loop that runs here, or one of its own."""
+    asyncio: Any = sys.modules.get("asyncio")
+    if asyncio is None or asyncio._get_running_loop() is not NO_EVENT_LOOP:
+        return act(*args, **kwargs)
+    asyncio._set_running_loop(_current.loop)
+    try:
+        return act(*args, **kwargs)
+    finally:
+        asyncio._set_running_loop(NO_EVENT_LOOP)
+
+
+def find_turn() -> Turn | None:
+    """Give the turn that is being taken here, if a flow runs."""
+    return _current.turn

@@ -1,0 +1,1 @@
+"""The laws of the step algebra, and the generators that check them."""

@@ -1,0 +1,127 @@
+"""Cache the deciders of live executions between their decision tasks."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+
+from traction.decider.batching import MORE
+from traction.decider.decider import Decider
+from traction.model.decisions import Decision, FailWorkflowExecution
+from traction.model.names import WorkflowExecution
+from traction.payloads.failures import read_failure
+
+STUCK_PAUSE = timedelta(seconds=30)
+"""For how long an execution is left alone that could not be decided for once. Twice as long each time after that."""
+
+
+STUCK_PAUSE_MAX = timedelta(minutes=5)
+"""The longest that it is left alone."""
+
+
+STUCK_MAX = 10_000
+"""Of how many executions it is known that they are stuck. Those known longest are tried as if they were not."""
+
+
+EVENTS_CACHED_MAX = 200_000
+"""How many events the deciders in a cache may have read between them: some hundred megabytes."""
+
+
+class DeciderCache:
+    """Deciders of live executions, those used least recently let go first. Safe to share between threads.
+
+    A decider is taken out while it is used, so no two threads have the same one. `stuck` are executions that have none.
+    """
+
+    def __init__(self, events_max: int = EVENTS_CACHED_MAX) -> None:
+        self._events_max = events_max
+        self._events = 0
+        self._deciders: OrderedDict[str, Decider] = OrderedDict()
+        self._lock = threading.Lock()
+        self.stuck = StuckExecutions()
+
+    def take(self, execution: WorkflowExecution) -> Decider | None:
+        """Take out the decider of an execution, if there is one."""
+        with self._lock:
+            decider = self._deciders.pop(execution.run_id, None)
+            if decider is not None:
+                self._events -= decider.history.last
+            return decider
+
+    def put(self, execution: WorkflowExecution, decider: Decider) -> None:
+        """Put back a decider that has decided, in the place of any other of the same execution."""
+        dropped = []
+        with self._lock:
+            if (other := self._deciders.pop(execution.run_id, None)) is not None:
+                self._events -= other.history.last
+                dropped.append(other)
+            self._deciders[execution.run_id] = decider
+            self._events += decider.history.last
+            while self._events > self._events_max and len(self._deciders) > 1:
+                _, oldest = self._deciders.popitem(last=False)
+                self._events -= oldest.history.last
+                dropped.append(oldest)
+        for oldest in dropped:
+            oldest.close()
+
+    def close(self) -> None:
+        """Let go of all of them."""
+        with self._lock:
+            dropped = list(self._deciders.values())
+            self._deciders.clear()
+            self._events = 0
+        for decider in dropped:
+            decider.close()
+
+    def __len__(self) -> int:
+        return len(self._deciders)
+
+
+class StuckExecutions:
+    """Knows which executions could not be decided for, and until when to leave them alone. Safe to share.
+
+    Each try reads a whole history. So that a deploy that breaks many executions does not spend what all others need,
+    each is tried less often the longer it is stuck. A new process knows of none, and tries them all.
+    """
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[str, tuple[timedelta, datetime]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def note(self, execution: WorkflowExecution, now: datetime) -> timedelta:
+        """Note that an execution could not be decided for; give for how long it is left alone."""
+        with self._lock:
+            before = self._known.pop(execution.run_id, None)
+            pause = STUCK_PAUSE if before is None else min(2 * before[0], STUCK_PAUSE_MAX)
+            self._known[execution.run_id] = pause, now + pause
+            if len(self._known) > STUCK_MAX:
+                self._known.popitem(last=False)
+            return pause
+
+    def is_left_alone(self, execution: WorkflowExecution, clock: Callable[[], datetime]) -> bool:
+        """Say whether an execution is to be left alone."""
+        known = self._known.get(execution.run_id)
+        return known is not None and clock() < known[1]
+
+    def forget(self, execution: WorkflowExecution) -> None:
+        """An execution goes on."""
+        if execution.run_id in self._known:
+            with self._lock:
+                self._known.pop(execution.run_id, None)
+
+
+def store_payloads(decider: Decider, decisions: Sequence[Decision]) -> None:
+    """Bring into the payload store what a response refers to, before it is sent. A decider itself writes nothing.
+
+    Raises:
+        PayloadStoreError: the store does not take it.
+    """
+    if not decider.codec.has_store:
+        return
+    said = [getattr(decision, name, None) for decision in decisions for name in ("input", "result", "details")]
+    failures = (one for one in decisions if isinstance(one, FailWorkflowExecution))
+    said += [read_failure(None, one.details, decider.codec).fields for one in failures]
+    more = bool(decisions) and getattr(decisions[-1], "timer_id", "").startswith(MORE)
+    decider.codec.settle([*said, decider.report], more=more)

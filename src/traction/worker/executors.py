@@ -1,0 +1,74 @@
+"""Create the workers of an activity: in threads, in processes or on an event loop."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable
+from typing import Any, Literal, TypeAlias
+
+from traction.errors import DefinitionError
+from traction.worker.activity_worker import ActivityWorker
+from traction.worker.event_loop import POLLERS_MAX, Loop, LoopPoller
+from traction.worker.process_pool import PerProcess, ProcessPool
+from traction.worker.slots import Slots
+
+log = logging.getLogger("traction.worker")
+
+
+Executor: TypeAlias = Literal["thread", "process", "async"]
+"""Where the body of an activity runs."""
+
+
+def employ(
+    make: Callable[..., ActivityWorker],
+    activity: Any,
+    dependency: Any,
+    *,
+    executor: Executor,
+    instances: int,
+    leaving: Callable[[], bool],
+    slots: Slots | None = None,
+    spawn: Callable[[ActivityWorker], object] = lambda _: None,
+) -> tuple[list[ActivityWorker | LoopPoller], list[ProcessPool]]:
+    """Make the workers of an activity, and the pools to close after them.
+
+    Args:
+        make: makes a worker of an activity and what it needs.
+        activity: the definition.
+        dependency: what it needs.
+        executor: where the bodies run.
+        instances: how many tasks are in hand at a time.
+        leaving: whether no more tasks are to be taken.
+        slots: counts the slots that are lost to bodies that outlive their tasks, and is told here how to replace them.
+        spawn: gives a worker a thread, for one that is lost.
+
+    Raises:
+        DefinitionError: the activity, or what it needs, cannot be run there.
+    """
+    slots = slots or Slots(activity.__qualname__)
+    if executor == "process":
+        pool = ProcessPool(activity, dependency, ready=instances)
+        return [make(activity, dependency, body=pool.run) for _ in range(instances)], [pool]
+    if isinstance(dependency, PerProcess):
+        dependency = dependency.make()
+    if executor == "thread":
+        slots.replace = lambda: spawn(make(activity, dependency))
+        return [make(activity, dependency) for _ in range(instances)], []
+    if executor != "async":
+        raise DefinitionError(f'there is no executor {executor!r}; write "thread", "process" or "async"')
+    if not is_async(activity):
+        raise DefinitionError(
+            f'{activity.__qualname__} cannot run with executor="async": it is not async, and would hold up all others '
+            'on the loop. Write async def, or executor="thread"'
+        )
+    loop = Loop(instances, slots)
+    worker = make(activity, dependency)
+    return [LoopPoller(loop, worker, leaving) for _ in range(min(instances, POLLERS_MAX))], []
+
+
+def is_async(activity: Any) -> bool:
+    """Say whether an activity is async, as a class or as a function."""
+    body = getattr(activity.run, "body", activity.run)
+    # A decorator that is not async may call an async function and return its coroutine.
+    return inspect.iscoroutinefunction(body) or inspect.iscoroutinefunction(inspect.unwrap(body))

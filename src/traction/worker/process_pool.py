@@ -1,0 +1,409 @@
+"""Run the bodies of activities in processes of their own, so that what they do to a process is done to no worker.
+
+Takes an activity, what it needs, and calls; gives results, or failures. A process does one call after another. When it
+dies, the task it had in hand fails and says how; the next task gets a new one. Polls, answers and heartbeats stay with
+the worker, so a body that never lets go of the interpreter is still beaten for.
+
+Theory of operation. Worker and process talk by one pipe, one message at a time. The process says when it is ready. Then
+the worker sends a call, and the process answers with how it ended, or with questions before that: what an activity asks
+of its own task is asked of the worker's `Running`, and answered or raised there. The process is started anew (spawn),
+never forked from a worker with threads. It ends when the pipe does, and ignores the signals that stop a worker: whether
+to go on is for the worker to decide.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import multiprocessing
+import pickle
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from contextvars import copy_context
+from functools import partial
+from types import CoroutineType
+from typing import Any, Generic, TypeVar, cast
+
+from traction.errors import DefinitionError, TractionError
+from traction.flow.step import Cancelled
+from traction.payloads.failures import give_account
+from traction.plugins.observer import tell_task
+from traction.runtime.activity_task import RunningTask, _current, current_task
+from traction.worker.activity_worker import Told, settle
+from traction.worker.heartbeats import Running
+
+C = TypeVar("C")
+
+log = logging.getLogger("traction.worker")
+
+LOOK = 0.5
+"""How often an async activity in a process looks whether it is still wanted, in seconds."""
+
+FAREWELL = 5.0
+"""For how many seconds the end of a process is waited for whose pipe has ended."""
+
+
+class PerProcess(Generic[C]):
+    """A dependency that each process makes for itself: `make` is a function of a module, or whatever pickle takes.
+
+    Example:
+        ws.start_activity_worker(CollectChanges, PerProcess(connect), executor="process", instances=4)
+    """
+
+    def __init__(self, make: Callable[[], C]) -> None:
+        self.make = make
+
+
+class ProcessDied(TractionError):
+    """The process that ran an activity ended before the activity did; `exit_code` as `multiprocessing` tells it."""
+
+    def __init__(self, activity: str, exit_code: int | None) -> None:
+        self.exit_code = exit_code
+        super().__init__(
+            f"the process that ran {activity} ended before the activity did, {say_exit(exit_code)}. "
+            "The worker goes on with a new process"
+        )
+
+
+def say_exit(exit_code: int | None) -> str:
+    """Say an exit code in words."""
+    if exit_code is None:
+        return "and nobody knows how"
+    if exit_code >= 0:
+        return f"with exit code {exit_code}"
+    with suppress(ValueError):
+        return f"by {signal.Signals(-exit_code).name}"
+    return f"by signal {-exit_code}"
+
+
+class ProcessPool:
+    """Processes that run an activity. Any number of threads may call `run`; each call has a process for itself.
+
+    Args:
+        activity: the definition, which a process imports by its name.
+        dependency: what it needs, pickled to each process, or `PerProcess`.
+        ready: how many processes to start at once, and to keep; others are started when they are needed.
+
+    Raises:
+        DefinitionError: the activity or its dependency cannot be sent to a process.
+    """
+
+    def __init__(self, activity: Any, dependency: Any = None, *, ready: int = 0) -> None:
+        self._name = activity.__qualname__
+        self._packed = _pack(activity, dependency)
+        self._idle: deque[_Process] = deque()
+        self._all: set[_Process] = set()
+        self._lock = threading.Lock()
+        self._closed = False
+        self._kept = max(ready, 1)
+        for _ in range(ready):
+            self._idle.append(self._start())
+
+    def run(self, call: Any) -> Any:
+        """Run a call in a process, for the current task, and give what it returns.
+
+        Raises:
+            Told: it failed, and said how.
+            Cancelled: it was told that nobody wants its result, or was killed since it outlived its task.
+            ProcessDied: its process ended before it.
+        """
+        process, task = self._take(), current_task()
+        outlived = threading.Event()
+        if isinstance(task, Running):
+            task.when_outlived(partial(self._replace, process, task, outlived))
+            task.wake_when_cancelled(partial(self._prepare, task))
+        try:
+            kind, value = self._converse(process, call, task)
+        except (EOFError, OSError):
+            exit_code = self._bury(process)
+            if outlived.is_set():
+                self._warm_up()
+                raise Cancelled from None
+            raise ProcessDied(self._name, exit_code) from None
+        except BaseException:
+            # What is in the pipe now, nobody knows.
+            self._bury(process, kill=True)
+            raise
+        if outlived.is_set():
+            # It was killed as it ended.
+            self._bury(process)
+            self._warm_up()
+            raise Cancelled
+        if kind == "broken":
+            # The process could not be made ready for any call: no failure of the work, which has not begun.
+            self._bury(process)
+            raise Told(value, begun=False)
+        self._put_back(process)
+        if kind == "failed":
+            raise Told(value)
+        if kind == "cancelled":
+            raise Cancelled
+        return value
+
+    def _converse(self, process: _Process, call: Any, task: RunningTask) -> tuple[str, Any]:
+        try:
+            return process.converse(call, task)
+        finally:
+            if isinstance(task, Running):
+                # From here on the process may be another task's.
+                task.when_outlived(None)
+                task.wake_when_cancelled(None)
+
+    def _prepare(self, task: Running) -> None:
+        """Have a process ready for the next task, as soon as it is known that one may have to be killed."""
+        with self._lock:
+            needed = task.gone and not self._idle and not self._closed
+        if needed:
+            ready = self._start()
+            with self._lock:
+                self._idle.append(ready)
+
+    def _replace(self, process: _Process, task: Running, outlived: threading.Event) -> None:
+        """Kill a process whose body outlived its task, and have another one ready in its place."""
+        outlived.set()
+        process.kill()
+        log.error(
+            "%s: %s, and its body still ran. Its process was killed, and a new one takes its place",
+            *(task.name, task.describe_loss()),
+            extra=tell_task(task),
+        )
+        self._prepare(task)
+
+    def _warm_up(self) -> None:
+        """Wait until a process is ready, so that its start takes nothing from the time of the next task."""
+        process = self._take()
+        try:
+            process.greet()
+        except (EOFError, OSError):
+            self._bury(process)
+        else:
+            self._put_back(process)
+
+    def close(self) -> None:
+        """End the processes; those that still run a call are killed."""
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, deque()
+            busy = self._all - set(idle)
+        for process in busy:
+            process.kill()
+        for process in idle:
+            process.pipe.close()
+        for process in idle:
+            self._bury(process)
+
+    def _take(self) -> _Process:
+        while True:
+            with self._lock:
+                process = self._idle.pop() if self._idle else None
+            if process is None:
+                return self._start()
+            if process.process.is_alive():
+                return process
+            self._bury(process)
+
+    def _put_back(self, process: _Process) -> None:
+        with self._lock:
+            # More than are needed are there if one was started to replace another that ended in time.
+            if not self._closed and len(self._idle) < self._kept:
+                self._idle.append(process)
+                return
+        process.pipe.close()
+        self._bury(process)
+
+    def _start(self) -> _Process:
+        process = _Process(self._name, self._packed)
+        with self._lock:
+            self._all.add(process)
+            closed = self._closed
+        if closed:
+            process.kill()
+        return process
+
+    def _bury(self, process: _Process, *, kill: bool = False) -> int | None:
+        with self._lock:
+            self._all.discard(process)
+        return process.end(kill=kill)
+
+
+class _Process:
+    """One process and our end of its pipe."""
+
+    def __init__(self, name: str, packed: bytes) -> None:
+        # At the end of the program, processes that still run are killed: before multiprocessing would wait for them.
+        atexit.register(self.kill)
+        context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=_serve, args=(theirs, packed), name=f"activity {name}")
+        self.process.start()
+        # From here on only the process holds its end, and the pipe ends with it.
+        theirs.close()
+        self._greeting: tuple[str, Any] | None = None
+
+    def greet(self) -> tuple[str, Any]:
+        """Wait until it has loaded the activity and made what that needs, or says why it cannot."""
+        greeting = self._greeting
+        if greeting is None:
+            self._greeting = greeting = cast("tuple[str, Any]", pickle.loads(self.pipe.recv_bytes()))
+        return greeting
+
+    def converse(self, call: Any, task: RunningTask) -> tuple[str, Any]:
+        greeting = self.greet()
+        if greeting[0] == "broken":
+            return greeting
+        facts = (task.execution, task.activity_type, task.activity_id, task.attempt, task.token)
+        self.pipe.send((call, facts))
+        while True:
+            kind, *said = pickle.loads(self.pipe.recv_bytes())
+            if kind != "ask":
+                return kind, said[0]
+            asked, arguments = said
+            try:
+                answer = getattr(task, asked)
+                self.pipe.send(("is", answer if asked == "cancelled" else answer(*arguments)))
+            except OSError:
+                raise
+            except BaseException as error:
+                self.pipe.send(("raises", error))
+
+    def kill(self) -> None:
+        with suppress(ValueError, AttributeError):  # it has ended, or never began
+            self.process.kill()
+
+    def end(self, *, kill: bool) -> int | None:
+        if kill:
+            self.kill()
+        self.process.join(FAREWELL)
+        if self.process.is_alive():
+            self.kill()
+            self.process.join()
+        exit_code = self.process.exitcode
+        self.pipe.close()
+        self.process.close()
+        atexit.unregister(self.kill)
+        return exit_code
+
+
+def _pack(activity: Any, dependency: Any) -> bytes:
+    for what, thing in ((f"{activity.__qualname__}", activity), ("what it needs", dependency)):
+        try:
+            pickle.dumps(thing)
+        except Exception as error:
+            mend = (
+                "Define it at the top of a module, so that a process can import it"
+                if thing is activity
+                else "Give PerProcess(make), with a function of a module that makes it in each process"
+            )
+            raise DefinitionError(
+                f'{activity.__qualname__} cannot run with executor="process": {what} cannot be sent to a process '
+                f"({error}). {mend}"
+            ) from error
+    return pickle.dumps((activity, dependency))
+
+
+# The other side of the pipe.
+
+
+def _serve(pipe: Any, packed: bytes) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    try:
+        activity, dependency = pickle.loads(packed)
+        if isinstance(dependency, PerProcess):
+            dependency = dependency.make()
+        arguments = () if activity.spec.needs is None else (dependency,)
+    except BaseException as error:
+        with suppress(OSError):
+            pipe.send(("broken", give_account(error)))
+        return
+    with suppress(OSError):
+        pipe.send(("ready", None))
+    runner: Any = None
+    with suppress(EOFError, OSError):
+        while True:
+            told = pipe.recv_bytes()
+            try:
+                call, facts = pickle.loads(told)
+                task = _Asking(pipe, *facts)
+                reset = _current.set(task)
+                try:
+                    # Each call in a fresh copy of the context: what one sets, the next does not see.
+                    result = copy_context().run(call.run, *arguments)
+                    if isinstance(result, CoroutineType):
+                        if runner is None:
+                            import asyncio
+
+                            runner = asyncio.Runner()
+                        result = runner.run(_watch(task, result), context=copy_context())
+                finally:
+                    _current.reset(reset)
+                    task.is_over = True
+                answer = pickle.dumps(("done", result))
+            except Cancelled:
+                answer = pickle.dumps(("cancelled", None))
+            except BaseException as error:
+                answer = pickle.dumps(("failed", give_account(error)))
+            pipe.send_bytes(answer)
+
+
+async def _watch(task: _Asking, coroutine: Any) -> Any:
+    """Run an async activity, and cancel it at its await when nobody wants its result."""
+    import asyncio
+
+    running = asyncio.ensure_future(settle(coroutine))
+    while not running.done():
+        await asyncio.wait((running,), timeout=LOOK)
+        if not running.done() and not task.told and task.cancelled:
+            task.told = True
+            running.cancel()
+    if running.cancelled() and task.told:
+        raise Cancelled
+    result, error = running.result()
+    if error is not None:
+        raise error
+    return result
+
+
+class _Asking(RunningTask):
+    """A task as its process knows it: what it is asked, it asks the worker."""
+
+    def __init__(
+        self, pipe: Any, execution: Any, activity_type: Any, activity_id: str, attempt: int, token: str
+    ) -> None:
+        self.execution, self.activity_type, self.activity_id = execution, activity_type, activity_id
+        self.attempt, self.token = attempt, token
+        self.told = self.is_over = False
+        self._pipe = pipe
+        self._lock = threading.Lock()
+
+    @property
+    def cancelled(self) -> bool:
+        return cast("bool", self._ask("cancelled"))
+
+    def last_details(self, type: Any = Any) -> Any:
+        return self._ask("last_details", type)
+
+    def heartbeat(self, details: object = None) -> None:
+        try:
+            self._ask("heartbeat", details)
+        except Cancelled:
+            self.told = True
+            raise
+
+    def _ask(self, asked: str, *arguments: Any) -> Any:
+        # One question at a time, whichever thread asks it.
+        with self._lock:
+            if self.is_over:
+                raise Cancelled
+            try:
+                self._pipe.send(("ask", asked, arguments))
+                kind, answer = self._pipe.recv()
+            except (EOFError, OSError):
+                # The worker is gone, and nobody will have the result.
+                raise Cancelled from None
+        if kind == "raises":
+            raise answer
+        return answer

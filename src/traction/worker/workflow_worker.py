@@ -1,0 +1,369 @@
+"""Poll for decision tasks and complete them."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterable
+from copy import copy
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import msgspec
+
+from traction.backend import Backend
+from traction.decider.decider import Decider
+from traction.definitions.checks import index_by_type
+from traction.definitions.classes import Activity, Workflow
+from traction.errors import BackendError, DefinitionError, FlowError, ServiceFault, TractionError, UnknownResourceFault
+from traction.model import operations as o
+from traction.model.decisions import (
+    CancelWorkflowExecution,
+    CompleteWorkflowExecution,
+    ContinueAsNewWorkflowExecution,
+    FailWorkflowExecution,
+)
+from traction.model.events import DecisionTaskTimedOut, Event
+from traction.model.names import TaskList, WorkflowExecution, WorkflowType
+from traction.model.sizes import explain_drop, measure
+from traction.payloads.codec import JSON, Codec
+from traction.plugins.observer import Observer, tell_execution
+from traction.worker.decider_cache import DeciderCache, store_payloads
+from traction.worker.forgotten_steps import watch_first_turns
+from traction.worker.local_activities import LocalActivities
+from traction.worker.sticky import Sticky
+
+T = TypeVar("T")
+
+
+log = logging.getLogger("traction.worker")
+
+
+OUR_PACKAGES = frozenset({"traction", "traction_local", "traction_swf"})
+"""The packages whose frames tell the author of a flow nothing."""
+
+
+TRIES_MAX = 5
+"""How often a large answer is sent to a service that cannot be reached."""
+
+
+LARGE_BYTES = 256 * 1024
+"""From how many bytes on a request may be what a service drops the connection for."""
+
+
+_CLOSES = frozenset(
+    {CompleteWorkflowExecution, FailWorkflowExecution, CancelWorkflowExecution, ContinueAsNewWorkflowExecution}
+)
+
+
+class StuckDecision(Exception):
+    """A decision task could not be decided: `execution`, and `error` as its author or an operator must mend it.
+
+    The execution stays open. The task comes back when it times out, to whatever code is deployed then. This worker
+    leaves it alone for `pause`, which grows each time.
+    """
+
+    def __init__(self, execution: WorkflowExecution, error: Exception, pause: timedelta = timedelta(0)) -> None:
+        self.execution = execution
+        self.error = error
+        self.pause = pause
+        super().__init__(f"{execution.workflow_id} (run {execution.run_id}) cannot go on: {error}")
+
+
+class WorkflowWorker:
+    """Decides for the executions of some workflows that wait on one task list. Several threads may take its turns.
+
+    Args:
+        workflows: the definitions, each of its own name or version.
+        task_list: where their decision tasks wait.
+        identity: what the history shows as who took the task.
+        met: called with activities and workflows that flows asked for the first time, before they are asked of the
+        service.
+        report: called with every `StuckDecision`, besides the log.
+        neighbours: what others decide for on the same list: those tasks come here as well, and are decided here. What
+            is decided for here is added.
+        local: what does the local activities that flows ask for.
+        observer: what tells plugins of decisions.
+        failure_level: the level at which it is logged that a flow raised what fails its execution.
+        sticky: where the decision tasks of executions shall come whose deciders are kept, if not to any worker.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        workflows: Iterable[type[Workflow[Any]]],
+        *,
+        task_list: str | None = None,
+        identity: str | None = None,
+        codec: Codec = JSON,
+        cache: DeciderCache | None = None,
+        met: Callable[[type], None] | None = None,
+        report: Callable[[StuckDecision], None] | None = None,
+        neighbours: dict[WorkflowType, type[Workflow[Any]]] | None = None,
+        local: LocalActivities | None = None,
+        sticky: Sticky | None = None,
+        observer: Observer | None = None,
+        failure_level: int = logging.ERROR,
+    ) -> None:
+        self.workflows = index_by_type(workflows)
+        lists = {workflow.spec.task_list for workflow in self.workflows.values()}
+        if task_list is None and len(lists) != 1:
+            names = ", ".join(sorted(one.name for one in lists)) or "none"
+            raise DefinitionError(
+                f"a workflow worker polls one task list, and its workflows wait on {names}; give it task_list=..."
+            )
+        if neighbours is not None:
+            neighbours.update(self.workflows)
+            self.workflows = neighbours
+        self._local = LocalActivities() if local is None else local
+        self._sticky = sticky
+        self._observer = observer
+        self._failure_level = failure_level
+        self._poll = o.PollForDecisionTask(
+            domain=backend.domain,
+            task_list=TaskList(task_list) if task_list is not None else lists.pop(),
+            identity=identity,
+            start_at_previous_started_event=True,
+        )
+        self._backend = backend
+        self._codec = codec
+        self._cache = DeciderCache() if cache is None else cache
+        self._met = met
+        self._seen: set[type] = set()
+        self._meeting = threading.Lock()
+        self._report = report
+        self._home = self._poll.task_list
+        self._unsent: deque[tuple[WorkflowExecution, o.RespondDecisionTaskCompleted, int]] = deque()
+
+    def follow(self) -> WorkflowWorker:
+        """Give a worker like this one, with the same deciders, for the tasks that come back to them."""
+        assert self._sticky is not None
+        follower = copy(self)
+        follower._poll = msgspec.structs.replace(self._poll, task_list=self._sticky.task_list)
+        follower._unsent = deque()
+        return follower
+
+    def work_once(self, wait: timedelta | None = None) -> bool:
+        """Poll, wait for a decision task for so long at the most, and decide; say whether there was one.
+
+        What cannot be decided is reported and logged, and its task left to time out: the execution stays open.
+
+        Raises:
+            BackendError: the service could not be reached; the next turn may work.
+        """
+        task = self.poll_once(wait)
+        if task is None:
+            return False
+        self.answer(task.workflow_execution, self.do(task))
+        return True
+
+    # The parts of a turn, for those who let time pass between them.
+
+    def poll_once(self, wait: timedelta | None = None) -> o.DecisionTask | None:
+        """Poll, and wait for a task for so long at the most; an answer that could not be sent goes first."""
+        self.flush()
+        task = self._backend.call(self._poll, wait)
+        return task if task.task_token else None
+
+    def flush(self) -> None:
+        """Send the answers that could not be sent."""
+        while (unsent := _pop(self._unsent)) is not None:
+            execution, answer, tries = unsent
+            self.answer(execution, answer, tries=tries + 1)
+
+    def do(self, task: o.DecisionTask) -> o.RespondDecisionTaskCompleted | None:
+        """Decide, and tell plugins; `None` if that was not possible, which is reported, or was not a moment ago."""
+        if self._cache.stuck.is_left_alone(task.workflow_execution, self._backend.now):
+            return None
+        if self._observer is None:
+            return self._decide_watched(task)
+        self._observer.begin_decision(task)
+        answer = None
+        try:
+            answer = self._decide_watched(task)
+        finally:
+            self._observer.end_decision(task, None if answer is None else answer.decisions)
+        return answer
+
+    def answer(
+        self, execution: WorkflowExecution, answer: o.RespondDecisionTaskCompleted | None, *, tries: int = 1
+    ) -> None:
+        """Send what was decided. An answer that is no longer wanted is dropped.
+
+        One that cannot be sent is kept for the next turn; a large one only for a few, since a service may drop the
+        connection of a request that is too large for it instead of refusing it.
+        """
+        if answer is None:
+            return
+        try:
+            self._backend.call(answer)
+        except BackendError as error:
+            unanswered = error.retryable and not isinstance(error, ServiceFault)
+            if unanswered and tries >= TRIES_MAX and (size := measure(answer)) > LARGE_BYTES:
+                error = explain_drop(size, tries, error)
+            if error.retryable:
+                self._unsent.append((execution, answer, tries))
+            elif (stale := self._cache.take(execution)) is not None:
+                stale.close()
+            self._explain(execution, error)
+        else:
+            self._cache.stuck.forget(execution)
+
+    def close(self) -> None:
+        """Let go of what turns keep between them: nothing, but for the cache, which others may share."""
+
+    def _decide_watched(self, task: o.DecisionTask) -> o.RespondDecisionTaskCompleted | None:
+        """Decide, and warn once of each line of a flow that builds a step and does not await it."""
+        answer, forgotten = watch_first_turns(task.workflow_type, self._decide, task)
+        for one in forgotten:
+            log.warning("%s", one, extra=tell_execution(task.workflow_execution))
+        return answer
+
+    def _decide(self, task: o.DecisionTask) -> o.RespondDecisionTaskCompleted | None:
+        """Decide, or report why that is not possible."""
+        decider: Decider | None = None
+        try:
+            decider = self._find_decider(task)
+            decider.feed(self._read_news(task, decider))
+            known = decider.flow.outcome
+            decisions = decider.decide()
+            if decider.local:
+                execution, clock = task.workflow_execution, self._backend.now
+                self._local.do_all(decider, execution, codec=self._codec, clock=clock, observer=self._observer)
+                decisions = decider.decide()
+            store_payloads(decider, decisions)
+            self._meet(decider.met)
+            if known is None and decider.flow.outcome is not None:
+                self._log_failure(task.workflow_execution, decider.flow.outcome[1])
+            if decider.notes or decider.signals:
+                self._tell(task.workflow_execution, decider)
+        except BaseException as error:
+            if decider is not None:
+                decider.close()
+            self._explain(task.workflow_execution, error)
+            return None
+        closes = bool(decisions) and type(decisions[-1]) in _CLOSES
+        if closes:
+            decider.close()
+        else:
+            # Before the answer is sent, since the next task may come to another thread at once. If the answer is not
+            # accepted, the entry is stale, and is seen to be when it is taken.
+            self._cache.put(task.workflow_execution, decider)
+        answer = o.RespondDecisionTaskCompleted(
+            task_token=task.task_token, decisions=tuple(decisions), execution_context=decider.report
+        )
+        return answer if closes or self._sticky is None else self._sticky.direct(answer, self._home)
+
+    def _log_failure(self, execution: WorkflowExecution, outcome: object) -> None:
+        """Log the exception that fails an execution. A flow that is replayed has raised it before."""
+        if isinstance(outcome, Exception):
+            said, name = "%s failed: its flow raised %s", type(outcome).__qualname__
+            about = tell_execution(execution)
+            log.log(self._failure_level, said, execution.workflow_id, name, exc_info=outcome, extra=about)
+
+    def _tell(self, execution: WorkflowExecution, decider: Decider) -> None:
+        """Tell what went wrong in a flow that fails nothing."""
+        for note in decider.notes:
+            log.error("%s: %s", execution.workflow_id, note, extra=tell_execution(execution))
+        decider.notes.clear()
+        if decider.signals and decider.flow.outcome is not None:
+            names = ", ".join(dict.fromkeys(event.signal_name for event in decider.signals))
+            said = "%s: %d signals were never received: %s"
+            log.warning(said, execution.workflow_id, len(decider.signals), names, extra=tell_execution(execution))
+
+    def _meet(self, met: set[type]) -> None:
+        if self._met is None or met <= self._seen:
+            return
+        with self._meeting:
+            for definition in sorted(met - self._seen, key=repr):
+                if issubclass(definition, (Activity, Workflow)):
+                    self._met(definition)
+                self._seen.add(definition)
+
+    def _find_decider(self, task: o.DecisionTask) -> Decider:
+        """Give the decider of the execution: the one in the cache if it is where the task goes on, or a new one."""
+        decider = self._cache.take(task.workflow_execution)
+        if decider is not None:
+            if decider.decided_event_id == task.previous_started_event_id and not _was_late(decider, task):
+                return decider
+            decider.close()
+        workflow = self.workflows.get(task.workflow_type)
+        if workflow is None:
+            hosted = ", ".join(f"{type.name} {type.version}" for type in self.workflows)
+            raise DefinitionError(
+                f"a decision task of {task.workflow_type.name} {task.workflow_type.version} came to the list "
+                f"{self._poll.task_list.name}, and the worker there has {hosted}. Start a worker that has it, "
+                "or give it a list of its own"
+            )
+        return Decider(workflow, execution=task.workflow_execution, codec=self._codec)
+
+    def _read_news(self, task: o.DecisionTask, decider: Decider) -> Iterable[Event]:
+        """Read the events up to the task's start that a decider has not seen."""
+        if decider.decided_event_id == (task.previous_started_event_id or 0):
+            events = self._read_pages(task)
+            return events[decider.history.last + 1 - events[0].event_id :]
+        return self._backend.get_history(task.workflow_execution)[: task.started_event_id]
+
+    def _read_pages(self, task: o.DecisionTask) -> tuple[Event, ...]:
+        events = task.events
+        while task.next_page_token is not None:
+            # Page tokens are bound to the query: all else stays as it was (SWF).
+            more = msgspec.structs.replace(self._poll, next_page_token=task.next_page_token)
+            task = self._backend.call(more)
+            events += task.events
+        return events
+
+    def _explain(self, execution: WorkflowExecution, error: BaseException) -> None:
+        """Report what keeps an execution from going on; raise what may pass by itself."""
+        if isinstance(error, UnknownResourceFault):
+            # The task timed out or the execution closed while we decided: what matters happens elsewhere.
+            about = tell_execution(execution)
+            log.info("%s: the decision came too late: %s", execution.workflow_id, error, extra=about)
+            return
+        if isinstance(error, BackendError) and (error.retryable or not isinstance(error, ServiceFault)):
+            raise error
+        pause = self._cache.stuck.note(execution, self._backend.now())
+        stuck = StuckDecision(execution, error if isinstance(error, Exception) else _judge_exit(error), pause)
+        about = tell_execution(execution)
+        if isinstance(error, TractionError):
+            # Its message is complete: a traceback of our own code would only repeat it.
+            log.error("left alone for %s: %s%s", pause, stuck, _find_line(error), extra=about)
+        else:
+            what = f"{execution.workflow_id} (run {execution.run_id}) cannot go on: {type(error).__name__}"
+            log.error("left alone for %s: %s", pause, what, exc_info=error, extra=about)
+        if self._report is not None:
+            try:
+                self._report(stuck)
+            except Exception:
+                log.exception("%s: the report failed as well", execution.workflow_id, extra=about)
+
+
+def _was_late(decider: Decider, task: o.DecisionTask) -> bool:
+    """Say whether what was decided last came too late, in case SWF counts such a decision task as the previous one."""
+    late = decider.decided_event_id
+    return any(type(event) is DecisionTaskTimedOut and event.started_event_id == late for event in task.events)
+
+
+def _find_line(error: BaseException) -> str:
+    """Return ` (file, line n)` for the last line of code outside Traction that an error passed, or nothing."""
+    places = [
+        f" ({frame.f_code.co_filename}, line {line})"
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if frame.f_globals.get("__name__", "").partition(".")[0] not in OUR_PACKAGES
+    ]
+    return places[-1] if places else ""
+
+
+def _judge_exit(error: BaseException) -> FlowError:
+    return FlowError(
+        f"a flow raises {type(error).__name__}, which ends programs, not flows; raise an Exception to fail it"
+    )
+
+
+def _pop(queue: deque[T]) -> T | None:
+    try:
+        return queue.popleft() if queue else None
+    except IndexError:
+        return None

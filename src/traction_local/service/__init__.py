@@ -1,0 +1,1 @@
+"""Amazon SWF as a pure state machine."""

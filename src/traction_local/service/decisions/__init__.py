@@ -1,0 +1,1 @@
+"""How the simulated service applies decisions."""

@@ -1,0 +1,117 @@
+"""Poll for activity tasks and complete them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from traction.errors import UnknownResourceFault, ValidationException
+from traction.model.events import (
+    ActivityTaskCompleted,
+    ActivityTaskFailed,
+    ActivityTaskScheduled,
+)
+from traction.model.names import ActivityType, WorkflowExecution
+from traction.model.operations import (
+    ActivityTask,
+    ActivityTaskStatus,
+    PollForActivityTask,
+    RecordActivityTaskHeartbeat,
+    RespondActivityTaskCanceled,
+    RespondActivityTaskCompleted,
+    RespondActivityTaskFailed,
+)
+from traction_local.service.state.activity import Activity
+from traction_local.service.state.domain import unknown_execution
+from traction_local.service.state.region import Region
+from traction_local.service.tokens import ACTIVITY, make_token
+
+NO_ACTIVITY_TASK = ActivityTask(
+    task_token="",
+    activity_id="",
+    started_event_id=0,
+    workflow_execution=WorkflowExecution("", ""),
+    activity_type=ActivityType("", ""),
+)
+"""The answer to a poll that found nothing."""
+
+
+def poll_for_activity_task(region: Region, request: PollForActivityTask, now: datetime) -> ActivityTask:
+    """Hand out the next task of a list. A list nobody used is not an error."""
+    queue = region.get_domain(request.domain).find_activity_queue(request.task_list.name)
+    activity = None if queue is None else queue.take()
+    if activity is None:
+        return NO_ACTIVITY_TASK
+    region.revision += 1
+    activity.start(request.identity, now)
+    execution = activity.execution
+    scheduled = activity.scheduled
+    return ActivityTask(
+        task_token=make_token(execution.stem, ACTIVITY, activity.scheduled_event_id),
+        activity_id=scheduled.activity_id,
+        started_event_id=activity.started_event_id,
+        workflow_execution=execution.execution,
+        activity_type=scheduled.activity_type,
+        input=scheduled.input,
+    )
+
+
+def _get_started(region: Region, token: str) -> Activity:
+    """The started task of a token, or the fault that says why there is none."""
+    execution, event_id = region.read_token(token, ACTIVITY)
+    scheduled = execution.events[event_id - 1]
+    if not isinstance(scheduled, ActivityTaskScheduled):
+        raise ValidationException("Invalid token")
+    if not execution.is_open:
+        raise unknown_execution(execution.workflow_id, execution.run_id)
+    activity = execution.activities.get(scheduled.activity_id)
+    if activity is None or activity.scheduled_event_id != event_id:
+        raise UnknownResourceFault(f"Unknown activity, scheduledEventId = {event_id}")
+    if activity.started_at is None:
+        raise ValidationException("Invalid token")
+    return activity
+
+
+def respond_activity_task_completed(region: Region, request: RespondActivityTaskCompleted, now: datetime) -> None:
+    """Close a task with its result."""
+    activity = _get_started(region, request.task_token)
+    activity.end(
+        ActivityTaskCompleted(
+            event_id=len(activity.execution.events) + 1,
+            event_timestamp=now,
+            scheduled_event_id=activity.scheduled_event_id,
+            started_event_id=activity.started_event_id,
+            result=request.result,
+        )
+    )
+
+
+def respond_activity_task_failed(region: Region, request: RespondActivityTaskFailed, now: datetime) -> None:
+    """Close a task with its failure."""
+    activity = _get_started(region, request.task_token)
+    activity.end(
+        ActivityTaskFailed(
+            event_id=activity.execution.next_event_id,
+            event_timestamp=now,
+            scheduled_event_id=activity.scheduled_event_id,
+            started_event_id=activity.started_event_id,
+            reason=request.reason,
+            details=request.details,
+        )
+    )
+
+
+def respond_activity_task_canceled(region: Region, request: RespondActivityTaskCanceled, now: datetime) -> None:
+    """Close a task as cancelled."""
+    _get_started(region, request.task_token).cancel(request.details, now)
+
+
+def record_activity_task_heartbeat(
+    region: Region, request: RecordActivityTaskHeartbeat, now: datetime
+) -> ActivityTaskStatus:
+    """Restart the heartbeat clock, keep the details, and tell whether the decider asked the task to stop."""
+    activity = _get_started(region, request.task_token)
+    activity.beat_at = now
+    if request.details is not None or not region.knobs.heartbeat_keeps_details:
+        activity.details = request.details
+    activity.set_alarm()
+    return ActivityTaskStatus(cancel_requested=activity.cancel_requested_event_id != 0)

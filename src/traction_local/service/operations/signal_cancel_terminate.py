@@ -1,0 +1,124 @@
+"""Let runs be signalled, asked to cancel, and terminated: by request, or by another run.
+
+Takes the target's name; gives the events in the target's history and, for another run, the answer in that
+one's. Only open runs can be reached.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+from typing import Any, TypeAlias
+
+from traction.model.events import (
+    Event,
+    ExternalWorkflowExecutionCancelRequested,
+    ExternalWorkflowExecutionSignaled,
+    RequestCancelExternalWorkflowExecutionFailed,
+    RequestCancelExternalWorkflowExecutionInitiated,
+    SignalExternalWorkflowExecutionFailed,
+    SignalExternalWorkflowExecutionInitiated,
+    WorkflowExecutionSignaled,
+    WorkflowExecutionTerminated,
+)
+from traction.model.names import WorkflowExecution
+from traction.model.operations import (
+    RequestCancelWorkflowExecution,
+    SignalWorkflowExecution,
+    TerminateWorkflowExecution,
+)
+from traction_local.service.state.execution import Execution
+from traction_local.service.state.region import Region
+
+
+def signal_workflow_execution(region: Region, request: SignalWorkflowExecution, now: datetime) -> None:
+    """Signal an open run. The link to a signalling run is 0: there is none."""
+    _signal(region.get_domain(request.domain).get_open(request.workflow_id, request.run_id), request, now)
+
+
+def request_cancel_workflow_execution(region: Region, request: RequestCancelWorkflowExecution, now: datetime) -> None:
+    """Ask an open run to cancel. It is a notice: what to do is for the decider."""
+    region.get_domain(request.domain).get_open(request.workflow_id, request.run_id).request_cancel(now)
+
+
+def terminate_workflow_execution(region: Region, request: TerminateWorkflowExecution, now: datetime) -> None:
+    """Close an open run at once, even while a decider is at work on it."""
+    target = region.get_domain(request.domain).get_open(request.workflow_id, request.run_id)
+    policy = request.child_policy or target.settings.child_policy
+    target.terminate(
+        WorkflowExecutionTerminated(
+            event_id=target.next_event_id,
+            event_timestamp=now,
+            child_policy=policy,
+            reason=request.reason,
+            details=request.details,
+            cause="OPERATOR_INITIATED",
+        ),
+        now,
+        policy=policy,
+    )
+
+
+Initiated: TypeAlias = SignalExternalWorkflowExecutionInitiated | RequestCancelExternalWorkflowExecutionInitiated
+
+FAILED: dict[type[Initiated], Callable[..., Event]] = {
+    SignalExternalWorkflowExecutionInitiated: SignalExternalWorkflowExecutionFailed,
+    RequestCancelExternalWorkflowExecutionInitiated: RequestCancelExternalWorkflowExecutionFailed,
+}
+_DELIVERED: dict[type[Initiated], Callable[..., Event]] = {
+    SignalExternalWorkflowExecutionInitiated: ExternalWorkflowExecutionSignaled,
+    RequestCancelExternalWorkflowExecutionInitiated: ExternalWorkflowExecutionCancelRequested,
+}
+
+
+def follow_external(source: Execution, initiated: Initiated, now: datetime) -> None:
+    """Arrange for what was accepted to be delivered after the batch, even if its source closes with it."""
+    source.region.follow(partial(_deliver, source, initiated), now)
+
+
+def _deliver(source: Execution, initiated: Initiated, now: datetime) -> None:
+    target = source.domain.find_open(initiated.workflow_id, initiated.run_id)
+    if target is not None:
+        if isinstance(initiated, SignalExternalWorkflowExecutionInitiated):
+            _signal(target, initiated, now, source.execution, initiated.event_id)
+        else:
+            target.request_cancel(now, source=source.execution, initiated_event_id=initiated.event_id)
+    if not source.is_open:
+        return
+    told: dict[str, Any] = {
+        "event_id": source.next_event_id,
+        "event_timestamp": now,
+        "initiated_event_id": initiated.event_id,
+    }
+    if target is not None:
+        event = _DELIVERED[type(initiated)](**told, workflow_execution=target.execution)
+    else:
+        event = FAILED[type(initiated)](
+            **told,
+            workflow_id=initiated.workflow_id,
+            cause="UNKNOWN_EXTERNAL_WORKFLOW_EXECUTION",
+            decision_task_completed_event_id=initiated.decision_task_completed_event_id,
+            run_id=initiated.run_id,
+            control=initiated.control,
+        )
+    source.append_trigger(event)
+
+
+def _signal(
+    target: Execution,
+    asked: SignalWorkflowExecution | SignalExternalWorkflowExecutionInitiated,
+    now: datetime,
+    source: WorkflowExecution | None = None,
+    initiated_event_id: int = 0,
+) -> None:
+    target.append_trigger(
+        WorkflowExecutionSignaled(
+            event_id=target.next_event_id,
+            event_timestamp=now,
+            signal_name=asked.signal_name,
+            input=asked.input,
+            external_workflow_execution=source,
+            external_initiated_event_id=initiated_event_id,
+        )
+    )

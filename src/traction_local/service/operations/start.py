@@ -1,0 +1,236 @@
+"""Start runs: by request, as a child, as a continuation.
+
+Takes what was asked and the registered type; gives a new run with its first two events, or says what
+forbids it. Nothing is inherited: each setting is the one given, else the type's default, else an error.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+from traction.errors import (
+    DefaultUndefinedFault,
+    DomainDeprecatedFault,
+    LimitExceededFault,
+    TypeDeprecatedFault,
+    UnknownResourceFault,
+    WorkflowExecutionAlreadyStartedFault,
+)
+from traction.model.decisions import ContinueAsNewWorkflowExecution, StartChildWorkflowExecution
+from traction.model.events import (
+    ChildWorkflowExecutionStarted,
+    StartChildWorkflowExecutionFailed,
+    StartChildWorkflowExecutionInitiated,
+    WorkflowExecutionStarted,
+)
+from traction.model.names import WorkflowExecution, WorkflowType
+from traction.model.operations import (
+    Run,
+    StartWorkflowExecution,
+    WorkflowExecutionConfiguration,
+    WorkflowTypeConfiguration,
+)
+from traction_local.service.state.child import Child
+from traction_local.service.state.domain import Domain
+from traction_local.service.state.execution import Execution
+from traction_local.service.state.region import Region
+
+StartCause: TypeAlias = Literal[
+    "WORKFLOW_TYPE_DOES_NOT_EXIST",
+    "WORKFLOW_TYPE_DEPRECATED",
+    "DEFAULT_EXECUTION_START_TO_CLOSE_TIMEOUT_UNDEFINED",
+    "DEFAULT_TASK_LIST_UNDEFINED",
+    "DEFAULT_TASK_START_TO_CLOSE_TIMEOUT_UNDEFINED",
+    "DEFAULT_CHILD_POLICY_UNDEFINED",
+]
+"""What a decision to start a run may fail of before the run exists."""
+
+Asked: TypeAlias = StartWorkflowExecution | StartChildWorkflowExecution | ContinueAsNewWorkflowExecution
+
+_UNDEFINED: dict[StartCause, str] = {
+    "DEFAULT_EXECUTION_START_TO_CLOSE_TIMEOUT_UNDEFINED": "ExecutionStartToCloseTimeout",
+    "DEFAULT_TASK_LIST_UNDEFINED": "TaskList",
+    "DEFAULT_TASK_START_TO_CLOSE_TIMEOUT_UNDEFINED": "TaskStartToCloseTimeout",
+    "DEFAULT_CHILD_POLICY_UNDEFINED": "ChildPolicy",
+}
+
+
+def resolve(asked: Asked, defaults: WorkflowTypeConfiguration) -> WorkflowExecutionConfiguration | StartCause:
+    """Take each setting from the request or else the type; say which one neither has, in SWF's order of looking."""
+    execution_timeout = asked.execution_start_to_close_timeout or defaults.default_execution_start_to_close_timeout
+    if execution_timeout is None:
+        return "DEFAULT_EXECUTION_START_TO_CLOSE_TIMEOUT_UNDEFINED"
+    task_list = asked.task_list or defaults.default_task_list
+    if task_list is None:
+        return "DEFAULT_TASK_LIST_UNDEFINED"
+    task_timeout = asked.task_start_to_close_timeout or defaults.default_task_start_to_close_timeout
+    if task_timeout is None:
+        return "DEFAULT_TASK_START_TO_CLOSE_TIMEOUT_UNDEFINED"
+    child_policy = asked.child_policy or defaults.default_child_policy
+    if child_policy is None:
+        return "DEFAULT_CHILD_POLICY_UNDEFINED"
+    return WorkflowExecutionConfiguration(
+        execution_start_to_close_timeout=execution_timeout,
+        task_list=task_list,
+        task_start_to_close_timeout=task_timeout,
+        child_policy=child_policy,
+        task_priority=asked.task_priority or defaults.default_task_priority,
+        lambda_role=asked.lambda_role or defaults.default_lambda_role,
+    )
+
+
+def find_settings(domain: Domain, type: WorkflowType, asked: Asked) -> WorkflowExecutionConfiguration | StartCause:
+    """The settings of a run that a decision asks for, or the cause of which the decision fails."""
+    registered = domain.workflow_types.get(type)
+    if registered is None:
+        return "WORKFLOW_TYPE_DOES_NOT_EXIST"
+    if registered.deprecated_at is not None:
+        return "WORKFLOW_TYPE_DEPRECATED"
+    return resolve(asked, registered.configuration)
+
+
+def tell_settings(settings: WorkflowExecutionConfiguration) -> dict[str, Any]:
+    """The members that the events of a start, a child, and a continuation have in common."""
+    return msgspec.structs.asdict(settings)
+
+
+def open_run(
+    region: Region,
+    domain: Domain,
+    workflow_id: str,
+    type: WorkflowType,
+    settings: WorkflowExecutionConfiguration,
+    now: datetime,
+    *,
+    input: str | None,
+    tag_list: tuple[str, ...] | None,
+    parent: tuple[Execution, int] | None = None,
+    continued: Execution | None = None,
+    number: tuple[int, str] | None = None,
+) -> Execution:
+    """Begin a run: its WorkflowExecutionStarted and the first decision task, in the same millisecond."""
+    order, run_id = number or region.number_run()
+    identity = (order, WorkflowExecution(workflow_id, run_id))
+    execution = Execution(region, domain, identity, type, settings, parent, now)
+    parent_execution, parent_event_id = (None, 0) if parent is None else (parent[0].execution, parent[1])
+    execution.append(
+        WorkflowExecutionStarted(
+            event_id=1,
+            event_timestamp=now,
+            workflow_type=type,
+            input=input,
+            tag_list=tag_list or None,
+            continued_execution_run_id=None if continued is None else continued.run_id,
+            parent_workflow_execution=parent_execution,
+            parent_initiated_event_id=parent_event_id,
+            **tell_settings(settings),
+        )
+    )
+    region.by_stem[execution.stem] = execution
+    domain.add(execution)
+    region.alarms.set(execution, now + timedelta(seconds=int(settings.execution_start_to_close_timeout)))
+    execution.ask_decision(now)
+    return execution
+
+
+def start_workflow_execution(region: Region, request: StartWorkflowExecution, now: datetime) -> Run:
+    """Start a run unless one is open under the same workflow id."""
+    domain = region.get_domain(request.domain)
+    type = request.workflow_type
+    registered = domain.workflow_types.get(type)
+    if registered is None:
+        raise UnknownResourceFault(f"Unknown type: WorkflowType=[name={type.name}, version={type.version}]")
+    if registered.deprecated_at is not None:
+        raise TypeDeprecatedFault(f"WorkflowType=[name={type.name}, version={type.version}]")
+    if domain.deprecated:
+        raise DomainDeprecatedFault(domain.name)
+    settings = resolve(request, registered.configuration)
+    if not isinstance(settings, WorkflowExecutionConfiguration):
+        name = _UNDEFINED[settings]
+        named = region.knobs.default_undefined_names_default
+        raise DefaultUndefinedFault(f"default{name}" if named else f"{name[0].lower()}{name[1:]}")
+    if request.workflow_id in domain.open:
+        # The id of the open run is not told.
+        raise WorkflowExecutionAlreadyStartedFault("")
+    if len(domain.open) >= region.limits.open_executions_max:
+        raise LimitExceededFault("Limit on open executions in the domain reached")
+    execution = open_run(
+        region,
+        domain,
+        request.workflow_id,
+        type,
+        settings,
+        now,
+        input=request.input,
+        tag_list=request.tag_list,
+    )
+    return Run(run_id=execution.run_id)
+
+
+def follow_child(
+    parent: Execution,
+    initiated: StartChildWorkflowExecutionInitiated,
+    settings: WorkflowExecutionConfiguration,
+    now: datetime,
+) -> None:
+    """Arrange for a child that was accepted to be started after the batch."""
+    parent.children[initiated.event_id] = Child()
+    parent.region.follow(partial(_start_child, parent, initiated, settings), now)
+
+
+def _start_child(
+    parent: Execution,
+    initiated: StartChildWorkflowExecutionInitiated,
+    settings: WorkflowExecutionConfiguration,
+    now: datetime,
+) -> None:
+    """Start a child, and tell the parent if it is still open.
+
+    A parent that closed in the batch that asked for the child knows it as Initiated only (recorded history); the
+    child starts all the same, and meets its parent's child policy if that is applied.
+    """
+    child = parent.children.get(initiated.event_id)
+    if initiated.workflow_id in parent.domain.open:
+        parent.children.pop(initiated.event_id, None)
+        if parent.is_open:
+            parent.append_trigger(
+                StartChildWorkflowExecutionFailed(
+                    event_id=parent.next_event_id,
+                    event_timestamp=now,
+                    workflow_type=initiated.workflow_type,
+                    cause="WORKFLOW_ALREADY_RUNNING",
+                    workflow_id=initiated.workflow_id,
+                    initiated_event_id=initiated.event_id,
+                    decision_task_completed_event_id=initiated.decision_task_completed_event_id,
+                    control=initiated.control,
+                )
+            )
+        return
+    run = open_run(
+        parent.region,
+        parent.domain,
+        initiated.workflow_id,
+        initiated.workflow_type,
+        settings,
+        now,
+        input=initiated.input,
+        tag_list=initiated.tag_list,
+        parent=(parent, initiated.event_id),
+    )
+    if child is not None:
+        child.run = run
+    if parent.is_open and child is not None:
+        child.started_event_id = parent.next_event_id
+        parent.append_trigger(
+            ChildWorkflowExecutionStarted(
+                event_id=child.started_event_id,
+                event_timestamp=now,
+                workflow_execution=run.execution,
+                workflow_type=run.type,
+                initiated_event_id=initiated.event_id,
+            )
+        )

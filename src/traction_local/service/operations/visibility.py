@@ -1,0 +1,235 @@
+"""Tell of executions from outside: describe one, list and count many, count tasks that wait.
+
+Takes filters; gives what passes them, newest first. Never gives an event.
+
+Lists see the world as it was `Knobs.visibility_delay` ago. A page token names the last execution told, so
+that what closes or starts between two pages neither repeats nor hides another.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable
+from datetime import datetime
+from itertools import islice
+from typing import NamedTuple
+
+from traction.errors import ValidationException
+from traction.model.operations import (
+    CountClosedWorkflowExecutions,
+    CountOpenWorkflowExecutions,
+    CountPendingActivityTasks,
+    CountPendingDecisionTasks,
+    DescribeWorkflowExecution,
+    ListClosedWorkflowExecutions,
+    ListOpenWorkflowExecutions,
+    PendingTaskCount,
+    WorkflowExecutionCount,
+    WorkflowExecutionDetail,
+    WorkflowExecutionInfo,
+    WorkflowExecutionInfos,
+)
+from traction_local.service.paging import fit, get_page_size, make_page_token, read_page_token
+from traction_local.service.state.domain import Domain, slice_by_time
+from traction_local.service.state.execution import Execution
+from traction_local.service.state.region import Region
+
+_COUNTED_MAX = 10_000
+"""More are told in no megabyte."""
+
+OpenQuery = ListOpenWorkflowExecutions | CountOpenWorkflowExecutions
+ClosedQuery = ListClosedWorkflowExecutions | CountClosedWorkflowExecutions
+
+
+def describe_workflow_execution(
+    region: Region, request: DescribeWorkflowExecution, _now: datetime
+) -> WorkflowExecutionDetail:
+    """Tell all of a run but its events. The task list is the run's own, whatever overrides it for now."""
+    asked = request.execution
+    execution = region.get_domain(request.domain).get_execution(asked.workflow_id, asked.run_id)
+    return WorkflowExecutionDetail(
+        execution_info=_tell(execution, execution.is_open),
+        execution_configuration=execution.settings,
+        open_counts=execution.count_open(),
+        latest_activity_task_timestamp=execution.latest_activity_at,
+        latest_execution_context=execution.context,
+    )
+
+
+def list_open_workflow_executions(
+    region: Region, request: ListOpenWorkflowExecutions, now: datetime
+) -> WorkflowExecutionInfos:
+    """List open runs by start."""
+    domain = region.get_domain(request.domain)
+    return _list(region, request, now, _find_open(region, domain, request, now), by_close=False)
+
+
+def list_closed_workflow_executions(
+    region: Region, request: ListClosedWorkflowExecutions, now: datetime
+) -> WorkflowExecutionInfos:
+    """List closed runs by start or by close, as the time filter is."""
+    domain = region.get_domain(request.domain)
+    by_close = request.close_time_filter is not None
+    return _list(region, request, now, _find_closed(region, domain, request, now), by_close=by_close)
+
+
+def count_open_workflow_executions(
+    region: Region, request: CountOpenWorkflowExecutions, now: datetime
+) -> WorkflowExecutionCount:
+    """Count open runs."""
+    found = _find_open(region, region.get_domain(request.domain), request, now)
+    return _count(region, found, still_open=True)
+
+
+def count_closed_workflow_executions(
+    region: Region, request: CountClosedWorkflowExecutions, now: datetime
+) -> WorkflowExecutionCount:
+    """Count closed runs."""
+    found = _find_closed(region, region.get_domain(request.domain), request, now)
+    return _count(region, found, still_open=False)
+
+
+def count_pending_activity_tasks(
+    region: Region, request: CountPendingActivityTasks, _now: datetime
+) -> PendingTaskCount:
+    """Count the activity tasks that wait on a list."""
+    queue = region.get_domain(request.domain).find_activity_queue(request.task_list.name)
+    return PendingTaskCount(count=0 if queue is None else queue.waiting, truncated=False)
+
+
+def count_pending_decision_tasks(
+    region: Region, request: CountPendingDecisionTasks, _now: datetime
+) -> PendingTaskCount:
+    """Count the decision tasks that wait on a list, among them those that wait for the one before to end."""
+    queue = region.get_domain(request.domain).find_decision_queue(request.task_list.name)
+    return PendingTaskCount(count=0 if queue is None else queue.waiting, truncated=False)
+
+
+class Window(NamedTuple):
+    """What a query may find: part of a timeline, and a filter. A page then costs what it skips and what it holds."""
+
+    executions: list[Execution]
+    start: int
+    stop: int
+    passes: Callable[[Execution], bool]
+
+
+def _find_open(region: Region, domain: Domain, request: OpenQuery, now: datetime) -> Window:
+    """The open runs that pass the filters, oldest first."""
+    chosen = _make_filter(request)
+    seen = now - region.knobs.visibility_delay
+    if request.execution_filter is not None:
+        executions = domain.by_workflow_id.get(request.execution_filter.workflow_id, [])
+    elif seen == now:
+        executions = list(domain.open.values())
+    else:
+        executions = domain.started.get_all()
+    latest = min(request.start_time_filter.latest_date or now, seen)
+    start, stop = slice_by_time(executions, request.start_time_filter.oldest_date, latest, by_close=False)
+    return Window(executions, start, stop, lambda run: not run.forgotten and run.was_open(seen) and chosen(run))
+
+
+def _find_closed(region: Region, domain: Domain, request: ClosedQuery, now: datetime) -> Window:
+    """The closed runs that pass the filters, oldest first."""
+    if request.start_time_filter is not None and request.close_time_filter is not None:
+        raise ValidationException("Cannot specify both a startTimeFilter and a closeTimeFilter")
+    times = request.start_time_filter or request.close_time_filter
+    if times is None:
+        raise ValidationException("Must specify time filter")
+    by_close = request.close_time_filter is not None
+    chosen = _make_filter(request)
+    seen = now - region.knobs.visibility_delay
+    if request.execution_filter is None:
+        executions = (domain.closed if by_close else domain.started).get_all()
+    else:
+        # Runs of one workflow id close in the order in which they started: only one is ever open.
+        runs = domain.by_workflow_id.get(request.execution_filter.workflow_id, [])
+        executions = [run for run in runs if not run.is_open]
+    start, stop = slice_by_time(executions, times.oldest_date, times.latest_date or now, by_close=by_close)
+    return Window(executions, start, stop, lambda run: not run.forgotten and run.had_closed(seen) and chosen(run))
+
+
+def _make_filter(request: OpenQuery | ClosedQuery) -> Callable[[Execution], bool]:
+    """What the one filter besides time lets pass. That by workflow id has been applied already."""
+    status = None if isinstance(request, OpenQuery) else request.close_status_filter
+    type, tag = request.type_filter, request.tag_filter
+    filters = {
+        "executionFilter": request.execution_filter,
+        "typeFilter": type,
+        "tagFilter": tag,
+        "closeStatusFilter": status,
+    }
+    given = [name for name, value in filters.items() if value is not None]
+    if len(given) > 1:
+        raise ValidationException(
+            f"Cannot specify more than one exclusive filters in the same query: {', '.join(given)}"
+        )
+    if type is not None:
+        name, version = type.name, type.version
+        return lambda execution: execution.type.name == name and version in (None, "", execution.type.version)
+    if tag is not None:
+        wanted = tag.tag
+        return lambda execution: wanted in (execution.started.tag_list or ())
+    if status is not None:
+        close_status = status.status
+        return lambda execution: execution.close_status == close_status
+    return lambda _: True
+
+
+def _list(
+    region: Region,
+    request: ListOpenWorkflowExecutions | ListClosedWorkflowExecutions,
+    now: datetime,
+    window: Window,
+    *,
+    by_close: bool,
+) -> WorkflowExecutionInfos:
+    """Take a page from the newest end of a window, or in reverse order from its oldest."""
+
+    def number(execution: Execution) -> int:
+        return execution.close_number if by_close else execution.number
+
+    executions, start, stop, passes = window
+    if request.next_page_token is not None:
+        (last,) = read_page_token(region, request, now, 1)
+        if request.reverse_order:
+            start = bisect_right(executions, last, start, stop, key=number)
+        else:
+            stop = bisect_left(executions, last, start, stop, key=number)
+    places = range(start, stop) if request.reverse_order else reversed(range(start, stop))
+    found = (execution for place in places if passes(execution := executions[place]))
+    size = get_page_size(region, request.maximum_page_size)
+    asked = list(islice(found, size))
+    still_open = isinstance(request, ListOpenWorkflowExecutions)
+    page = fit(region, [_tell(execution, still_open) for execution in asked])
+    more = len(page) < len(asked) or next(found, None) is not None
+    return WorkflowExecutionInfos(
+        execution_infos=tuple(page),
+        next_page_token=make_page_token(region, request, now, number(asked[len(page) - 1])) if more else None,
+    )
+
+
+def _count(region: Region, window: Window, *, still_open: bool) -> WorkflowExecutionCount:
+    """Count what passes, as far as one page would reach that had to tell it all (API reference: "truncated")."""
+    executions, start, stop, passes = window
+    found = (execution for execution in islice(executions, start, stop) if passes(execution))
+    asked = [_tell(execution, still_open) for execution in islice(found, _COUNTED_MAX)]
+    count = len(fit(region, asked))
+    return WorkflowExecutionCount(count=count, truncated=count < len(asked) or next(found, None) is not None)
+
+
+def _tell(execution: Execution, still_open: bool) -> WorkflowExecutionInfo:
+    """An execution as lists show it: as open, if that is what the list still sees."""
+    started = execution.started
+    keeps = still_open or execution.region.knobs.cancel_requested_after_close
+    return WorkflowExecutionInfo(
+        execution=execution.execution,
+        workflow_type=execution.type,
+        start_timestamp=execution.started_at,
+        execution_status="OPEN" if still_open else "CLOSED",
+        close_timestamp=None if still_open else execution.closed_at,
+        close_status=None if still_open else execution.close_status,
+        parent=started.parent_workflow_execution,
+        tag_list=started.tag_list,
+        cancel_requested=execution.cancel_requested and keeps,
+    )

@@ -1,0 +1,137 @@
+"""An activity task of an execution."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from traction.model.events import (
+    ActivityTaskCanceled,
+    ActivityTaskCompleted,
+    ActivityTaskFailed,
+    ActivityTaskScheduled,
+    ActivityTaskStarted,
+    ActivityTaskTimedOut,
+)
+from traction.model.literals import ActivityTaskTimeoutType
+from traction_local.service.state.execution import Execution
+from traction_local.service.state.region import parse_duration
+from traction_local.service.state.task_list import Task, TaskQueue
+
+
+class Activity(Task):
+    """An open activity task. As an alarm: the earliest of its clocks."""
+
+    __slots__ = (
+        "beat_at",
+        "cancel_requested_event_id",
+        "details",
+        "queue",
+        "scheduled",
+        "started_at",
+        "started_event_id",
+    )
+
+    def __init__(self, execution: Execution, scheduled: ActivityTaskScheduled, queue: TaskQueue[Activity]) -> None:
+        self.due = self.entry = None
+        self.execution = execution
+        self.scheduled = scheduled
+        self.scheduled_event_id = scheduled.event_id
+        self.queue = queue
+        self.started_event_id = 0
+        self.started_at: datetime | None = None
+        self.beat_at: datetime | None = None
+        self.details: str | None = None
+        self.cancel_requested_event_id = 0
+        priority = scheduled.task_priority
+        queue.offer(self, 0 if priority is None else int(priority), queue.arrive(self))
+        if not (scheduled.schedule_to_start_timeout == scheduled.schedule_to_close_timeout == "NONE"):
+            self.set_alarm()
+
+    def _find_deadlines(self) -> list[tuple[datetime, ActivityTaskTimeoutType]]:
+        """The clocks that run, the widest first."""
+        scheduled, started_at = self.scheduled, self.started_at
+        scheduled_at = scheduled.event_timestamp
+        deadlines: list[tuple[datetime, ActivityTaskTimeoutType]] = []
+        if (timeout := parse_duration(scheduled.schedule_to_close_timeout)) is not None:
+            deadlines.append((scheduled_at + timeout, "SCHEDULE_TO_CLOSE"))
+        if started_at is None:
+            if (timeout := parse_duration(scheduled.schedule_to_start_timeout)) is not None:
+                deadlines.append((scheduled_at + timeout, "SCHEDULE_TO_START"))
+            return deadlines
+        if (timeout := parse_duration(scheduled.start_to_close_timeout)) is not None:
+            deadlines.append((started_at + timeout, "START_TO_CLOSE"))
+        if (timeout := parse_duration(scheduled.heartbeat_timeout)) is not None:
+            deadlines.append(((self.beat_at or started_at) + timeout, "HEARTBEAT"))
+        return deadlines
+
+    def set_alarm(self) -> None:
+        """Set the alarm to the earliest clock that runs, if any does."""
+        deadlines = self._find_deadlines()
+        if deadlines:
+            self.execution.region.alarms.set(self, min(deadlines)[0])
+        else:
+            self.execution.region.alarms.clear(self)
+
+    def withdraw(self) -> None:
+        self.queue.withdraw(self)
+
+    def start(self, identity: str | None, now: datetime) -> None:
+        """Hand the task to a poller."""
+        execution = self.execution
+        self.started_event_id = event_id = len(execution.events) + 1
+        self.started_at = execution.latest_activity_at = now
+        execution.append(
+            ActivityTaskStarted(
+                event_id=event_id,
+                event_timestamp=now,
+                scheduled_event_id=self.scheduled_event_id,
+                identity=identity,
+            )
+        )
+        self.set_alarm()
+
+    def end(
+        self,
+        event: ActivityTaskCompleted | ActivityTaskFailed | ActivityTaskCanceled | ActivityTaskTimedOut,
+    ) -> None:
+        """Close the task with its only closing event."""
+        execution = self.execution
+        execution.region.alarms.clear(self)
+        self.withdraw()
+        del execution.activities[self.scheduled.activity_id]
+        execution.latest_activity_at = event.event_timestamp
+        execution.append_trigger(event)
+
+    def fire(self, now: datetime) -> None:
+        """Time out, with the details of the last heartbeat, whichever clock it is (API reference)."""
+        reached: list[ActivityTaskTimeoutType] = [kind for deadline, kind in self._find_deadlines() if deadline <= now]
+        self.end(
+            ActivityTaskTimedOut(
+                event_id=self.execution.next_event_id,
+                event_timestamp=now,
+                timeout_type=reached[0],
+                scheduled_event_id=self.scheduled_event_id,
+                started_event_id=self.started_event_id,
+                details=self.details,
+            )
+        )
+
+    def cancel_unstarted(self, now: datetime) -> None:
+        """Cancel the task unless it was started, or has ended, since that was asked."""
+        still_open = self.execution.activities.get(self.scheduled.activity_id) is self
+        if still_open and self.started_at is None:
+            self.end(self._make_canceled(None, now))
+
+    def _make_canceled(self, details: str | None, now: datetime) -> ActivityTaskCanceled:
+        return ActivityTaskCanceled(
+            event_id=self.execution.next_event_id,
+            event_timestamp=now,
+            scheduled_event_id=self.scheduled_event_id,
+            started_event_id=self.started_event_id,
+            details=details,
+            latest_cancel_requested_event_id=self.cancel_requested_event_id,
+        )
+
+    def cancel(self, details: str | None, now: datetime) -> None:
+        """Take a worker's word that it stopped. Nobody need have asked it to (recorded history)."""
+        self.end(self._make_canceled(details, now))

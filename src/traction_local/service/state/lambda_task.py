@@ -1,0 +1,126 @@
+"""Carry a Lambda task from its schedule to its end.
+
+Takes a Scheduled event and what the function answers; gives the events of the task. Nobody polls for it:
+SWF calls the function itself, after the batch. There is no way to cancel one, and no retry.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from traction.model.events import (
+    LambdaFunctionCompleted,
+    LambdaFunctionFailed,
+    LambdaFunctionScheduled,
+    LambdaFunctionStarted,
+    LambdaFunctionTimedOut,
+    StartLambdaFunctionFailed,
+)
+from traction_local.service.knobs import LambdaCall, LambdaOutcome
+from traction_local.service.state.alarms import Alarm
+from traction_local.service.state.execution import Execution
+from traction_local.service.state.region import cut, parse_duration
+
+NO_ROLE = "No IAM role is attached to the current workflow execution."
+
+
+class LambdaTask(Alarm):
+    """An open Lambda task. As an alarm: its answer or its timeout, whichever comes first."""
+
+    __slots__ = ("_outcome", "execution", "scheduled", "started_event_id")
+
+    def __init__(self, execution: Execution, scheduled: LambdaFunctionScheduled) -> None:
+        super().__init__()
+        self.execution = execution
+        self.scheduled = scheduled
+        self.started_event_id = 0
+        self._outcome: LambdaOutcome | None = None
+
+    def start(self, now: datetime) -> None:
+        """Call the function."""
+        execution = self.execution
+        region = execution.region
+        scheduled = self.scheduled
+        if not execution.is_open:
+            return
+        role = execution.settings.lambda_role
+        if role is None:
+            del execution.lambdas[scheduled.event_id]
+            execution.append_trigger(
+                StartLambdaFunctionFailed(
+                    event_id=execution.next_event_id,
+                    event_timestamp=now,
+                    scheduled_event_id=scheduled.event_id,
+                    cause="ASSUME_ROLE_FAILED",
+                    message=NO_ROLE,
+                )
+            )
+            return
+        self.started_event_id = execution.next_event_id
+        execution.append(
+            LambdaFunctionStarted(
+                event_id=self.started_event_id, event_timestamp=now, scheduled_event_id=scheduled.event_id
+            )
+        )
+        # A handler without input is given an empty object.
+        call = LambdaCall(
+            execution=execution.execution,
+            id=scheduled.id,
+            name=scheduled.name,
+            input="{}" if scheduled.input is None else scheduled.input,
+            role=role,
+        )
+        outcome = LambdaOutcome(reason="ResourceNotFoundException") if region.invoke is None else region.invoke(call)
+        # What no decision gave is not in the event, and holds all the same. Recorded: simpleflow, test_lambda, 2017.
+        given = scheduled.start_to_close_timeout
+        timeout = parse_duration(str(region.limits.lambda_seconds_max) if given is None else given)
+        if timeout is not None and timeout <= outcome.after:
+            region.alarms.set(self, now + timeout)
+        else:
+            self._outcome = outcome
+            region.alarms.set(self, now + cut(outcome.after))
+
+    def fire(self, now: datetime) -> None:
+        """End the task as the function did, or as timed out."""
+        execution = self.execution
+        outcome = self._outcome
+        scheduled_event_id = self.scheduled.event_id
+        event_id = execution.next_event_id
+        del execution.lambdas[scheduled_event_id]
+        if outcome is None:
+            execution.append_trigger(
+                LambdaFunctionTimedOut(
+                    event_id=event_id,
+                    event_timestamp=now,
+                    scheduled_event_id=scheduled_event_id,
+                    started_event_id=self.started_event_id,
+                    timeout_type="START_TO_CLOSE",
+                )
+            )
+        elif outcome.reason is not None:
+            execution.append_trigger(
+                LambdaFunctionFailed(
+                    event_id=event_id,
+                    event_timestamp=now,
+                    scheduled_event_id=scheduled_event_id,
+                    started_event_id=self.started_event_id,
+                    reason=outcome.reason,
+                    details=outcome.details,
+                )
+            )
+        else:
+            execution.append_trigger(
+                LambdaFunctionCompleted(
+                    event_id=event_id,
+                    event_timestamp=now,
+                    scheduled_event_id=scheduled_event_id,
+                    started_event_id=self.started_event_id,
+                    result=outcome.result,
+                )
+            )
+
+
+def follow_lambda(execution: Execution, scheduled: LambdaFunctionScheduled, now: datetime) -> None:
+    """Arrange for a Lambda task to be started after the batch."""
+    task = execution.lambdas[scheduled.event_id] = LambdaTask(execution, scheduled)
+    execution.region.follow(task.start, now)

@@ -1,0 +1,130 @@
+"""Hold all that one service holds: domains, executions, alarms, and what it counts.
+
+Takes and gives the parts of its state; fires alarms as time goes on. Never decides what a request means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from traction.errors import UnknownResourceFault, ValidationException
+from traction.model.limits import Limits
+from traction_local.service.knobs import Knobs, LambdaCall, LambdaOutcome
+from traction_local.service.state.alarms import Alarm, Alarms, Effect
+from traction_local.service.state.domain import Domain
+from traction_local.service.state.rate_limits import Buckets
+from traction_local.service.state.task_list import Ready
+from traction_local.service.tokens import make_run_id, make_stem, parse_token
+from traction_local.service.validation import Validator, get_validator
+
+if TYPE_CHECKING:
+    from traction_local.service.state.execution import Execution
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@lru_cache(maxsize=1024)
+def parse_duration(duration: str | None) -> timedelta | None:
+    """Read a duration; `None` for `"NONE"` and for none given."""
+    return None if duration is None or duration == "NONE" else timedelta(seconds=int(duration))
+
+
+def cut(span: timedelta) -> timedelta:
+    """Cut a span to whole milliseconds: SWF knows no finer time."""
+    return span - timedelta(microseconds=span.microseconds % 1000)
+
+
+class Region:
+    """The state of one service: what in AWS is one region of one account."""
+
+    __slots__ = (
+        "_runs",
+        "alarms",
+        "buckets",
+        "by_stem",
+        "clock",
+        "closed",
+        "domains",
+        "invoke",
+        "knobs",
+        "limits",
+        "ready",
+        "revision",
+        "seed",
+        "validator",
+    )
+
+    def __init__(
+        self, seed: str, limits: Limits, knobs: Knobs, invoke: Callable[[LambdaCall], LambdaOutcome] | None
+    ) -> None:
+        self.seed = seed
+        self.limits = limits
+        self.knobs = knobs
+        self.invoke = invoke
+        self.clock = EPOCH
+        self.alarms = Alarms()
+        self.buckets = Buckets(limits)
+        self.validator: Validator = get_validator(limits)
+        self.domains: dict[str, Domain] = {}
+        self.by_stem: dict[str, Execution] = {}
+        self.ready: list[Ready] = []
+        self.closed: list[str] = []
+        self.revision = 0
+        self._runs = 0
+
+    def advance(self, now: datetime) -> datetime:
+        """Move the clock, never backwards, and fire what is due by then, each at its own time.
+
+        Returns the time as the service tells it: UTC, whole milliseconds.
+        """
+        if now is not self.clock:
+            if now.tzinfo is not UTC:
+                now = now.astimezone(UTC)
+            if excess := now.microsecond % 1000:
+                now -= timedelta(microseconds=excess)
+            now = max(now, self.clock)
+        if self.alarms.is_due(now):
+            while (taken := self.alarms.take_due(now)) is not None:
+                self.clock, alarm = taken
+                alarm.fire(self.clock)
+        self.clock = now
+        return now
+
+    def number_run(self) -> tuple[int, str]:
+        """Count a new run and give it its id."""
+        self._runs += 1
+        return self._runs, make_run_id(self.seed, self._runs)
+
+    def follow(self, act: Callable[[datetime], None], now: datetime) -> None:
+        """Let something happen after the batch that asked for it, never inside it; order is kept."""
+        self.alarms.set(Effect(act), now + cut(self.knobs.effect_latency))
+
+    def limit(self, alarm: Alarm, timeout: timedelta | None, now: datetime) -> None:
+        """Let an alarm fire after a timeout, if there is one."""
+        if timeout is not None:
+            self.alarms.set(alarm, now + timeout)
+
+    def get_domain(self, name: str) -> Domain:
+        """A domain, registered or deprecated."""
+        domain = self.domains.get(name)
+        if domain is None:
+            raise UnknownResourceFault(f"Unknown domain: {name}")
+        return domain
+
+    def get_run(self, number: int) -> Execution:
+        """The n-th run, while it is remembered. Its stem follows from its number."""
+        execution = self.by_stem.get(make_stem(make_run_id(self.seed, number)))
+        if execution is None:
+            raise ValidationException("Invalid token")
+        return execution
+
+    def read_token(self, token: str, kind: str) -> tuple[Execution, int]:
+        """The execution and the scheduled event that a task token names."""
+        parsed = parse_token(token, kind)
+        execution = None if parsed is None else self.by_stem.get(parsed[0])
+        if parsed is None or execution is None or not 0 < parsed[1] <= len(execution.events):
+            raise ValidationException("Invalid token")
+        return execution, parsed[1]

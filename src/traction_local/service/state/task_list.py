@@ -1,0 +1,89 @@
+"""Keep the tasks that wait, one queue per task list and kind.
+
+Takes tasks; gives them by priority, then in order of arrival. Never starts one.
+
+SWF hands tasks out roughly so, "best effort" (developer guide); here the order is exact. Lists exist from
+their first use on, and a list of decision tasks and one of activity tasks may share a name.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from heapq import heapify, heappop, heappush
+from typing import TYPE_CHECKING, Generic, Literal, NamedTuple, TypeVar
+
+from traction_local.service.state.alarms import Alarm
+
+if TYPE_CHECKING:
+    from traction_local.service.state.execution import Execution
+
+
+class Ready(NamedTuple):
+    """A queue that got a task which may be handed out."""
+
+    kind: Literal["decision", "activity"]
+    domain: str
+    task_list: str
+
+
+class Task(Alarm):
+    """A task of an execution. `waiting` until it is handed out or no longer wanted."""
+
+    __slots__ = ("execution", "scheduled_event_id", "waiting")
+
+    execution: Execution
+    scheduled_event_id: int
+    waiting: bool
+
+    @abstractmethod
+    def withdraw(self) -> None:
+        """Let no poller have the task, if it still waits."""
+
+
+TaskT = TypeVar("TaskT", bound=Task)
+
+
+class TaskQueue(Generic[TaskT]):
+    """One task list of one kind."""
+
+    __slots__ = ("_arrivals", "_heap", "_key", "_ready", "waiting")
+
+    def __init__(self, key: Ready, ready: list[Ready]) -> None:
+        self._key = key
+        self._ready = ready
+        self._arrivals = 0
+        self._heap: list[tuple[int, int, TaskT]] = []
+        self.waiting = 0
+
+    def arrive(self, task: TaskT) -> int:
+        """Count the task as waiting, and give it its place in the order of arrival."""
+        task.waiting = True
+        self.waiting += 1
+        self._arrivals += 1
+        return self._arrivals
+
+    def offer(self, task: TaskT, priority: int, arrival: int) -> None:
+        """Let pollers have the task."""
+        heappush(self._heap, (-priority, arrival, task))
+        self._ready.append(self._key)
+
+    def take(self) -> TaskT | None:
+        """Hand out the next task."""
+        heap = self._heap
+        while heap:
+            task = heappop(heap)[2]
+            if task.waiting:
+                task.waiting = False
+                self.waiting -= 1
+                return task
+        return None
+
+    def withdraw(self, task: TaskT) -> None:
+        """Hand the task out to nobody. It leaves the queue when it comes up, or with the next tidying."""
+        if not task.waiting:
+            return
+        task.waiting = False
+        self.waiting -= 1
+        if len(self._heap) > 2 * self.waiting + 64:
+            self._heap = [place for place in self._heap if place[2].waiting]
+            heapify(self._heap)

@@ -1,0 +1,50 @@
+"""Fire timers.
+
+Takes a timer and its time; gives its TimerFired. Never writes what a decision asked (see `apply`).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from traction.model.events import TimerFired
+from traction.model.literals import Duration
+from traction_local.service.state.alarms import EFFECT, Alarm
+from traction_local.service.state.region import cut
+
+if TYPE_CHECKING:
+    from traction_local.service.state.execution import Execution
+
+
+class Timer(Alarm):
+    """An open timer."""
+
+    __slots__ = ("execution", "id", "started_event_id")
+
+    # Timers due at the same time fire in the order in which they were started; one of 0 s is an effect of its
+    # batch like any other.
+    rank = EFFECT
+
+    def __init__(self, execution: Execution, id: str, started_event_id: int) -> None:
+        super().__init__()
+        self.execution = execution
+        self.id = id
+        self.started_event_id = started_event_id
+
+    def start(self, duration: Duration, now: datetime) -> None:
+        """Let the timer fire after this time, and never inside the batch that starts it."""
+        region = self.execution.region
+        region.alarms.set(self, now + max(timedelta(seconds=int(duration)), cut(region.knobs.effect_latency)))
+
+    def fire(self, now: datetime) -> None:
+        execution = self.execution
+        del execution.timers[self.id]
+        execution.append_trigger(
+            TimerFired(
+                event_id=execution.next_event_id,
+                event_timestamp=now,
+                timer_id=self.id,
+                started_event_id=self.started_event_id,
+            )
+        )

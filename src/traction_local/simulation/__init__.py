@@ -1,0 +1,1 @@
+"""Deterministic simulation: schedules, faults and virtual time."""

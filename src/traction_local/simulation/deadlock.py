@@ -1,0 +1,101 @@
+"""Say what an execution waits for, since when, and who could answer.
+
+Takes the histories of executions and their definitions; gives a line for each thing that is open. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from traction.decider.decider import Decider
+from traction.history.state import EXECUTION_CLOSES
+from traction.model import events as e
+from traction.model.names import WorkflowExecution, WorkflowType
+from traction.payloads.codec import Codec
+
+_CLOSES = {
+    e.ActivityTaskCompleted: "scheduled_event_id",
+    e.ActivityTaskFailed: "scheduled_event_id",
+    e.ActivityTaskTimedOut: "scheduled_event_id",
+    e.ActivityTaskCanceled: "scheduled_event_id",
+    e.DecisionTaskCompleted: "scheduled_event_id",
+    e.DecisionTaskTimedOut: "scheduled_event_id",
+    e.TimerFired: "started_event_id",
+    e.TimerCanceled: "started_event_id",
+    e.ChildWorkflowExecutionCompleted: "initiated_event_id",
+    e.ChildWorkflowExecutionFailed: "initiated_event_id",
+    e.ChildWorkflowExecutionTimedOut: "initiated_event_id",
+    e.ChildWorkflowExecutionCanceled: "initiated_event_id",
+    e.ChildWorkflowExecutionTerminated: "initiated_event_id",
+    e.StartChildWorkflowExecutionFailed: "initiated_event_id",
+}
+
+
+class StuckExecution(AssertionError):
+    """An execution waits for what never comes, although nothing goes wrong any more; or it goes on without end."""
+
+
+def explain_open(
+    runs: Iterable[tuple[WorkflowExecution, Sequence[e.Event]]], workflows: Mapping[WorkflowType, Any], codec: Codec
+) -> str:
+    """Say what each open execution of several waits for, a line for each thing."""
+    lines = []
+    for execution, events in runs:
+        begin = events[0]
+        if type(events[-1]) in EXECUTION_CLOSES or not isinstance(begin, e.WorkflowExecutionStarted):
+            continue
+        for line in explain_waiting(workflows[begin.workflow_type], execution, events, codec):
+            lines.append(f"{execution.workflow_id}: {line}")
+    return "\n".join(lines)
+
+
+def explain_waiting(workflow: Any, execution: WorkflowExecution, events: Sequence[e.Event], codec: Codec) -> list[str]:
+    """Say what an open execution waits for, a line for each thing."""
+    begin = events[0].event_timestamp
+    open: dict[int, e.Event] = {}
+    started: dict[int, e.Event] = {}
+    for event in events:
+        match event:
+            case (
+                e.ActivityTaskScheduled()
+                | e.DecisionTaskScheduled()
+                | e.TimerStarted()
+                | e.StartChildWorkflowExecutionInitiated()
+            ):
+                open[event.event_id] = event
+            case e.ActivityTaskStarted() | e.DecisionTaskStarted():
+                started[event.scheduled_event_id] = event
+            case _ if (link := _CLOSES.get(type(event))) is not None:
+                open.pop(getattr(event, link), None)
+    lines = []
+    for event in open.values():
+        since = f"since {event.event_timestamp - begin} after its start (event {event.event_id})"
+        taken = started.get(event.event_id)
+        by = f"taken by {taken.identity}, who has not answered" if taken is not None else ""  # type: ignore[union-attr]
+        match event:
+            case e.ActivityTaskScheduled():
+                where = f"no worker took it from the list {event.task_list.name}"
+                lines.append(f"the activity {event.activity_id}, {since}: {by or where}")
+            case e.DecisionTaskScheduled():
+                where = f"no worker took it from the list {event.task_list.name}"
+                lines.append(f"a decision, {since}: {by or where}")
+            case e.TimerStarted():
+                lines.append(f"the timer {event.timer_id} of {event.start_to_fire_timeout} s, {since}")
+            case e.StartChildWorkflowExecutionInitiated():
+                lines.append(f"the child {event.workflow_id}, {since}: it has not closed")
+    lines += _list_signals(workflow, execution, events, codec)
+    return lines or ["nothing: no task, no timer and no child is open, and no decision is asked for"]
+
+
+def _list_signals(workflow: Any, execution: WorkflowExecution, events: Sequence[e.Event], codec: Codec) -> list[str]:
+    decider = Decider(workflow, execution=execution, codec=codec)
+    try:
+        decider.feed(events)
+        decider.end()
+        waiting = [" or ".join(kind.spec.name for kind in leaf.node.signals) for leaf in decider.receivers]
+        spare = ", ".join(sorted({event.signal_name for event in decider.signals}))
+    finally:
+        decider.close()
+    came = f"; what came and nobody receives: {spare}" if spare else ""
+    return [f"the signal {names}: nobody has sent it{came}" for names in waiting]

@@ -1,0 +1,220 @@
+"""Check a history that a simulation made: what was decided must be decided again, and nothing be lost on the way.
+
+Takes the history of a run, its definition, and what was decided live; raises `UnsoundFlow` with the first claim that
+does not hold. Pure. The claims, whose numbers are those of docs/internals.md:
+
+- 6, cut invariance: a decider that meets the history for the first time decides what was decided live, at each cut.
+- 18, round trip: what is read of a payload and written again reads the same.
+- 19, no orphans: when an execution has closed well, no activity of it is left behind that nobody cancelled.
+- 23, no child cut off: a child that is terminated with its parent has nothing to undo, and was not being cancelled
+  (`check_terminated`, which simulations call by itself).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from traction.decider.decider import Decider, decide
+from traction.errors import NonDeterminismError, PayloadError
+from traction.model import decisions as d
+from traction.model import events as e
+from traction.model.names import ActivityType, WorkflowExecution
+from traction.payloads.codec import Codec
+
+CUTS_MAX: Final = 24
+"""At how many cuts a long history is decided anew: the first, the last, and between them as many as make so many."""
+
+
+class UnsoundFlow(AssertionError):
+    """A flow, or what it is given, would not be the same when its history is read again."""
+
+
+def audit(
+    workflow: Any,
+    execution: WorkflowExecution,
+    events: Sequence[e.Event],
+    decided: Mapping[int, Sequence[d.Decision]],
+    *,
+    activities: Mapping[ActivityType, Any],
+    codec: Codec,
+) -> None:
+    """Check one run.
+
+    Args:
+        workflow: its definition.
+        execution: whose run it is.
+        events: its whole history.
+        decided: what was decided live, by the id of the DecisionTaskStarted.
+        activities: the definitions of the activities that it called, as far as they are known.
+        codec: what wrote its payloads.
+
+    Raises:
+        UnsoundFlow: a claim does not hold.
+    """
+    check_cuts(workflow, execution, events, decided, codec)
+    check_payloads(events, activities, codec)
+    check_orphans(events)
+
+
+def check_cuts(
+    workflow: Any,
+    execution: WorkflowExecution,
+    events: Sequence[e.Event],
+    decided: Mapping[int, Sequence[d.Decision]],
+    codec: Codec,
+) -> None:
+    """Check that a new decider decides what was decided live.
+
+    Raises:
+        UnsoundFlow: it does not.
+    """
+    for started in list_cuts(events, decided):
+        live = decided[started]
+        try:
+            anew = decide(workflow, events[:started], execution=execution, codec=codec)
+        except NonDeterminismError as error:
+            raise UnsoundFlow(
+                f"a worker that reads the history of {execution.workflow_id} up to event {started} for the first time "
+                f"does not get there: {error}"
+            ) from error
+        for number, (one, other) in enumerate(zip(map(_shorten, live), map(_shorten, anew), strict=False)):
+            if one != other:
+                raise UnsoundFlow(_tell(execution, started, number, one, other))
+        if len(live) != len(anew):
+            number = min(len(live), len(anew))
+            raise UnsoundFlow(_tell(execution, started, number, _get(live, number), _get(anew, number)))
+
+
+def check_payloads(events: Iterable[e.Event], activities: Mapping[ActivityType, Any], codec: Codec) -> None:
+    """Check that inputs and results of activities read the same when they are written again.
+
+    Raises:
+        UnsoundFlow: one does not.
+    """
+    called: dict[int, Any] = {}
+    seen: set[tuple[Any, str | None]] = set()
+    for event in events:
+        if type(event) is e.ActivityTaskScheduled:
+            activity = called[event.event_id] = activities.get(event.activity_type)
+            payload, kind = event.input, activity
+        elif type(event) is e.ActivityTaskCompleted:
+            activity = called.get(event.scheduled_event_id)
+            payload, kind = event.result, None if activity is None else activity.spec.result
+        else:
+            continue
+        if activity is None or (kind, payload) in seen:
+            continue
+        seen.add((kind, payload))
+        try:
+            value = codec.decode(payload, kind)
+            again = codec.decode(codec.encode(value), kind)
+        except PayloadError as error:
+            raise UnsoundFlow(f"event {event.event_id}: {activity.__qualname__}: {error}") from error
+        if again != value:
+            raise UnsoundFlow(
+                f"event {event.event_id}: {value!r:.200} of {activity.__qualname__} does not survive being written and "
+                f"read: it comes back as {again!r:.200}. Use a type whose values do"
+            )
+
+
+def check_orphans(events: Sequence[e.Event]) -> None:
+    """Check that no activity is left behind that nobody cancelled, when its execution has completed.
+
+    Raises:
+        UnsoundFlow: one is.
+    """
+    if not events or type(events[-1]) is not e.WorkflowExecutionCompleted:
+        return
+    left: dict[int, e.ActivityTaskScheduled] = {}
+    asked: set[str] = set()
+    for event in events:
+        if type(event) is e.ActivityTaskScheduled:
+            left[event.event_id] = event
+        elif type(event) is e.ActivityTaskCancelRequested:
+            asked.add(event.activity_id)
+        elif isinstance(
+            event, (e.ActivityTaskCompleted, e.ActivityTaskFailed, e.ActivityTaskTimedOut, e.ActivityTaskCanceled)
+        ):
+            left.pop(event.scheduled_event_id, None)
+    for event in left.values():
+        if event.activity_id not in asked:
+            raise UnsoundFlow(
+                f"{event.activity_id} (event {event.event_id}) was left behind: its execution has completed, and "
+                "nobody waits for it or has cancelled it"
+            )
+
+
+def check_terminated(workflow: Any, execution: WorkflowExecution, events: Sequence[e.Event], codec: Codec) -> None:
+    """Check that a child that was terminated with its parent had nothing to undo, and was not being cancelled.
+
+    Raises:
+        UnsoundFlow: it had, or was.
+    """
+    begin, closing = events[0], events[-1]
+    if not isinstance(closing, e.WorkflowExecutionTerminated) or closing.cause != "CHILD_POLICY_APPLIED":
+        return
+    assert isinstance(begin, e.WorkflowExecutionStarted)
+    with contextlib.closing(Decider(workflow, execution=execution, codec=codec)) as decider:
+        decider.look(events[:-1])
+        if decider.flow.owes_compensation():
+            lost = "in the middle of a saga: what it did is never undone"
+        elif decider.flow.outcome is None and any(
+            type(event) is e.WorkflowExecutionCancelRequested for event in events
+        ):
+            lost = "before it had cancelled, as it was asked to: its clean-up is never done"
+        else:
+            return
+    parent = begin.parent_workflow_execution
+    raise UnsoundFlow(
+        f"the child {execution.workflow_id} was terminated with its parent {parent and parent.workflow_id}, {lost}. "
+        'Let the parent await it, with cancellation="wait" (the default), or set child_policy="REQUEST_CANCEL" or '
+        '"ABANDON" on the workflow of the parent'
+    )
+
+
+def show_decision(decision: d.Decision | None) -> str:
+    """Say a decision with all that it says."""
+    if decision is None:
+        return "nothing"
+    said = msgspec.structs.asdict(decision).items()
+    return f"{type(decision).__name__}({', '.join(f'{name}={value!r}' for name, value in said if value is not None)})"
+
+
+def list_cuts(events: Sequence[e.Event], decided: Mapping[int, Sequence[d.Decision]]) -> list[int]:
+    """Give the DecisionTaskStarted events, by id, at which it is checked what is decided anew."""
+    cuts = []
+    for event in events:
+        if type(event) is e.DecisionTaskCompleted:
+            live = decided.get(event.started_event_id)
+            # What a marker records is known only where the history has it: its turn is checked by those after it.
+            if live is not None and not any(type(decision) is d.RecordMarker for decision in live):
+                cuts.append(event.started_event_id)
+    if len(cuts) <= CUTS_MAX:
+        return cuts
+    return [cuts[n * (len(cuts) - 1) // (CUTS_MAX - 1)] for n in range(CUTS_MAX)]
+
+
+def _shorten(decision: d.Decision) -> d.Decision:
+    # A traceback is for people, and says how the flow came to run.
+    if type(decision) is d.FailWorkflowExecution:
+        return msgspec.structs.replace(decision, details=None)
+    return decision
+
+
+def _get(decisions: Sequence[d.Decision], number: int) -> d.Decision | None:
+    return decisions[number] if number < len(decisions) else None
+
+
+def _tell(
+    execution: WorkflowExecution, started: int, number: int, live: d.Decision | None, anew: d.Decision | None
+) -> str:
+    return (
+        f"{execution.workflow_id} decides one thing live and another when its history is read again, at event "
+        f"{started}, decision {number + 1}:\n  live:   {show_decision(live)}\n  again:  {show_decision(anew)}\n"
+        "A flow may depend on its input and on what its steps give, and on nothing else: no global, no order of a set, "
+        "no clock"
+    )

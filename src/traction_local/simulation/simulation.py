@@ -1,0 +1,501 @@
+"""Run workflows in virtual time: one call, one thread, no clock, no port, no file.
+
+Takes calls of workflows, what their activities need or do instead, and what comes from outside and when; gives their
+results and their histories. It drives the turns of the shipping workers over the real codec and the real service: there
+is no second copy of their logic for tests.
+
+Theory of operation. What can happen now stands in one line, in the order in which it became possible: a task that
+waits for a worker, an answer or the end of an attempt (at the head, so that plainly nobody comes in between), what was
+planned for this time. The schedule chooses who moves next; the plain one takes the first. It may also let come what may
+come at any time, put the first one off until nobody else can move, or let time pass although somebody could move. When
+nobody can, time jumps to the next thing that is due, be it milliseconds or months. Time stands still while somebody
+moves. What goes wrong between a machine and the service is chosen at each request, in `machines`.
+
+Every choice is a call of `choose(n, why)`, counted from 0; a plain schedule is never asked. So the numbers of the
+choices that were not plain say all there is to say about a run: its `deviations`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from copy import copy
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any, TypeVar
+
+from traction.client.handle import Handle, start_execution
+from traction.client.registration import register_type
+from traction.definitions.checks import check_call
+from traction.definitions.classes import Activity, Workflow, check_definition
+from traction.errors import BackendError, DefinitionError, UnknownResourceFault
+from traction.flow.durations import Span, to_timedelta
+from traction.flow.signals import Signal
+from traction.model import decisions as d
+from traction.model import events as e
+from traction.model import operations as o
+from traction.model.limits import Limits
+from traction.payloads.codec import JSON, Codec
+from traction.worker.workflow_worker import StuckDecision
+from traction_local.service.knobs import Knobs
+from traction_local.service.lambda_handlers import Handler, answer_by
+from traction_local.service.service import Service
+from traction_local.service.state.alarms import EFFECT, EXECUTION, TASK
+from traction_local.service.state.task_list import Ready
+from traction_local.simulation.attempts import Attempts
+from traction_local.simulation.deadlock import StuckExecution, explain_open
+from traction_local.simulation.event_queue import LATER, MOVES_MAX, Agenda, Move
+from traction_local.simulation.faults import Faults
+from traction_local.simulation.fleet import Crew
+from traction_local.simulation.machine import DOMAIN, Died, Machine, SimulatedBackend, Trouble
+from traction_local.simulation.outside import read_signal
+from traction_local.simulation.run_log import Runs
+from traction_local.simulation.sandbox import ImpureFlow, Watch
+from traction_local.simulation.schedule import PLAIN, Deviations, Plain, Schedule
+from traction_local.simulation.story import Moved, say_answer, say_attempt, say_payload, tell_story
+from traction_local.simulation.stubs import Script, check_script, to_script
+
+R = TypeVar("R")
+
+START = datetime(2030, 1, 1, tzinfo=UTC)
+"""When simulations begin, unless told otherwise."""
+
+PAUSE = timedelta(seconds=1)
+"""For how long a worker rests whose request did not get through."""
+
+UNKNOWN = timedelta(seconds=5)
+"""For how long a type is unknown whose registration is seen late."""
+
+LIMITS = Limits()
+"""The quotas of SWF."""
+
+KNOBS = Knobs()
+"""The likeliest SWF."""
+
+_NOTHING = timedelta(0)
+
+
+class Simulation:
+    """A world in virtual time: a service, machines with workers for whatever flows ask for, what comes from outside.
+
+    Args:
+        provide: what activities need, by activity.
+        stub: what activities do instead of their own body, by activity: see `traction_local.simulation.stubs`.
+        schedule: what makes the choices.
+        faults: what may go wrong, where the schedule deviates to it.
+        workers: how many machines there are, each with workers for everything.
+        deploy: new code, by the definition that it replaces: each machine begins with the old, and is restarted with
+            the new at any time; with what replaces the new in turn, at any time after that.
+        sticky: for how long decision tasks wait for the machine that has read their history, as they do on SWF.
+        lambdas: what Lambda functions answer, by name, given the input and a context.
+        limits: the service's quotas.
+        knobs: what SWF leaves open.
+        start: when the simulation begins.
+        checked: whether flows are watched for what no flow may do.
+        moves_max: after how many moves an execution that is still open is called stuck.
+
+    Raises:
+        DefinitionError: a key is no activity, or a stub gives what its activity does not.
+    """
+
+    def __init__(
+        self,
+        *,
+        provide: Mapping[Callable[..., Activity[Any, Any]], Any] | None = None,
+        stub: Mapping[Callable[..., Activity[Any, Any]], Any] | None = None,
+        schedule: Schedule = PLAIN,
+        faults: Faults = Faults.none(),  # noqa: B008
+        workers: int = 1,
+        deploy: Mapping[Any, Any] | None = None,
+        sticky: Span | None = None,
+        lambdas: Mapping[str, Handler] | None = None,
+        limits: Limits = LIMITS,
+        knobs: Knobs = KNOBS,
+        start: datetime = START,
+        codec: Codec = JSON,
+        checked: bool = True,
+        moves_max: int = MOVES_MAX,
+    ) -> None:
+        codec = self._codec = codec.exactly() if checked else codec
+        self._provide: dict[Any, Any] = dict(provide or {})
+        self._scripts: dict[Any, Script] = {activity: to_script(one) for activity, one in (stub or {}).items()}
+        for activity in (*self._provide, *self._scripts):
+            if not (isinstance(activity, type) and issubclass(activity, Activity)):
+                raise DefinitionError(f"provide and stub go by activity, and {activity!r:.100} is none")
+        for activity, script in self._scripts.items():
+            check_script(activity, script, codec)
+        if workers < 1:
+            raise DefinitionError(f"workers={workers}: a simulation has one at least")
+        service = Service(seed=DOMAIN, limits=limits, knobs=knobs, lambdas=answer_by(lambdas or {}))
+        self.backend = SimulatedBackend(service, start, limits)
+        self.backend.call(o.RegisterDomain(name=DOMAIN, workflow_execution_retention_period_in_days="90"))
+        self.schedule = schedule
+        self.deviations: dict[int, int] = {}
+        """What was chosen, by the number of the choice, where that was not the plain choice."""
+        self.widths: list[int] = []
+        """Of how many alternatives each choice was."""
+        self.moves: list[Moved] = []
+        """What happened, under any schedule but `PLAIN`, of whose run the history tells enough."""
+        self.stuck = ""
+        """What is waited for that never comes, a line for each thing."""
+        self.restarts = 0
+        """How many machines died."""
+        self._make = None if isinstance(schedule, Plain) else copy(schedule).choose
+        self._deviated: tuple[int, ...] = ()
+        self._checked, self._moves_max = checked, moves_max
+        self._watch = Watch()
+        self._trouble = Trouble(faults, self._choose)
+        choose = None if self._make is None else self._choose
+        self._attempts = Attempts(self.backend, self._scripts, self._trouble, choose, codec)
+        self._agenda = Agenda()
+        self._stuck: list[StuckDecision] = []
+        self._abandoned = self._early = False  # whether a decision was just left to newer code; time passes too soon
+        self._runs = Runs(self.backend, codec)
+        self.decided = self._runs.decided
+        """What was decided, by run and DecisionTaskStarted."""
+        make = partial(
+            Machine,
+            self.backend,
+            codec=codec,
+            provide=self._provide,
+            scripts=self._scripts,
+            find_act=self._attempts.find_act,
+            met=partial(self._host, late=True),
+            report=self._stuck.append,
+            note=self.note,
+            trouble=None if choose is None or faults == Faults.none() else self._trouble,
+        )
+        self._new = dict(deploy or {})
+        self._crew = Crew(workers, make, choose=choose, skew=faults.skew, new=self._new, sticky=sticky)
+        for name in self._crew.deploys:
+            self._come(None, f"{name} is restarted with the new code", partial(self._crew.deploy, name))
+
+    @property
+    def trace(self) -> str:
+        """The deviations as a text: `Deviations(trace)` is the schedule of this very simulation."""
+        return str(Deviations(self.deviations))
+
+    @property
+    def twinless(self) -> str:
+        """Why a run was not decided once more in another process; empty if all were."""
+        return self._runs.twinless
+
+    @property
+    def story(self) -> str:
+        """What happened, move by move."""
+        return tell_story(self)
+
+    # What users do.
+
+    def start(self, workflow: Workflow[R], *, workflow_id: str | None = None) -> Handle[R]:
+        """Start an execution.
+
+        Raises:
+            DefinitionError, PayloadError, BackendError: as `WorkerSystem.run`.
+        """
+        check_call(workflow)
+        self._host(type(workflow))
+        handle = start_execution(self.backend, workflow, workflow_id=workflow_id, codec=self._codec)
+        self._runs.begin(handle)
+        return handle
+
+    def plan(self, when: Span, why: str, act: Callable[[], object], machine: Machine | None = None) -> None:
+        """Let something happen after a span of virtual time."""
+        self._agenda.plan(self.backend.time + to_timedelta(when), Move(machine, why, act))
+
+    def signal(self, handle: Handle[Any], signal: Any) -> None:
+        """Let a signal come: `Approve("Ann")` at any time, `(days(9), Approve("Ann"))` after so long.
+
+        `(days(9), "Approve", value)` sends what any sender may send.
+
+        Raises:
+            DefinitionError: it is none of these.
+        """
+        when, name, value = read_signal(signal)
+        self._come(when, *self._address(handle, name, value))
+
+    def send(self, handle: Handle[Any], signal: Signal) -> None:
+        """Send a signal now."""
+        why, act = self._address(handle, signal.spec.name, signal)
+        self.note("outside", why)
+        act()
+
+    def _address(self, handle: Handle[Any], name: str, value: Any) -> tuple[str, Callable[[], None]]:
+        """Say a signal, and give what sends it."""
+        encode = self._codec.encode_call if isinstance(value, Signal) else self._codec.encode
+        input = encode(value)
+        request = o.SignalWorkflowExecution(
+            domain=DOMAIN, workflow_id=handle.workflow_id, signal_name=name, input=input
+        )
+        return f"signal {name} {say_payload(input)}".rstrip(), partial(self._reach, self.backend.call, request)
+
+    def cancel(self, handle: Handle[Any], when: Span | None = None) -> None:
+        """Let somebody ask an execution to cancel after a span, or at any time."""
+        self._come(when, "cancel", partial(self._reach, handle.cancel))
+
+    def run(self, *handles: Handle[Any]) -> None:
+        """Move until executions have closed; one that is continued as new has not.
+
+        Raises:
+            DefinitionError, FlowError, PayloadError: a flow cannot go on until its author mends it.
+            ImpureFlow: a flow does what no flow may do.
+            StuckExecution: they go on without end.
+        """
+        left = {id(handle) for handle in handles}
+        for _ in range(self._moves_max):
+            left -= {id(handle) for handle in self._settle()}
+            if not left:
+                return
+            self.move_once()
+        names = ", ".join(handle.workflow_id for handle in handles if id(handle) in left)
+        raise StuckExecution(f"{names} goes on after {self._moves_max} moves: end it, or allow more by moves_max=")
+
+    def has_open(self) -> bool:
+        """Say whether an execution that was started is still open."""
+        self._settle()
+        return bool(self._runs.open)
+
+    def _settle(self) -> list[Handle[Any]]:
+        """Check the runs that have closed, and give the executions that have."""
+        # Under a deploy a history was decided by several codes, of which none alone need decide it again. A flow that
+        # has entered a debugger would enter it again, once for each check.
+        checks = self._checked and not self._new and not self._watch.debugged
+        return self._runs.settle(self._crew if checks else None, stuck=bool(self.stuck))
+
+    def close(self) -> None:
+        """End all machines."""
+        self._crew.close()
+
+    # Moving.
+
+    def move_once(self) -> None:
+        """Let one of those who can move do so, or let time jump to when one can."""
+        for key in self.backend.service.take_ready():
+            owner = self._crew.find_owner(key)
+            if owner is None or self._crew.polls(owner):
+                self._agenda.add(Move(owner, f"{key.kind} task on {key.task_list}", partial(self._take, key)))
+        if (move := self._agenda.take_first() if self._make is None else self._pick()) is None:
+            self._jump()
+        else:
+            self._act(move)
+            self._advance()
+
+    def can_move(self) -> bool:
+        """Say whether anything can happen but that executions time out."""
+        service = self.backend.service
+        return not self._agenda.empty or bool(service.has_ready()) or service.next_rank() in (EFFECT, TASK)
+
+    def _pick(self) -> Move | None:
+        """Choose who moves; `None` to let time pass."""
+        agenda = self._agenda
+        in_line, ready = agenda.count()
+        if not ready:
+            return None
+        can_put_off, can_pass = ready > 1 or not in_line, self._can_pass()
+        later = LATER if can_pass and not in_line else ()
+        n = ready + can_put_off + can_pass + len(later)
+        chosen = self._choose(n, "who moves") if n > 1 else 0
+        if chosen < ready:
+            return agenda.take(chosen)
+        if chosen == ready and can_put_off:
+            self.note("", f"put off: {agenda.put_off().why}")
+            return self._pick()
+        if chosen >= ready + can_put_off + can_pass:
+            jumps = later[chosen - n]
+            self.note("", f"put off until time has passed {jumps} times: {agenda.put_off_for(jumps).why}")
+            return self._pick()
+        self._early = True
+        self.note("", f"time passes before the {agenda.first}" if agenda.first else "time passes")
+        return None
+
+    def _can_pass(self) -> bool:
+        """Say whether time may pass although somebody could move: to a plan or a timer; to a time-out as a fault."""
+        plan, alarm = self._agenda.next_plan(), self.backend.service.next_alarm()
+        if plan is not None and (alarm is None or plan <= alarm):
+            return True
+        rank = self.backend.service.next_rank()
+        return rank == EFFECT or (rank == TASK and self._trouble.left["timeouts"] > 0)
+
+    def _choose(self, n: int, why: str) -> int:
+        assert self._make is not None
+        chosen = self._make(n, why)
+        if chosen:
+            number = len(self.widths)
+            self.deviations[number] = chosen
+            self._deviated += (number,)
+        self.widths.append(n)
+        return chosen
+
+    def _act(self, move: Move) -> None:
+        """Let somebody move; what becomes of the machine is its own affair."""
+        try:
+            move.act()
+        except Died:
+            self._agenda.drop_dead()
+            self._crew.replace_dead()
+            self.restarts += 1
+        if self._stuck:
+            raise self._stuck[0].error
+
+    def _jump(self) -> None:
+        """Let time pass until something is due."""
+        agenda, service = self._agenda, self.backend.service
+        nothing_comes = agenda.next_plan() is None and service.next_rank() == EXECUTION
+        # Who cannot decide waits for new code, so that comes now if it was put off.
+        abandoned, self._abandoned = self._abandoned, False
+        if agenda.call_last(nothing_comes or abandoned):
+            return
+        if nothing_comes:
+            types = {one.spec.type: one for one in self._crew.hosted}
+            self.stuck = explain_open(self._runs.read(), types, self._codec)
+        early, self._early = self._early, False
+        due = self._attempts.beat_before(lambda: min(filter(None, (agenda.next_plan(), service.next_alarm()))))
+        if early and due == service.next_alarm() and service.next_rank() == TASK:
+            self._trouble.spend("timeouts")
+        self.backend.time = max(self.backend.time, due)
+        self._attempts.beat_due()
+        self._advance()
+        agenda.call_due(self.backend.time)
+
+    def read_histories(self) -> list[list[e.Event]]:
+        """Give the histories of all runs that were started here or for which anything was decided."""
+        return [history for _, history in self._runs.read()]
+
+    def _advance(self) -> None:
+        """Let the service do what is due by now."""
+        service, now = self.backend.service, self.backend.time
+        while (alarm := service.next_alarm()) is not None and alarm <= now:
+            service.advance(now)
+
+    def note(self, who: str, what: str, decisions: tuple[d.Decision, ...] = (), workflow_id: str = "") -> None:
+        """Tell what happens, for the story."""
+        if self._make is not None:
+            self.moves.append(Moved(self.backend.time, who, what, self._deviated, decisions, workflow_id))
+            self._deviated = ()
+
+    # What machines do.
+
+    def _take(self, key: Ready, meant: Machine | None = None) -> None:
+        """Let a worker of the machine that was meant, or of another, take a task; who leaves sends what it kept."""
+        if meant is not None and meant.alive and not self._crew.polls(meant):
+            self._tell(meant, key, partial(meant.flush, key))
+        if (machine := self._crew.choose(key, meant)) is not None:
+            (self._decide if key.kind == "decision" else self._work)(key, machine)
+
+    def _decide(self, key: Ready, machine: Machine) -> None:
+        """Let a worker take a decision task, and answer."""
+        worker = machine.find_decider(key.task_list)
+        try:
+            task = worker.poll_once(_NOTHING)
+            if task is None:  # it timed out, or the execution closed, in the meantime
+                return
+            answer = self._watch.run(worker.do, task) if self._checked else worker.do(task)
+        except BackendError as error:
+            self._rest(error, machine, key)
+            return
+        except ImpureFlow:
+            self.note(machine.name, "cannot decide: ImpureFlow")
+            raise
+        if answer is None:
+            self._leave(machine)
+            return
+        execution, decisions = task.workflow_execution, answer.decisions or ()
+        self._runs.note(execution, task.started_event_id, decisions)
+        self.note(machine.name, "decides", decisions, execution.workflow_id)
+        self._end(Move(machine, "answer", partial(self._tell, machine, key, partial(worker.answer, execution, answer))))
+
+    def _leave(self, machine: Machine) -> None:
+        """Leave a decision to whoever takes it when its task has timed out, if newer code is still to come."""
+        said = f"cannot decide: {type(self._stuck[0].error).__name__}" if self._stuck else "leaves the decision alone"
+        self.note(machine.name, said)
+        if self._crew.is_behind(machine):
+            self._stuck.clear()
+            self._abandoned = True
+
+    def _work(self, key: Ready, machine: Machine) -> None:
+        """Let a worker take an activity task, and end it after as long as its script says."""
+        worker = machine.find_worker(key.task_list)
+        try:
+            task = worker.poll_once(_NOTHING)
+        except BackendError as error:
+            self._rest(error, machine, key)
+            return
+        if task is None:  # it timed out or was cancelled in the meantime
+            return
+        act = self._attempts.find_act(machine.find_activity(task.activity_type))
+        fate = self._attempts.begin(machine, task, act.span) if act.span else None
+        self.note(machine.name, say_attempt(task, act.span, fate))
+
+        def end() -> None:
+            machine.playing = act
+            answer = worker.do(task)
+            if act.dies:
+                self.note(machine.name, f"dies at the end of {task.activity_id}")
+                raise machine.die()
+            if machine.alive:  # it may have died at a heartbeat
+                self.note(machine.name, f"ends {task.activity_id}: {say_answer(answer)}")
+            self._tell(machine, key, partial(worker.answer, task, answer))
+
+        move = Move(machine, f"end of {task.activity_id}", end)
+        if not act.span:
+            self._end(move)
+            return
+        self.plan(act.span, *move[1:], machine)
+        if fate is not None and fate.budget == "crashes":
+            self.plan(act.span * fate.part, f"end of {machine.name}", partial(self._crash, machine), machine)
+
+    def _crash(self, machine: Machine) -> None:
+        """Let a machine die of itself."""
+        self.note(machine.name, "dies")
+        raise machine.die()
+
+    def _tell(self, machine: Machine, key: Ready, answer: Callable[[], None]) -> None:
+        try:
+            answer()
+        except BackendError as error:
+            # The worker keeps what it could not send, and sends it at its next turn.
+            self._rest(error, machine, key)
+
+    def _end(self, move: Move) -> None:
+        """Let come what plainly comes at once."""
+        if self._make is None:
+            move.act()
+        else:
+            self._agenda.add(move, first=True)
+
+    def _rest(self, error: BackendError, machine: Machine, key: Ready) -> None:
+        """Let a worker rest whose request did not get through; what people must mend is raised."""
+        if not error.retryable:
+            raise error
+        self.plan(PAUSE, f"{machine.name} tries again", partial(self._take, key, machine))
+
+    def _host(self, definition: Any, *, late: bool = False) -> None:
+        """Let every machine have what does the work of a definition, and register it; SWF may know of that later."""
+        check_definition(definition)
+        if not self._crew.host(definition):
+            return
+        register, name = partial(register_type, self.backend, definition), definition.spec.type.name
+        if late and self._make and self._trouble.left["delays"] and self._choose(2, f"when {name} is known"):
+            self._trouble.spend("delays")
+            self.note("service", f"does not know {name} yet")
+            self.plan(UNKNOWN, f"{name} is known", register)
+        else:
+            register()
+
+    # What comes from outside.
+
+    def _come(self, when: Span | None, why: str, act: Callable[[], object]) -> None:
+        def come() -> None:
+            self.note("outside", why)
+            act()
+
+        if when is None:
+            self._agenda.allow(Move(None, why, come))
+        else:
+            self.plan(when, why, come)
+
+    def _reach(self, call: Callable[..., object], *arguments: object) -> None:
+        """Ask something of an execution that may have closed."""
+        try:
+            call(*arguments)
+        except UnknownResourceFault:
+            self.note("outside", "it came too late: the execution has closed")

@@ -1,0 +1,45 @@
+"""Each flaw that is planted in workers, deciders or the service is found, and told as a short story."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+
+from tests.mutations.workers import FLAWS, PLACES, Flaw, Place
+from traction.testing import explore
+
+LOOKS = settings(
+    max_examples=200,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    report_multiple_bugs=False,
+    phases=(Phase.generate, Phase.shrink),
+    suppress_health_check=list(HealthCheck),
+)
+
+# 300 at the desk, and 15,000 at night.
+SOUND = settings(max_examples=6 * settings.default.max_examples, suppress_health_check=list(HealthCheck))
+
+
+@pytest.mark.parametrize("flaw", FLAWS.values(), ids=FLAWS)
+def test_a_planted_flaw_is_found_and_told_in_five_deviations_at_the_most(
+    flaw: Flaw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flaw.plant(monkeypatch)
+    test = LOOKS(explore(flaw.place.flow, **flaw.place.world)(flaw.place.check))
+    with pytest.raises(flaw.shows) as found:
+        test()
+    story = "".join(found.value.__notes__)
+    again = re.search(r'\.at\("(.*)"\)', story)
+    assert again is not None
+    assert len(again[1].split()) <= 5, story
+    with pytest.raises(flaw.shows):
+        test.at(again[1])
+
+
+@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
+def test_without_a_flaw_nothing_is_found(place: Place) -> None:
+    SOUND(explore(place.flow, **place.world)(place.check))()

@@ -1,0 +1,113 @@
+"""What a handle promises of signals, and how executions are found: what is sent arrives, or one hears why not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.backends import ConnectionLost, Stage, find_events, open_stage, take_turns
+from traction import Signal, WorkerSystem, continue_as_new, receive, workflow
+from traction.errors import PayloadError, UnknownResourceFault
+from traction.model import events as e
+from traction.model import operations as o
+from traction.payloads.codec import Codec
+from traction.payloads.transforms import Compress
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    with open_stage() as stage:
+        yield stage
+
+
+class Say(Signal):
+    text: str
+
+
+@workflow
+async def listen(left: int) -> str:
+    said = await receive(Say)
+    return said.text if left == 0 else await continue_as_new(listen(left - 1))
+
+
+def test_what_a_handle_sends_the_flow_receives(stage: Stage) -> None:
+    handle = stage.start(listen(0))
+    handle.send(Say("hello"))
+    take_turns(stage.decider(listen))
+    assert handle.result(0) == "hello"
+
+
+def test_a_signal_goes_to_the_run_that_is_open_now(stage: Stage) -> None:
+    handle = stage.start(listen(1))
+    handle.send(Say("first"))
+    take_turns(stage.decider(listen))
+    handle.send(Say("second"))
+    take_turns(stage.decider(listen))
+    assert handle.result(0) == "second"
+
+
+def test_who_signals_an_execution_that_has_closed_hears_that_and_how(stage: Stage) -> None:
+    handle = stage.start(listen(0))
+    handle.terminate()
+    with pytest.raises(UnknownResourceFault, match="is not open any more: WorkflowExecutionTerminated"):
+        handle.send(Say("late"))
+    assert not find_events(handle, e.WorkflowExecutionSignaled)
+
+
+@pytest.mark.parametrize(
+    ("said", "mend"), [("hello", "make its class a Signal"), (Say, "write Say"), (7, "make its class a Signal")]
+)
+def test_what_is_no_signal_is_not_sent(stage: Stage, said: Any, mend: str) -> None:
+    handle = stage.start(listen(0))
+    with pytest.raises(TypeError, match=f"Handle.send: .* is no signal; {mend}"):
+        handle.send(said)
+
+
+def test_a_signal_that_nobody_could_read_is_not_sent(stage: Stage) -> None:
+    handle = stage.start(listen(0))
+    with pytest.raises(PayloadError, match="cannot be sent, since nobody could read it: Expected `str`, got `int`"):
+        handle.send(Say(7))  # type: ignore[arg-type]
+    assert not find_events(handle, e.WorkflowExecutionSignaled)
+
+
+def test_a_signal_that_swf_does_not_carry_is_not_sent(stage: Stage) -> None:
+    handle = stage.start(listen(0))
+    with pytest.raises(PayloadError, match="32,768"):
+        handle.send(Say("x" * 40_000))
+
+
+def test_a_signal_is_written_as_the_codec_says(stage: Stage) -> None:
+    codec = Codec(Compress())
+    handle = WorkerSystem(backend=stage.backend, codec=codec).run(listen(0))
+    handle.send(Say("x" * 40_000))
+    take_turns(stage.decider(listen, codec=codec))
+    assert handle.result(0) == "x" * 40_000
+
+
+def test_a_signal_whose_reply_is_lost_is_not_sent_again(stage: Stage) -> None:
+    handle = stage.start(listen(0))
+    stage.backend.lose_replies = [o.SignalWorkflowExecution]
+    with pytest.raises(ConnectionLost):
+        handle.send(Say("once"))
+    assert len(find_events(handle, e.WorkflowExecutionSignaled)) == 1
+
+
+def test_by_its_id_the_run_is_found_that_is_open_or_else_the_last_that_closed(stage: Stage) -> None:
+    first = stage.start(listen(0), workflow_id="chat").execution
+    stage.system.find("chat").terminate()
+    stage.advance(1)
+    assert stage.system.find("chat", listen).execution == first
+    second = stage.start(listen(0), workflow_id="chat").execution
+    stage.advance(1)
+    handle = stage.system.find("chat", listen)
+    assert handle.execution == second != first
+    handle.send(Say("there"))
+    take_turns(stage.decider(listen))
+    assert handle.result(0) == "there"
+
+
+def test_an_id_under_which_nothing_was_started_is_told(stage: Stage) -> None:
+    with pytest.raises(UnknownResourceFault, match="there is no execution 'nobody' in local:"):
+        stage.system.find("nobody")
