@@ -271,7 +271,7 @@ class AdjustedChild(Adjusted[R_co], Generic[R_co], frozen=True):
 
 
 class WorkflowStep(Asked[R_co]):
-    """A call of a workflow: a child execution in a flow, and the input of a decider. The base of `traction.Workflow`."""
+    """A call of a workflow: a child in a flow, and the input of a decider. The base of `traction.Workflow`."""
 
     __slots__ = ()
     spec: ClassVar[WorkflowSpec]

@@ -1,7 +1,7 @@
 """Test workflows, and Traction itself.
 
-`simulate` runs a workflow in virtual time, and `explore` runs a test in many orderings and with faults. `strategies` has
-strategies for Hypothesis, `conformance` the exam that every backend sits, and `laws` the laws of the step algebra.
+`simulate` runs a workflow in virtual time, and `explore` runs a test in many orderings and with faults. `strategies` is for
+Hypothesis, `conformance` the exam that every backend sits, and `laws` the laws of the step algebra.
 """
 
 from __future__ import annotations
