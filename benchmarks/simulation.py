@@ -56,7 +56,7 @@ def rate(run: Callable[[], object], times: int = 200) -> float:
 
 
 def rate_plain() -> float:
-    return rate(lambda: simulate(Pair(), checked=False).result)
+    return rate(lambda: simulate(Pair(), check_determinism=False).result)
 
 
 def rate_checked() -> float:
@@ -81,7 +81,7 @@ def time_chain(seed: int | None) -> float:
 def time_fleet() -> float:
     """Seconds for a thousand executions of thirty days."""
     begin = time.perf_counter()
-    simulate_all(map(Month, range(1_000)), checked=False)
+    simulate_all(map(Month, range(1_000)), check_determinism=False)
     return time.perf_counter() - begin
 
 

@@ -23,16 +23,16 @@ from traction.flow.combinators import (
 )
 from traction.flow.durations import days, hours, minutes, seconds
 from traction.flow.effects import (
-    Child,
+    ChildHandle,
     ExecutionInfo,
     cancel,
     continue_as_new,
     execution_info,
-    history_events,
+    history_length,
     invoke_lambda,
     patched,
     report,
-    run_ends,
+    run_deadline,
     side_effect,
     start_child,
 )
@@ -42,7 +42,7 @@ from traction.flow.signals import Signal, receive, send, signals
 from traction.flow.step import Cancelled, Failure, Outcome, Step, Success
 from traction.lazy_imports import import_lazily
 from traction.payloads.failures import DeclaredError
-from traction.runtime.activity_task import LATER, current_task, heartbeat
+from traction.runtime.activity_task import COMPLETE_LATER, current_task, heartbeat
 
 if TYPE_CHECKING:
     from traction.client.handle import Handle
@@ -55,12 +55,12 @@ __all__ = [
     "Activity",
     "CancelScope",
     "Cancelled",
-    "Child",
+    "ChildHandle",
     "DeclaredError",
     "ExecutionInfo",
     "Failure",
     "Handle",
-    "LATER",
+    "COMPLETE_LATER",
     "Outcome",
     "PerProcess",
     "Retry",
@@ -85,7 +85,7 @@ __all__ = [
     "first_of",
     "get_logger",
     "heartbeat",
-    "history_events",
+    "history_length",
     "hours",
     "invoke_lambda",
     "minutes",
@@ -95,7 +95,7 @@ __all__ = [
     "random",
     "receive",
     "report",
-    "run_ends",
+    "run_deadline",
     "run",
     "saga",
     "seconds",

@@ -10,6 +10,8 @@ Traction's: it is data in the history, and reaches a flow as `StepFailed`, and a
 from __future__ import annotations
 
 import json
+import signal
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, ClassVar, Self, cast
 
@@ -114,7 +116,7 @@ class PayloadError(TractionError):
         return self
 
 
-class PayloadUnavailable(PayloadError):
+class PayloadUnavailableError(PayloadError):
     """A payload cannot be read or written here and now: a key, a store or a transform is missing.
 
     Nothing is wrong with the value, so the task that needs it fails and is tried again.
@@ -128,7 +130,7 @@ class InvalidPayloadError(PayloadError):
     """
 
 
-class PayloadStoreError(PayloadUnavailable):
+class PayloadStoreError(PayloadUnavailableError):
     """A payload store does not keep what it should: `what` belongs to `key` of the store with the URL `store`."""
 
     def __init__(self, what: str, *, store: str, key: str, problem: str) -> None:
@@ -310,7 +312,7 @@ class ActivityTimedOut(StepFailed):
         super().__init__(step, f"timed out ({timeout_type})")
 
 
-class ActivityCanceled(StepFailed):
+class ActivityCancelled(StepFailed):
     """A worker answered the task as cancelled, though the flow had not asked for that."""
 
     def __init__(self, step: str, *, details: str | None = None) -> None:
@@ -505,7 +507,7 @@ class WorkflowTimedOut(ExecutionFailed):
         super().__init__(execution, "timed out")
 
 
-class WorkflowCanceled(ExecutionFailed):
+class WorkflowCancelled(ExecutionFailed):
     """The flow was asked to cancel, and did."""
 
     def __init__(self, execution: str, *, details: str | None = None) -> None:
@@ -520,5 +522,27 @@ class WorkflowTerminated(ExecutionFailed):
         self.cause, self.reason = cause, reason
         if cause == "EVENT_LIMIT_EXCEEDED" and not reason:
             reason = "its history had no room for more events (SWF); let the flow go on in a new run before that, by "
-            reason += "continue_as_new once history_events() is high"
+            reason += "continue_as_new once history_length() is high"
         super().__init__(execution, f"was terminated ({cause or 'no cause given'})" + (f": {reason}" if reason else ""))
+
+
+class ProcessDied(TractionError):
+    """The process that ran an activity ended before the activity did; `exit_code` as `multiprocessing` tells it."""
+
+    def __init__(self, activity: str, exit_code: int | None) -> None:
+        self.exit_code = exit_code
+        super().__init__(
+            f"the process that ran {activity} ended before the activity did, {describe_exit(exit_code)}. "
+            "The worker goes on with a new process"
+        )
+
+
+def describe_exit(exit_code: int | None) -> str:
+    """Describe the exit code of a process in words."""
+    if exit_code is None:
+        return "with an unknown exit code"
+    if exit_code >= 0:
+        return f"with exit code {exit_code}"
+    with suppress(ValueError):
+        return f"by {signal.Signals(-exit_code).name}"
+    return f"by signal {-exit_code}"

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import msgspec
 
 from traction.errors import BackendError
-from traction.model.names import find_fault
+from traction.model.names import find_name_error
 
 POOL = 2_000
 """The most connections that are kept for polls, and as many for all else. A thread uses one at a time, and none is
@@ -66,7 +66,7 @@ def read_url(url: str) -> SwfOptions:
     domain = unquote(parts.netloc)
     if not domain or parts.path not in ("", "/") or parts.fragment:
         raise BackendError(f"{url!r} names no domain of Amazon SWF: {USAGE}")
-    if fault := find_fault(domain):
+    if fault := find_name_error(domain):
         raise BackendError(f"{url!r}: a domain cannot be called {domain!r}: {fault} (SWF)")
     given = dict(parse_qsl(parts.query, keep_blank_values=True))
     if len(given) != len(parse_qsl(parts.query, keep_blank_values=True)):

@@ -109,4 +109,4 @@ def test_payloads_are_read_by_the_codec_that_wrote_them(traction: Command) -> No
     codec = ("--codec", f"{THEN}:secret")
     traction.at("run", f"{THEN}:copy", "--line", "a", *codec)
     traction.at("check", f"{THEN}:copy", *codec)
-    assert "PayloadUnavailable" in traction.at("check", f"{THEN}:copy", code=1)
+    assert "PayloadUnavailableError" in traction.at("check", f"{THEN}:copy", code=1)

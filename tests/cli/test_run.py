@@ -151,7 +151,7 @@ def test_what_is_too_long_goes_to_the_store_that_is_named(
 
 def test_a_codec_that_is_none_leaves_with_2(capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = run(capsys, "run", f"{HERE}:copy", "--line", "a", "--codec", f"{HERE}:pay")
-    assert (code, "and not a traction.payloads.codec.Codec" in err) == (2, True)
+    assert (code, "and not a traction.payloads.Codec" in err) == (2, True)
 
 
 @pytest.mark.parametrize(

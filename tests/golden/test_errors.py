@@ -835,7 +835,7 @@ CASES |= {
     "receive_of_a_signal_and_not_its_class": say(traction.receive, Approve("Ann")),
     "receive_of_the_base_of_signals": say(traction.receive, traction.Signal),
     "receive_of_two_signals_of_one_name": say(traction.receive, Approve, Approved),
-    "signals_of_an_activity": say(traction.flow.signals, fetch),
+    "signals_of_an_activity": say(traction.signals, fetch),
     "send_of_a_string": say(traction.send, "trip-1", "Approve"),
     "send_of_a_class": say(traction.send, "trip-1", Approve),
     "send_to_a_number": say(traction.send, 7, Approve("Ann")),
@@ -930,7 +930,7 @@ CASES |= {
         e.ActivityFailed("2.0.charge_card-1", type="ValueError", message="card 17 has expired", traceback="...")
     ),
     "step_timed_out": raise_it(e.ActivityTimedOut("charge_card-1", timeout_type="START_TO_CLOSE")),
-    "step_canceled_by_its_worker": raise_it(e.ActivityCanceled("charge_card-1")),
+    "step_canceled_by_its_worker": raise_it(e.ActivityCancelled("charge_card-1")),
     "step_failed_in_child": raise_it(
         e.ChildFailed("BookTrip-1", status="FAILED", type="ValueError", message="no room")
     ),
@@ -978,7 +978,7 @@ CASES |= {
     ),
     "execution_failed": raise_it(e.WorkflowFailed("trip-8841", type="ValueError", message="no room")),
     "execution_timed_out": raise_it(e.WorkflowTimedOut("trip-8841")),
-    "execution_canceled": raise_it(e.WorkflowCanceled("trip-8841")),
+    "execution_canceled": raise_it(e.WorkflowCancelled("trip-8841")),
     "execution_terminated": raise_it(
         e.WorkflowTerminated("trip-8841", cause="OPERATOR_INITIATED", reason="wrong customer")
     ),

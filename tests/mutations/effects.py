@@ -26,9 +26,9 @@ from traction import (
 )
 from traction.errors import StepTimedOut
 from traction.flow import step
-from traction.testing import Faults, Simulated, raises, sometimes
+from traction.testing import Faults, SimulatedRun, raises, sometimes
 
-Run = Simulated[Any]
+Run = SimulatedRun[Any]
 
 
 @work

@@ -26,10 +26,10 @@ from traction import (
 )
 from traction.flow import step
 from traction.model import events as e
-from traction.testing import Faults, Simulated, StuckExecution, raises, sometimes, takes
-from traction_local.simulation.sandbox import ImpureFlow
+from traction.testing import Faults, SimulatedRun, StuckExecutionError, raises, sometimes, takes
+from traction_local.simulation.sandbox import ImpureFlowError
 
-Run = Simulated[Any]
+Run = SimulatedRun[Any]
 
 
 class Go(Signal):
@@ -275,7 +275,7 @@ async def open_and_wait() -> None:
     await receive(Go)
 
 
-@plant(forget_and_wait(), open_and_wait(), signals=[Go()], error=StuckExecution)
+@plant(forget_and_wait(), open_and_wait(), signals=[Go()], error=StuckExecutionError)
 def who_is_early_need_not_come_again(run: Run) -> None:
     check_done(run)
 
@@ -358,6 +358,6 @@ async def eat_by_a_zone() -> None:
     await do("breakfast" if (await now()).astimezone(UTC).hour < 12 else "lunch")
 
 
-@plant(eat_by_the_zone_of_the_machine(), eat_by_a_zone(), error=ImpureFlow)
+@plant(eat_by_the_zone_of_the_machine(), eat_by_a_zone(), error=ImpureFlowError)
 def a_meal_is_the_same_everywhere(run: Run) -> None:
     check_done(run)

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from traction import Retry, activity
-from traction.testing import Simulated, explore
+from traction.testing import SimulatedRun, explore
 
-Claim = Callable[[Simulated[Any]], None]
+Claim = Callable[[SimulatedRun[Any]], None]
 
 
 class Shop:

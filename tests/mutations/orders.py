@@ -6,12 +6,12 @@ from typing import Any
 
 from tests.mutations.mutation import Shop, plant, work
 from traction import Signal, all_of, continue_as_new, days, hours, now, receive, shield, sleep, start_child, workflow
-from traction.errors import WorkflowCanceled
+from traction.errors import WorkflowCancelled
 from traction.flow import step
 from traction.model import events as e
-from traction.testing import Simulated, StuckExecution
+from traction.testing import SimulatedRun, StuckExecutionError
 
-Run = Simulated[Any]
+Run = SimulatedRun[Any]
 
 
 class Approve(Signal):
@@ -96,7 +96,7 @@ async def approve_or_be_reminded() -> None:
         await receive(Approve)
 
 
-@plant(approve_after_a_reminder(), approve_or_be_reminded(), signals=[Approve()], error=StuckExecution)
+@plant(approve_after_a_reminder(), approve_or_be_reminded(), signals=[Approve()], error=StuckExecutionError)
 def one_approval_is_enough(run: Run) -> None:
     assert run.error is None
 
@@ -115,7 +115,7 @@ async def wait_before_both() -> None:
     await (do("ship") & do("bill"))
 
 
-@plant(wait_in_both(), wait_before_both(), signals=[Approve()], error=StuckExecution)
+@plant(wait_in_both(), wait_before_both(), signals=[Approve()], error=StuckExecutionError)
 def one_approval_is_enough_for_both(run: Run) -> None:
     assert run.error is None
 
@@ -222,8 +222,8 @@ async def fill_and_carry_cart(items: list[str]) -> list[str]:
     fill_cart(),
     fill_and_carry_cart([]),
     signals=[Item("tea"), Item("cake")],
-    moves_max=1000,
-    error=StuckExecution,
+    max_moves=1000,
+    error=StuckExecutionError,
 )
 def a_cart_outlives_its_run(run: Run) -> None:
     assert sorted(run.result) == ["cake", "tea"]
@@ -297,7 +297,7 @@ async def go_on_unless_cancelled() -> None:
 @plant(go_on_whatever_happens(), go_on_unless_cancelled(), cancels=[None])
 def who_cancels_in_time_gets_nothing(run: Run) -> None:
     if find_first(run, e.WorkflowExecutionCancelRequested, e.TimerFired) is e.WorkflowExecutionCancelRequested:
-        assert isinstance(run.error, WorkflowCanceled)
+        assert isinstance(run.error, WorkflowCancelled)
 
 
 # A child's id is in use as long as the child is.

@@ -12,10 +12,10 @@ from typing import Any
 from tests.mutations.mutation import Shop, plant, work
 from traction import activity, hours, now, patched, random, side_effect, sleep, uuid4, workflow
 from traction.errors import NonDeterminismError
-from traction.testing import Simulated, UnsoundFlow
-from traction_local.simulation.sandbox import ImpureFlow
+from traction.testing import SimulatedRun, UnsoundFlowError
+from traction_local.simulation.sandbox import ImpureFlowError
 
-Run = Simulated[Any]
+Run = SimulatedRun[Any]
 
 
 @work
@@ -43,7 +43,7 @@ async def greet_in_order() -> None:
         await do(name)
 
 
-@plant(greet_in_the_order_of_a_set(), greet_in_order(), error=UnsoundFlow)
+@plant(greet_in_the_order_of_a_set(), greet_in_order(), error=UnsoundFlowError)
 def people_are_greeted_in_the_same_order(run: Run) -> None:
     check_nothing(run)
 
@@ -58,7 +58,7 @@ async def ask_for_the_time() -> None:
     await do("breakfast" if (await now()).hour < 12 else "lunch")
 
 
-@plant(look_at_the_clock(), ask_for_the_time(), error=ImpureFlow)
+@plant(look_at_the_clock(), ask_for_the_time(), error=ImpureFlowError)
 def a_meal_is_what_it_was(run: Run) -> None:
     check_nothing(run)
 
@@ -73,7 +73,7 @@ async def ask_for_chance() -> None:
     await do("a" if await random() < 0.5 else "b")
 
 
-@plant(roll_dice(), ask_for_chance(), error=ImpureFlow)
+@plant(roll_dice(), ask_for_chance(), error=ImpureFlowError)
 def a_trial_keeps_its_arm(run: Run) -> None:
     check_nothing(run)
 
@@ -88,7 +88,7 @@ async def ask_for_an_id() -> None:
     await do(str(await uuid4()))
 
 
-@plant(make_an_id(), ask_for_an_id(), error=ImpureFlow)
+@plant(make_an_id(), ask_for_an_id(), error=ImpureFlowError)
 def an_id_stays_the_same(run: Run) -> None:
     check_nothing(run)
 
@@ -107,7 +107,7 @@ async def count_in_the_input(number: int) -> None:
     await do(f"number {number}")
 
 
-@plant(count_in_a_module(), count_in_the_input(1), error=UnsoundFlow)
+@plant(count_in_a_module(), count_in_the_input(1), error=UnsoundFlowError)
 def a_number_is_given_once(run: Run) -> None:
     check_nothing(run)
 
@@ -122,7 +122,7 @@ async def keep_what_the_environment_said() -> None:
     await do(await side_effect(lambda: os.environ.get("SHOP_GREETING", "hello")))
 
 
-@plant(look_at_the_environment(), keep_what_the_environment_said(), error=ImpureFlow)
+@plant(look_at_the_environment(), keep_what_the_environment_said(), error=ImpureFlowError)
 def a_greeting_stays_the_same(run: Run) -> None:
     check_nothing(run)
 
@@ -142,7 +142,7 @@ async def let_a_file_be_read() -> None:
     await do(await read_rules())
 
 
-@plant(read_a_file(), let_a_file_be_read(), error=ImpureFlow)
+@plant(read_a_file(), let_a_file_be_read(), error=ImpureFlowError)
 def rules_stay_the_same(run: Run) -> None:
     check_nothing(run)
 

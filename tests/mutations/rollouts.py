@@ -7,9 +7,9 @@ from typing import Any
 from tests.mutations.mutation import Shop, plant, work
 from traction import hours, patched, sleep, workflow
 from traction.errors import NonDeterminismError
-from traction.testing import Simulated
+from traction.testing import SimulatedRun
 
-Run = Simulated[Any]
+Run = SimulatedRun[Any]
 
 
 @work

@@ -46,9 +46,17 @@ from traction.errors import FlowError, HistoryError, NonDeterminismError
 from traction.flow.effects import ContinuedAsNew, SideEffect
 from traction.model import events as e
 from traction.model import operations as o
-from traction.testing import Faults, StuckExecution, UnsoundFlow, fails, heartbeats_then_dies, sometimes, takes
+from traction.testing import (
+    Faults,
+    StuckExecutionError,
+    UnsoundFlowError,
+    fails,
+    heartbeats_then_crashes,
+    sometimes,
+    takes,
+)
 from traction.worker.activity_worker import ActivityWorker
-from traction.worker.heartbeats import Running
+from traction.worker.heartbeats import RunningActivity
 from traction.worker.workflow_worker import WorkflowWorker
 from traction_local.service.decisions.apply import apply_decisions
 from traction_local.service.decisions.batch import Batch
@@ -225,7 +233,7 @@ _REMEMBER = Place(
     _GIVEN
     | {
         "faults": Faults(crashes=2),
-        "stub": {Do: sometimes(fails(9)), Resume: sometimes(heartbeats_then_dies("half"))},
+        "stub": {Do: sometimes(fails(9)), Resume: sometimes(heartbeats_then_crashes("half"))},
     },
 )
 
@@ -344,7 +352,7 @@ def a_worker_that_died_answers_with_the_token_that_it_had(patch: pytest.MonkeyPa
     wrap(patch, ActivityWorker, "answer", answer)
 
 
-@flaw(_TALLY, NonDeterminismError, UnsoundFlow)
+@flaw(_TALLY, NonDeterminismError, UnsoundFlowError)
 def events_are_told_in_the_order_of_their_arrival(patch: pytest.MonkeyPatch) -> None:
     def end(real: Any, self: Any) -> None:
         if not self._decided:
@@ -355,7 +363,7 @@ def events_are_told_in_the_order_of_their_arrival(patch: pytest.MonkeyPatch) -> 
     wrap(patch, Decider, "_end_answers", end)
 
 
-@flaw(_TALLY, StuckExecution, UnsoundFlow)
+@flaw(_TALLY, StuckExecutionError, UnsoundFlowError)
 def a_signal_that_comes_during_a_decision_is_lost(patch: pytest.MonkeyPatch) -> None:
     def end(real: Any, self: Any) -> None:
         self._later = [news for news in self._later if not isinstance(news[0], e.WorkflowExecutionSignaled)]
@@ -364,7 +372,7 @@ def a_signal_that_comes_during_a_decision_is_lost(patch: pytest.MonkeyPatch) -> 
     wrap(patch, Decider, "_end_answers", end)
 
 
-@flaw(_TALLY, StuckExecution)
+@flaw(_TALLY, StuckExecutionError)
 def news_that_come_during_a_decision_ask_for_no_other(patch: pytest.MonkeyPatch) -> None:
     def append(real: Any, self: Execution, event: Any) -> None:
         self.append(event) if self.running is not None else real(self, event)
@@ -372,7 +380,7 @@ def news_that_come_during_a_decision_ask_for_no_other(patch: pytest.MonkeyPatch)
     wrap(patch, Execution, "append_trigger", append)
 
 
-@flaw(_LINE, StuckExecution)
+@flaw(_LINE, StuckExecutionError)
 def a_decision_task_that_timed_out_is_not_given_again(patch: pytest.MonkeyPatch) -> None:
     def fire(real: Any, self: PendingDecision, now: datetime) -> None:
         with pytest.MonkeyPatch.context() as meanwhile:
@@ -382,12 +390,12 @@ def a_decision_task_that_timed_out_is_not_given_again(patch: pytest.MonkeyPatch)
     wrap(patch, PendingDecision, "fire", fire)
 
 
-@flaw(_ROUNDS, StuckExecution)
+@flaw(_ROUNDS, StuckExecutionError)
 def an_execution_closes_although_there_is_news(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Batch, "find_close_fault", lambda *_: None)
 
 
-@flaw(_ROUNDS, StuckExecution)
+@flaw(_ROUNDS, StuckExecutionError)
 def signals_that_nobody_received_are_left_behind_by_the_next_run(patch: pytest.MonkeyPatch) -> None:
     def close(real: Any, self: Decider, mode: int, given: Any) -> None:
         if isinstance(given, ContinuedAsNew):
@@ -425,7 +433,7 @@ def a_second_request_to_cancel_disturbs_the_clean_up_after_the_first(patch: pyte
     wrap(patch, Interpreter, "cancel", cancel)
 
 
-@flaw(_REMEMBER, NonDeterminismError, UnsoundFlow)
+@flaw(_REMEMBER, NonDeterminismError, UnsoundFlowError)
 def a_side_effect_happens_again_on_replay(patch: pytest.MonkeyPatch) -> None:
     def ask(desk: Any, leaf: Leaf) -> Any:
         given = real(desk, leaf)
@@ -435,7 +443,7 @@ def a_side_effect_happens_again_on_replay(patch: pytest.MonkeyPatch) -> None:
     patch.setitem(ASKS, SideEffect, ask)
 
 
-@flaw(_REMEMBER, NonDeterminismError, UnsoundFlow)
+@flaw(_REMEMBER, NonDeterminismError, UnsoundFlowError)
 def attempts_are_counted_in_memory_alone(patch: pytest.MonkeyPatch) -> None:
     def try_again(real: Any, desk: Any, leaf: Leaf, error: Exception) -> None:
         if desk.replaying:
@@ -445,7 +453,7 @@ def attempts_are_counted_in_memory_alone(patch: pytest.MonkeyPatch) -> None:
     wrap(patch, meanings, "_try_again", try_again)
 
 
-@flaw(_REMEMBER, NonDeterminismError, UnsoundFlow)
+@flaw(_REMEMBER, NonDeterminismError, UnsoundFlowError)
 def markers_are_read_backwards(patch: pytest.MonkeyPatch) -> None:
     def end(real: Any, self: Any) -> None:
         self._answers.sort(key=lambda event: -event.event_id if isinstance(event, e.MarkerRecorded) else 0)
@@ -456,4 +464,4 @@ def markers_are_read_backwards(patch: pytest.MonkeyPatch) -> None:
 
 @flaw(_REMEMBER, AssertionError)
 def what_a_heartbeat_said_is_lost(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Running, "last_details", lambda *_: None)
+    patch.setattr(RunningActivity, "last_details", lambda *_: None)

@@ -20,8 +20,8 @@ from traction.payloads.codec import Codec
 from traction.testing.laws.flows import choices, flows, part, work
 from traction.testing.laws.history_generator import (
     Choose,
+    HistoryGenerator,
     Play,
-    Table,
     TaskFailed,
     answer_steadily,
     choose_plainly,
@@ -149,7 +149,7 @@ def list_pauses(run_id: str) -> list[str]:
     """Give the pauses of two steps, side by side, that fail until they are given up."""
     execution = WorkflowExecution("played", run_id)
     workflow, codec = to_workflow(all_of(stumble(1).attempt(), stumble(1).attempt())), Codec()
-    table = Table(workflow, choose_plainly, lambda _, __: TaskFailed("always"), codec=codec)
+    table = HistoryGenerator(workflow, choose_plainly, lambda _, __: TaskFailed("always"), codec=codec)
     table.make = partial(Decider, workflow, execution=execution, codec=codec)
     asked = [one for decisions in table.run().decisions.values() for one in decisions]
     return [one.start_to_fire_timeout for one in asked if isinstance(one, d.StartTimer)]

@@ -15,7 +15,7 @@ from traction.errors import PayloadError, WorkflowFailed
 from traction.model import events as e
 from traction.model.names import ActivityType, TaskList, WorkflowExecution
 from traction.payloads.codec import JSON
-from traction.testing import UnsoundFlow, simulate
+from traction.testing import UnsoundFlowError, simulate
 from traction_local.simulation.determinism import CUTS_MAX, audit, list_cuts
 
 
@@ -68,7 +68,7 @@ def test_what_a_simulation_decided_is_decided_again(call: Any) -> None:
 def test_a_decision_that_was_made_otherwise_is_told(change: Callable[[Any], Any], number: int) -> None:
     run, check = play(double_often(2))
     two = [started for started, decisions in run.decided.items() if len(decisions) == 2][number]
-    with pytest.raises(UnsoundFlow, match=f"decides one thing live and another .* at event {two}, decision"):
+    with pytest.raises(UnsoundFlowError, match=f"decides one thing live and another .* at event {two}, decision"):
         check({**run.decided, two: change(run.decided[two])})
 
 
@@ -146,7 +146,7 @@ LINKS = {"scheduled_event_id": 2, "started_event_id": 3}
 )
 def test_an_activity_that_has_ended_or_that_somebody_cancelled_is_not_left_behind(between: list[e.Event]) -> None:
     check_left(schedule(2), *between, END)
-    with pytest.raises(UnsoundFlow, match=r"double-5 \(event 5\) was left behind"):
+    with pytest.raises(UnsoundFlowError, match=r"double-5 \(event 5\) was left behind"):
         check_left(schedule(2), *between, schedule(5), END)
 
 

@@ -122,7 +122,7 @@ def test_pythonbreakpoint_0_enters_none(tmp_path: Path) -> None:
 def test_what_follows_a_debugger_is_watched_again(tmp_path: Path) -> None:
     program = "import test_program as p; p.test_flow_afterwards_is_watched()"
     out = run_program(tmp_path, "pass", "c\n", "-c", program)
-    assert "ImpureFlow" in out
+    assert "ImpureFlowError" in out
 
 
 @pytest.mark.parametrize("test", ["test_flow", "test_flow_explored"])

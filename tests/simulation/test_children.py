@@ -40,7 +40,7 @@ from traction.errors import ChildFailed, SignalFailed
 from traction.flow import step
 from traction.model import events as e
 from traction.testing import explore, simulate, simulate_all, takes
-from traction_local.simulation.determinism import UnsoundFlow
+from traction_local.simulation.determinism import UnsoundFlowError
 
 refunds: list[str] = []
 
@@ -245,7 +245,7 @@ def test_the_cancellation_of_a_call_says_whether_its_await_ends_before_the_child
 
 
 def test_an_abandoned_child_goes_on_until_its_parent_closes() -> None:
-    with pytest.raises(UnsoundFlow, match="in the middle of a saga"):
+    with pytest.raises(UnsoundFlowError, match="in the middle of a saga"):
         simulate(order_and_go_on("abandon"), stub=SLOW)
     assert not refunds
 
@@ -297,7 +297,7 @@ async def lock_and_leave() -> None:
     ],
 )
 def test_a_child_terminated_while_it_has_something_to_undo_is_reported(call: Any, cancels: Any, says: str) -> None:
-    with pytest.raises(UnsoundFlow, match=says) as caught:
+    with pytest.raises(UnsoundFlowError, match=says) as caught:
         simulate(call, cancels=cancels)
     assert "child_policy" in str(caught.value)
 

@@ -12,7 +12,7 @@ from traction.model import events
 from traction.testing import Deviations, Seeded, explore, simulate, takes
 from traction_local.service.state.task_list import Ready
 from traction_local.simulation.machine import DOMAIN
-from traction_local.simulation.sandbox import ImpureFlow
+from traction_local.simulation.sandbox import ImpureFlowError
 from traction_local.simulation.simulation import Simulation
 
 
@@ -116,7 +116,7 @@ def test_old_code_that_is_impure_is_told_of_at_once() -> None:
     async def pure() -> str:
         return await do("pure")
 
-    with pytest.raises(ImpureFlow):
+    with pytest.raises(ImpureFlowError):
         simulate(impure(), deploy={impure: pure})
 
 

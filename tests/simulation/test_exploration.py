@@ -37,13 +37,13 @@ from traction.model import events as e
 from traction.testing import (
     Deviations,
     Faults,
-    StuckExecution,
-    UnsoundFlow,
-    dies,
+    StuckExecutionError,
+    UnsoundFlowError,
+    crashes,
     executions,
     explore,
     fails,
-    heartbeats_then_dies,
+    heartbeats_then_crashes,
     histories,
     inputs,
     simulate,
@@ -308,7 +308,7 @@ def test_an_execution_that_waits_for_what_never_comes_is_stuck_and_says_for_what
     def closes(run: Any) -> None:
         assert run.result
 
-    with pytest.raises(StuckExecution, match="the signal Approve: nobody has sent it"):
+    with pytest.raises(StuckExecutionError, match="the signal Approve: nobody has sent it"):
         closes()
 
 
@@ -420,7 +420,7 @@ async def forgetful() -> str:
 
 
 def test_what_a_flow_keeps_between_its_runs_is_found_out() -> None:
-    with pytest.raises(UnsoundFlow, match="decides one thing live and another when its history is read again"):
+    with pytest.raises(UnsoundFlowError, match="decides one thing live and another when its history is read again"):
         simulate(forgetful(), stub={charge: "r"})
 
 
@@ -451,7 +451,7 @@ def test_a_flow_that_was_unsound_once_is_told_of_although_it_is_sound_afterwards
     def looks(run: Any) -> None:
         assert run.result
 
-    with pytest.raises(UnsoundFlow, match="decides one thing live and another") as found:
+    with pytest.raises(UnsoundFlowError, match="decides one thing live and another") as found:
         looks()
     assert "charge-1" in found.value.story  # type: ignore[attr-defined]
 
@@ -459,7 +459,7 @@ def test_a_flow_that_was_unsound_once_is_told_of_although_it_is_sound_afterwards
 def test_a_worker_dies_at_the_end_of_its_work_and_another_begins() -> None:
     run = simulate(
         checkout(1),
-        stub={charge: dies(then=lambda call: f"attempt {call.amount}"), ship: lambda call: call.receipt},
+        stub={charge: crashes(then=lambda call: f"attempt {call.amount}"), ship: lambda call: call.receipt},
         provide={},
         signals=[(days(2), Approve("Ann"))],
     )
@@ -479,7 +479,7 @@ def test_heartbeats_of_a_worker_that_died_are_read_by_the_next() -> None:
     async def copies() -> int:
         return await copy(9)
 
-    run = simulate(copies(), stub={copy: heartbeats_then_dies(5)})
+    run = simulate(copies(), stub={copy: heartbeats_then_crashes(5)})
     timed_out = [event for event in run.history if isinstance(event, e.ActivityTaskTimedOut)]
     assert [(event.timeout_type, event.details) for event in timed_out] == [("HEARTBEAT", "5")]
 
@@ -501,12 +501,12 @@ def test_an_attempt_knows_the_last_heartbeat_that_a_time_out_told_whatever_the_a
     script: Any = lambda _: current_task().last_details(int)  # noqa: E731
     for one in reversed(attempts):
         match one:
-            case "dies":
-                script = dies(then=script)
+            case "crashes":
+                script = crashes(then=script)
             case "fails":
                 script = fails(1, then=script)
             case _:
-                script = heartbeats_then_dies(one, then=script)
+                script = heartbeats_then_crashes(one, then=script)
     told = [one for one in attempts if isinstance(one, int)]
     assert simulate(copied(), stub={copy_pages: script}).result == (told[-1] if told else None)
 

@@ -42,7 +42,7 @@ from traction import (
     start_child,
     workflow,
 )
-from traction.errors import WorkflowCanceled
+from traction.errors import WorkflowCancelled
 from traction.flow import signals, step
 from traction.model import events as e
 from traction.payloads.codec import JSON
@@ -282,7 +282,7 @@ def look(flow: Workflow[Any], world: dict[str, Any]) -> Callable[[Callable[[Any]
 
 
 def check_closed_well(run: Any) -> None:
-    assert run.error is None or isinstance(run.error, WorkflowCanceled)
+    assert run.error is None or isinstance(run.error, WorkflowCancelled)
 
 
 @pytest.mark.parametrize("knobs", KNOBS.values(), ids=KNOBS)
@@ -438,7 +438,7 @@ async def go_round(n: int) -> int:
 def test_a_request_to_cancel_is_heard_in_this_run_or_the_next(knobs: Knobs) -> None:
     @explore(go_round(0), deviations=DEVIATIONS, **make_world(knobs=knobs, cancels=[1], signals=[], workers=1))
     def check(run: Any) -> None:
-        assert isinstance(run.error, WorkflowCanceled)
+        assert isinstance(run.error, WorkflowCancelled)
 
     check()
     assert check.explored.coverage.complete

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from traction import Retry, activity, all_of, current_task, hours, minutes, seconds, sleep, start_child, workflow
-from traction.errors import WorkflowCanceled
+from traction.errors import WorkflowCancelled
 from traction.flow import step
 from traction.model import events as e
 from traction.testing import Faults, explore, simulate, simulate_all, takes
@@ -36,7 +36,7 @@ def test_an_attempt_that_takes_longer_than_its_heartbeat_timeout_is_beaten_for()
 
 
 def test_beats_are_no_moves() -> None:
-    assert simulate(backup(), stub={copy: takes(hours(9))}, moves_max=20).elapsed == hours(9)
+    assert simulate(backup(), stub={copy: takes(hours(9))}, max_moves=20).elapsed == hours(9)
 
 
 def test_in_no_order_does_an_attempt_time_out_that_is_beaten_for() -> None:
@@ -142,7 +142,7 @@ def test_timers_beside_activities_that_beat_are_acted_on_at_their_time(
 
 def test_a_cancel_that_comes_with_a_heartbeat_is_acted_on_at_its_time() -> None:
     run = simulate(impatient(hours(2).total_seconds()), stub=HOUR, cancels=[300])
-    assert isinstance(run.error, WorkflowCanceled)
+    assert isinstance(run.error, WorkflowCancelled)
     assert run.elapsed == minutes(5)
 
 

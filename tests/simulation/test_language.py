@@ -27,7 +27,7 @@ from traction import (
     each,
     fail,
     fail_after,
-    history_events,
+    history_length,
     hours,
     minutes,
     move_on_after,
@@ -52,7 +52,7 @@ from traction.errors import (
     PayloadError,
     SignalFailed,
     StepTimedOut,
-    WorkflowCanceled,
+    WorkflowCancelled,
     WorkflowFailed,
 )
 from traction.flow import signals, step
@@ -337,7 +337,7 @@ def test_what_is_shielded_is_done_to_its_end_before_the_cancellation_is_felt() -
         await do("never")
 
     run = simulate(transfer(), cancels=[hours(1)])
-    assert isinstance(run.error, WorkflowCanceled)
+    assert isinstance(run.error, WorkflowCancelled)
     assert done_things == ["debit", "credit"]
 
 
@@ -351,7 +351,7 @@ def test_clean_up_in_finally_may_await() -> None:
             await do("tidied")
 
     run = simulate(tidy(), cancels=[hours(1)])
-    assert isinstance(run.error, WorkflowCanceled)
+    assert isinstance(run.error, WorkflowCancelled)
     assert done_things == ["tidied"]
     assert run.elapsed == hours(1) + minutes(1)
 
@@ -433,7 +433,7 @@ def test_a_request_to_cancel_that_comes_together_with_the_next_run_reaches_that(
         await continue_as_new(flow(n + 1))
 
     run = simulate(flow(0), cancels=[60])
-    assert isinstance(run.error, WorkflowCanceled)
+    assert isinstance(run.error, WorkflowCancelled)
     assert done_things == ["tidied 1"]
 
 
@@ -561,7 +561,7 @@ def test_a_saga_that_is_cancelled_is_undone_to_its_end() -> None:
         await saga(book("flight", "hotel", then=sleep(days(1))))
 
     run = simulate(trip(), cancels=[hours(1), hours(1)])
-    assert isinstance(run.error, WorkflowCanceled)
+    assert isinstance(run.error, WorkflowCancelled)
     assert done_things == ["flight", "hotel", "undo hotel", "undo flight"]
 
 
@@ -748,9 +748,9 @@ def test_a_flow_cannot_go_on_as_another_workflow() -> None:
 def test_a_flow_knows_how_long_its_history_is() -> None:
     @workflow
     async def flow() -> tuple[int, int]:
-        first = await history_events()
+        first = await history_length()
         await do("x")
-        return first, await history_events()
+        return first, await history_length()
 
     assert simulate(flow()).result == (3, 9)
 
@@ -875,7 +875,7 @@ def pick(n: int) -> int:
 def test_so_many_failures_are_tolerated_and_given_as_outcomes() -> None:
     @workflow
     async def flow() -> list[int | None]:
-        outcomes = await each(pick, range(1, 8), limit=2, tolerate=2)
+        outcomes = await each(pick, range(1, 8), limit=2, max_failures=2)
         return [outcome.value if isinstance(outcome, Success) else None for outcome in outcomes]
 
     assert simulate(flow()).result == [1, 2, None, 4, 5, None, 7]
@@ -884,23 +884,23 @@ def test_so_many_failures_are_tolerated_and_given_as_outcomes() -> None:
 def test_a_group_may_tolerate_failures_too() -> None:
     @workflow
     async def flow() -> tuple[list[str], list[str]]:
-        pair = await all_of(pick(2), pick(3), tolerate=1)
-        listed = await all_of([pick(n) for n in (3, 4, 6)], tolerate=2)
+        pair = await all_of(pick(2), pick(3), max_failures=1)
+        listed = await all_of([pick(n) for n in (3, 4, 6)], max_failures=2)
         return [type(one).__name__ for one in pair], [type(one).__name__ for one in listed]
 
     assert simulate(flow()).result == (["Success", "Failure"], ["Failure", "Success", "Failure"])
 
 
 def test_no_fewer_failures_than_none_can_be_tolerated() -> None:
-    for build in (lambda: all_of(pick(1), tolerate=-1), lambda: each(pick, [1], tolerate=-1)):
-        with pytest.raises(ValueError, match=r"\(tolerate=-1\): no fewer failures than 0 can be tolerated"):
+    for build in (lambda: all_of(pick(1), max_failures=-1), lambda: each(pick, [1], max_failures=-1)):
+        with pytest.raises(ValueError, match=r"\(max_failures=-1\): no fewer failures than 0 can be tolerated"):
             build()
 
 
 def test_one_failure_too_many_cancels_the_rest_and_fails() -> None:
     @workflow
     async def flow() -> None:
-        await each(pick, range(1, 100), limit=1, tolerate=1)
+        await each(pick, range(1, 100), limit=1, max_failures=1)
 
     run = simulate(flow())
     assert isinstance(run.error, WorkflowFailed)

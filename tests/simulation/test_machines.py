@@ -78,7 +78,10 @@ def test_a_type_that_is_known_late_is_asked_for_until_it_is() -> None:
 
 def test_types_are_known_at_once_where_nothing_deviates() -> None:
     plain = simulate(checkout(1))
-    assert simulate(checkout(1), faults=Faults.all(), schedule=Deviations(), checked=False).history == plain.history
+    assert (
+        simulate(checkout(1), faults=Faults.all(), schedule=Deviations(), check_determinism=False).history
+        == plain.history
+    )
 
 
 LOOPS: list[asyncio.AbstractEventLoop] = []

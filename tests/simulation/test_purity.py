@@ -23,7 +23,7 @@ import pytest
 from traction import Step, activity, side_effect, workflow
 from traction.errors import FlowError
 from traction.testing import simulate
-from traction_local.simulation.sandbox import ImpureFlow, Watch
+from traction_local.simulation.sandbox import ImpureFlowError, Watch
 
 CLOCK, PAUSE, CHANCE, WORLD = "await now()", "await sleep(...)", "await random() and await uuid4()", "in an activity"
 ZONE = "the time zone of a machine is its own"
@@ -69,7 +69,7 @@ def test_a_flow_is_refused_what_it_may_not_do(do: Callable[[], Any], instead: st
     async def impure() -> None:
         do()
 
-    with pytest.raises(ImpureFlow) as refused:
+    with pytest.raises(ImpureFlowError) as refused:
         simulate(impure())
     assert Path(__file__).name in refused.value.where
     assert instead in str(refused.value)
@@ -81,7 +81,7 @@ def test_what_a_flow_is_refused_is_not_done(tmp_path: Path) -> None:
     async def write() -> None:
         (tmp_path / "written").write_text("x")
 
-    with pytest.raises(ImpureFlow):
+    with pytest.raises(ImpureFlowError):
         simulate(write())
     assert not (tmp_path / "written").exists()
 
@@ -94,7 +94,7 @@ def test_what_a_function_does_that_a_flow_calls_counts_as_the_flow() -> None:
     def helper() -> str:
         return str(uuid.uuid4())
 
-    with pytest.raises(ImpureFlow, match=r"test_purity\.py:\d+ calls"):
+    with pytest.raises(ImpureFlowError, match=r"test_purity\.py:\d+ calls"):
         simulate(impure())
 
 
@@ -107,7 +107,7 @@ def test_a_function_of_a_step_counts_as_the_flow() -> None:
     def impure() -> Step[float]:
         return one().map(lambda n: n + time.time())
 
-    with pytest.raises(ImpureFlow):
+    with pytest.raises(ImpureFlowError):
         simulate(impure())
 
 
@@ -181,4 +181,4 @@ def test_nothing_is_refused_where_nobody_checks() -> None:
     async def impure() -> bool:
         return time.time() > 0
 
-    assert simulate(impure(), checked=False).result
+    assert simulate(impure(), check_determinism=False).result

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from traction import activity, days, each, fail_after, hours, saga, sleep, workflow
-from traction.errors import WorkflowCanceled
+from traction.errors import WorkflowCancelled
 from traction.flow import step
 from traction.model import events as e
 from traction.testing import explore, raises, simulate, sometimes, takes
@@ -95,7 +95,7 @@ def test_what_is_being_done_when_somebody_cancels_is_done_to_its_end_and_undone(
         stub={book: takes(hours(2), then="flight"), unbook: None},
         cancels=[hours(1)],
     )
-    assert isinstance(run.error, WorkflowCanceled)
+    assert isinstance(run.error, WorkflowCancelled)
     assert [call.what for call in run.calls(book)] == ["flight"]
     assert [call.what for call in run.calls(unbook)] == ["flight"]
     assert not [event for event in run.history if isinstance(event, e.ActivityTaskCancelRequested)]

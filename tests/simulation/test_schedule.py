@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from traction import Retry, Signal, Workflow, activity, days, first_of, receive, sleep, workflow
 from traction.errors import DefinitionError
-from traction.history.state import History
+from traction.history.state import HistoryState
 from traction.testing import Deviations, Faults, Seeded, simulate, simulate_all, sometimes
 from traction.testing.strategies import schedules
 from traction_local.simulation.schedule import Recurring
@@ -61,7 +61,7 @@ def test_a_seed_chooses_the_same_every_time(seed: int, rate: float) -> None:
 
 @given(schedules(choices=60))
 def test_every_history_of_every_schedule_is_one_that_swf_could_write(schedule: Deviations) -> None:
-    history = History()
+    history = HistoryState()
     for event in simulate(checkout(30), signals=[Approve("Ann")], faults=Faults.all(), schedule=schedule).history:
         history.add(event)
     assert history.closed is not None
@@ -69,7 +69,9 @@ def test_every_history_of_every_schedule_is_one_that_swf_could_write(schedule: D
 
 def test_no_deviation_is_the_plain_run() -> None:
     plain = simulate(checkout(30), signals=[Approve("Ann")])
-    asked = simulate(checkout(30), signals=[Approve("Ann")], faults=Faults.all(), schedule=Deviations(), checked=False)
+    asked = simulate(
+        checkout(30), signals=[Approve("Ann")], faults=Faults.all(), schedule=Deviations(), check_determinism=False
+    )
     assert asked.history == plain.history
     assert asked.deviations == ""
 
@@ -126,7 +128,7 @@ def digest() -> str:
             faults=Faults.all(),
             workers=2,
             schedule=Seeded(seed, 0.15),
-            checked=False,
+            check_determinism=False,
         )
         whole.update(msgspec.json.encode(made.history))
     return whole.hexdigest()
@@ -173,7 +175,9 @@ def test_an_activity_does_something_else_only_where_the_schedule_deviates() -> N
     plain = simulate(checkout(1), stub=stub, signals=[Approve("Ann")])
     assert plain.result == "even"
     found = {
-        simulate(checkout(1), stub=stub, signals=[Approve("Ann")], schedule=Deviations({n: 1}), checked=False).result
+        simulate(
+            checkout(1), stub=stub, signals=[Approve("Ann")], schedule=Deviations({n: 1}), check_determinism=False
+        ).result
         for n in range(12)
     }
     assert found == {"odd", "even", "expired"}

@@ -32,7 +32,7 @@ from traction.errors import (
     DefinitionError,
     FlowError,
     PayloadError,
-    WorkflowCanceled,
+    WorkflowCancelled,
     WorkflowFailed,
     WorkflowTerminated,
     WorkflowTimedOut,
@@ -160,7 +160,7 @@ def test_a_cancel_request_comes_at_its_virtual_time() -> None:
 
 def test_a_flow_that_lets_cancellation_pass_closes_as_cancelled() -> None:
     run = simulate(Order("visa"), stub={Charge: "r"}, cancels=[days(1)])
-    assert isinstance(run.error, WorkflowCanceled)
+    assert isinstance(run.error, WorkflowCancelled)
 
 
 def test_a_signal_is_in_the_history_at_its_virtual_time() -> None:

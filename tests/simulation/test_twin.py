@@ -130,13 +130,13 @@ async def limited() -> None:
 """
 
 ASKS = """
-from traction.testing import simulate, simulate_all, UnsoundFlow
+from traction.testing import simulate, simulate_all, UnsoundFlowError
 
 
 def ask(call):
     try:
         run = simulate(call)
-    except UnsoundFlow as error:
+    except UnsoundFlowError as error:
         assert "with another hash seed" in str(error), error
         print("unsound")
     else:
@@ -180,7 +180,7 @@ def test_a_simulation_finds_a_flow_that_goes_over_a_set(folder: Folder) -> None:
         "ask(flows.Steps())\n"
         "try:\n"
         "    simulate_all([flows.unsorted(n) for n in (7, 8)])\n"
-        "except UnsoundFlow:\n"
+        "except UnsoundFlowError:\n"
         "    print('unsound')\n"
         "print(simulate(flows.unsorted(3), checked=False).error)\n"
     )
@@ -196,7 +196,7 @@ def test_a_state_machine_finds_it_too(folder: Folder) -> None:
         "        self.simulation.start(flows.unsorted(1))\n"
         "try:\n"
         "    Machine().teardown()\n"
-        "except UnsoundFlow:\n"
+        "except UnsoundFlowError:\n"
         "    print('unsound')\n"
     )
     assert out == ["unsound"]

@@ -126,7 +126,7 @@ def test_an_unsendable_step_is_not_retried_and_its_failure_is_a_value(make: Call
         caught = await make().recover(PayloadError, lambda _: store("ok").map(lambda _: "recovered"))
         return type(tried.error).__name__, caught  # type: ignore[union-attr]
 
-    assert simulate(flow(), checked=False).result == ("PayloadError", "recovered")
+    assert simulate(flow(), check_determinism=False).result == ("PayloadError", "recovered")
     assert len(made) <= 2
 
 

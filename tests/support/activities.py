@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from traction import Activity, DeclaredError, Workflow, current_task, heartbeat
-from traction.runtime.activity_task import LATER
+from traction.runtime.activity_task import COMPLETE_LATER
 
 
 class Act(Activity[Any, Any], heartbeat=30, start_to_close=600):
@@ -75,7 +75,7 @@ def obey(what: Any) -> Any:
         case "lock":
             return Unsayable()
         case "later":
-            return LATER
+            return COMPLETE_LATER
         case "beat":
             heartbeat({"page": 1})
             return current_task().cancelled

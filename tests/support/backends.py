@@ -19,7 +19,7 @@ from traction.model.limits import Limits
 from traction.model.names import WorkflowExecution
 from traction.worker.activity_worker import ActivityWorker
 from traction.worker.loop import Worker
-from traction.worker.workflow_worker import StuckDecision, WorkflowWorker
+from traction.worker.workflow_worker import StuckDecisionError, WorkflowWorker
 from traction_local.backend import DOMAIN, LocalBackend
 from traction_local.service.knobs import Knobs
 from traction_local.service.service import Service
@@ -78,7 +78,7 @@ class Stage:
         self.backend = LossyBackend(LocalBackend(service, limits=limits, clock=lambda: self.time))
         self.backend.call(o.RegisterDomain(name=DOMAIN, workflow_execution_retention_period_in_days="30"))
         self.system = WorkerSystem(backend=self.backend, identity="stage")
-        self.stuck: list[StuckDecision] = []
+        self.stuck: list[StuckDecisionError] = []
 
     def advance(self, seconds: float) -> None:
         """Let time pass; what is due meanwhile happens."""

@@ -8,11 +8,11 @@ from traction.decider.decider import decide
 from traction.flow.step import Step
 from traction.model import decisions as d
 from traction.payloads.codec import Codec
-from traction.testing.laws.history_generator import EXECUTION, Play, Table
+from traction.testing.laws.history_generator import EXECUTION, HistoryGenerator, Play
 from traction.testing.laws.laws import to_workflow
 
 
-class Story(Table):
+class Story(HistoryGenerator):
     """A history under way. Ids are those that the decider gave."""
 
     def __init__(self, flow: Step[Any]) -> None:

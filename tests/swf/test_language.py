@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.http_backends import NOW, Site, World, leave_out_clocks, reach_here
 from traction import (
-    LATER,
+    COMPLETE_LATER,
     Activity,
     DeclaredError,
     Failure,
@@ -33,7 +33,7 @@ from traction import (
     fail,
     fail_after,
     heartbeat,
-    history_events,
+    history_length,
     invoke_lambda,
     minutes,
     move_on_after,
@@ -113,7 +113,7 @@ class Copy(Activity[None, list[int]], heartbeat=30, start_to_close=600, retry=Re
     def run(self) -> list[int]:
         begin = current_task().last_details(int) or 0
         heartbeat(begin + 7)
-        return LATER if begin < 14 else [begin, current_task().attempt]
+        return COMPLETE_LATER if begin < 14 else [begin, current_task().attempt]
 
 
 class Keep(Activity[None, str]):
@@ -128,7 +128,7 @@ class Sign(Activity[None, str], start_to_close=600, raises=(Declined,)):
 
     def run(self) -> str:
         TOKENS.append(current_task().token)
-        return LATER  # type: ignore[no-any-return]
+        return COMPLETE_LATER  # type: ignore[no-any-return]
 
 
 TOKENS: list[str] = []
@@ -264,7 +264,7 @@ async def times() -> list[float]:
 @workflow
 async def recur(since: int, seen: int) -> int:
     async def look(_: Any) -> int:
-        return 1 if await history_events() < 20 else await continue_as_new(recur(since, seen + 1))
+        return 1 if await history_length() < 20 else await continue_as_new(recur(since, seen + 1))
 
     if seen == 2:
         return seen
@@ -275,7 +275,7 @@ async def recur(since: int, seen: int) -> int:
 @workflow
 async def recur_by_cron(seen: int) -> int:
     async def look(_: Any) -> int:
-        return 1 if await history_events() < 20 else await continue_as_new(recur_by_cron(seen + 1))
+        return 1 if await history_length() < 20 else await continue_as_new(recur_by_cron(seen + 1))
 
     if seen == 2:
         return seen
@@ -354,7 +354,7 @@ async def travel() -> None:
 
 @workflow
 async def tolerant() -> list[str]:
-    outcomes = await each(Fragile, [0, 9, 1], limit=2, tolerate=1)
+    outcomes = await each(Fragile, [0, 9, 1], limit=2, max_failures=1)
     return [str(one.value) if isinstance(one, Success) else "failed" for one in outcomes]
 
 
@@ -475,20 +475,20 @@ LANGUAGE = {
     "children": Said(family(), ["FAILED no part", "part 7", "3", "TIMED_OUT"]),
     "children beside": Said(beside(), ["first", "3", "CANCELED"]),
     "a child that is terminated": Said(doomed(), "TERMINATED", ((end("doomed"),),)),
-    "a cancellation": Said(tidy(), "WorkflowCanceled", ((wait(10), ask_to_cancel), (wait(1), ask_to_cancel))),
+    "a cancellation": Said(tidy(), "WorkflowCancelled", ((wait(10), ask_to_cancel), (wait(1), ask_to_cancel))),
     "scopes": Said(scopes(), [True, False, 5.0]),
     "time": Said(times(), [70.0, 30.0]),
     "recurring work": Said(recur(0, 0), 2),
     "work by cron": Said(recur_by_cron(0), 2),
     "work that recurs less often than a run may be open": Said(recur_daily(), "WorkflowFailed"),
-    "a cancellation together with the next run": Said(go_on(0), "WorkflowCanceled", ((wait(60), ask_to_cancel),)),
+    "a cancellation together with the next run": Said(go_on(0), "WorkflowCancelled", ((wait(60), ask_to_cancel),)),
     "the end of one child for several": Said(ends_of_one(), [3, [3, 3]]),
     "a scope that is cancelled before it is entered": Said(scope_left_before(), [None, True]),
     "policies of calls": Said(try_by_policy(), ["Failure", "Failure", 2]),
     "attempts": Said(try_again(), [3, "Failure", "bad", "Failure", 5]),
     "a declared error": Said(decline(), Declined("limit", 5)),
     "a saga that fails": Said(travel(), "WorkflowFailed", ((ANN,),)),
-    "a saga that is cancelled": Said(travel(), "WorkflowCanceled", ((ask_to_cancel,),)),
+    "a saga that is cancelled": Said(travel(), "WorkflowCancelled", ((ask_to_cancel,),)),
     "failures that are tolerated": Said(tolerant(), ["1", "failed", "2"]),
     "chance and effects": Said(chance(), [True, [4, 7], 7, True]),
     "runs": Said(count(0), 3),

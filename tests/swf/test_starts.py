@@ -9,7 +9,7 @@ import pytest
 from tests.swf.conftest import MakeStage
 from traction import Signal, activity, cancel, execution_info, receive, saga, workflow
 from traction.client.system import WorkerSystem
-from traction.errors import WorkflowAlreadyClosed, WorkflowAlreadyRunning, WorkflowCanceled
+from traction.errors import WorkflowAlreadyClosed, WorkflowAlreadyRunning, WorkflowCancelled
 from traction.flow import step
 
 
@@ -84,6 +84,6 @@ def test_a_child_that_is_cancelled_with_its_parent_undoes_its_saga_first(make_st
         ws.start_workflow_worker(order, checkout)
         ws.start_activity_worker(charge)
         ws.start_activity_worker(refund)
-        with pytest.raises(WorkflowCanceled):
+        with pytest.raises(WorkflowCancelled):
             ws.run(order()).result(60)
         assert refunds == ["receipt 1"]

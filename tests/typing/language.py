@@ -10,7 +10,7 @@ from typing import Any, Never, assert_type
 
 from traction import (
     CancelScope,
-    Child,
+    ChildHandle,
     ExecutionInfo,
     Failure,
     Handle,
@@ -27,14 +27,14 @@ from traction import (
     days,
     execution_info,
     fail_after,
-    history_events,
+    history_length,
     invoke_lambda,
     minutes,
     move_on_after,
     patched,
     receive,
     report,
-    run_ends,
+    run_deadline,
     saga,
     send,
     shield,
@@ -114,9 +114,9 @@ async def await_signals() -> str:
 
 # Children.
 
-assert_type(start_child(Trip("Rome")), Step[Child[str]])
-assert_type(start_child(stay(2)), Step[Child[list[str]]])
-assert_type(start_child(Trip("Rome").options(tags=("a",), child_policy="ABANDON")), Step[Child[str]])
+assert_type(start_child(Trip("Rome")), Step[ChildHandle[str]])
+assert_type(start_child(stay(2)), Step[ChildHandle[list[str]]])
+assert_type(start_child(Trip("Rome").options(tags=("a",), child_policy="ABANDON")), Step[ChildHandle[str]])
 told: Step[str] = Trip("Rome").options(workflow_id="rome", execution_start_to_close=days(1))
 stayed: Step[list[str]] = stay(2).options(task_list="big")
 booked: Step[str] = book(1).options(start_to_close=minutes(1), retry=Retry(attempts=2), priority=3, heartbeat=None)
@@ -125,7 +125,7 @@ assert_type(book(1).options(priority=3) & stay(2).options(priority=3), Both[str,
 
 async def await_children() -> None:
     child = await start_child(Trip("Rome"))
-    assert_type(child, Child[str])
+    assert_type(child, ChildHandle[str])
     assert_type(child.execution, WorkflowExecution)
     assert_type(child.result(), Step[str])
     assert_type(await child.result(), str)
@@ -169,8 +169,8 @@ assert_type(patched("greet"), Step[bool])
 assert_type(book(7).locally(), Step[str])
 assert_type(book(7).locally() & book(8), Both[str, str])
 assert_type(report({"stage": 1}), Step[None])
-assert_type(history_events(), Step[int])
-assert_type(run_ends(), Step[datetime])
+assert_type(history_length(), Step[int])
+assert_type(run_deadline(), Step[datetime])
 assert_type(execution_info(), Step[ExecutionInfo])
 assert_type(invoke_lambda("resize", {"width": 7}), Step[Any])
 assert_type(invoke_lambda("resize", {"width": 7}, type=list[str], timeout=60), Step[list[str]])
@@ -181,9 +181,9 @@ async def await_effects() -> int:
     if await patched("greet"):
         assert_type(await side_effect(lambda: "text"), str)
     assert_type(await invoke_lambda("resize", type=int), int)
-    if await history_events() > 10_000:
+    if await history_length() > 10_000:
         await continue_as_new(stay(2))
-    return await history_events()
+    return await history_length()
 
 
 # What an activity knows of its own task.

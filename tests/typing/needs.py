@@ -13,7 +13,7 @@ import pytest
 from hypothesis import settings, strategies
 
 from traction import Activity, PerProcess, WorkerSystem, activity, run, workflow
-from traction.testing import PLAIN, ExploredTest, Faults, Simulated, explore, simulate
+from traction.testing import PLAIN, ExploredTest, Faults, SimulatedRun, explore, simulate
 
 
 class Bank:
@@ -137,34 +137,34 @@ assert_type(simulated.called(Pay) and simulated.called(pay), bool)
 
 
 @explore(shop(), deviations=1, provide={Pay: FakeBank()}, workers=2)
-def test_shop(run: Simulated[int]) -> None:
+def test_shop(run: SimulatedRun[int]) -> None:
     assert_type(run.result, int)
     assert run.calls(Pay)[0].amount == 1
 
 
 @settings(max_examples=10)
 @explore(shop(), stub=lambda world: {Pay: world}, world=lambda: 3)
-def test_of_another_name(simulated: Simulated[int]) -> None:
+def test_of_another_name(simulated: SimulatedRun[int]) -> None:
     assert simulated.result == 7
 
 
 @explore(shop(), faults=Faults.some(), given={"extra": strategies.integers()})
-def test_with_more(extra: int, tmp_path: Path, run: Simulated[object]) -> None: ...
+def test_with_more(extra: int, tmp_path: Path, run: SimulatedRun[object]) -> None: ...
 
 
 @pytest.mark.parametrize("extra", [1, 2])
 @explore(shop())
-def test_marked(extra: int, run: Simulated[int]) -> None: ...
+def test_marked(extra: int, run: SimulatedRun[int]) -> None: ...
 
 
 class TestShop:
     @explore(shop(), deviations=2)
-    def test_shop(self, run: Simulated[int]) -> None:
+    def test_shop(self, run: SimulatedRun[int]) -> None:
         assert run.result == 7
 
 
 assert_type(test_shop, ExploredTest[int])
-assert_type(test_shop.at("4:2 9:1"), Simulated[int])
+assert_type(test_shop.at("4:2 9:1"), SimulatedRun[int])
 assert_type(test_shop.at(PLAIN).result, int)
 print(test_shop.explored.coverage)
 test_shop()

@@ -16,13 +16,13 @@ ERRORS: list[Exception] = [
     e.MissingExtraError("tracing", package="opentelemetry", extra="otel"),
     e.ActivityFailed("charge-1", type="ValueError", message="expired", traceback="...", reason="r", details="d"),
     e.ActivityTimedOut("charge-1", timeout_type="HEARTBEAT", details="half"),
-    e.ActivityCanceled("charge-1", details="half"),
+    e.ActivityCancelled("charge-1", details="half"),
     e.ChildFailed("Book-1", status="FAILED", type="ValueError", message="no room"),
     e.DecisionFailed("charge-1", decision="StartTimer", cause="TIMER_ID_ALREADY_IN_USE"),
     e.ChildAlreadyRunning("Book-1", decision="StartChildWorkflowExecution", cause="IN_USE", workflow_id="trip-8841"),
     e.WorkflowFailed("trip-8841", type="ValueError", message="no room"),
     e.WorkflowTimedOut("trip-8841"),
-    e.WorkflowCanceled("trip-8841", details="half"),
+    e.WorkflowCancelled("trip-8841", details="half"),
     e.WorkflowTerminated("trip-8841", cause="OPERATOR_INITIATED", reason="wrong customer"),
 ]
 

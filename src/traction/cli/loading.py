@@ -126,7 +126,7 @@ def load_codec(target: str | None) -> Codec:
     """
     found = JSON if target is None else load(target)
     if not isinstance(found, Codec):
-        raise UsageError(f"--codec {target} is {found!r:.100}, and not a traction.payloads.codec.Codec")
+        raise UsageError(f"--codec {target} is {found!r:.100}, and not a traction.payloads.Codec")
     return found
 
 

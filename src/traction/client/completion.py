@@ -1,4 +1,4 @@
-"""Answer activity tasks by their tokens, from any process: what an activity left open by returning `LATER`.
+"""Answer activity tasks by their tokens, from any process: what an activity left open by returning `COMPLETE_LATER`.
 
 Takes a token and what became of the work; gives the service its answer. Sends again what is safe to send again.
 """
@@ -11,11 +11,11 @@ from traction.flow.step import Cancelled
 from traction.model import operations as o
 from traction.payloads.codec import Codec
 from traction.payloads.failures import describe_failure
-from traction.worker.backoff import Pause, insist
+from traction.worker.backoff import Pause, call_with_backoff
 from traction.worker.heartbeats import write_details
 
 
-class Answers:
+class TaskCompleter:
     """Sends answers by token.
 
     Args:
@@ -44,7 +44,7 @@ class Answers:
         payload = None if details is None else write_details(self._codec, details)
         try:
             request = o.RecordActivityTaskHeartbeat(task_token=token, details=payload)
-            status = insist(lambda: self._backend.call(request), self._pause)
+            status = call_with_backoff(lambda: self._backend.call(request), self._pause)
         except UnknownResourceFault:
             raise Cancelled from None
         if status.cancel_requested:
@@ -64,4 +64,4 @@ class Answers:
                     unsure = unsure or not isinstance(error, ThrottlingException)
                     raise
 
-        insist(send, self._pause)
+        call_with_backoff(send, self._pause)

@@ -19,7 +19,7 @@ from traction.errors import (
     DefinitionError,
     ExecutionFailed,
     UnknownResourceFault,
-    WorkflowCanceled,
+    WorkflowCancelled,
     WorkflowFailed,
     WorkflowTerminated,
     WorkflowTimedOut,
@@ -79,7 +79,7 @@ class Handle(Generic[R]):
 
         Raises:
             TimeoutError: it is still open after `timeout`. It goes on; ask again.
-            WorkflowFailed, WorkflowTimedOut, WorkflowCanceled, WorkflowTerminated: it closed so; a failure that its
+            WorkflowFailed, WorkflowTimedOut, WorkflowCancelled, WorkflowTerminated: it closed so; a failure that its
                 definition declares is also of its own type, with its fields.
             PayloadError: its result does not decode as the definition says.
         """
@@ -123,7 +123,7 @@ class Handle(Generic[R]):
             case e.WorkflowExecutionTimedOut():
                 raise WorkflowTimedOut(name)
             case e.WorkflowExecutionCanceled():
-                raise WorkflowCanceled(name, details=closing.details)
+                raise WorkflowCancelled(name, details=closing.details)
             case e.WorkflowExecutionTerminated():
                 raise WorkflowTerminated(name, cause=closing.cause, reason=closing.reason)
             case _:

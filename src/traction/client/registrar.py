@@ -11,7 +11,7 @@ from traction.client.registration import register_type
 from traction.definitions.checks import check_twins
 from traction.definitions.classes import check_definition
 from traction.errors import BackendError, TractionError
-from traction.worker.backoff import TRIES, insist
+from traction.worker.backoff import TRIES, call_with_backoff
 
 log = logging.getLogger("traction.client")
 
@@ -46,7 +46,9 @@ class Registrar:
                 return
         check_definition(definition)
         # A type that is there already is as good, so this may be done again.
-        note = insist(lambda: register_type(self._backend, definition, self._stop.wait), self._stop.wait, tries)
+        note = call_with_backoff(
+            lambda: register_type(self._backend, definition, self._stop.wait), self._stop.wait, tries
+        )
         if note is not None:
             log.warning("%s", note)
         with self._lock:

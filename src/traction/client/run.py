@@ -20,7 +20,7 @@ from traction.definitions.classes import Activity, Workflow
 from traction.errors import MissingDependencyError
 from traction.flow.durations import Span, to_timedelta
 from traction.payloads.codec import JSON, Codec
-from traction.worker.workflow_worker import StuckDecision
+from traction.worker.workflow_worker import StuckDecisionError
 
 R = TypeVar("R")
 
@@ -92,7 +92,7 @@ def run(
     dependencies = dict(provide or {})
     deadline = None if timeout is None else time.monotonic() + to_timedelta(timeout).total_seconds()
     system = WorkerSystem(url, codec=codec, payloads=payloads)
-    stuck: list[StuckDecision] = []
+    stuck: list[StuckDecisionError] = []
     hosted: set[Any] = set()
     hosting = threading.Lock()
 
@@ -129,7 +129,7 @@ def _leave(system: WorkerSystem) -> None:
         system.close(GRACE)
 
 
-def _wait(handle: Handle[R], stuck: list[StuckDecision], timeout: Span | None, deadline: float | None) -> R:
+def _wait(handle: Handle[R], stuck: list[StuckDecisionError], timeout: Span | None, deadline: float | None) -> R:
     __tracebackhide__ = True
     look = LOOK
     while True:

@@ -14,7 +14,7 @@ from traction.errors import (
     BackendError,
     DefinitionError,
     PayloadError,
-    PayloadUnavailable,
+    PayloadUnavailableError,
     UnknownResourceFault,
     WorkflowAlreadyClosed,
     WorkflowAlreadyRunning,
@@ -179,7 +179,7 @@ class Start:
         codec = self._codec.defer()
         try:
             theirs = codec.decode(begun.input, kind)
-        except PayloadUnavailable:
+        except PayloadUnavailableError:
             raise
         except PayloadError:
             return "its input cannot be read"

@@ -18,7 +18,7 @@ from typing import Any, Self, TypeVar, overload
 import pluggy
 
 from traction.backend import Backend
-from traction.client.completion import Answers
+from traction.client.completion import TaskCompleter
 from traction.client.handle import Handle
 from traction.client.registrar import Registrar
 from traction.client.starts import IfClosed, IfRunning, Start
@@ -27,21 +27,21 @@ from traction.definitions.checks import check_call, check_dependency, check_kind
 from traction.definitions.classes import Activity, Workflow
 from traction.errors import DefinitionError, TractionError
 from traction.flow.durations import Span, to_timedelta
-from traction.model.names import ActivityType, WorkflowExecution, WorkflowType, find_fault
+from traction.model.names import ActivityType, WorkflowExecution, WorkflowType, find_name_error
 from traction.payloads.codec import JSON, Codec
 from traction.plugins.loading import load_plugins, open_backend, open_payload_store
 from traction.plugins.observer import find_observer
 from traction.worker.activity_worker import ActivityWorker
 from traction.worker.decider_cache import DeciderCache
-from traction.worker.executors import Executor, employ
-from traction.worker.heartbeats import Pulse
+from traction.worker.executors import Executor, create_workers
+from traction.worker.heartbeats import Heartbeater
 from traction.worker.local_activities import LocalActivities
 from traction.worker.loop import Worker, run_worker
 from traction.worker.process_pool import PerProcess, ProcessPool
 from traction.worker.shutdown import FINISHED, UNFINISHED, Signals, finish
 from traction.worker.slots import Slots, WorkerThread
 from traction.worker.sticky import make_sticky
-from traction.worker.workflow_worker import StuckDecision, WorkflowWorker
+from traction.worker.workflow_worker import StuckDecisionError, WorkflowWorker
 
 R = TypeVar("R")
 C = TypeVar("C")
@@ -93,9 +93,9 @@ class WorkerSystem:
         self._deciding: dict[str, dict[WorkflowType, type[Workflow[Any]]]] = {}
         self._registrar = Registrar(self.backend, self._stop)
         self._lock = threading.Lock()
-        self._pulse = Pulse()
+        self._pulse = Heartbeater()
         self._pools: list[ProcessPool] = []
-        self._answers = Answers(self.backend, codec, self._stop.wait)
+        self._answers = TaskCompleter(self.backend, codec, self._stop.wait)
         self._unfinished: bool | None = None
 
     # Work.
@@ -127,7 +127,7 @@ class WorkerSystem:
         check_call(workflow)
         self._registrar.register(type(workflow))
         id = workflow.workflow_id() if workflow_id is None else workflow_id
-        if fault := find_fault(id):
+        if fault := find_name_error(id):
             raise DefinitionError(f"{type(workflow).__qualname__} cannot be started under the id {id!r}: {fault} (SWF)")
         start = Start(self.backend, workflow, id, self._codec, if_running=if_running, if_closed=if_closed)
 
@@ -164,7 +164,7 @@ class WorkerSystem:
         task_list: str | None = None,
         provide: Mapping[Callable[..., Activity[Any, Any]], Any] | None = None,
         met: Callable[[type], None] | None = None,
-        report: Callable[[StuckDecision], None] | None = None,
+        report: Callable[[StuckDecisionError], None] | None = None,
         sticky: Span | None = None,
     ) -> None:
         """Start threads that decide for these workflows, as many for each task list as `instances` says.
@@ -285,7 +285,7 @@ class WorkerSystem:
             observer=self._observer,
             slots=slots,
         )
-        workers, pools = employ(
+        workers, pools = create_workers(
             make,
             activity,
             dependency,
@@ -327,7 +327,7 @@ class WorkerSystem:
         worker.close()
         self._close_pools()
 
-    # Tasks whose activities returned `LATER`.
+    # Tasks whose activities returned `COMPLETE_LATER`.
 
     def complete(self, token: str, value: object) -> None:
         """Answer an activity task with its result, from wherever that is known.

@@ -7,19 +7,19 @@ from typing import Any, Final
 
 from msgspec import structs
 
-from traction.decider.context import Beside, Desk
+from traction.decider.context import DecisionContext, StartedChild
 from traction.decider.diagnostics import encode_call
 from traction.decider.frames import ERROR, VALUE, Given, Leaf
 from traction.errors import (
     CancelFailed,
     ChildFailed,
     PayloadError,
-    PayloadUnavailable,
+    PayloadUnavailableError,
     SignalFailed,
     UnreadableActivityResult,
     UnreadableChildResult,
 )
-from traction.flow.effects import Child, RequestCancel, StartChild
+from traction.flow.effects import ChildHandle, RequestCancel, StartChild
 from traction.flow.step import Adjusted, AdjustedChild, WorkflowStep
 from traction.model import decisions as d
 from traction.model import events as e
@@ -31,7 +31,7 @@ TRANSIENT_DELAY_MAX: Final = timedelta(minutes=1)
 """The longest pause before a decision is asked again that SWF refused for a limit or a rate."""
 
 
-def ask_child(desk: Desk, leaf: Leaf, call: WorkflowStep[Any]) -> None:
+def ask_child(desk: DecisionContext, leaf: Leaf, call: WorkflowStep[Any]) -> None:
     """Ask for a child."""
     desk.met.add(type(call))
     settings: dict[str, Any] = {"workflow_id": None, "tag_list": call.spec.tags or None} | dict(leaf.overrides)
@@ -55,16 +55,16 @@ def adopt_child(asked: d.StartChildWorkflowExecution, event: Any) -> d.StartChil
     return structs.replace(asked, workflow_id=event.workflow_id)
 
 
-def ask_start_child(desk: Desk, leaf: Leaf) -> None:
+def ask_start_child(desk: DecisionContext, leaf: Leaf) -> None:
     """Ask for a child that runs beside the flow."""
     call = leaf.node.call
     if isinstance(call, AdjustedChild):
         leaf.overrides, leaf.cancellation, call = call.overrides, call.cancellation, call.call
-    desk.beside[leaf.id] = Beside()
+    desk.beside[leaf.id] = StartedChild()
     ask_child(desk, leaf, call)
 
 
-def ask_child_result(desk: Desk, leaf: Leaf) -> Given | None:
+def ask_child_result(desk: DecisionContext, leaf: Leaf) -> Given | None:
     """Return the outcome of a child that runs beside the flow, or wait for it."""
     beside = desk.beside[leaf.node.child]
     if beside.outcome is None:
@@ -72,7 +72,7 @@ def ask_child_result(desk: Desk, leaf: Leaf) -> Given | None:
     return beside.outcome
 
 
-def ask_send(desk: Desk, leaf: Leaf) -> None:
+def ask_send(desk: DecisionContext, leaf: Leaf) -> None:
     """Ask to signal another execution."""
     node = leaf.node
     desk.ask(
@@ -87,7 +87,7 @@ def ask_send(desk: Desk, leaf: Leaf) -> None:
     )
 
 
-def ask_cancel(desk: Desk, leaf: Leaf) -> Given | None:
+def ask_cancel(desk: DecisionContext, leaf: Leaf) -> Given | None:
     """Ask another execution to cancel; a child that has closed need not be asked."""
     node = leaf.node
     if leaf.target is None and node.child and desk.beside[node.child].outcome is not None:
@@ -99,7 +99,7 @@ def ask_cancel(desk: Desk, leaf: Leaf) -> Given | None:
     return None
 
 
-def _cancel_child(desk: Desk, leaf: Leaf) -> None:
+def _cancel_child(desk: DecisionContext, leaf: Leaf) -> None:
     """Ask a child to cancel that the flow no longer wants."""
     if leaf.canceller is not None:
         desk.withdraw_leaf(leaf.canceller)
@@ -110,7 +110,7 @@ def _cancel_child(desk: Desk, leaf: Leaf) -> None:
     ask_cancel(desk, leaf.canceller)
 
 
-def leave_child(desk: Desk, leaf: Leaf) -> bool:
+def leave_child(desk: DecisionContext, leaf: Leaf) -> bool:
     """Cancel an open child that the flow no longer wants, or abandon it; return whether to wait until it has closed."""
     # The flow has no handle of a child that was not known to have started, so nobody can ask for its result.
     desk.beside.pop(leaf.id, None)
@@ -122,7 +122,7 @@ def leave_child(desk: Desk, leaf: Leaf) -> bool:
     return leaf.cancellation == "wait"
 
 
-def hear_child_started(desk: Desk, event: e.ChildWorkflowExecutionStarted, leaf: Leaf | None) -> None:
+def hear_child_started(desk: DecisionContext, event: e.ChildWorkflowExecutionStarted, leaf: Leaf | None) -> None:
     """A child runs."""
     if leaf is None:
         return
@@ -131,10 +131,10 @@ def hear_child_started(desk: Desk, event: e.ChildWorkflowExecutionStarted, leaf:
         # It was to be cancelled before it had started, when such a request may have found nobody.
         _cancel_child(desk, leaf)
     elif leaf.id in desk.beside and leaf.fiber is not None:
-        desk.flow.resume(leaf, VALUE, Child(leaf.id, event.workflow_execution))
+        desk.flow.resume(leaf, VALUE, ChildHandle(leaf.id, event.workflow_execution))
 
 
-def hear_child(desk: Desk, event: Any, leaf: Leaf | None) -> None:
+def hear_child(desk: DecisionContext, event: Any, leaf: Leaf | None) -> None:
     """A child has closed."""
     if leaf is None:
         return
@@ -163,7 +163,7 @@ def hear_child(desk: Desk, event: Any, leaf: Leaf | None) -> None:
         desk.flow.resume(beside.waiting.pop(0), *outcome)
 
 
-def hear_sent(desk: Desk, event: Any, leaf: Leaf | None) -> None:
+def hear_sent(desk: DecisionContext, event: Any, leaf: Leaf | None) -> None:
     """A signal, or a request to cancel, was delivered to another execution, or was not."""
     if type(event) is e.SignalExternalWorkflowExecutionFailed:
         desk.keep_unsent(event.initiated_event_id)
@@ -192,7 +192,7 @@ def hear_sent(desk: Desk, event: Any, leaf: Leaf | None) -> None:
         desk.flow.resume(leaf, ERROR, failed(leaf.id, workflow_id=event.workflow_id, cause=event.cause))
 
 
-def read_result(desk: Desk, leaf: Leaf, call: Any, payload: str | None) -> Given:
+def read_result(desk: DecisionContext, leaf: Leaf, call: Any, payload: str | None) -> Given:
     """Read the result of an activity or a child. One that does not decode fails the step."""
     spec = call.spec
     try:
@@ -201,7 +201,7 @@ def read_result(desk: Desk, leaf: Leaf, call: Any, payload: str | None) -> Given
         what = f"the result of {spec.type.name} {spec.type.version} ({leaf.id})"
     try:
         return VALUE, desk.codec.decode(payload, spec.result, what)
-    except PayloadUnavailable:
+    except PayloadUnavailableError:
         raise
     except PayloadError as error:
         kind, message = type(error).__name__, str(error)

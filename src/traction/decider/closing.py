@@ -9,7 +9,7 @@ from typing import Any
 
 from traction.decider.diagnostics import forget_origin, must_wait
 from traction.decider.frames import VALUE
-from traction.errors import FlowError, PayloadError, PayloadUnavailable
+from traction.errors import FlowError, PayloadError, PayloadUnavailableError
 from traction.flow.effects import ContinuedAsNew
 from traction.flow.step import Cancelled, WorkflowStep
 from traction.model import decisions as d
@@ -18,7 +18,7 @@ from traction.payloads.codec import Codec
 from traction.payloads.failures import describe_failure
 
 
-def say_close(
+def make_close_decision(
     workflow: type[WorkflowStep[Any]], begun: e.WorkflowExecutionStarted, codec: Codec, mode: int, given: Any
 ) -> d.Decision:
     """Say the decision that closes an execution whose flow has this outcome.
@@ -28,7 +28,7 @@ def say_close(
     Raises:
         FlowError: the flow goes on as another workflow.
         PayloadError: its result, or the input of its next run, is of another type than the definition says.
-        PayloadUnavailable: a key or a store is missing that it takes to write it.
+        PayloadUnavailableError: a key or a store is missing that it takes to write it.
     """
     try:
         return _say_close(workflow, begun, codec, mode, given)
@@ -51,7 +51,7 @@ def _say_close(
         try:
             # A result of another type than the definition says, nobody who waits for it could read.
             return d.CompleteWorkflowExecution(result=codec.encode_as(given, workflow.spec.result, what))
-        except PayloadUnavailable:
+        except PayloadUnavailableError:
             raise
         except PayloadError as error:
             said = PayloadError(str(error) if what in str(error) else f"{what}: {error}")

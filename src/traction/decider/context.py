@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from traction.decider.frames import Given, Leaf
 from traction.flow.step import WorkflowStep
-from traction.history.state import History
+from traction.history.state import HistoryState
 from traction.model import decisions as d
 from traction.model import events as e
 from traction.model.names import WorkflowExecution
@@ -33,20 +33,20 @@ class Flow(Protocol):
         ...
 
 
-class Desk(Protocol):
+class DecisionContext(Protocol):
     """What is needed of the decider: what it knows, and what it can be asked to do."""
 
     workflow: type[WorkflowStep[Any]]
     execution: WorkflowExecution
     codec: Codec
-    history: History
+    history: HistoryState
     met: set[type]
     report: str | None
     reported: str | None
     signals: list[e.WorkflowExecutionSignaled]
     notes: list[str]
     receivers: list[Leaf]
-    beside: dict[str, Beside]
+    beside: dict[str, StartedChild]
     replaying: bool
     looking: bool
     markers: dict[str, str | None]
@@ -103,7 +103,7 @@ class Desk(Protocol):
         """A timer has closed."""
 
 
-class Ask:
+class QueuedDecision:
     """A decision that the flow asks for and the history does not show yet.
 
     `leaf` is what asks, until the history shows it. The leaf keeps its ask, and if both kept each other, every step
@@ -122,7 +122,7 @@ class Ask:
         self.withdrawn = False
 
 
-class Beside:
+class StartedChild:
     """A child that runs beside the flow: what became of it, or who waits for that."""
 
     __slots__ = ("outcome", "waiting")

@@ -39,8 +39,8 @@ from typing import Any, Final
 
 from traction.decider.batching import DECISIONS_MAX, MARKER_BYTES_LONGEST, MARKER_BYTES_MAX, MORE, choose
 from traction.decider.children import adopt_child
-from traction.decider.closing import say_close, send_on
-from traction.decider.context import Ask, Beside
+from traction.decider.closing import make_close_decision, send_on
+from traction.decider.context import QueuedDecision, StartedChild
 from traction.decider.divergence import explain
 from traction.decider.frames import Leaf
 from traction.decider.inbound import NEWS, hear_local, resume_deferred
@@ -52,7 +52,7 @@ from traction.errors import FlowError, HistoryError, InvalidPayloadError, NonDet
 from traction.flow.durations import to_duration
 from traction.flow.effects import ContinuedAsNew, Local
 from traction.flow.step import Fail, WorkflowStep
-from traction.history.state import History
+from traction.history.state import HistoryState
 from traction.model import decisions as d
 from traction.model import events as e
 from traction.model.correlation import ANSWERS, CLOSE_REFUSALS, REFUSALS, is_answer
@@ -146,7 +146,7 @@ class Decider:
         self.silent = silent
         self.execution = execution or WorkflowExecution("", "")
         self.codec = codec.defer()
-        self.history = History()
+        self.history = HistoryState()
         self.decided_event_id = 0
         """The DecisionTaskStarted for which it last decided, 0 if none: the next task's `previousStartedEventId`."""
         self.met: set[type] = set()
@@ -161,7 +161,7 @@ class Decider:
         """What went wrong that fails nothing, for a worker to tell and clear: signals that do not decode."""
         # What leaves wait for that is no ask: signals, and children that run beside the flow.
         self.receivers: list[Leaf] = []
-        self.beside: dict[str, Beside] = {}
+        self.beside: dict[str, StartedChild] = {}
         # Whether the turn being taken is one that another decider took, and then the markers it left; patches by name.
         self.replaying = self.looking = False
         self.markers: dict[str, str | None] = {}
@@ -173,7 +173,7 @@ class Decider:
         """Event 1, once a turn has been taken."""
         self.flow = Interpreter(self.execution.run_id, partial(ask_for, self), self.withdraw_leaf)
         # What the flow asked for and the history does not show yet, in order; the first so many are markers.
-        self._asks: deque[Ask] = deque()
+        self._asks: deque[QueuedDecision] = deque()
         self._markers_asked = self._marker_bytes = 0
         # Who waits for the event that closes what a given event opened.
         self._open: dict[int, Leaf] = {}
@@ -189,8 +189,8 @@ class Decider:
         """Whether the completed decision task that is being read left something to the next one."""
         self._withdrawn = False
         # Timers that SWF refused because too many are open: asked again when one closes.
-        self._parked: list[Ask] = []
-        self._finished: Ask | None = None
+        self._parked: list[QueuedDecision] = []
+        self._finished: QueuedDecision | None = None
         # The signals that were sent on to the next run and have not come back, by the event that sent them.
         self._sent_on: dict[int, e.WorkflowExecutionSignaled] = {}
 
@@ -373,7 +373,7 @@ class Decider:
 
     def ask(self, leaf: Leaf, decision: d.Decision) -> None:
         """Put an ask of a leaf into the queue."""
-        leaf.ask = Ask(decision, leaf)
+        leaf.ask = QueuedDecision(decision, leaf)
         self._asks.append(leaf.ask)
 
     def ask_pause(self, leaf: Leaf, id: str, pause: timedelta) -> None:
@@ -394,7 +394,7 @@ class Decider:
         Raises:
             FlowError: they do not.
         """
-        self._asks.insert(self._markers_asked, Ask(decision, None))
+        self._asks.insert(self._markers_asked, QueuedDecision(decision, None))
         self._markers_asked += 1
         self._marker_bytes += measure(decision)
         if self._markers_asked >= DECISIONS_MAX or self._marker_bytes > MARKER_BYTES_MAX:
@@ -412,7 +412,7 @@ class Decider:
         """
         decision, waits = withdraw(self, leaf)
         if decision is not None:
-            leaf.cancel = Ask(decision, None)
+            leaf.cancel = QueuedDecision(decision, None)
             self._asks.append(leaf.cancel)
         return waits
 
@@ -420,16 +420,18 @@ class Decider:
         """The flow has come to its end: ask to close the execution, last of all (SWF)."""
         if self._finished is None:
             assert self.begun is not None
-            self._finished = Ask(say_close(self.workflow, self.begun, self.codec, mode, given), None)
+            self._finished = QueuedDecision(
+                make_close_decision(self.workflow, self.begun, self.codec, mode, given), None
+            )
         if isinstance(given, ContinuedAsNew) and isinstance(self._finished.decision, d.ContinueAsNewWorkflowExecution):
             self.met.add(type(given.call))
             if self._sent_on:
                 return  # the last close was refused: what it sent on comes back first, and keeps its place
             # What nobody has received would end with this run.
             id = self.execution.workflow_id
-            self._asks.extend(Ask(send_on(id, event), None, event) for event in self.signals)
+            self._asks.extend(QueuedDecision(send_on(id, event), None, event) for event in self.signals)
             if self.flow.unheeded:
-                self._asks.append(Ask(d.RequestCancelExternalWorkflowExecution(workflow_id=id), None))
+                self._asks.append(QueuedDecision(d.RequestCancelExternalWorkflowExecution(workflow_id=id), None))
             self.signals, self.flow.unheeded = [], False
         self._asks.append(self._finished)
 
@@ -473,7 +475,7 @@ class Decider:
             self.withdraw(leaf.cancel)
         return True
 
-    def withdraw(self, ask: Ask) -> None:
+    def withdraw(self, ask: QueuedDecision) -> None:
         """Take back an ask that the history does not show; one that it shows is past taking back."""
         ask.withdrawn = self._withdrawn = True
 
@@ -542,9 +544,9 @@ class Decider:
         self._news += self._later
         self._later.clear()
 
-    def _explain(self, event: e.Event | None, ask: Ask | None) -> NonDeterminismError:
+    def _explain(self, event: e.Event | None, ask: QueuedDecision | None) -> NonDeterminismError:
         if ask is None and self.local:
-            ask = Ask(d.RecordMarker(marker_name=next(iter(self.local))), next(iter(self.local.values())))
+            ask = QueuedDecision(d.RecordMarker(marker_name=next(iter(self.local))), next(iter(self.local.values())))
         leaf, decision = (None, None) if ask is None else (ask.leaf, ask.decision)
         return explain(self.workflow.spec.type, event, decision, self.answering, self.flow.find_place(leaf))
 

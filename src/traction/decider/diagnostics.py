@@ -9,7 +9,7 @@ import re
 from types import CoroutineType, FunctionType, GeneratorType
 from typing import Any
 
-from traction.errors import DefinitionError, FlowError, PayloadError, PayloadUnavailable, StepFailed
+from traction.errors import DefinitionError, FlowError, PayloadError, PayloadUnavailableError, StepFailed
 from traction.flow.effects import ContinuedAsNew
 from traction.flow.step import Cancelled, Step, is_wrapped
 from traction.payloads.codec import Codec
@@ -102,7 +102,7 @@ def encode_call(codec: Codec, call: Any, fiber: Any) -> str:
     """
     try:
         return codec.encode_call(call)
-    except PayloadUnavailable:
+    except PayloadUnavailableError:
         raise
     except PayloadError as error:
         place = find_place(fiber)
@@ -112,7 +112,7 @@ def encode_call(codec: Codec, call: Any, fiber: Any) -> str:
 
 def must_wait(error: BaseException) -> bool:
     """Return whether an execution waits for fixed code, or for another decider, instead of failing with an error."""
-    return isinstance(error, PayloadUnavailable) or (
+    return isinstance(error, PayloadUnavailableError) or (
         isinstance(error, PayloadError) and not isinstance(error, StepFailed) and error.is_bug
     )
 

@@ -145,8 +145,8 @@ class Join:
         self.results: list[Any] = [None] * len(node.steps)
         self.running: dict[int, Fiber] = {}
         self.next = self.failures = 0
-        tolerate = getattr(node, "tolerate", None)
-        self.tolerates: int = len(node.steps) if tolerate is None else tolerate
+        max_failures = getattr(node, "max_failures", None)
+        self.tolerates: int = len(node.steps) if max_failures is None else max_failures
         self.outcome: Given | None = None
 
 

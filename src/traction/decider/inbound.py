@@ -13,7 +13,7 @@ from traction.decider.children import (
     hear_sent,
     read_result,
 )
-from traction.decider.context import Desk
+from traction.decider.context import DecisionContext
 from traction.decider.frames import ERROR, VALUE, Given, Leaf
 from traction.decider.mailbox import _take_signal, _takes
 from traction.decider.markers import (
@@ -21,7 +21,7 @@ from traction.decider.markers import (
 )
 from traction.decider.outbound import ask
 from traction.errors import (
-    ActivityCanceled,
+    ActivityCancelled,
     ActivityFailed,
     ActivityTimedOut,
     ChildAlreadyRunning,
@@ -30,7 +30,7 @@ from traction.errors import (
     HistoryError,
     LambdaFailed,
     PayloadError,
-    PayloadUnavailable,
+    PayloadUnavailableError,
     UnreadableLambdaResult,
 )
 from traction.flow.effects import (
@@ -51,13 +51,13 @@ UNREADABLE_DELAY_MAX: Final = timedelta(hours=1)
 """The longest pause before an activity is scheduled again whose worker could not read its input."""
 
 
-def ask_again(desk: Desk, leaf: Leaf) -> None:
+def ask_again(desk: DecisionContext, leaf: Leaf) -> None:
     """Ask for a leaf once more; where that is answered at once, let the flow run."""
     if (answer := ask(desk, leaf)) is not None:
         desk.flow.resume(leaf, *answer)
 
 
-def resume_deferred(desk: Desk, leaf: Leaf) -> None:
+def resume_deferred(desk: DecisionContext, leaf: Leaf) -> None:
     """Run a side effect for which the decision tasks before this one had no room, if it is still wanted."""
     if isinstance(leaf.node, SideEffect) and desk.local.get(leaf.task_id) is leaf:
         del desk.local[leaf.task_id]
@@ -67,11 +67,11 @@ def resume_deferred(desk: Desk, leaf: Leaf) -> None:
 # What an event means.
 
 
-def _hear_cancel_request(desk: Desk, *_: object) -> None:
+def _hear_cancel_request(desk: DecisionContext, *_: object) -> None:
     desk.flow.cancel()
 
 
-def _hear_activity(desk: Desk, event: Any, leaf: Leaf | None) -> None:
+def _hear_activity(desk: DecisionContext, event: Any, leaf: Leaf | None) -> None:
     if leaf is None or desk.forget(leaf):
         return
     kind = type(event)
@@ -97,12 +97,12 @@ def _hear_activity(desk: Desk, event: Any, leaf: Leaf | None) -> None:
         leaf.details = event.details or leaf.details
         error = ActivityTimedOut(leaf.id, timeout_type=event.timeout_type, details=event.details)
     else:
-        desk.flow.resume(leaf, ERROR, ActivityCanceled(leaf.id, details=event.details))
+        desk.flow.resume(leaf, ERROR, ActivityCancelled(leaf.id, details=event.details))
         return
     _try_again(desk, leaf, error)
 
 
-def hear_local(desk: Desk, leaf: Leaf, details: str | None) -> None:
+def hear_local(desk: DecisionContext, leaf: Leaf, details: str | None) -> None:
     """A local activity was done, now or by a decider before: its record is told as any activity's end is."""
     record = take_record(desk, leaf, details)
     if record.reason is None:
@@ -111,7 +111,7 @@ def hear_local(desk: Desk, leaf: Leaf, details: str | None) -> None:
         _try_again(desk, leaf, _read_activity_failure(desk, leaf, record))
 
 
-def _try_again(desk: Desk, leaf: Leaf, error: Exception) -> None:
+def _try_again(desk: DecisionContext, leaf: Leaf, error: Exception) -> None:
     """An attempt failed: ask for the next, now or after a pause, or fail the step."""
     retry = leaf.retry or leaf.node.spec.retry
     pause = None
@@ -128,13 +128,13 @@ def _try_again(desk: Desk, leaf: Leaf, error: Exception) -> None:
         ask_again(desk, leaf)
 
 
-def _read_activity_failure(desk: Desk, leaf: Leaf, event: e.ActivityTaskFailed | Record) -> Exception:
+def _read_activity_failure(desk: DecisionContext, leaf: Leaf, event: e.ActivityTaskFailed | Record) -> Exception:
     said = read_failure(event.reason, event.details, desk.codec)
     failed = ActivityFailed(leaf.id, **make_known(said), reason=event.reason or "", details=event.details or "")
     return revive(failed, said, leaf.node.spec.raises, desk.codec)
 
 
-def _hear_timer(desk: Desk, _: Any, leaf: Leaf | None) -> None:
+def _hear_timer(desk: DecisionContext, _: Any, leaf: Leaf | None) -> None:
     desk.unpark()
     if leaf is None or desk.forget(leaf):
         return
@@ -144,7 +144,7 @@ def _hear_timer(desk: Desk, _: Any, leaf: Leaf | None) -> None:
         ask_again(desk, leaf)
 
 
-def _hear_signal(desk: Desk, event: e.WorkflowExecutionSignaled, _: object) -> None:
+def _hear_signal(desk: DecisionContext, event: e.WorkflowExecutionSignaled, _: object) -> None:
     event = desk.keep_signal(event)
     # Who waits has taken all that came before, so only this one is there to take: the first to wait takes it.
     leaf = next((leaf for leaf in desk.receivers if _takes(leaf, event)), None)
@@ -153,7 +153,7 @@ def _hear_signal(desk: Desk, event: e.WorkflowExecutionSignaled, _: object) -> N
         desk.flow.resume(leaf, *taken)
 
 
-def _hear_lambda(desk: Desk, event: Any, leaf: Leaf | None) -> None:
+def _hear_lambda(desk: DecisionContext, event: Any, leaf: Leaf | None) -> None:
     if leaf is None or desk.forget(leaf):
         return
     node: InvokeLambda[Any] = leaf.node
@@ -161,7 +161,7 @@ def _hear_lambda(desk: Desk, event: Any, leaf: Leaf | None) -> None:
         what = f"the result of Lambda function {node.name} ({leaf.id})"
         try:
             outcome: Given = VALUE, desk.codec.decode(event.result, node.type, what)
-        except PayloadUnavailable:
+        except PayloadUnavailableError:
             raise
         except PayloadError as invalid:
             kind = type(invalid).__name__
@@ -173,7 +173,7 @@ def _hear_lambda(desk: Desk, event: Any, leaf: Leaf | None) -> None:
     desk.flow.resume(leaf, ERROR, LambdaFailed(leaf.id, name=node.name, reason=reason or "unknown", details=details))
 
 
-def _hear_refusal(desk: Desk, event: Any, leaf: Leaf | None) -> None:
+def _hear_refusal(desk: DecisionContext, event: Any, leaf: Leaf | None) -> None:
     """SWF refused a decision: ask again what passes by itself, fail the step for the rest."""
     decision = ANSWERS[type(event)][0].__name__
     if type(event) in CLOSE_REFUSALS:
@@ -206,7 +206,7 @@ def _hear_refusal(desk: Desk, event: Any, leaf: Leaf | None) -> None:
         desk.flow.resume(leaf, ERROR, DecisionFailed(leaf.id, decision=decision, cause=event.cause))
 
 
-def _hear_stray(_: Desk, event: Any, __: object) -> None:
+def _hear_stray(_: DecisionContext, event: Any, __: object) -> None:
     """SWF writes what a decision causes right after the decision task that made it, and once (recorded histories)."""
     raise HistoryError(
         f"event {event.event_id}, {type(event).__name__}, says that the decision task completed at event "
@@ -214,10 +214,10 @@ def _hear_stray(_: Desk, event: Any, __: object) -> None:
     )
 
 
-_STRAYS: dict[type, Callable[[Desk, Any, Leaf | None], None]] = dict.fromkeys(ANSWERS, _hear_stray)
+_STRAYS: dict[type, Callable[[DecisionContext, Any, Leaf | None], None]] = dict.fromkeys(ANSWERS, _hear_stray)
 
 
-NEWS: dict[type, Callable[[Desk, Any, Leaf | None], None]] = (
+NEWS: dict[type, Callable[[DecisionContext, Any, Leaf | None], None]] = (
     _STRAYS
     | {
         e.WorkflowExecutionCancelRequested: _hear_cancel_request,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from traction.decider.context import Desk
+from traction.decider.context import DecisionContext
 from traction.decider.frames import VALUE, Given, Leaf
 from traction.errors import (
     PayloadError,
-    PayloadUnavailable,
+    PayloadUnavailableError,
 )
 from traction.model import events as e
 
@@ -15,7 +15,7 @@ def _takes(leaf: Leaf, event: e.WorkflowExecutionSignaled) -> bool:
     return any(signal.spec.name == event.signal_name for signal in leaf.node.signals)
 
 
-def _take_signal(desk: Desk, leaf: Leaf) -> Given | None:
+def _take_signal(desk: DecisionContext, leaf: Leaf) -> Given | None:
     """Take the first signal that a leaf receives; one that does not decode is put aside, and told of."""
     kinds = {signal.spec.name: signal for signal in leaf.node.signals}
     for event in list(desk.signals):
@@ -27,7 +27,7 @@ def _take_signal(desk: Desk, leaf: Leaf) -> Given | None:
             return VALUE, desk.codec.decode_call(
                 event.input, kind, f"the signal {event.signal_name} (event {event.event_id})"
             )
-        except PayloadUnavailable:
+        except PayloadUnavailableError:
             raise  # another decider may read it, and must not find that this one has passed it over
         except PayloadError as error:
             desk.notes.append(str(error))

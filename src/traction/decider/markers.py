@@ -9,10 +9,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any, Final
 
-from traction.decider.context import Desk
+from traction.decider.context import DecisionContext
 from traction.decider.diagnostics import encode_call, find_place
 from traction.decider.frames import ERROR, VALUE, Given, Leaf
-from traction.errors import FlowError, NonDeterminismError, PayloadError, PayloadUnavailable
+from traction.errors import FlowError, NonDeterminismError, PayloadError, PayloadUnavailableError
 from traction.flow.durations import EXECUTION_SECONDS_MAX
 from traction.flow.effects import ExecutionInfo, SideEffect
 from traction.history.local_records import Record, find_record
@@ -29,7 +29,7 @@ UNSENT: Final = "!"
 """How the details of a marker begin that keeps no value, but why there is none. No payload begins so."""
 
 
-def ask_side_effect(desk: Desk, leaf: Leaf) -> Given | None:
+def ask_side_effect(desk: DecisionContext, leaf: Leaf) -> Given | None:
     """Run the code, or read its value from the marker.
 
     Wait for the next decision task where this one has no room for the marker. Whoever only looks waits for ever.
@@ -47,7 +47,7 @@ def ask_side_effect(desk: Desk, leaf: Leaf) -> Given | None:
     else:
         try:
             details = desk.codec.encode_as(leave_flow(node.f), node.type, "it")
-        except PayloadUnavailable:
+        except PayloadUnavailableError:
             raise
         except PayloadError as error:
             if error.is_bug:
@@ -67,14 +67,14 @@ def ask_side_effect(desk: Desk, leaf: Leaf) -> Given | None:
     return VALUE, desk.codec.decode(details, node.type, f"the marker {leaf.id}")
 
 
-def _get_marker(desk: Desk, leaf: Leaf) -> str | None:
+def _get_marker(desk: DecisionContext, leaf: Leaf) -> str | None:
     try:
         return desk.markers[leaf.id]
     except KeyError:
         raise _differ(desk, leaf, "nothing", leaf.id) from None
 
 
-def ask_patched(desk: Desk, leaf: Leaf) -> Given:
+def ask_patched(desk: DecisionContext, leaf: Leaf) -> Given:
     """Say whether the execution has the patch; one that comes here for the first time has."""
     name: str = leaf.node.name
     marker = f"{PATCH}{name}"
@@ -85,7 +85,7 @@ def ask_patched(desk: Desk, leaf: Leaf) -> Given:
     return VALUE, desk.patches[name]
 
 
-def ask_report(desk: Desk, leaf: Leaf) -> Given:
+def ask_report(desk: DecisionContext, leaf: Leaf) -> Given:
     """Keep what is reported, and show it with the answer to the decision task if it has room there."""
     status = leaf.node.status
     desk.reported = desk.codec.write(status)
@@ -95,26 +95,26 @@ def ask_report(desk: Desk, leaf: Leaf) -> Given:
             raise PayloadError(loss.explain("what is reported")).as_bug()
     try:
         desk.report = desk.codec.pack(desk.reported, PAYLOAD_CHARS_MAX, "the report")
-    except PayloadUnavailable:
+    except PayloadUnavailableError:
         raise
     except PayloadError:
         pass  # those who replay the flow read it all the same
     return VALUE, None
 
 
-def ask_history_events(desk: Desk, _: Leaf) -> Given:
+def ask_history_events(desk: DecisionContext, _: Leaf) -> Given:
     """Say how many events there are."""
     return VALUE, desk.turn_event_id
 
 
-def ask_run_ends(desk: Desk, _: Leaf) -> Given:
+def ask_run_ends(desk: DecisionContext, _: Leaf) -> Given:
     """Say when the run is closed if it is still open then."""
     assert desk.begun is not None
     seconds = int(desk.begun.execution_start_to_close_timeout or EXECUTION_SECONDS_MAX)
     return VALUE, desk.begun.event_timestamp + timedelta(seconds=seconds)
 
 
-def ask_execution_info(desk: Desk, _: Leaf) -> Given:
+def ask_execution_info(desk: DecisionContext, _: Leaf) -> Given:
     """Answer which execution this is, from its first event."""
     begun = desk.begun
     assert begun is not None
@@ -129,7 +129,7 @@ def ask_execution_info(desk: Desk, _: Leaf) -> Given:
     )
 
 
-def ask_local(desk: Desk, leaf: Leaf) -> None:
+def ask_local(desk: DecisionContext, leaf: Leaf) -> None:
     """Put a local activity where whoever decides finds it, and does it.
 
     Raises:
@@ -141,7 +141,7 @@ def ask_local(desk: Desk, leaf: Leaf) -> None:
     desk.local[leaf.task_id] = leaf
 
 
-def take_record(desk: Desk, leaf: Leaf, details: str | None) -> Record:
+def take_record(desk: DecisionContext, leaf: Leaf, details: str | None) -> Record:
     """Ask to record how a local activity ended, and read it.
 
     Raises:
@@ -156,7 +156,7 @@ def take_record(desk: Desk, leaf: Leaf, details: str | None) -> Record:
     return record
 
 
-def _differ(desk: Desk, leaf: Leaf, expected: str, actual: str) -> NonDeterminismError:
+def _differ(desk: DecisionContext, leaf: Leaf, expected: str, actual: str) -> NonDeterminismError:
     type = desk.workflow.spec.type
     return NonDeterminismError(
         f"{type.name} {type.version}",

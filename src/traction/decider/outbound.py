@@ -13,7 +13,7 @@ from traction.decider.children import (
     ask_start_child,
     leave_child,
 )
-from traction.decider.context import Desk
+from traction.decider.context import DecisionContext
 from traction.decider.diagnostics import encode_call, forget_origin, must_wait
 from traction.decider.frames import ERROR, Given, Leaf
 from traction.decider.mailbox import _take_signal
@@ -35,13 +35,13 @@ from traction.flow.effects import (
     ContinueAsNew,
     ContinuedAsNew,
     GetExecutionInfo,
-    HistoryEvents,
+    HistoryLength,
     InvokeLambda,
     Local,
     Patched,
     Report,
     RequestCancel,
-    RunEnds,
+    RunDeadline,
     SideEffect,
     StartChild,
 )
@@ -54,7 +54,7 @@ from traction.payloads.codec import JSON, PAYLOAD_CHARS_MAX, write_attempt
 # What a leaf asks. An answer ends its wait at once.
 
 
-def ask(desk: Desk, leaf: Leaf) -> Given | None:
+def ask(desk: DecisionContext, leaf: Leaf) -> Given | None:
     """Ask for what a leaf is. A value that cannot be sent, such as one that is too long, fails the step."""
     try:
         return _ask(desk, leaf)
@@ -64,7 +64,7 @@ def ask(desk: Desk, leaf: Leaf) -> Given | None:
         return ERROR, forget_origin(error)
 
 
-def _ask(desk: Desk, leaf: Leaf) -> Given | None:
+def _ask(desk: DecisionContext, leaf: Leaf) -> Given | None:
     node = leaf.node
     if isinstance(node, ActivityStep):
         desk.met.add(type(node))
@@ -92,41 +92,41 @@ def _find_limit(overrides: Mapping[str, Any]) -> Duration | None:
     return min((limit for limit in given if limit not in (None, NO_TIMEOUT)), key=int, default=None)
 
 
-def _ask_adjusted(desk: Desk, leaf: Leaf) -> Given | None:
+def _ask_adjusted(desk: DecisionContext, leaf: Leaf) -> Given | None:
     node = leaf.node
     leaf.node, leaf.overrides = node.call, node.overrides
     leaf.retry = node.policy
     return _ask(desk, leaf)
 
 
-def _ask_continue_as_new(desk: Desk, leaf: Leaf) -> Given:
+def _ask_continue_as_new(desk: DecisionContext, leaf: Leaf) -> Given:
     # Only a check: `finally` blocks may take more decision tasks before the run closes.
     encode_call(desk.codec, leaf.node.call, leaf.fiber)
     return ERROR, ContinuedAsNew(leaf.node.call)
 
 
-def _ask_adjusted_child(desk: Desk, leaf: Leaf) -> Given | None:
+def _ask_adjusted_child(desk: DecisionContext, leaf: Leaf) -> Given | None:
     leaf.cancellation = leaf.node.cancellation
     return _ask_adjusted(desk, leaf)
 
 
-def _ask_sleep(desk: Desk, leaf: Leaf) -> None:
+def _ask_sleep(desk: DecisionContext, leaf: Leaf) -> None:
     desk.ask(leaf, d.StartTimer(timer_id=leaf.id, start_to_fire_timeout=to_duration(leaf.node.span)))
 
 
-def _ask_receive(desk: Desk, leaf: Leaf) -> Given | None:
+def _ask_receive(desk: DecisionContext, leaf: Leaf) -> Given | None:
     taken = _take_signal(desk, leaf)
     if taken is None:
         desk.receivers.append(leaf)
     return taken
 
 
-def _write_lambda_input(desk: Desk, node: InvokeLambda[Any]) -> str:
+def _write_lambda_input(desk: DecisionContext, node: InvokeLambda[Any]) -> str:
     # The function is not Traction's, and reads JSON alone. Errors hide the value all the same, if the codec does.
     return JSON.pack(desk.codec.write(node.input), PAYLOAD_CHARS_MAX, f"the input of Lambda function {node.name}")
 
 
-def _ask_lambda(desk: Desk, leaf: Leaf) -> None:
+def _ask_lambda(desk: DecisionContext, leaf: Leaf) -> None:
     node = leaf.node
     desk.ask(
         leaf,
@@ -139,20 +139,20 @@ def _ask_lambda(desk: Desk, leaf: Leaf) -> None:
     )
 
 
-ASKS: dict[type, Callable[[Desk, Leaf], Given | None]] = {
+ASKS: dict[type, Callable[[DecisionContext, Leaf], Given | None]] = {
     Adjusted: _ask_adjusted,
     AdjustedChild: _ask_adjusted_child,
     ChildResult: ask_child_result,
     GetExecutionInfo: ask_execution_info,
     ContinueAsNew: _ask_continue_as_new,
-    HistoryEvents: ask_history_events,
+    HistoryLength: ask_history_events,
     InvokeLambda: _ask_lambda,
     Local: ask_local,
     Patched: ask_patched,
     Receive: _ask_receive,
     Report: ask_report,
     RequestCancel: ask_cancel,
-    RunEnds: ask_run_ends,
+    RunDeadline: ask_run_ends,
     Send: ask_send,
     SideEffect: ask_side_effect,
     Sleep: _ask_sleep,
@@ -161,7 +161,7 @@ ASKS: dict[type, Callable[[Desk, Leaf], Given | None]] = {
 """How each leaf asks that is not a definition's call."""
 
 
-def withdraw(desk: Desk, leaf: Leaf) -> tuple[d.Decision | None, bool]:
+def withdraw(desk: DecisionContext, leaf: Leaf) -> tuple[d.Decision | None, bool]:
     """Take back what a leaf asks for, now that the flow no longer wants it.
 
     Returns:
@@ -174,7 +174,7 @@ def withdraw(desk: Desk, leaf: Leaf) -> tuple[d.Decision | None, bool]:
     return _withdraw(desk, leaf), False
 
 
-def _withdraw(desk: Desk, leaf: Leaf) -> d.Decision | None:
+def _withdraw(desk: DecisionContext, leaf: Leaf) -> d.Decision | None:
     if desk.local.get(leaf.task_id) is leaf:
         del desk.local[leaf.task_id]
         return None

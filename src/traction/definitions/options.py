@@ -9,7 +9,7 @@ from traction.flow.durations import EXECUTION_SECONDS_MAX, NO_TIMEOUT, Span, to_
 from traction.flow.retry import Retry
 from traction.flow.specs import Cancellation, Raises
 from traction.model.literals import ChildPolicy, Duration
-from traction.model.names import NAME_CHARS_MAX, TaskList, find_fault
+from traction.model.names import NAME_CHARS_MAX, TaskList, find_name_error
 from traction.payloads.failures import DeclaredError
 
 TAGS_MAX = 5
@@ -132,7 +132,7 @@ def read_name(where: str, key: str, value: Any, chars_max: int) -> str:
     if not isinstance(value, str):
         example = f"; write {key}={str(value)!r}" if isinstance(value, int | float) else ""
         raise DefinitionError(f"{where}: {key}={value!r} is not a string, as SWF's names are{example}")
-    if fault := find_fault(value, chars_max):
+    if fault := find_name_error(value, chars_max):
         raise DefinitionError(
             f"{where}: {key}={value!r:.100} is no name that SWF takes: {fault}. A name has 1 to {chars_max} "
             "characters, none of : / | and no control characters, no white space at its ends, and is not 'arn'"

@@ -81,28 +81,28 @@ def all_of(
 @overload
 def all_of(*steps: Step[T]) -> Step[tuple[T, ...]]: ...
 @overload
-def all_of(steps: Iterable[Step[T]], /, *, tolerate: int) -> Step[list[Outcome[T]]]: ...
+def all_of(steps: Iterable[Step[T]], /, *, max_failures: int) -> Step[list[Outcome[T]]]: ...
 @overload
-def all_of(*steps: Step[T], tolerate: int) -> Step[tuple[Outcome[T], ...]]: ...
-def all_of(*steps: Any, tolerate: int | None = None) -> Any:
+def all_of(*steps: Step[T], max_failures: int) -> Step[tuple[Outcome[T], ...]]: ...
+def all_of(*steps: Any, max_failures: int | None = None) -> Any:
     """Do all concurrently and give all results, in the order of the arguments; the first failure cancels the rest.
 
-    One iterable of steps gives a list; several steps give a tuple. With `tolerate`, the results are outcomes, `Success`
-    or `Failure`, and only a failure more than so many cancels the rest and fails.
+    One iterable of steps gives a list; several steps give a tuple. With `max_failures`, the results are outcomes
+    (`Success` or `Failure`), and one failure more than that cancels the rest and fails.
 
     Type checkers know the type of each of up to eight results; of more, what they have in common. `a & b & c` keeps the
     type of each, of any number.
 
     Laws:
-        all_of([s, t], tolerate=2) == all_of([s.attempt(), t.attempt()])
-        all_of([s, t], tolerate=0) == all_of([s, t]).map(lambda xs: [Success(x) for x in xs])
+        all_of([s, t], max_failures=2) == all_of([s.attempt(), t.attempt()])
+        all_of([s, t], max_failures=0) == all_of([s, t]).map(lambda xs: [Success(x) for x in xs])
     """
     listed = len(steps) == 1 and not isinstance(steps[0], Step) and not is_awaitable(steps[0])
     said: Any = steps[0] if listed else steps
     branches = _check_steps("all_of", said)
-    if tolerate is None:
+    if max_failures is None:
         return All(branches) if listed else Both(branches)
-    group = _tolerate("all_of", branches, None, tolerate)
+    group = _tolerate("all_of", branches, None, max_failures)
     return group if listed else group.map(tuple)
 
 
@@ -147,24 +147,24 @@ def first_of(*steps: Any) -> Any:
 def each(f: Callable[[T], Step[U]], items: Iterable[T], *, limit: int | None = None) -> Step[list[U]]: ...
 @overload
 def each(
-    f: Callable[[T], Step[U]], items: Iterable[T], *, limit: int | None = None, tolerate: int
+    f: Callable[[T], Step[U]], items: Iterable[T], *, limit: int | None = None, max_failures: int
 ) -> Step[list[Outcome[U]]]: ...
 def each(
-    f: Callable[[T], Step[Any]], items: Iterable[T], *, limit: int | None = None, tolerate: int | None = None
+    f: Callable[[T], Step[Any]], items: Iterable[T], *, limit: int | None = None, max_failures: int | None = None
 ) -> Step[list[Any]]:
     """Do `f(item)` for every item, at most `limit` at a time, and give the results in the order of the items.
 
-    `f` is called when its item's turn comes. The first failure cancels the rest; with `tolerate`, the results are
+    `f` is called when its item's turn comes. The first failure cancels the rest; with `max_failures`, the results are
     outcomes, `Success` or `Failure`, and only a failure more than so many cancels the rest and fails.
 
     Laws:
         each(done, xs) == done(list(xs));  each(f, xs) == all_of([f(x) for x in xs])
-        each(f, xs, tolerate=len(xs)) == all_of([f(x).attempt() for x in xs])
+        each(f, xs, max_failures=len(xs)) == all_of([f(x).attempt() for x in xs])
     """
     if limit is not None and _check_number("each", "limit", limit) < 1:
         raise ValueError(f"each(limit={limit}): at least one at a time, or None for no limit")
     steps = tuple(FlatMap(Done(item), f) for item in items)
-    return All(steps, limit) if tolerate is None else _tolerate("each", steps, limit, tolerate)
+    return All(steps, limit) if max_failures is None else _tolerate("each", steps, limit, max_failures)
 
 
 def shield(step: Step[T]) -> Step[T]:
@@ -291,10 +291,10 @@ def _check_step(where: str, one: Any) -> Any:
     return one
 
 
-def _tolerate(where: str, steps: Iterable[Step[T]], limit: int | None, tolerate: int) -> Step[list[Outcome[T]]]:
-    if _check_number(where, "tolerate", tolerate) < 0:
-        raise ValueError(f"{where}(tolerate={tolerate}): no fewer failures than 0 can be tolerated")
-    return All(tuple(one.attempt() for one in steps), limit, tolerate)
+def _tolerate(where: str, steps: Iterable[Step[T]], limit: int | None, max_failures: int) -> Step[list[Outcome[T]]]:
+    if _check_number(where, "max_failures", max_failures) < 0:
+        raise ValueError(f"{where}(max_failures={max_failures}): no fewer failures than 0 can be tolerated")
+    return All(tuple(one.attempt() for one in steps), limit, max_failures)
 
 
 def _check_number(where: str, name: str, number: int) -> int:
@@ -304,11 +304,11 @@ def _check_number(where: str, name: str, number: int) -> int:
 
 
 def _check_steps(where: str, steps: Iterable[Any]) -> tuple[Step[Any], ...]:
-    checked = tuple(steps)
-    for index, one in enumerate(checked):
+    check_determinism = tuple(steps)
+    for index, one in enumerate(check_determinism):
         if not isinstance(one, Step):
             if is_awaitable(one):
-                close_unstarted(checked)
+                close_unstarted(check_determinism)
                 raise refuse(f"{where}: item {index}", one)
             raise TypeError(f"{where}: item {index} is {name_thing(one)}, and not a step")
-    return checked
+    return check_determinism

@@ -4,7 +4,7 @@ Takes values and definitions; gives leaves, which the decider answers. `step` ha
 the leaves that come with it: activities, children, timers.
 
 Some of these are answered at once and leave a marker in the history (`side_effect`, `patched`), or none (`report`,
-`history_events`, and `receive` when a signal waits). The others wait for an event.
+`history_length`, and `receive` when a signal waits). The others wait for an event.
 """
 
 from __future__ import annotations
@@ -70,16 +70,16 @@ class Report(Asked[None], msgspec.Struct, frozen=True):
     status: Any
 
 
-class HistoryEvents(Asked[int], msgspec.Struct, frozen=True):
+class HistoryLength(Asked[int], msgspec.Struct, frozen=True):
     """How many events the history has."""
 
-    step_label: ClassVar[str] = "history_events"
+    step_label: ClassVar[str] = "history_length"
 
 
-class RunEnds(Asked[datetime], msgspec.Struct, frozen=True):
+class RunDeadline(Asked[datetime], msgspec.Struct, frozen=True):
     """When the service ends the run, if nothing else does."""
 
-    step_label: ClassVar[str] = "run_ends"
+    step_label: ClassVar[str] = "run_deadline"
 
 
 class ExecutionInfo(msgspec.Struct, frozen=True):
@@ -135,7 +135,7 @@ class Local(Asked[R_co], msgspec.Struct, Generic[R_co], frozen=True):
         return self.call.spec
 
 
-class StartChild(Asked["Child[R_co]"], msgspec.Struct, Generic[R_co], frozen=True):
+class StartChild(Asked["ChildHandle[R_co]"], msgspec.Struct, Generic[R_co], frozen=True):
     """A child that is started and not waited for."""
 
     step_label: ClassVar[str] = "start_child"
@@ -164,7 +164,7 @@ class ContinuedAsNew(BaseException):
         super().__init__(type(call).__qualname__)
 
 
-class Child(Generic[R_co]):
+class ChildHandle(Generic[R_co]):
     """A child execution that runs beside its parent's flow: wait for it, signal it, ask it to cancel."""
 
     __slots__ = ("execution", "step")
@@ -270,17 +270,17 @@ def report(status: object) -> Step[None]:
     return Report(status)
 
 
-def history_events() -> Step[int]:
+def history_length() -> Step[int]:
     """Say how many events the history has now; SWF ends an execution at 25,000, and `continue_as_new` starts afresh."""
-    return HistoryEvents()
+    return HistoryLength()
 
 
-def run_ends() -> Step[datetime]:
+def run_deadline() -> Step[datetime]:
     """Say when the service ends this run, if it is still open then: its start, and `execution_start_to_close`.
 
     That is a year at the most (SWF). What is to go on for longer starts afresh before, by `continue_as_new`.
     """
-    return RunEnds()
+    return RunDeadline()
 
 
 def execution_info() -> Step[ExecutionInfo]:
@@ -327,7 +327,7 @@ def invoke_lambda(name: str, input: object = None, *, type: Any = Any, timeout: 
     return InvokeLambda(name, input, type, timeout)
 
 
-def start_child(call: WorkflowStep[R] | AdjustedChild[R]) -> Step[Child[R]]:
+def start_child(call: WorkflowStep[R] | AdjustedChild[R]) -> Step[ChildHandle[R]]:
     """Start a child and go on when it runs, without waiting for its end.
 
     What becomes of it when its parent closes is the `child_policy` of the parent: `TERMINATE` unless given.

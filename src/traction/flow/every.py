@@ -10,7 +10,7 @@ from traction.errors import FlowError
 from traction.flow.combinators import first_of, now, sleep_until, step
 from traction.flow.cron import Recurrence, read_recurrence
 from traction.flow.durations import Span
-from traction.flow.effects import continue_as_new, history_events, run_ends, start_child
+from traction.flow.effects import continue_as_new, history_length, run_deadline, start_child
 from traction.flow.step import AdjustedChild, Step, WorkflowStep
 
 Overlap: TypeAlias = Literal["wait", "beside", "cancel"]
@@ -77,10 +77,10 @@ async def _recur(
     overlap: Overlap,
     catch_up: int,
 ) -> None:
-    began, ends = await now(), await run_ends()
+    began, ends = await now(), await run_deadline()
     leaves = began + (ends - began) * SHARE
     last = began if since is None else since
-    while await history_events() < HISTORY_EVENTS_MAX and await now() < leaves:
+    while await history_length() < HISTORY_EVENTS_MAX and await now() < leaves:
         due = recurrence.find_due(last, await now(), catch_up)
         await sleep_until(min(due, leaves))
         if due > leaves:

@@ -362,12 +362,12 @@ class Compensate(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
 class All(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
     """Steps done concurrently, at most `limit` at a time: a list of their results.
 
-    With `tolerate`, their results are outcomes, and the group fails with the failure that is one too many.
+    With `max_failures`, their results are outcomes, and the group fails with the failure that is one too many.
     """
 
     steps: tuple[Step[Any], ...]
     limit: int | None = None
-    tolerate: int | None = None
+    max_failures: int | None = None
 
 
 class Both(Step[tuple[*Ts]], msgspec.Struct, Generic[*Ts], frozen=True):

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from traction.errors import PayloadError
-from traction.history.state import Known
+from traction.history.state import HistoryStep
 from traction.model import events as e
 from traction.model.names import ActivityType
 from traction.payloads.codec import PAYLOAD_CHARS_MAX
@@ -84,7 +84,7 @@ def find_record(details: str | None) -> Record | None:
         return None
 
 
-def find_known(event: e.MarkerRecorded, since: datetime) -> Known | None:
+def find_known(event: e.MarkerRecorded, since: datetime) -> HistoryStep | None:
     """Tell what a marker keeps of a local activity as the history would tell it of another; `None` if it keeps none.
 
     Args:
@@ -95,7 +95,7 @@ def find_known(event: e.MarkerRecorded, since: datetime) -> Known | None:
     if record is None:
         return None
     began, ended = (min(max(time, since), event.event_timestamp) for time in (record.began, record.ended))
-    known = Known(event.marker_name, msgspec.structs.replace(event, event_timestamp=began))
+    known = HistoryStep(event.marker_name, msgspec.structs.replace(event, event_timestamp=began))
     known.started = known.opened
     closed: dict[str, Any] = {
         "event_id": event.event_id,

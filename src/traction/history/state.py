@@ -19,7 +19,7 @@ from traction.errors import HistoryError
 from traction.model import events as e
 
 
-class Known:
+class HistoryStep:
     """One step, as the history knows it: the events that opened, started and closed it."""
 
     __slots__ = ("closed", "id", "opened", "started")
@@ -113,7 +113,7 @@ EXECUTION_CLOSES = frozenset(
 """The events that close an execution: nothing is ever appended after one (SWF)."""
 
 
-class History:
+class HistoryState:
     """The fold: what is known after the events so far.
 
     Invariants:
@@ -125,7 +125,7 @@ class History:
     __slots__ = ("_queued", "_running", "closed", "last", "open")
 
     def __init__(self) -> None:
-        self.open: dict[int, Known] = {}
+        self.open: dict[int, HistoryStep] = {}
         """The steps that are open, by the id of the event that opened them."""
         self.last = 0
         """The id of the last event, 0 if there was none."""
@@ -134,7 +134,7 @@ class History:
         self._queued: int | None = None
         self._running: int | None = None
 
-    def add(self, event: e.Event) -> Known | None:
+    def add(self, event: e.Event) -> HistoryStep | None:
         """Take the next event; give the step that it opens, starts or closes, if any.
 
         Raises:
@@ -156,11 +156,11 @@ class History:
         if event.event_id != 1:
             raise HistoryError(f"event {event.event_id} WorkflowExecutionStarted begins an execution that has begun")
 
-    def _open_step(self, event: e.Event) -> Known:
-        known = self.open[event.event_id] = Known(getattr(event, OPENS[type(event)]), event)
+    def _open_step(self, event: e.Event) -> HistoryStep:
+        known = self.open[event.event_id] = HistoryStep(getattr(event, OPENS[type(event)]), event)
         return known
 
-    def _start_step(self, event: e.Event) -> Known:
+    def _start_step(self, event: e.Event) -> HistoryStep:
         known = self._find(event, *STARTS[type(event)])
         if known.started is not None:
             raise HistoryError(
@@ -170,7 +170,7 @@ class History:
         known.started = event
         return known
 
-    def _close_step(self, event: e.Event) -> Known | None:
+    def _close_step(self, event: e.Event) -> HistoryStep | None:
         # A child may be refused before anything was opened: the link is 0 then (SWF).
         if type(event) is e.StartChildWorkflowExecutionFailed and event.initiated_event_id == 0:
             return None
@@ -179,7 +179,7 @@ class History:
         del self.open[known.opened.event_id]
         return known
 
-    def _find(self, event: e.Event, link: str, opener: type) -> Known:
+    def _find(self, event: e.Event, link: str, opener: type) -> HistoryStep:
         linked = getattr(event, link)
         known = self.open.get(linked)
         if known is None or type(known.opened) is not opener:
@@ -236,26 +236,26 @@ class History:
         return HistoryError(f"{what} is no WorkflowExecutionStarted, with which every history begins")
 
 
-_TAKES: dict[type, Callable[[History, Any], Known | None]] = {
-    e.WorkflowExecutionStarted: History._begin,
-    **dict.fromkeys(OPENS, History._open_step),
-    **dict.fromkeys(STARTS, History._start_step),
-    **dict.fromkeys(CLOSES, History._close_step),
-    **dict.fromkeys(EXECUTION_CLOSES, History._close_execution),
-    e.DecisionTaskScheduled: History._queue_decision,
-    e.DecisionTaskStarted: History._start_decision,
-    e.DecisionTaskCompleted: History._complete_decision,
-    e.DecisionTaskTimedOut: History._time_out_decision,
+_TAKES: dict[type, Callable[[HistoryState, Any], HistoryStep | None]] = {
+    e.WorkflowExecutionStarted: HistoryState._begin,
+    **dict.fromkeys(OPENS, HistoryState._open_step),
+    **dict.fromkeys(STARTS, HistoryState._start_step),
+    **dict.fromkeys(CLOSES, HistoryState._close_step),
+    **dict.fromkeys(EXECUTION_CLOSES, HistoryState._close_execution),
+    e.DecisionTaskScheduled: HistoryState._queue_decision,
+    e.DecisionTaskStarted: HistoryState._start_decision,
+    e.DecisionTaskCompleted: HistoryState._complete_decision,
+    e.DecisionTaskTimedOut: HistoryState._time_out_decision,
 }
 
 
-def fold(events: Iterable[e.Event]) -> list[Known]:
+def fold(events: Iterable[e.Event]) -> list[HistoryStep]:
     """Give every step of a history, in the order in which they were opened.
 
     Raises:
         HistoryError: no execution can have these events.
     """
-    history, steps = History(), list[Known]()
+    history, steps = HistoryState(), list[HistoryStep]()
     for event in events:
         known = history.add(event)
         if known is not None and known.opened is event:

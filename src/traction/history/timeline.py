@@ -19,12 +19,12 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from traction.errors import PayloadUnavailable
+from traction.errors import PayloadUnavailableError
 from traction.history.local_records import find_known
-from traction.history.state import EXECUTION_CLOSES, SUCCESSES, History, Known
+from traction.history.state import EXECUTION_CLOSES, SUCCESSES, HistoryState, HistoryStep
 from traction.model import events as e
 from traction.payloads.codec import Codec
-from traction.payloads.failures import Account, read_failure
+from traction.payloads.failures import FailureInfo, read_failure
 from traction.payloads.tracebacks import find_place
 
 State: TypeAlias = Literal["Open", "Done", "Failed", "Cancelled", "TimedOut"]
@@ -140,7 +140,7 @@ class _Node:
         self.id, self.label = id, label
         self.kind: Kind = kind
         self.within: dict[str, _Node] = {}
-        self.known: list[tuple[str, Known]] = []
+        self.known: list[tuple[str, HistoryStep]] = []
 
 
 def read_timeline(events: Iterable[e.Event], *, until: datetime | None = None, codec: Codec | None = None) -> Timeline:
@@ -155,7 +155,7 @@ def read_timeline(events: Iterable[e.Event], *, until: datetime | None = None, c
         HistoryError: no execution can have these events.
         ValueError: there are no events.
     """
-    history, root, asked = History(), _Node("", "", "scope"), set[str]()
+    history, root, asked = HistoryState(), _Node("", "", "scope"), set[str]()
     first: e.WorkflowExecutionStarted | None = None
     last: e.Event | None = None
     for event in events:
@@ -170,7 +170,7 @@ def read_timeline(events: Iterable[e.Event], *, until: datetime | None = None, c
             _place(root, local)
         elif isinstance(event, _MOMENTS):
             name = str(getattr(event, "signal_name", None) or getattr(event, "marker_name", "cancel"))
-            moment = Known(name, event)
+            moment = HistoryStep(name, event)
             moment.closed = event
             key = f"{event.event_id}"
             root.within[key] = node = _Node(moment.id, moment.id, _KINDS[type(event)])
@@ -205,13 +205,13 @@ _STATUS: dict[type, str] = {
 """SWF's close statuses, which are the names of the closing events."""
 
 
-def _refuse(event: Any, id_name: str) -> Known:
-    known = Known(getattr(event, id_name), event)
+def _refuse(event: Any, id_name: str) -> HistoryStep:
+    known = HistoryStep(getattr(event, id_name), event)
     known.closed = event
     return known
 
 
-def _place(root: _Node, known: Known) -> None:
+def _place(root: _Node, known: HistoryStep) -> None:
     """Put what is known of a step into the tree, at the place that its id names."""
     kind: Kind = "local" if isinstance(known.opened, e.MarkerRecorded) else _KINDS[type(known.opened)]
     opened: Any = known.opened
@@ -319,7 +319,7 @@ def _sum_up(node: _Node, rows: tuple[Row, ...]) -> Row:
 _WORSE: tuple[State, ...] = ("Open", "Failed", "TimedOut", "Done", "Cancelled")
 
 
-def _find_state(known: Known) -> State:
+def _find_state(known: HistoryStep) -> State:
     closed = known.closed
     if closed is None:
         return "Open"
@@ -330,10 +330,10 @@ def _find_state(known: Known) -> State:
     return "TimedOut" if isinstance(closed, _TIMED_OUT) else "Failed"
 
 
-def _read_failure(closing: Any, codec: Codec | None) -> Account:
+def _read_failure(closing: Any, codec: Codec | None) -> FailureInfo:
     try:
         return read_failure(closing.reason, closing.details, codec)
-    except PayloadUnavailable:  # of another key, for one
+    except PayloadUnavailableError:  # of another key, for one
         return read_failure(closing.reason, closing.details)
 
 
@@ -361,7 +361,7 @@ def list_failures(events: Sequence[e.Event], codec: Codec | None = None) -> list
     Of a step the last attempt is shown, and the flow's own failure last. Of more than `FAILURES_MAX`, the last ones.
     Encrypted ones are read by `codec`.
     """
-    history = History()
+    history = HistoryState()
     shown: dict[str, str] = {}
     for event in events:
         known = history.add(event)

@@ -11,10 +11,10 @@ from typing import TypeAlias, Union
 
 from traction.model.literals import ChildPolicy, Duration
 from traction.model.names import ActivityType, TaskList, WorkflowType
-from traction.model.struct import Shape
+from traction.model.struct import ModelStruct
 
 
-class BaseDecision(Shape, tag=True, tag_field="decisionType"):
+class BaseDecision(ModelStruct, tag=True, tag_field="decisionType"):
     """What every decision is: a frozen struct that names its type."""
 
 

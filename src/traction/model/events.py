@@ -36,10 +36,10 @@ from traction.model.literals import (
     WorkflowExecutionTimeoutType,
 )
 from traction.model.names import ActivityType, TaskList, WorkflowExecution, WorkflowType
-from traction.model.struct import Shape
+from traction.model.struct import ModelStruct
 
 
-class BaseEvent(Shape, tag=True, tag_field="eventType"):
+class BaseEvent(ModelStruct, tag=True, tag_field="eventType"):
     """What every event has: a dense id from 1 within its run, and the time that SWF stamped."""
 
     event_id: int

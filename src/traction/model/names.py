@@ -58,13 +58,13 @@ def make_child_id(run_id: str, step_id: str) -> str:
         '2.0.Index-1@22hg-_8='
     """
     id = f"{step_id}@{run_id.translate(_TO_BASE64URL)}"
-    if find_fault(id) is None:
+    if find_name_error(id) is None:
         return id
     digest = sha256(f"{step_id}@{run_id}".encode()).hexdigest()[:32]
     return f"{_FORBIDDEN.sub('-', step_id)[: NAME_CHARS_MAX - 33]}@{digest}"
 
 
-def find_fault(name: str, chars_max: int = NAME_CHARS_MAX) -> str | None:
+def find_name_error(name: str, chars_max: int = NAME_CHARS_MAX) -> str | None:
     """Say which of SWF's rules a name breaks, or `None`.
 
     The rule is one for domains, types, versions, workflow ids, activity ids, timer ids, task lists and
@@ -72,9 +72,9 @@ def find_fault(name: str, chars_max: int = NAME_CHARS_MAX) -> str | None:
     control characters, and not exactly `arn`. Source: the SWF API reference.
 
     Example:
-        >>> find_fault("charge/card")
+        >>> find_name_error("charge/card")
         "it contains '/'"
-        >>> find_fault("charge card") is None
+        >>> find_name_error("charge card") is None
         True
     """
     if not name:

@@ -14,16 +14,16 @@ from traction.model.decisions import Decision
 from traction.model.events import Event
 from traction.model.literals import ChildPolicy, CloseStatus, Duration, ExecutionStatus, RegistrationStatus
 from traction.model.names import ActivityType, TaskList, WorkflowExecution, WorkflowType
-from traction.model.struct import Shape
+from traction.model.struct import ModelStruct
 
 T_co = TypeVar("T_co", covariant=True)
 
 
-class Request(Shape, Generic[T_co]):
+class Request(ModelStruct, Generic[T_co]):
     """A call of the operation that the class names, answered by a `T_co`."""
 
 
-class ActivityTask(Shape):
+class ActivityTask(ModelStruct):
     """A task handed to a poller. `task_token` is `""` when there was none."""
 
     task_token: str
@@ -34,13 +34,13 @@ class ActivityTask(Shape):
     input: str | None = None
 
 
-class ActivityTaskStatus(Shape):
+class ActivityTaskStatus(ModelStruct):
     """The answer to a heartbeat."""
 
     cancel_requested: bool
 
 
-class ActivityTypeConfiguration(Shape):
+class ActivityTypeConfiguration(ModelStruct):
     """The defaults that an activity type was registered with."""
 
     default_task_start_to_close_timeout: Duration | None = None
@@ -51,7 +51,7 @@ class ActivityTypeConfiguration(Shape):
     default_task_schedule_to_close_timeout: Duration | None = None
 
 
-class ActivityTypeInfo(Shape):
+class ActivityTypeInfo(ModelStruct):
     """An activity type and its status."""
 
     activity_type: ActivityType
@@ -61,27 +61,27 @@ class ActivityTypeInfo(Shape):
     deprecation_date: datetime | None = None
 
 
-class ActivityTypeDetail(Shape):
+class ActivityTypeDetail(ModelStruct):
     """An activity type and its defaults."""
 
     type_info: ActivityTypeInfo
     configuration: ActivityTypeConfiguration
 
 
-class ActivityTypeInfos(Shape):
+class ActivityTypeInfos(ModelStruct):
     """A page of activity types."""
 
     type_infos: tuple[ActivityTypeInfo, ...]
     next_page_token: str | None = None
 
 
-class CloseStatusFilter(Shape):
+class CloseStatusFilter(ModelStruct):
     """Only executions that closed so."""
 
     status: CloseStatus
 
 
-class DecisionTask(Shape):
+class DecisionTask(ModelStruct):
     """A task handed to a poller, with a page of history that ends at `started_event_id`. `task_token` is `""`
     when there was none.
     """
@@ -95,13 +95,13 @@ class DecisionTask(Shape):
     previous_started_event_id: int | None = None
 
 
-class DomainConfiguration(Shape):
+class DomainConfiguration(ModelStruct):
     """A domain's settings."""
 
     workflow_execution_retention_period_in_days: Duration
 
 
-class DomainInfo(Shape):
+class DomainInfo(ModelStruct):
     """A domain and its status."""
 
     name: str
@@ -110,67 +110,67 @@ class DomainInfo(Shape):
     arn: str | None = None
 
 
-class DomainDetail(Shape):
+class DomainDetail(ModelStruct):
     """A domain and its settings."""
 
     domain_info: DomainInfo
     configuration: DomainConfiguration
 
 
-class DomainInfos(Shape):
+class DomainInfos(ModelStruct):
     """A page of domains."""
 
     domain_infos: tuple[DomainInfo, ...]
     next_page_token: str | None = None
 
 
-class ExecutionTimeFilter(Shape):
+class ExecutionTimeFilter(ModelStruct):
     """A range of time, both ends included; `latest_date` absent means now."""
 
     oldest_date: datetime
     latest_date: datetime | None = None
 
 
-class History(Shape):
+class History(ModelStruct):
     """A page of events."""
 
     events: tuple[Event, ...]
     next_page_token: str | None = None
 
 
-class ResourceTag(Shape):
+class ResourceTag(ModelStruct):
     """A tag of a domain."""
 
     key: str
     value: str | None = None
 
 
-class ListTagsForResourceOutput(Shape):
+class ListTagsForResourceOutput(ModelStruct):
     """A domain's tags."""
 
     tags: tuple[ResourceTag, ...] | None = None
 
 
-class PendingTaskCount(Shape):
+class PendingTaskCount(ModelStruct):
     """How many tasks wait."""
 
     count: int
     truncated: bool | None = None
 
 
-class Run(Shape):
+class Run(ModelStruct):
     """The run that was started."""
 
     run_id: str | None = None
 
 
-class TagFilter(Shape):
+class TagFilter(ModelStruct):
     """Only executions with this tag, exactly."""
 
     tag: str
 
 
-class WorkflowExecutionConfiguration(Shape):
+class WorkflowExecutionConfiguration(ModelStruct):
     """An execution's resolved settings."""
 
     task_start_to_close_timeout: Duration
@@ -181,14 +181,14 @@ class WorkflowExecutionConfiguration(Shape):
     lambda_role: str | None = None
 
 
-class WorkflowExecutionCount(Shape):
+class WorkflowExecutionCount(ModelStruct):
     """How many executions; a lower bound if `truncated`."""
 
     count: int
     truncated: bool | None = None
 
 
-class WorkflowExecutionInfo(Shape):
+class WorkflowExecutionInfo(ModelStruct):
     """An execution as lists show it."""
 
     execution: WorkflowExecution
@@ -202,7 +202,7 @@ class WorkflowExecutionInfo(Shape):
     cancel_requested: bool | None = None
 
 
-class WorkflowExecutionOpenCounts(Shape):
+class WorkflowExecutionOpenCounts(ModelStruct):
     """How much of an execution is open."""
 
     open_activity_tasks: int
@@ -212,7 +212,7 @@ class WorkflowExecutionOpenCounts(Shape):
     open_lambda_functions: int | None = None
 
 
-class WorkflowExecutionDetail(Shape):
+class WorkflowExecutionDetail(ModelStruct):
     """All that SWF tells of an execution but its events."""
 
     execution_info: WorkflowExecutionInfo
@@ -222,20 +222,20 @@ class WorkflowExecutionDetail(Shape):
     latest_execution_context: str | None = None
 
 
-class WorkflowExecutionFilter(Shape):
+class WorkflowExecutionFilter(ModelStruct):
     """Only executions with this workflow id."""
 
     workflow_id: str
 
 
-class WorkflowExecutionInfos(Shape):
+class WorkflowExecutionInfos(ModelStruct):
     """A page of executions."""
 
     execution_infos: tuple[WorkflowExecutionInfo, ...]
     next_page_token: str | None = None
 
 
-class WorkflowTypeConfiguration(Shape):
+class WorkflowTypeConfiguration(ModelStruct):
     """The defaults that a workflow type was registered with."""
 
     default_task_start_to_close_timeout: Duration | None = None
@@ -246,7 +246,7 @@ class WorkflowTypeConfiguration(Shape):
     default_lambda_role: str | None = None
 
 
-class WorkflowTypeInfo(Shape):
+class WorkflowTypeInfo(ModelStruct):
     """A workflow type and its status."""
 
     workflow_type: WorkflowType
@@ -256,21 +256,21 @@ class WorkflowTypeInfo(Shape):
     deprecation_date: datetime | None = None
 
 
-class WorkflowTypeDetail(Shape):
+class WorkflowTypeDetail(ModelStruct):
     """A workflow type and its defaults."""
 
     type_info: WorkflowTypeInfo
     configuration: WorkflowTypeConfiguration
 
 
-class WorkflowTypeFilter(Shape):
+class WorkflowTypeFilter(ModelStruct):
     """Only executions of this type, of any version if none is given."""
 
     name: str
     version: str | None = None
 
 
-class WorkflowTypeInfos(Shape):
+class WorkflowTypeInfos(ModelStruct):
     """A page of workflow types."""
 
     type_infos: tuple[WorkflowTypeInfo, ...]

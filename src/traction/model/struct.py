@@ -21,5 +21,5 @@ else:
     ShapeMeta = msgspec.StructMeta
 
 
-class Shape(msgspec.Struct, metaclass=ShapeMeta, frozen=True, omit_defaults=True, gc=False, rename="camel"):
+class ModelStruct(msgspec.Struct, metaclass=ShapeMeta, frozen=True, omit_defaults=True, gc=False, rename="camel"):
     """A frozen record of SWF's: an event, a decision, a request, an answer, or a part of one."""

@@ -20,7 +20,7 @@ from traction.errors import PayloadError
 from traction.model.literals import Duration
 from traction.payloads.losses import Loss, find_loss
 from traction.payloads.samples import write_sample
-from traction.payloads.stores import DECODED_BYTES_MAX, PayloadStore, Shelf
+from traction.payloads.stores import DECODED_BYTES_MAX, PayloadStore, StoreCache
 from traction.payloads.transforms import MARK, Chain, Transform
 from traction.runtime.turn import leave_flow
 
@@ -113,7 +113,7 @@ class Codec:
     ) -> None:
         self._encoder = msgspec.json.Encoder()
         self._decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
-        self._chain = Chain(transforms, None if store is None else Shelf(store), bytes_max)
+        self._chain = Chain(transforms, None if store is None else StoreCache(store), bytes_max)
         # Longer texts go through the chain: all of them if it has transforms.
         self._plain_chars_max = -1 if transforms else PAYLOAD_CHARS_MAX
         self._exact = False
@@ -131,7 +131,7 @@ class Codec:
 
     def with_store(self, store: PayloadStore) -> Codec:
         """Give a codec with the same transforms that keeps there what is too long for SWF."""
-        return self._with_shelf(Shelf(store))
+        return self._with_shelf(StoreCache(store))
 
     @property
     def hides(self) -> bool:
@@ -169,7 +169,7 @@ class Codec:
             if not more:
                 shelf.forget()
 
-    def _with_shelf(self, shelf: Shelf) -> Codec:
+    def _with_shelf(self, shelf: StoreCache) -> Codec:
         return self._copy(Chain(self._chain.transforms, shelf, self._chain.bytes_max))
 
     def _copy(self, chain: Chain) -> Codec:
@@ -293,7 +293,7 @@ class Codec:
         Raises:
             PayloadError: the text is not JSON, or not of that type.
             InvalidPayloadError: no codec reads it, or it is larger than this one reads.
-            PayloadUnavailable: a key, a store or a transform is missing that it takes to read it.
+            PayloadUnavailableError: a key, a store or a transform is missing that it takes to read it.
         """
         decoder = self._get_decoder(type)
         # Faults are kept, and raised outside of the except clauses: a hidden value must not be in the error's context.
@@ -325,7 +325,7 @@ class Codec:
         """Read a call or a signal, which any sender may have written; an absent payload is read as `{}`.
 
         Raises:
-            PayloadError, InvalidPayloadError, PayloadUnavailable: as `decode`; the text says what to send.
+            PayloadError, InvalidPayloadError, PayloadUnavailableError: as `decode`; the text says what to send.
         """
         if payload not in _EMPTY:
             try:

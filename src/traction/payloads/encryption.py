@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 
-from traction.errors import InvalidPayloadError, PayloadUnavailable
+from traction.errors import InvalidPayloadError, PayloadUnavailableError
 from traction.extras import needed_by
 
 with needed_by("encryption"):
@@ -48,12 +48,12 @@ class KeyRing:
         """Give the cipher of a key.
 
         Raises:
-            PayloadUnavailable: the ring does not have it.
+            PayloadUnavailableError: the ring does not have it.
         """
         try:
             return self._ciphers[id]
         except KeyError:
-            raise PayloadUnavailable(
+            raise PayloadUnavailableError(
                 f"{what} was encrypted with the key {id!r}, and the ring here has {', '.join(map(repr, self._ciphers))}"
                 ". Give this process that key; it is needed for as long as histories are kept that were written with it"
             ) from None
@@ -95,7 +95,7 @@ class Encrypt:
         try:
             return self._keys.get(id, what).decrypt(nonce, body, head)
         except InvalidTag:
-            raise PayloadUnavailable(
+            raise PayloadUnavailableError(
                 f"{what} was encrypted with another key than the one that is called {id!r} here, or was changed since. "
                 "Give this process the key of that id that its writer had"
             ) from None

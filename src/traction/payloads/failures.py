@@ -23,7 +23,7 @@ from traction.errors import (
     DefinitionError,
     ExecutionFailed,
     PayloadError,
-    PayloadUnavailable,
+    PayloadUnavailableError,
     StepFailed,
     StepTimedOut,
     WorkflowFailed,
@@ -194,7 +194,7 @@ class Cause(msgspec.Struct, frozen=True, omit_defaults=True):
     bases: tuple[str, ...] = ()
 
 
-class Account(msgspec.Struct, frozen=True):
+class FailureInfo(msgspec.Struct, frozen=True):
     """What is known of an exception: the names of its type and its base classes, its text, traceback and causes.
 
     The traceback is that of one process; a cause has that of its own. Of a declared error also the names that it may be
@@ -247,7 +247,7 @@ def name_exception(kind: type) -> str:
     return f"{module}.{kind.__qualname__}"
 
 
-def give_account(error: BaseException) -> Account:
+def describe_exception(error: BaseException) -> FailureInfo:
     """Say what is known of an exception. Another process may write it."""
     kind = type(error)
     try:
@@ -276,7 +276,7 @@ def give_account(error: BaseException) -> Account:
     if len(text) > CAUSE_CHARS_MAX:
         # The text travels beside the traceback, which is cut in the middle: its frames are worth more.
         trace = trace.replace(text, cut_middle(text, CAUSE_CHARS_MAX))
-    return Account(
+    return FailureInfo(
         type=_mend_text(cut_middle(name_exception(kind), REASON_CHARS_MAX)),
         message=_mend_text(message),
         traceback=_mend_text(trace),
@@ -367,7 +367,7 @@ class Known(TypedDict):
     cause: Exception | None
 
 
-def make_known(said: Account) -> Known:
+def make_known(said: FailureInfo) -> Known:
     """Make what an account tells into the arguments of a failure; its cause is a failure again."""
     cause = _restore_causes(said.causes)
     return Known(
@@ -429,14 +429,14 @@ def _cut_causes(causes: Sequence[Cause], most: int = CAUSES_MAX) -> tuple[Cause,
     return tuple(causes) if len(causes) <= most else (*causes[: most - 1], causes[-1])
 
 
-def write_failure(account: Account, codec: Codec, *, chars_max: int = PAYLOAD_CHARS_MAX) -> tuple[str, str]:
+def write_failure(account: FailureInfo, codec: Codec, *, chars_max: int = PAYLOAD_CHARS_MAX) -> tuple[str, str]:
     """Say an account in SWF's two strings: `reason`, the name of the type; `details`, a `FailureDetails` as JSON.
 
     Both are cut to SWF's limits; of a long text or traceback the middle goes, since its ends tell most. Fields are
     written whole or not at all. If the codec hides payloads, nobody reads more than the type without it.
 
     Raises:
-        PayloadUnavailable: the fields should go to the payload store, which does not take them.
+        PayloadUnavailableError: the fields should go to the payload store, which does not take them.
     """
     kinds, fields, message, heartbeat = account.kinds, _NO_FIELDS, account.message, account.heartbeat
     if account.fields is not None:
@@ -444,7 +444,7 @@ def write_failure(account: Account, codec: Codec, *, chars_max: int = PAYLOAD_CH
             payload = codec.pack(account.fields, FIELDS_CHARS_MAX, account.type)
             # A payload that is no JSON is written as a string.
             fields = msgspec.Raw(payload.encode() if payload is account.fields else msgspec.json.encode(payload))
-        except PayloadUnavailable:
+        except PayloadUnavailableError:
             raise
         except PayloadError as error:
             kinds, message = (), _note_loss(message, str(error))
@@ -483,12 +483,12 @@ def describe_failure(error: BaseException, codec: Codec, *, chars_max: int = PAY
     """Say an exception in SWF's two strings.
 
     Raises:
-        PayloadUnavailable: its fields should go to the payload store, which does not take them.
+        PayloadUnavailableError: its fields should go to the payload store, which does not take them.
     """
-    return write_failure(give_account(error), codec, chars_max=chars_max)
+    return write_failure(describe_exception(error), codec, chars_max=chars_max)
 
 
-def read_failure(reason: str | None, details: str | None, codec: Codec | None = None) -> Account:
+def read_failure(reason: str | None, details: str | None, codec: Codec | None = None) -> FailureInfo:
     """Read what a worker said of a failure, Traction's or another's. Its `fields` are still a payload.
 
     An error without a text is told by its fields, where they are not encrypted.
@@ -501,7 +501,7 @@ def read_failure(reason: str | None, details: str | None, codec: Codec | None = 
         `read_failure(*describe_failure(e, c), c)` has the type, the message and the traceback of `e`, cut or whole.
 
     Raises:
-        PayloadUnavailable: a key or a transform is missing that it takes to read sealed details.
+        PayloadUnavailableError: a key or a transform is missing that it takes to read sealed details.
     """
     try:
         said = msgspec.json.decode(details or "", type=FailureDetails)
@@ -511,8 +511,8 @@ def read_failure(reason: str | None, details: str | None, codec: Codec | None = 
         if fields.startswith('"'):
             fields, shown = msgspec.json.decode(fields, type=str), ""
     except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return Account(reason or "unknown", details or "")
-    return Account(
+        return FailureInfo(reason or "unknown", details or "")
+    return FailureInfo(
         type=said.type,
         message=said.message or shown,
         traceback=said.traceback,
@@ -530,13 +530,13 @@ def _unseal(said: FailureDetails, sealed: str, codec: Codec | None) -> FailureDe
     try:
         opened: FailureDetails = codec.decode(sealed, FailureDetails, f"the failure {said.type}")
         return opened
-    except PayloadUnavailable:
+    except PayloadUnavailableError:
         raise
     except PayloadError as error:
         return FailureDetails(said.type, f"(its details cannot be read: {error})")
 
 
-def revive(failed: F, said: Account, raises: Sequence[type[DeclaredError]], codec: Codec) -> F | DeclaredError:
+def revive(failed: F, said: FailureInfo, raises: Sequence[type[DeclaredError]], codec: Codec) -> F | DeclaredError:
     """Give a failure as the declared error that it is; as it is if it is none, or none that decodes.
 
     Args:
@@ -545,14 +545,14 @@ def revive(failed: F, said: Account, raises: Sequence[type[DeclaredError]], code
         raises: the errors that its definition declares.
 
     Raises:
-        PayloadUnavailable: a key or a store is missing that it takes to read its fields.
+        PayloadUnavailableError: a key or a store is missing that it takes to read its fields.
     """
     kind: Any = next((one for name in said.kinds for one in raises if one.__name__ == name), None)
     if kind is None:
         return failed
     try:
         declared = codec.decode(said.fields, kind, f"the failure {said.type}")
-    except PayloadUnavailable:
+    except PayloadUnavailableError:
         raise
     except PayloadError as error:
         failed.add_note(str(error))

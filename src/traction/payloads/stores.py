@@ -74,7 +74,7 @@ def check_key(key: str, what: str) -> None:
         )
 
 
-class Shelf:
+class StoreCache:
     """What a codec knows of a store: it names what it writes, checks what it reads, and keeps some of both.
 
     A deferred shelf writes nothing before `settle`: what is encoded may never be sent.
@@ -87,9 +87,9 @@ class Shelf:
         self._kept: dict[str, bytes] = {} if kept is None else kept
         self._pending: dict[str, bytes] | None = {} if deferred else None
 
-    def defer(self) -> Shelf:
+    def defer(self) -> StoreCache:
         """Give a shelf on the same store that writes when it is told to."""
-        return Shelf(self.store, kept=self._kept, deferred=True)
+        return StoreCache(self.store, kept=self._kept, deferred=True)
 
     def put(self, data: bytes, what: str) -> str:
         """Write, or be ready to write, and give the key.

@@ -15,8 +15,8 @@ CAUSED = "\nThe above exception was the direct cause of the following exception:
 
 _PLACE = re.compile(r'^[ |]*File "(.+)", line (\d+), in (.+)$', re.MULTILINE)
 _STANDARD = Path(traceback.__file__).parent
-_TESTING = Path(__file__).with_name("testing")
-_OURS = tuple(Path(__file__).parent.with_name(name) for name in ("traction", "traction_local", "traction_swf"))
+_OURS = tuple(Path(__file__).parents[2] / name for name in ("traction", "traction_local", "traction_swf"))
+_STUBS = _OURS[1] / "simulation" / "stubs.py"
 
 
 def format_traceback(error: BaseException) -> str:
@@ -56,7 +56,7 @@ def _keep_users(stack: StackSummary) -> list[Any]:
 
 
 def _is_bug(error: BaseException, stack: StackSummary) -> bool:
-    scripted = bool(stack) and _TESTING in Path(stack[-1].filename).parents
+    scripted = bool(stack) and Path(stack[-1].filename) == _STUBS
     return not isinstance(error, TractionError) and not scripted
 
 

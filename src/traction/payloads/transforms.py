@@ -18,8 +18,8 @@ from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from typing import Protocol
 
-from traction.errors import InvalidPayloadError, PayloadError, PayloadUnavailable
-from traction.payloads.stores import DECODED_BYTES_MAX, Shelf, check_key, too_large
+from traction.errors import InvalidPayloadError, PayloadError, PayloadUnavailableError
+from traction.payloads.stores import DECODED_BYTES_MAX, StoreCache, check_key, too_large
 
 MARK = "@"
 """How a payload begins that is not plain JSON."""
@@ -59,7 +59,7 @@ class Transform(Protocol):
 
         Raises:
             InvalidPayloadError: `write` never gave this, or it is too large.
-            PayloadUnavailable: something is missing here that it takes to read this, such as a key.
+            PayloadUnavailableError: something is missing here that it takes to read this, such as a key.
         """
         ...
 
@@ -106,7 +106,7 @@ class Chain:
     __slots__ = ("_readers", "bytes_max", "hides", "shelf", "transforms")
 
     def __init__(
-        self, transforms: Sequence[Transform], shelf: Shelf | None, bytes_max: int = DECODED_BYTES_MAX
+        self, transforms: Sequence[Transform], shelf: StoreCache | None, bytes_max: int = DECODED_BYTES_MAX
     ) -> None:
         self.transforms = tuple(transforms)
         self.shelf = shelf
@@ -157,7 +157,7 @@ class Chain:
 
         Raises:
             InvalidPayloadError: Traction did not write this, or it is larger than `bytes_max` at any stage.
-            PayloadUnavailable: a key, a store or a transform is missing here that it takes to read it.
+            PayloadUnavailableError: a key, a store or a transform is missing here that it takes to read it.
         """
         names, body = _split(payload, what)
         stored = names[-1] == STORE
@@ -166,7 +166,7 @@ class Chain:
             check_key(body, what)
         for name in names:
             if name not in self._readers:
-                raise PayloadUnavailable(
+                raise PayloadUnavailableError(
                     f"{what} was written with {name!r}, and the codec here has {', '.join(sorted(self._readers))}. "
                     "Give this process the codec that its writer has"
                 )
@@ -179,7 +179,7 @@ class Chain:
                     "characters. Look for another program that writes to this execution"
                 ) from None
         elif self.shelf is None:
-            raise PayloadUnavailable(
+            raise PayloadUnavailableError(
                 f"{what} is kept in a payload store under {body}, and none is open here. Name the one that it was "
                 "written to: WorkerSystem(..., payloads=...)"
             )

@@ -18,7 +18,7 @@ from traction.flow.specs import ActivitySpec
 from traction.model.decisions import Decision
 from traction.model.names import ActivityType, WorkflowExecution
 from traction.model.operations import ActivityTask, DecisionTask
-from traction.payloads.failures import Account, make_known, name_exception
+from traction.payloads.failures import FailureInfo, make_known, name_exception
 from traction.runtime.activity_task import RunningTask
 
 log = logging.getLogger("traction.worker")
@@ -45,7 +45,7 @@ def tell_task(task: ActivityTask | RunningTask) -> dict[str, Any]:
 
 
 def log_failure(
-    name: str, error: BaseException, account: Account, spec: ActivitySpec, fields: dict[str, Any], level: int
+    name: str, error: BaseException, account: FailureInfo, spec: ActivitySpec, fields: dict[str, Any], level: int
 ) -> None:
     """Log that an attempt of an activity failed, with its traceback.
 

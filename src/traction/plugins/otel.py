@@ -75,7 +75,7 @@ class Tracing:
         context.detach(token)
         span.set_attribute("traction.outcome", outcome)
         if count is not None:
-            span.set_attribute("traction.model.decisions", count)
+            span.set_attribute("traction.decisions", count)
         if error is not None:
             span.record_exception(error)
         if bad:

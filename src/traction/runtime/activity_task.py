@@ -32,7 +32,7 @@ class RunningTask(ABC):
     """Which attempt this is, from 1."""
 
     token: str
-    """What names the task to the service: whoever has it may answer, from any process. See `LATER`."""
+    """What names the task to the service: whoever has it may answer, from any process. See `COMPLETE_LATER`."""
 
     @property
     @abstractmethod
@@ -61,24 +61,24 @@ class RunningTask(ABC):
 
 
 class _Later:
-    """The type of `LATER`."""
+    """The type of `COMPLETE_LATER`."""
 
     def __repr__(self) -> str:
-        return "LATER"
+        return "COMPLETE_LATER"
 
     def __reduce__(self) -> str:
         # One and the same in every process.
-        return "LATER"
+        return "COMPLETE_LATER"
 
 
-LATER: Any = _Later()
+COMPLETE_LATER: Any = _Later()
 """What an activity returns when somebody else will answer its task, by the task's `token`.
 
 Example:
     @activity(start_to_close=days(3))
     def ask(question: str) -> bool:
         send_mail(question, reply_to=current_task().token)
-        return LATER
+        return COMPLETE_LATER
 
 The reply then comes from anywhere: `WorkerSystem(url).complete(token, True)`.
 """

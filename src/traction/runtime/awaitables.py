@@ -20,7 +20,7 @@ RULE: Final = (
 LIBRARIES: Final = frozenset({"asyncio", "anyio", "curio", "sniffio", "trio", "uvloop"})
 """Packages whose functions need an event loop."""
 
-_HERE: Final = str(Path(__file__).with_name("_"))[:-1]
+_HERE: Final = str(Path(__file__).parents[1] / "_")[:-1]
 
 
 class Call(NamedTuple):

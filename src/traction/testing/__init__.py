@@ -1,6 +1,6 @@
 """Test workflows, and Traction itself.
 
-`simulate` runs a workflow in virtual time, and `explore` runs a test in many orderings and with faults. `strategies` is for
+`simulate` runs a workflow in virtual time. `explore` runs a test in many orderings and with faults. `strategies` is for
 Hypothesis, `conformance` the exam that every backend sits, and `laws` the laws of the step algebra.
 """
 
@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 from traction.lazy_imports import import_lazily
 from traction_local.simulation.faults import Faults
 from traction_local.simulation.schedule import PLAIN, Deviations, Plain, Schedule, Seeded
-from traction_local.simulation.stubs import dies, fails, heartbeats_then_dies, raises, returns, sometimes, takes
+from traction_local.simulation.stubs import crashes, fails, heartbeats_then_crashes, raises, returns, sometimes, takes
 
 if TYPE_CHECKING:
     from traction.testing.exploration import Coverage, Explored, explore
     from traction.testing.explored import ExploredTest
     from traction.testing.stateful import SimulationMachine
     from traction.testing.strategies import executions, histories, inputs, schedules, signals
-    from traction_local.simulation.deadlock import StuckExecution
-    from traction_local.simulation.determinism import UnsoundFlow
-    from traction_local.simulation.run import Simulated
+    from traction_local.simulation.deadlock import StuckExecutionError
+    from traction_local.simulation.determinism import UnsoundFlowError
+    from traction_local.simulation.run import SimulatedRun
     from traction_local.simulation.simulate import World, simulate, simulate_all
     from traction_local.simulation.simulation import Simulation
 
@@ -34,17 +34,17 @@ __all__ = [
     "Plain",
     "Schedule",
     "Seeded",
-    "Simulated",
+    "SimulatedRun",
     "Simulation",
     "SimulationMachine",
-    "StuckExecution",
-    "UnsoundFlow",
+    "StuckExecutionError",
+    "UnsoundFlowError",
     "World",
-    "dies",
+    "crashes",
     "executions",
     "explore",
     "fails",
-    "heartbeats_then_dies",
+    "heartbeats_then_crashes",
     "histories",
     "inputs",
     "raises",
@@ -63,15 +63,15 @@ __getattr__ = import_lazily(
         "Coverage": "traction.testing.exploration",
         "Explored": "traction.testing.exploration",
         "ExploredTest": "traction.testing.explored",
-        "StuckExecution": "traction_local.simulation.deadlock",
-        "UnsoundFlow": "traction_local.simulation.determinism",
+        "StuckExecutionError": "traction_local.simulation.deadlock",
+        "UnsoundFlowError": "traction_local.simulation.determinism",
         "executions": "traction.testing.strategies",
         "explore": "traction.testing.exploration",
         "histories": "traction.testing.strategies",
         "inputs": "traction.testing.strategies",
         "schedules": "traction.testing.strategies",
         "signals": "traction.testing.strategies",
-        "Simulated": "traction_local.simulation.simulate",
+        "SimulatedRun": "traction_local.simulation.simulate",
         "Simulation": "traction_local.simulation.simulation",
         "SimulationMachine": "traction.testing.stateful",
         "World": "traction_local.simulation.simulate",

@@ -29,12 +29,12 @@ from traction.errors import DefinitionError, NonDeterminismError
 from traction.extras import needed_by
 from traction.model import events as e
 from traction.testing.bodies import check_body, check_returned, get_name
-from traction_local.simulation.deadlock import StuckExecution
-from traction_local.simulation.determinism import UnsoundFlow
+from traction_local.simulation.deadlock import StuckExecutionError
+from traction_local.simulation.determinism import UnsoundFlowError
 from traction_local.simulation.schedule import Deviations, Schedule
 
 if TYPE_CHECKING:
-    from traction.testing import Simulated, World
+    from traction.testing import SimulatedRun, World
     from traction.testing.explored import ExploredTest, RunTest
 
 
@@ -115,7 +115,7 @@ class Explored(Generic[R_co]):
         self.twinless = with_these and f"the other process would not have the {with_these}"
         """Why nothing was decided once more in another process; empty if it was."""
 
-    def at(self, deviations: str | Schedule, *arguments: Any, **named: Any) -> Simulated[R_co]:
+    def at(self, deviations: str | Schedule, *arguments: Any, **named: Any) -> SimulatedRun[R_co]:
         """Run the test once, under one schedule: what a failure prints to be pasted. Gives the run.
 
         Raises:
@@ -129,7 +129,7 @@ class Explored(Generic[R_co]):
         try:
             self.twinless = self.twinless or run.twinless
             if run.stuck and self._closes:
-                raise StuckExecution(f"{run.execution.workflow_id} waits for what never comes:\n{run.stuck}")
+                raise StuckExecutionError(f"{run.execution.workflow_id} waits for what never comes:\n{run.stuck}")
             if self._takes is None:
                 returned: Any = self._test(run, *arguments, **named)
             else:
@@ -199,7 +199,7 @@ class Explored(Generic[R_co]):
     def _keep_unsound(self, told: Any) -> None:
         # What the other process says of the plain run has no story yet: it says so again in the first example.
         deviations: str | None = getattr(told, "deviations", None)
-        if isinstance(told, UnsoundFlow | NonDeterminismError) and deviations is not None:
+        if isinstance(told, UnsoundFlowError | NonDeterminismError) and deviations is not None:
             self._unsound.setdefault(deviations, told)
 
     def _shorten(self, found: Deviations, origin: Any, arguments: Any, named: Any) -> Deviations:
@@ -301,7 +301,7 @@ def explore(
 
     Example:
         >>> from traction import activity, workflow
-        >>> from traction.testing import Simulated
+        >>> from traction.testing import SimulatedRun
         >>> @activity
         ... def double(n: int) -> int:
         ...     return n * 2
@@ -309,7 +309,7 @@ def explore(
         ... async def six() -> int:
         ...     return sum(await (double(1) & double(2)))
         >>> @explore(six(), deviations=1)
-        ... def test_six(run: Simulated[int]) -> None:
+        ... def test_six(run: SimulatedRun[int]) -> None:
         ...     assert run.result == 6
         >>> test_six()
         >>> print(test_six.explored.coverage)
@@ -328,7 +328,7 @@ def explore(
         )
 
     def decorate(test: Any) -> Any:
-        explored = Explored(workflow, test, {"moves_max": MOVES_MAX, **world}, closes)
+        explored = Explored(workflow, test, {"max_moves": MOVES_MAX, **world}, closes)
         others = explored.others
 
         if deviations is None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Protocol, TypeAlias, TypeVar
 from traction_local.simulation.schedule import Schedule
 
 if TYPE_CHECKING:
-    from traction.testing import Explored, Simulated
+    from traction.testing import Explored, SimulatedRun
 
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
@@ -26,15 +26,15 @@ class ExploredTest(Protocol[R_co]):
         """Run the test for run after run; the arguments are those that it takes besides the run."""
         ...
 
-    def at(self, deviations: str | Schedule, *arguments: Any, **named: Any) -> Simulated[R_co]:
+    def at(self, deviations: str | Schedule, *arguments: Any, **named: Any) -> SimulatedRun[R_co]:
         """Run the test once, under one schedule, and return the run."""
         ...
 
 
 if TYPE_CHECKING:
     RunTest: TypeAlias = (
-        Callable[Concatenate[Simulated[R], ...], None]
-        | Callable[Concatenate[Any, Simulated[R], ...], None]
-        | Callable[Concatenate[Any, Any, Simulated[R], ...], None]
+        Callable[Concatenate[SimulatedRun[R], ...], None]
+        | Callable[Concatenate[Any, SimulatedRun[R], ...], None]
+        | Callable[Concatenate[Any, Any, SimulatedRun[R], ...], None]
     )
     """A test that takes the run as one of its first three parameters, of which `self` is one."""

@@ -87,7 +87,7 @@ def _load(config: pytest.Config) -> tuple[dict[Any, Any], Any]:
         target = config.getini("traction_codec")
         codec = _import("traction_codec", target) if target else JSON
         if not isinstance(codec, Codec):
-            _refuse(f"traction_codec = {target} is {codec!r:.100}, and not a traction.payloads.codec.Codec")
+            _refuse(f"traction_codec = {target} is {codec!r:.100}, and not a traction.payloads.Codec")
         config.stash[_LOADED] = definitions, codec
     return config.stash[_LOADED]
 

@@ -84,7 +84,7 @@ class SimulationMachine(RuleBasedStateMachine):
     def check_end(self) -> None:
         """Claim what holds when every execution has closed."""
 
-    @rule(moves=st.integers(1, 10), schedule=schedules(choices=20, deviations_max=3))
+    @rule(moves=st.integers(1, 10), schedule=schedules(choices=20, max_deviations=3))
     def somebody_moves(self, moves: int, schedule: Any) -> None:
         """Let somebody move, a few times."""
         self._choices.choose = schedule.choose

@@ -44,13 +44,13 @@ _ALTERNATIVES = 63
 
 
 def schedules(
-    choices: int = CHOICES, deviations_max: int = DEVIATIONS_MAX, *, widths: Sequence[int] = ()
+    choices: int = CHOICES, max_deviations: int = DEVIATIONS_MAX, *, widths: Sequence[int] = ()
 ) -> st.SearchStrategy[Schedule]:
     """Draw schedules that deviate here and there.
 
     Args:
         choices: among how many choices; about as many as a run makes.
-        deviations_max: how often at the most.
+        max_deviations: how often at the most.
         widths: of how many alternatives each choice of the plain run is, if that is known; then one schedule in five
             or so deviates once, to one of these, one goes on near to that, and one does the same again at the next
             choices of the same reason.
@@ -58,12 +58,12 @@ def schedules(
     # A run that deviates is longer than the plain one, and may deviate again where that has ended.
     choices = len(widths) * 3 // 2 + 4 if widths else choices
     numbers, chosen = st.integers(0, max(choices - 1, 0)), st.integers(1, _ALTERNATIVES)
-    several = st.dictionaries(numbers, chosen, max_size=deviations_max).map(Deviations)
+    several = st.dictionaries(numbers, chosen, max_size=max_deviations).map(Deviations)
     plain = [(number, chosen) for number, width in enumerate(widths) for chosen in range(1, width)]
     if not plain:
         return several
     once, further = st.sampled_from(plain), st.tuples(st.integers(1, NEAR), chosen)
-    many = st.dictionaries(numbers, chosen, min_size=deviations_max // 2, max_size=deviations_max).map(Deviations)
+    many = st.dictionaries(numbers, chosen, min_size=max_deviations // 2, max_size=max_deviations).map(Deviations)
     near = st.builds(_follow, once, st.lists(further, min_size=1, max_size=NEAR_MAX))
     again = st.builds(_recur, once, st.sampled_from(OFTEN))
     return st.one_of(once.map(lambda one: Deviations(dict([one]))), near, again, several, many)

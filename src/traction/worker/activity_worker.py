@@ -27,7 +27,7 @@ from traction.errors import (
     BackendError,
     InvalidPayloadError,
     PayloadError,
-    PayloadUnavailable,
+    PayloadUnavailableError,
     UnknownResourceFault,
     ValidationException,
 )
@@ -35,10 +35,17 @@ from traction.flow.step import Cancelled
 from traction.model import operations as o
 from traction.model.names import ActivityType, TaskList
 from traction.payloads.codec import JSON, Codec
-from traction.payloads.failures import INVALID, UNREADABLE, Account, describe_failure, give_account, write_failure
+from traction.payloads.failures import (
+    INVALID,
+    UNREADABLE,
+    FailureInfo,
+    describe_exception,
+    describe_failure,
+    write_failure,
+)
 from traction.plugins.observer import Observer, log_failure, tell_task
-from traction.runtime.activity_task import LATER, _current
-from traction.worker.heartbeats import Pulse, Running
+from traction.runtime.activity_task import COMPLETE_LATER, _current
+from traction.worker.heartbeats import Heartbeater, RunningActivity
 from traction.worker.slots import Slots, WorkerThread
 
 T = TypeVar("T")
@@ -53,7 +60,7 @@ class WrongListError(PayloadError):
 class Told(Exception):
     """A failure that another process has given account of; or why it could not begin, which is not the work's."""
 
-    def __init__(self, account: Account, *, begun: bool = True) -> None:
+    def __init__(self, account: FailureInfo, *, begun: bool = True) -> None:
         self.account, self.begun = account, begun
         super().__init__(account.type)
 
@@ -83,7 +90,7 @@ class ActivityWorker:
         codec: Codec = JSON,
         body: Callable[[Any], Any] | None = None,
         neighbours: Mapping[ActivityType, ActivityWorker] | None = None,
-        pulse: Pulse | None = None,
+        pulse: Heartbeater | None = None,
         observer: Observer | None = None,
         slots: Slots | None = None,
         failure_level: int = logging.WARNING,
@@ -204,7 +211,7 @@ class ActivityWorker:
             if lost.is_set():
                 self.slots.regain(running)
 
-    def _lose(self, running: Running, thread: threading.Thread, lost: threading.Event) -> None:
+    def _lose(self, running: RunningActivity, thread: threading.Thread, lost: threading.Event) -> None:
         """Replace the thread of a body that outlived its task. It ends with the body, and takes no more tasks."""
         lost.set()
         if self.slots.lose(running) and isinstance(thread, WorkerThread):
@@ -231,10 +238,10 @@ class ActivityWorker:
         """Run the body; of an async activity, give its coroutine."""
         return call.run(*self._arguments) if self._body is None else self._body(call)
 
-    def begin(self, host: ActivityWorker, task: o.ActivityTask, *, aside: bool = False) -> Running:
+    def begin(self, host: ActivityWorker, task: o.ActivityTask, *, aside: bool = False) -> RunningActivity:
         """Take a task in hand."""
         spec = host.activity.spec
-        running = Running(
+        running = RunningActivity(
             self._backend,
             task,
             self._codec,
@@ -249,20 +256,22 @@ class ActivityWorker:
             self._observer.begin_task(running)
         return running
 
-    def end(self, running: Running) -> None:
+    def end(self, running: RunningActivity) -> None:
         """Let go of a task."""
         if self._observer is not None:
             self._observer.end_task(running)
         if self._pulse is not None:
             self._pulse.end(running)
 
-    def tell(self, host: ActivityWorker, running: Running, task: o.ActivityTask, result: Any) -> o.Request[None] | None:
+    def tell(
+        self, host: ActivityWorker, running: RunningActivity, task: o.ActivityTask, result: Any
+    ) -> o.Request[None] | None:
         """Say that the activity gave a result.
 
         Raises:
             PayloadError: it cannot be written, or is of another type than the definition says.
         """
-        if result is LATER or running.handed_back:
+        if result is COMPLETE_LATER or running.handed_back:
             return None
         # A result of another type than the definition says would leave the flow stuck: it is seen here.
         payload = self._codec.encode_as(result, host.activity.spec.result, host._what[1])
@@ -270,7 +279,7 @@ class ActivityWorker:
             self._observer.note_task(running, "COMPLETED")
         return o.RespondActivityTaskCompleted(task_token=task.task_token, result=payload)
 
-    def explain(self, running: Running, task: o.ActivityTask, error: BaseException) -> o.Request[None] | None:
+    def explain(self, running: RunningActivity, task: o.ActivityTask, error: BaseException) -> o.Request[None] | None:
         """Say that the activity gave none."""
         if running.handed_back:
             return None
@@ -280,7 +289,7 @@ class ActivityWorker:
         if cancelled:
             return o.RespondActivityTaskCanceled(task_token=task.task_token)
         spec = self._neighbours.get(task.activity_type, self).activity.spec
-        account = error.account if isinstance(error, Told) else give_account(error)
+        account = error.account if isinstance(error, Told) else describe_exception(error)
         log_failure(name_task(task), error, account, spec, tell_task(task), self._failure_level)
         return fail(task, error, self._codec, running.said, account)
 
@@ -294,7 +303,7 @@ class ActivityWorker:
             )
         return self._codec.decode_call(task.input, self.activity, self._what[0])
 
-    def _await(self, coroutine: Any, running: Running) -> Any:
+    def _await(self, coroutine: Any, running: RunningActivity) -> Any:
         """Run an async activity on a loop of this worker's own."""
         if self._runner is None:
             import asyncio
@@ -320,7 +329,7 @@ async def settle(coroutine: Any) -> tuple[Any, BaseException | None]:
         return None, error
 
 
-def cancel_at_await(loop: Any, task: Any, running: Running) -> None:
+def cancel_at_await(loop: Any, task: Any, running: RunningActivity) -> None:
     """Cancel an async activity at its await as soon as nobody wants its result, unless a heartbeat told it before."""
 
     def cancel() -> None:
@@ -344,15 +353,15 @@ def fail(
     error: BaseException,
     codec: Codec,
     heartbeat: str | None = None,
-    account: Account | None = None,
+    account: FailureInfo | None = None,
 ) -> o.RespondActivityTaskFailed:
     """Say a failure as the answer to a task, and what its last heartbeat said, for the next attempt."""
-    account = account or give_account(error)
+    account = account or describe_exception(error)
     try:
         reason, details = write_failure(structs.replace(account, heartbeat=heartbeat), codec)
-    except PayloadUnavailable as unwritten:
+    except PayloadUnavailableError as unwritten:
         return fail(task, unwritten, codec, heartbeat)
-    if isinstance(error, PayloadUnavailable) or (isinstance(error, Told) and not error.begun):
+    if isinstance(error, PayloadUnavailableError) or (isinstance(error, Told) and not error.begun):
         reason = UNREADABLE  # the work is done again when it can begin, and what comes of it can be written
     return o.RespondActivityTaskFailed(task_token=task.task_token, reason=reason, details=details)
 

@@ -23,7 +23,7 @@ Pause = Callable[[float], object]
 """Lets so many seconds pass."""
 
 
-def insist(act: Callable[[], T], pause: Pause, tries: int = TRIES) -> T:
+def call_with_backoff(act: Callable[[], T], pause: Pause, tries: int = TRIES) -> T:
     """Do something that may be done twice, until it does not fail by what passes, or has failed `tries` times.
 
     Raises:

@@ -16,7 +16,7 @@ from traction.model import operations as o
 from traction.plugins.observer import tell_task
 from traction.runtime.activity_task import _current
 from traction.worker.activity_worker import ActivityWorker, cancel_at_await, name_task, settle
-from traction.worker.heartbeats import Running
+from traction.worker.heartbeats import RunningActivity
 from traction.worker.loop import flush_at_last
 from traction.worker.slots import Slots
 
@@ -86,7 +86,7 @@ class Loop:
             self._free += 1
             self._changed.notify_all()
 
-    def outlive(self, running: Running, loop: Any) -> bool:
+    def outlive(self, running: RunningActivity, loop: Any) -> bool:
         """Replace the slot of a body that outlived its task, and the loop if the body holds it up.
 
         Returns:
@@ -106,7 +106,7 @@ class Loop:
                 self._changed.notify_all()
         return replaced
 
-    def regain(self, running: Running, *, replaced: bool) -> None:
+    def regain(self, running: RunningActivity, *, replaced: bool) -> None:
         """A body that had outlived its task has ended."""
         self.slots.regain(running)
         if not replaced:
@@ -152,10 +152,10 @@ class LoopAttempt:
 
     def __init__(self, loop: Loop, event_loop: Any) -> None:
         self._loop, self._event_loop = loop, event_loop
-        self._outlived: Running | None = None
+        self._outlived: RunningActivity | None = None
         self._replaced = False
 
-    def begin(self, running: Running) -> None:
+    def begin(self, running: RunningActivity) -> None:
         """Watch whether the body outlives its task."""
         running.when_outlived(partial(self._outlive, running))
 
@@ -166,7 +166,7 @@ class LoopAttempt:
         else:
             self._loop.regain(self._outlived, replaced=self._replaced)
 
-    def _outlive(self, running: Running) -> None:
+    def _outlive(self, running: RunningActivity) -> None:
         self._outlived = running
         self._replaced = self._loop.outlive(running, self._event_loop)
 

@@ -20,7 +20,7 @@ Executor: TypeAlias = Literal["thread", "process", "async"]
 """Where the body of an activity runs."""
 
 
-def employ(
+def create_workers(
     make: Callable[..., ActivityWorker],
     activity: Any,
     dependency: Any,

@@ -1,17 +1,6 @@
-"""Keep the tasks that are worked on alive, and tell them when nobody wants them any more.
+"""Send the heartbeats of running activities, and learn from the replies which were cancelled or have ended.
 
-Takes tasks, a backend and a clock; gives `Running`, which is what an activity knows as its own task, and `Pulse`, which
-beats for all the tasks that a process works on. Never decides how a task ends.
-
-Theory of operation. A service takes a task for lost that has not beaten for its heartbeat timeout. `Pulse` beats for
-each task three times in that time, whatever its activity does, until the task is over or no longer ours. What the
-activity itself says goes out at once, but no more often than once a second: of what it says meanwhile, the latest goes
-with the next beat. Every answer to a beat tells whether the task is still wanted, which is how cancellation arrives.
-Without a pulse, as in a simulation, a beat is sent when the activity says so, and only then.
-
-A task without a heartbeat timeout has one beat when it should have timed out, whose answer tells whether it has. A body
-that still runs a second after its task is known to have ended has outlived it. What becomes of it depends on where it
-runs, so that place says so by `when_outlived`.
+One `Heartbeater` serves all activities of a process, with a few threads.
 """
 
 from __future__ import annotations
@@ -31,7 +20,7 @@ from traction.flow.step import Cancelled
 from traction.model.literals import Duration
 from traction.model.operations import ActivityTask, RecordActivityTaskHeartbeat, RespondActivityTaskFailed
 from traction.payloads.codec import MEND_READING, Codec, read_attempt
-from traction.payloads.failures import HANDED_BACK, Account, write_failure
+from traction.payloads.failures import HANDED_BACK, FailureInfo, write_failure
 from traction.plugins.observer import tell_task
 from traction.runtime.activity_task import RunningTask
 
@@ -65,7 +54,7 @@ THREADS = 4
 """How many threads beat for all tasks: one that waits for a lost connection must not silence the others."""
 
 
-class Running(RunningTask):
+class RunningActivity(RunningTask):
     """A task that is worked on.
 
     Args:
@@ -83,7 +72,7 @@ class Running(RunningTask):
         *,
         timeout: Duration = NO_TIMEOUT,
         limits: Iterable[Duration] = (),
-        pulse: Pulse | None = None,
+        pulse: Heartbeater | None = None,
         aside: bool = False,
     ) -> None:
         self.execution = task.workflow_execution
@@ -191,7 +180,9 @@ class Running(RunningTask):
     def hand_back(self) -> None:
         """Fail the task as one that was not done, which deciders schedule again, and let the activity know."""
         self.handed_back = True
-        why = Account(HANDED_BACK, "its worker stopped before it was done; it is scheduled again", heartbeat=self.said)
+        why = FailureInfo(
+            HANDED_BACK, "its worker stopped before it was done; it is scheduled again", heartbeat=self.said
+        )
         _, details = write_failure(why, self._codec)
         try:
             self.backend.call(RespondActivityTaskFailed(task_token=self.token, reason=HANDED_BACK, details=details))
@@ -230,7 +221,7 @@ class Running(RunningTask):
             wake()
 
 
-class Pulse:
+class Heartbeater:
     """Beats for tasks from `begin` to `end`, at a fraction of their heartbeat timeouts; knows what is in hand.
 
     Args:
@@ -242,14 +233,14 @@ class Pulse:
         self._clock = clock
         self._threads_max = threads
         self._threads: list[threading.Thread] = []
-        self._tasks: set[Running] = set()
-        self._queue: list[tuple[float, int, Running]] = []
+        self._tasks: set[RunningActivity] = set()
+        self._queue: list[tuple[float, int, RunningActivity]] = []
         self._order = count()
         self._changed = threading.Condition()
         self._closed = False
         self._handing_back = False
 
-    def begin(self, task: Running) -> None:
+    def begin(self, task: RunningActivity) -> None:
         """Beat for a task from now on."""
         with self._changed:
             late = self._handing_back
@@ -261,7 +252,7 @@ class Pulse:
         if late:
             task.hand_back()
 
-    def end(self, task: Running) -> None:
+    def end(self, task: RunningActivity) -> None:
         """Beat for it no longer."""
         with self._changed:
             self._tasks.discard(task)
@@ -280,7 +271,7 @@ class Pulse:
             log.warning("%s: handed back, its worker stops", task.name, extra=tell_task(task))
             task.hand_back()
 
-    def hasten(self, task: Running) -> bool:
+    def hasten(self, task: RunningActivity) -> bool:
         """Let the next beat be as soon as it may; say whether it is for the pulse to send it."""
         with self._changed:
             now = self._clock()
@@ -291,7 +282,7 @@ class Pulse:
                 self._plan(task, due)
             return True
 
-    def note(self, task: Running) -> None:
+    def note(self, task: RunningActivity) -> None:
         """A beat was sent, or lost: plan the next one."""
         with self._changed:
             task.sent_at = self._clock()
@@ -328,7 +319,7 @@ class Pulse:
             log.exception("%s: %s", task.name, what, extra=tell_task(task))
         return 0.0
 
-    def _spare(self, task: Running, gone_at: float) -> bool:
+    def _spare(self, task: RunningActivity, gone_at: float) -> bool:
         """Let a body that has noticed that its task has ended clean up for a while; return whether it still may."""
         with self._changed:
             if task.noticed and self._clock() < (end := gone_at + CLEANUP_SECONDS):
@@ -344,7 +335,7 @@ class Pulse:
         for thread in self._threads:
             thread.join()
 
-    def _plan_next(self, task: Running, now: float) -> None:
+    def _plan_next(self, task: RunningActivity, now: float) -> None:
         """Plan the beat after one that was sent now: for the heartbeat timeout, or to ask whether it has timed out."""
         dues = [] if task.every is None else [now + task.every]
         if task.limit is not None:
@@ -353,7 +344,7 @@ class Pulse:
         if dues:
             self._plan(task, min(dues))
 
-    def _plan(self, task: Running, due: float) -> None:
+    def _plan(self, task: RunningActivity, due: float) -> None:
         task.due = due
         heapq.heappush(self._queue, (due, next(self._order), task))
         if len(self._threads) < min(self._threads_max, len(self._tasks)) and not self._closed:

@@ -20,13 +20,13 @@ from typing import Any, Final
 from traction.decider.decider import Decider
 from traction.decider.frames import Leaf
 from traction.definitions.classes import Activity
-from traction.errors import DefinitionError, MissingDependencyError, PayloadUnavailable, TractionError
+from traction.errors import DefinitionError, MissingDependencyError, PayloadUnavailableError, TractionError
 from traction.history.local_records import HEAD_CHARS_MAX, Record, find_room, write_record
 from traction.model.names import WorkflowExecution
 from traction.payloads.codec import PAYLOAD_CHARS_MAX, Codec
-from traction.payloads.failures import give_account, write_failure
+from traction.payloads.failures import describe_exception, write_failure
 from traction.plugins.observer import Observer, log_failure, tell_task
-from traction.runtime.activity_task import LATER, RunningTask, _current
+from traction.runtime.activity_task import COMPLETE_LATER, RunningTask, _current
 
 log = logging.getLogger("traction.worker")
 
@@ -94,7 +94,7 @@ class LocalActivities:
 
         Raises:
             DefinitionError: nobody provides what an activity needs.
-            PayloadUnavailable: a payload store does not take a result.
+            PayloadUnavailableError: a payload store does not take a result.
             NonDeterminismError, FlowError, PayloadError: as `Decider.decide`.
         """
         told = None if decider.begun is None else decider.begun.task_start_to_close_timeout
@@ -133,10 +133,10 @@ class LocalActivities:
         try:
             told = record(_act(body, call, codec, find_room(type_.name, type_.version, began)))
             ended = "COMPLETED", None
-        except PayloadUnavailable:
+        except PayloadUnavailableError:
             raise
         except BaseException as error:
-            account = give_account(error)
+            account = describe_exception(error)
             reason, details = write_failure(account, codec, chars_max=PAYLOAD_CHARS_MAX - HEAD_CHARS_MAX)
             name = f"{task.execution.workflow_id} {task.activity_id}"
             log_failure(name, error, account, call.spec, tell_task(task), self._failure_level)
@@ -172,9 +172,9 @@ def _act(body: Callable[[Any], Any], call: Any, codec: Codec, room: int) -> str:
     result, spec = body(call), call.spec
     if isinstance(result, CoroutineType):
         result = _run(result)
-    if result is LATER:
+    if result is COMPLETE_LATER:
         raise TractionError(
-            f"{type(call).__qualname__} returns LATER, and a local activity has no task that anybody could answer; "
+            f"{type(call).__qualname__} returns COMPLETE_LATER, and a local activity has no task token; "
             "leave out .locally()"
         )
     what = f"the result of {spec.type.name} {spec.type.version}"

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from traction.errors import BackendError
-from traction.worker.backoff import insist
+from traction.worker.backoff import call_with_backoff
 
 log = logging.getLogger("traction.worker")
 
@@ -80,6 +80,6 @@ def run_worker(
 def flush_at_last(worker: Worker) -> None:
     """Send what could not be sent; after a few tries, leave it to time out."""
     try:
-        insist(worker.flush, time.sleep)
+        call_with_backoff(worker.flush, time.sleep)
     except Exception as error:
         log.warning("an answer could not be sent, and its task will time out: %s", error)

@@ -1,14 +1,13 @@
-"""Run the bodies of activities in processes of their own, so that what they do to a process is done to no worker.
+"""Run the bodies of activities in processes of their own.
 
-Takes an activity, what it needs, and calls; gives results, or failures. A process does one call after another. When it
-dies, the task it had in hand fails and says how; the next task gets a new one. Polls, answers and heartbeats stay with
-the worker, so a body that never lets go of the interpreter is still beaten for.
+A process runs one call after another. If it dies, its current task fails with the exit code, and the next task gets a
+new process. Polls, responses and heartbeats stay in the worker, so a body that never releases the GIL has heartbeats.
 
-Theory of operation. Worker and process talk by one pipe, one message at a time. The process says when it is ready. Then
-the worker sends a call, and the process answers with how it ended, or with questions before that: what an activity asks
-of its own task is asked of the worker's `Running`, and answered or raised there. The process is started anew (spawn),
-never forked from a worker with threads. It ends when the pipe does, and ignores the signals that stop a worker: whether
-to go on is for the worker to decide.
+Theory of operation. Worker and process exchange messages over one pipe. The process reports that it is ready. The
+worker sends a call, and the process replies with the outcome, or first with requests: what an activity does with its
+own task (heartbeat, last details) is forwarded to the worker's `RunningActivity`, and answered or raised there.
+Processes are spawned, never forked from a worker with threads. A process ends when its pipe closes, and ignores the
+signals that stop a worker: the worker decides whether it goes on.
 """
 
 from __future__ import annotations
@@ -27,13 +26,13 @@ from functools import partial
 from types import CoroutineType
 from typing import Any, Generic, TypeVar, cast
 
-from traction.errors import DefinitionError, TractionError
+from traction.errors import DefinitionError, ProcessDied
 from traction.flow.step import Cancelled
-from traction.payloads.failures import give_account
+from traction.payloads.failures import describe_exception
 from traction.plugins.observer import tell_task
 from traction.runtime.activity_task import RunningTask, _current, current_task
 from traction.worker.activity_worker import Told, settle
-from traction.worker.heartbeats import Running
+from traction.worker.heartbeats import RunningActivity
 
 C = TypeVar("C")
 
@@ -55,28 +54,6 @@ class PerProcess(Generic[C]):
 
     def __init__(self, make: Callable[[], C]) -> None:
         self.make = make
-
-
-class ProcessDied(TractionError):
-    """The process that ran an activity ended before the activity did; `exit_code` as `multiprocessing` tells it."""
-
-    def __init__(self, activity: str, exit_code: int | None) -> None:
-        self.exit_code = exit_code
-        super().__init__(
-            f"the process that ran {activity} ended before the activity did, {say_exit(exit_code)}. "
-            "The worker goes on with a new process"
-        )
-
-
-def say_exit(exit_code: int | None) -> str:
-    """Say an exit code in words."""
-    if exit_code is None:
-        return "and nobody knows how"
-    if exit_code >= 0:
-        return f"with exit code {exit_code}"
-    with suppress(ValueError):
-        return f"by {signal.Signals(-exit_code).name}"
-    return f"by signal {-exit_code}"
 
 
 class ProcessPool:
@@ -112,7 +89,7 @@ class ProcessPool:
         """
         process, task = self._take(), current_task()
         outlived = threading.Event()
-        if isinstance(task, Running):
+        if isinstance(task, RunningActivity):
             task.when_outlived(partial(self._replace, process, task, outlived))
             task.wake_when_cancelled(partial(self._prepare, task))
         try:
@@ -147,12 +124,12 @@ class ProcessPool:
         try:
             return process.converse(call, task)
         finally:
-            if isinstance(task, Running):
+            if isinstance(task, RunningActivity):
                 # From here on the process may be another task's.
                 task.when_outlived(None)
                 task.wake_when_cancelled(None)
 
-    def _prepare(self, task: Running) -> None:
+    def _prepare(self, task: RunningActivity) -> None:
         """Have a process ready for the next task, as soon as it is known that one may have to be killed."""
         with self._lock:
             needed = task.gone and not self._idle and not self._closed
@@ -161,7 +138,7 @@ class ProcessPool:
             with self._lock:
                 self._idle.append(ready)
 
-    def _replace(self, process: _Process, task: Running, outlived: threading.Event) -> None:
+    def _replace(self, process: _Process, task: RunningActivity, outlived: threading.Event) -> None:
         """Kill a process whose body outlived its task, and have another one ready in its place."""
         outlived.set()
         process.kill()
@@ -317,7 +294,7 @@ def _serve(pipe: Any, packed: bytes) -> None:
         arguments = () if activity.spec.needs is None else (dependency,)
     except BaseException as error:
         with suppress(OSError):
-            pipe.send(("broken", give_account(error)))
+            pipe.send(("broken", describe_exception(error)))
         return
     with suppress(OSError):
         pipe.send(("ready", None))
@@ -345,7 +322,7 @@ def _serve(pipe: Any, packed: bytes) -> None:
             except Cancelled:
                 answer = pickle.dumps(("cancelled", None))
             except BaseException as error:
-                answer = pickle.dumps(("failed", give_account(error)))
+                answer = pickle.dumps(("failed", describe_exception(error)))
             pipe.send_bytes(answer)
 
 

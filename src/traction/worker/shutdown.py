@@ -18,7 +18,7 @@ from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import Any, Self
 
-from traction.worker.heartbeats import Pulse
+from traction.worker.heartbeats import Heartbeater
 from traction.worker.slots import WorkerThread
 
 log = logging.getLogger("traction.client")
@@ -82,7 +82,7 @@ def _kill_processes() -> None:
                 process.kill()
 
 
-def finish(threads: Iterable[WorkerThread], pulse: Pulse, seconds: float) -> list[str]:
+def finish(threads: Iterable[WorkerThread], pulse: Heartbeater, seconds: float) -> list[str]:
     """Wait for workers to finish what they have in hand; after so many seconds, hand back what is left.
 
     Threads that were left behind, since their bodies outlived their tasks, are not waited for.

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 
 from traction.plugins.observer import tell_task
-from traction.worker.heartbeats import Running
+from traction.worker.heartbeats import RunningActivity
 
 log = logging.getLogger("traction.worker")
 
@@ -63,7 +63,7 @@ class Slots:
         """How many are lost now. A slot is no longer lost once its body has ended."""
         self._lock = threading.Lock()
 
-    def lose(self, running: Running) -> bool:
+    def lose(self, running: RunningActivity) -> bool:
         """Log that a body outlived its task, and replace its slot; return whether there was room for another one."""
         with self._lock:
             self.lost += 1
@@ -86,7 +86,7 @@ class Slots:
         )
         return False
 
-    def regain(self, running: Running) -> None:
+    def regain(self, running: RunningActivity) -> None:
         """Log that a body ended after all."""
         with self._lock:
             self.lost -= 1

@@ -58,7 +58,7 @@ _CLOSES = frozenset(
 )
 
 
-class StuckDecision(Exception):
+class StuckDecisionError(Exception):
     """A decision task could not be decided: `execution`, and `error` as its author or an operator must mend it.
 
     The execution stays open. The task comes back when it times out, to whatever code is deployed then. This worker
@@ -81,7 +81,7 @@ class WorkflowWorker:
         identity: what the history shows as who took the task.
         met: called with activities and workflows that flows asked for the first time, before they are asked of the
         service.
-        report: called with every `StuckDecision`, besides the log.
+        report: called with every `StuckDecisionError`, besides the log.
         neighbours: what others decide for on the same list: those tasks come here as well, and are decided here. What
             is decided for here is added.
         local: what does the local activities that flows ask for.
@@ -100,7 +100,7 @@ class WorkflowWorker:
         codec: Codec = JSON,
         cache: DeciderCache | None = None,
         met: Callable[[type], None] | None = None,
-        report: Callable[[StuckDecision], None] | None = None,
+        report: Callable[[StuckDecisionError], None] | None = None,
         neighbours: dict[WorkflowType, type[Workflow[Any]]] | None = None,
         local: LocalActivities | None = None,
         sticky: Sticky | None = None,
@@ -325,7 +325,7 @@ class WorkflowWorker:
         if isinstance(error, BackendError) and (error.retryable or not isinstance(error, ServiceFault)):
             raise error
         pause = self._cache.stuck.note(execution, self._backend.now())
-        stuck = StuckDecision(execution, error if isinstance(error, Exception) else _judge_exit(error), pause)
+        stuck = StuckDecisionError(execution, error if isinstance(error, Exception) else _judge_exit(error), pause)
         about = tell_execution(execution)
         if isinstance(error, TractionError):
             # Its message is complete: a traceback of our own code would only repeat it.

@@ -9,12 +9,12 @@ from typing import Any, Final, NamedTuple
 
 from traction.model.operations import ActivityTask
 from traction.payloads.codec import Codec
-from traction.worker.heartbeats import Running
-from traction_local.simulation.machine import Machine, SimulatedBackend, Trouble
-from traction_local.simulation.stubs import BODY, Act, Script
+from traction.worker.heartbeats import RunningActivity
+from traction_local.simulation.machine import FaultInjector, Machine, SimulatedBackend
+from traction_local.simulation.stubs import BODY, StubbedAttempt, StubScript
 
 
-class Fate(NamedTuple):
+class AttemptFault(NamedTuple):
     """How an attempt that takes time is cut off: which budget that takes, after what part of it, in what words."""
 
     budget: str
@@ -22,10 +22,10 @@ class Fate(NamedTuple):
     what: str
 
 
-FATES: Final = (
-    Fate("timeouts", 0.0, "its heartbeats stop at once"),
-    Fate("timeouts", 0.5, "its heartbeats stop half-way"),
-    Fate("crashes", 0.5, "the machine dies half-way"),
+ATTEMPT_FAULTS: Final = (
+    AttemptFault("timeouts", 0.0, "its heartbeats stop at once"),
+    AttemptFault("timeouts", 0.5, "its heartbeats stop half-way"),
+    AttemptFault("crashes", 0.5, "the machine dies half-way"),
 )
 
 
@@ -37,7 +37,7 @@ class Beating(NamedTuple):
     every: timedelta
     until: datetime
     machine: Machine
-    running: Running
+    running: RunningActivity
 
 
 class Attempts:
@@ -54,8 +54,8 @@ class Attempts:
     def __init__(
         self,
         backend: SimulatedBackend,
-        scripts: Mapping[Any, Script],
-        trouble: Trouble,
+        scripts: Mapping[Any, StubScript],
+        trouble: FaultInjector,
         choose: Callable[[int, str], int] | None,
         codec: Codec,
     ) -> None:
@@ -65,7 +65,7 @@ class Attempts:
         self._beating: list[Beating] = []
         self._begun = 0
 
-    def find_act(self, activity: Any) -> Act:
+    def find_act(self, activity: Any) -> StubbedAttempt:
         """Count an attempt of an activity, and say what its script says of it."""
         attempt = self._counts[activity] = self._counts.get(activity, 0) + 1
         act = self._scripts.get(activity, BODY).find_act(attempt)
@@ -73,10 +73,10 @@ class Attempts:
             act = (act, *act.instead)[self._choose(1 + len(act.instead), f"attempt {attempt} of {activity.__name__}")]
         return act
 
-    def begin(self, machine: Machine, task: ActivityTask, span: timedelta) -> Fate | None:
+    def begin(self, machine: Machine, task: ActivityTask, span: timedelta) -> AttemptFault | None:
         """Beat for an attempt that takes so long; say how it is cut off, if the schedule deviates to that."""
         timeout = machine.find_activity(task.activity_type).spec.heartbeat
-        running = Running(self._backend, task, self._codec, timeout=timeout)
+        running = RunningActivity(self._backend, task, self._codec, timeout=timeout)
         if running.every is None:
             return None
         fate = self._find_fate(task)
@@ -86,8 +86,8 @@ class Attempts:
         self._wait(Beating(self._backend.time + every, self._begun, every, until, machine, running))
         return fate
 
-    def _find_fate(self, task: ActivityTask) -> Fate | None:
-        fates = [fate for fate in FATES if self._trouble.left[fate.budget] > 0]
+    def _find_fate(self, task: ActivityTask) -> AttemptFault | None:
+        fates = [fate for fate in ATTEMPT_FAULTS if self._trouble.left[fate.budget] > 0]
         if self._choose is None or not fates:
             return None
         chosen = self._choose(1 + len(fates), f"what becomes of {task.activity_id}")

@@ -36,7 +36,7 @@ from traction.model import decisions as d
 from traction.model import events as e
 from traction.model.names import WorkflowExecution
 from traction.payloads.codec import JSON
-from traction_local.simulation.determinism import UnsoundFlow, list_cuts, show_decision
+from traction_local.simulation.determinism import UnsoundFlowError, list_cuts, show_decision
 
 HASH_SEEDS: Final = ("4242", "24")
 """The hash seed of the twin; the second if the parent has the first."""
@@ -164,7 +164,7 @@ def check_twin(
     order of what they list is no claim.
 
     Raises:
-        UnsoundFlow: it decides something else.
+        UnsoundFlowError: it decides something else.
     """
     if reason := _explain_unknown(workflow):
         return reason
@@ -178,7 +178,7 @@ def check_twin(
         if reason:
             return reason
     if verdict := verdicts[shape]:
-        raise UnsoundFlow(verdict)
+        raise UnsoundFlowError(verdict)
     return ""
 
 

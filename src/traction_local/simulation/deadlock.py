@@ -32,7 +32,7 @@ _CLOSES = {
 }
 
 
-class StuckExecution(AssertionError):
+class StuckExecutionError(AssertionError):
     """An execution waits for what never comes, although nothing goes wrong any more; or it goes on without end."""
 
 

@@ -1,14 +1,4 @@
-"""Check a history that a simulation made: what was decided must be decided again, and nothing be lost on the way.
-
-Takes the history of a run, its definition, and what was decided live; raises `UnsoundFlow` with the first claim that
-does not hold. Pure. The claims, whose numbers are those of docs/internals.md:
-
-- 6, cut invariance: a decider that meets the history for the first time decides what was decided live, at each cut.
-- 18, round trip: what is read of a payload and written again reads the same.
-- 19, no orphans: when an execution has closed well, no activity of it is left behind that nobody cancelled.
-- 23, no child cut off: a child that is terminated with its parent has nothing to undo, and was not being cancelled
-  (`check_terminated`, which simulations call by itself).
-"""
+"""Check that a flow is deterministic and survives replay: decide each history again from the start, and compare."""
 
 from __future__ import annotations
 
@@ -29,7 +19,7 @@ CUTS_MAX: Final = 24
 """At how many cuts a long history is decided anew: the first, the last, and between them as many as make so many."""
 
 
-class UnsoundFlow(AssertionError):
+class UnsoundFlowError(AssertionError):
     """A flow, or what it is given, would not be the same when its history is read again."""
 
 
@@ -53,7 +43,7 @@ def audit(
         codec: what wrote its payloads.
 
     Raises:
-        UnsoundFlow: a claim does not hold.
+        UnsoundFlowError: a claim does not hold.
     """
     check_cuts(workflow, execution, events, decided, codec)
     check_payloads(events, activities, codec)
@@ -70,30 +60,30 @@ def check_cuts(
     """Check that a new decider decides what was decided live.
 
     Raises:
-        UnsoundFlow: it does not.
+        UnsoundFlowError: it does not.
     """
     for started in list_cuts(events, decided):
         live = decided[started]
         try:
             anew = decide(workflow, events[:started], execution=execution, codec=codec)
         except NonDeterminismError as error:
-            raise UnsoundFlow(
+            raise UnsoundFlowError(
                 f"a worker that reads the history of {execution.workflow_id} up to event {started} for the first time "
                 f"does not get there: {error}"
             ) from error
         for number, (one, other) in enumerate(zip(map(_shorten, live), map(_shorten, anew), strict=False)):
             if one != other:
-                raise UnsoundFlow(_tell(execution, started, number, one, other))
+                raise UnsoundFlowError(_tell(execution, started, number, one, other))
         if len(live) != len(anew):
             number = min(len(live), len(anew))
-            raise UnsoundFlow(_tell(execution, started, number, _get(live, number), _get(anew, number)))
+            raise UnsoundFlowError(_tell(execution, started, number, _get(live, number), _get(anew, number)))
 
 
 def check_payloads(events: Iterable[e.Event], activities: Mapping[ActivityType, Any], codec: Codec) -> None:
     """Check that inputs and results of activities read the same when they are written again.
 
     Raises:
-        UnsoundFlow: one does not.
+        UnsoundFlowError: one does not.
     """
     called: dict[int, Any] = {}
     seen: set[tuple[Any, str | None]] = set()
@@ -113,9 +103,9 @@ def check_payloads(events: Iterable[e.Event], activities: Mapping[ActivityType, 
             value = codec.decode(payload, kind)
             again = codec.decode(codec.encode(value), kind)
         except PayloadError as error:
-            raise UnsoundFlow(f"event {event.event_id}: {activity.__qualname__}: {error}") from error
+            raise UnsoundFlowError(f"event {event.event_id}: {activity.__qualname__}: {error}") from error
         if again != value:
-            raise UnsoundFlow(
+            raise UnsoundFlowError(
                 f"event {event.event_id}: {value!r:.200} of {activity.__qualname__} does not survive being written and "
                 f"read: it comes back as {again!r:.200}. Use a type whose values do"
             )
@@ -125,7 +115,7 @@ def check_orphans(events: Sequence[e.Event]) -> None:
     """Check that no activity is left behind that nobody cancelled, when its execution has completed.
 
     Raises:
-        UnsoundFlow: one is.
+        UnsoundFlowError: one is.
     """
     if not events or type(events[-1]) is not e.WorkflowExecutionCompleted:
         return
@@ -142,7 +132,7 @@ def check_orphans(events: Sequence[e.Event]) -> None:
             left.pop(event.scheduled_event_id, None)
     for event in left.values():
         if event.activity_id not in asked:
-            raise UnsoundFlow(
+            raise UnsoundFlowError(
                 f"{event.activity_id} (event {event.event_id}) was left behind: its execution has completed, and "
                 "nobody waits for it or has cancelled it"
             )
@@ -152,7 +142,7 @@ def check_terminated(workflow: Any, execution: WorkflowExecution, events: Sequen
     """Check that a child that was terminated with its parent had nothing to undo, and was not being cancelled.
 
     Raises:
-        UnsoundFlow: it had, or was.
+        UnsoundFlowError: it had, or was.
     """
     begin, closing = events[0], events[-1]
     if not isinstance(closing, e.WorkflowExecutionTerminated) or closing.cause != "CHILD_POLICY_APPLIED":
@@ -169,7 +159,7 @@ def check_terminated(workflow: Any, execution: WorkflowExecution, events: Sequen
         else:
             return
     parent = begin.parent_workflow_execution
-    raise UnsoundFlow(
+    raise UnsoundFlowError(
         f"the child {execution.workflow_id} was terminated with its parent {parent and parent.workflow_id}, {lost}. "
         'Let the parent await it, with cancellation="wait" (the default), or set child_policy="REQUEST_CANCEL" or '
         '"ABANDON" on the workflow of the parent'

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from traction_local.simulation.machine import Machine
 
 
-class Move(NamedTuple):
+class PendingAction(NamedTuple):
     """Something that can happen: on which machine, if that is settled, what, and the act."""
 
     machine: Machine | None
@@ -30,14 +30,14 @@ class Move(NamedTuple):
 MOVES_MAX = 100_000
 """After how many moves an execution that is still open is called stuck, unless told otherwise."""
 
-LATER = (2, 4)
+COMPLETE_LATER = (2, 4)
 """How often time may pass before what was put off for that long may come: else its moment in a long run lies deep."""
 
 PATIENCE = 50
 """How often time passes before what was put off comes after all: somebody who waits by timers may do so for ever."""
 
 
-class Agenda:
+class EventQueue:
     """What can happen.
 
     In line stands what can happen now. What may happen at any time plainly does when nobody stands in line. Who is put
@@ -46,24 +46,24 @@ class Agenda:
     """
 
     def __init__(self) -> None:
-        self._line: list[Move] = []
-        self._put_off: list[Move] = []
-        self._anytime: list[Move] = []
-        self._later: list[tuple[int, Move]] = []
-        self._last: list[Move] = []
-        self._planned: list[tuple[datetime, int, Move]] = []
+        self._line: list[PendingAction] = []
+        self._put_off: list[PendingAction] = []
+        self._anytime: list[PendingAction] = []
+        self._later: list[tuple[int, PendingAction]] = []
+        self._last: list[PendingAction] = []
+        self._planned: list[tuple[datetime, int, PendingAction]] = []
         self._plans = 0
         self._jumps = 0
 
-    def add(self, move: Move, *, first: bool = False) -> None:
+    def add(self, move: PendingAction, *, first: bool = False) -> None:
         """Let something happen now, after all who stand in line or before them."""
         self._line.insert(0 if first else len(self._line), move)
 
-    def allow(self, move: Move) -> None:
+    def allow(self, move: PendingAction) -> None:
         """Let something happen at any time."""
         self._anytime.append(move)
 
-    def plan(self, when: datetime, move: Move) -> None:
+    def plan(self, when: datetime, move: PendingAction) -> None:
         """Let something happen at its time."""
         self._plans += 1
         heappush(self._planned, (when, self._plans, move))
@@ -73,7 +73,7 @@ class Agenda:
         self._line = [move for move in self._line if not move.dead]
         self._put_off = [move for move in self._put_off if not move.dead]
 
-    def take_first(self) -> Move | None:
+    def take_first(self) -> PendingAction | None:
         """Take what plainly happens next; `None` to let time pass."""
         if self._line:
             return self._line.pop(0)
@@ -90,18 +90,18 @@ class Agenda:
         """What the first in line is about to do; empty if nobody stands there."""
         return self._line[0].why if self._line else ""
 
-    def take(self, number: int) -> Move:
+    def take(self, number: int) -> PendingAction:
         """Take a move by its number, those in line first."""
         in_line = len(self._line)
         return self._line.pop(number) if number < in_line else self._anytime.pop(number - in_line)
 
-    def put_off(self) -> Move:
+    def put_off(self) -> PendingAction:
         """Put off the first in line; or if nobody stands there, what may come at any time."""
         source, kept = (self._line, self._put_off) if self._line else (self._anytime, self._last)
         kept.append(source.pop(0))
         return kept[-1]
 
-    def put_off_for(self, jumps: int) -> Move:
+    def put_off_for(self, jumps: int) -> PendingAction:
         """Put off what may come at any time until time has passed so often."""
         move = self._anytime.pop(0)
         self._later.append((self._jumps + jumps, move))

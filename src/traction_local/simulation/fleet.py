@@ -20,7 +20,7 @@ from traction_local.simulation.machine import Machine
 _NO_SKEW = timedelta(0)
 
 
-class Crew:
+class Fleet:
     """The machines.
 
     Args:

@@ -2,7 +2,7 @@
 
 Takes definitions, and what their activities need or do instead; gives workers by the list that they poll. A machine may
 die at each request that it makes; then all that it had in memory is gone, and every request of what is left of it
-raises `Died`. Knows nothing of who moves when: `simulation` does.
+raises `MachineCrashed`. Knows nothing of who moves when: `simulation` does.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from traction.worker.activity_worker import ActivityWorker
 from traction.worker.decider_cache import DeciderCache
 from traction.worker.local_activities import LocalActivities
 from traction.worker.sticky import Sticky
-from traction.worker.workflow_worker import StuckDecision, WorkflowWorker
+from traction.worker.workflow_worker import StuckDecisionError, WorkflowWorker
 from traction_local.service.service import POLLS, READING, Service
 from traction_local.service.state.task_list import Ready
 from traction_local.simulation.faults import Faults
-from traction_local.simulation.stubs import BODY, Act, Script
+from traction_local.simulation.stubs import BODY, StubbedAttempt, StubScript
 
 T = TypeVar("T")
 
@@ -46,7 +46,7 @@ DOMAIN = "simulation"
 """The domain of a simulation."""
 
 
-class Died(BaseException):
+class MachineCrashed(BaseException):
     """The machine is no more. No worker can catch it."""
 
 
@@ -83,7 +83,7 @@ class SimulatedBackend(Backend):
         """Nothing is held."""
 
 
-class Trouble:
+class FaultInjector:
     """What may still go wrong between machines and the service, chosen at each request: plainly nothing."""
 
     def __init__(self, faults: Faults, choose: Callable[[int, str], int]) -> None:
@@ -159,12 +159,12 @@ class Machine(SimulatedBackend):
         *,
         codec: Codec,
         provide: Mapping[Any, Any],
-        scripts: Mapping[Any, Script],
-        find_act: Callable[[Any], Act],
+        scripts: Mapping[Any, StubScript],
+        find_act: Callable[[Any], StubbedAttempt],
         met: Callable[[Any], None],
-        report: Callable[[StuckDecision], None],
+        report: Callable[[StuckDecisionError], None],
         note: Callable[[str, str], None],
-        trouble: Trouble | None,
+        trouble: FaultInjector | None,
     ) -> None:
         self.url, self.domain, self.limits = world.url, world.domain, world.limits
         self.name = name
@@ -190,7 +190,7 @@ class Machine(SimulatedBackend):
     def call(self, request: o.Request[T], wait: timedelta | None = None) -> T:
         """Make a request, over a line on which things go wrong as the schedule says."""
         if not self.alive:
-            raise Died
+            raise MachineCrashed
         if self._trouble is None:
             return self._world.call(request)
         return self._trouble.meet(self, request, self._world.call)
@@ -203,10 +203,10 @@ class Machine(SimulatedBackend):
         """Tell what happens here."""
         self._note(self.name, what)
 
-    def die(self) -> Died:
+    def die(self) -> MachineCrashed:
         """Lose all that is in memory."""
         self._end()
-        return Died()
+        return MachineCrashed()
 
     def close(self) -> None:
         """End, and close the event loops of async activities. Not while one of them runs."""
@@ -291,7 +291,7 @@ class Machine(SimulatedBackend):
         """Do a local activity as its script says; it takes no time."""
         self.playing = act = self._find_act(activity)
         result = self._play(activity, call)
-        if act.dies:
+        if act.crashes:
             raise self.die()
         return result
 

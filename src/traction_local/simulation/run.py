@@ -26,7 +26,7 @@ A = TypeVar("A", bound=Activity[Any, Any])
 Definition: TypeAlias = Callable[..., Activity[Any, Any]]
 
 
-class Simulated(Generic[R_co]):
+class SimulatedRun(Generic[R_co]):
     """What became of a simulated execution."""
 
     def __init__(self, handle: Handle[R_co], codec: Codec, simulation: Simulation, world: Any = None) -> None:
@@ -129,4 +129,4 @@ class Simulated(Generic[R_co]):
 
     def __repr__(self) -> str:
         closing = type(self.history[-1]).__name__
-        return f"<Simulated: {closing} after {self.elapsed}, {len(self.history)} events>"
+        return f"<SimulatedRun: {closing} after {self.elapsed}, {len(self.history)} events>"

@@ -14,7 +14,7 @@ from traction.model.names import WorkflowExecution
 from traction.payloads.codec import JSON, Codec
 from traction_local.simulation.cross_process import check_twin
 from traction_local.simulation.determinism import audit, check_terminated
-from traction_local.simulation.fleet import Crew
+from traction_local.simulation.fleet import Fleet
 from traction_local.simulation.machine import SimulatedBackend
 
 
@@ -42,7 +42,7 @@ class Runs:
         self._known[execution.run_id] = execution
         self.decided.setdefault(execution.run_id, {})[started_event_id] = decisions
 
-    def settle(self, crew: Crew | None, *, stuck: bool = False) -> list[Handle[Any]]:
+    def settle(self, crew: Fleet | None, *, stuck: bool = False) -> list[Handle[Any]]:
         """Give the executions that have closed; check each run that has, if there is a crew that knows its code.
 
         Args:
@@ -50,7 +50,7 @@ class Runs:
                 terminated in the middle of anything.
 
         Raises:
-            UnsoundFlow: a claim about one does not hold.
+            UnsoundFlowError: a claim about one does not hold.
         """
         closed = []
         for run_id in self._backend.service.take_closed():
@@ -68,7 +68,7 @@ class Runs:
                 closed.append(handle)
         return closed
 
-    def _audit(self, execution: WorkflowExecution, events: list[e.Event], crew: Crew, stuck: bool) -> None:
+    def _audit(self, execution: WorkflowExecution, events: list[e.Event], crew: Fleet, stuck: bool) -> None:
         types, begin = {one.spec.type: one for one in crew.hosted}, events[0]
         assert isinstance(begin, e.WorkflowExecutionStarted)
         decided = self.decided.get(execution.run_id, {})

@@ -30,6 +30,8 @@ from types import BuiltinFunctionType, FrameType
 from typing import Any, Final, ParamSpec, TypeVar
 
 import traction
+from traction.decider import frames, interpreter
+from traction.definitions import classes, decorators, signatures
 from traction.errors import FlowError
 from traction.worker.forgotten_steps import watch_steps
 
@@ -79,7 +81,9 @@ _WRITTEN: Final[dict[int, str]] = {
     id(type(os.environ).__getitem__.__code__): _ENVIRONMENT,
 }
 _HERE: Final = str(Path(traction.__file__).parent) + os.sep
-_RUNS_FLOWS: Final = frozenset(_HERE + name for name in ("interpret.py", "frames.py", "definition.py", "signatures.py"))
+_RUNS_FLOWS: Final = frozenset(
+    str(module.__file__) for module in (interpreter, frames, classes, decorators, signatures)
+)
 # Logs, the text of tracebacks, and the rules of time zones, which come with a program as its code does.
 _PASSED_OVER: Final = (
     *(str(Path(str(module.__file__)).parent) + os.sep for module in (logging, zoneinfo)),
@@ -98,7 +102,7 @@ _NAMES: Final = frozenset(
 )
 
 
-class ImpureFlow(FlowError):
+class ImpureFlowError(FlowError):
     """A flow does what no flow may do: `call` says what, `where` the line of it."""
 
     def __init__(self, call: str, where: str, instead: str) -> None:
@@ -113,14 +117,14 @@ class Watch:
     def __init__(self) -> None:
         self.debugged = False
         """Whether a flow has entered a debugger, which would stop again wherever the flow is run again."""
-        self._found: list[ImpureFlow] = []
+        self._found: list[ImpureFlowError] = []
         self._entered = 0  # how many calls of breakpoint() are going on
 
     def run(self, act: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do it.
 
         Raises:
-            ImpureFlow: a flow did what no flow may do.
+            ImpureFlowError: a flow did what no flow may do.
             FlowError: a flow builds a step on a line of its own and never awaits it.
         """
         self._found.clear()
@@ -158,7 +162,7 @@ class Watch:
         if _is_debugging(caller):
             self.debugged = True
         elif (where := _find_flow(caller)) is not None:
-            self._found.append(ImpureFlow(call, where, instead))
+            self._found.append(ImpureFlowError(call, where, instead))
             raise self._found[0]
 
 

@@ -14,7 +14,7 @@ from traction.payloads.codec import JSON, Codec
 from traction_local.service.knobs import Knobs
 from traction_local.service.lambda_handlers import Handler
 from traction_local.simulation.faults import Faults
-from traction_local.simulation.run import Simulated
+from traction_local.simulation.run import SimulatedRun
 from traction_local.simulation.schedule import PLAIN, Schedule
 from traction_local.simulation.simulation import Simulation
 from traction_local.simulation.stubs import Stub
@@ -46,8 +46,8 @@ class World(TypedDict, total=False):
     knobs: Knobs
     start: datetime
     codec: Codec
-    checked: bool
-    moves_max: int
+    check_determinism: bool
+    max_moves: int
 
 
 class SimulateOptions(World, total=False):
@@ -57,7 +57,7 @@ class SimulateOptions(World, total=False):
     tell: Callable[[Exception, str, str], None] | None
 
 
-def simulate(workflow: Workflow[R], **options: Unpack[SimulateOptions]) -> Simulated[R]:
+def simulate(workflow: Workflow[R], **options: Unpack[SimulateOptions]) -> SimulatedRun[R]:
     """Run a workflow to its end in virtual time, and tell what became of it.
 
     Args:
@@ -79,8 +79,8 @@ def simulate(workflow: Workflow[R], **options: Unpack[SimulateOptions]) -> Simul
         knobs: what SWF leaves open.
         start: when the simulation begins.
         codec: what writes and reads the payloads; plain JSON unless given.
-        checked: `False` for flows that are not checked; see `traction_local.simulation.determinism`.
-        moves_max: after how many moves it is called stuck, if it is still open.
+        checked: `False` for flows that are not check_determinism; see `traction_local.simulation.determinism`.
+        max_moves: after how many moves it is called stuck, if it is still open.
         tell: called with an error that ends the run, its deviations and its story.
 
     Example:
@@ -98,13 +98,13 @@ def simulate(workflow: Workflow[R], **options: Unpack[SimulateOptions]) -> Simul
 
     Raises:
         DefinitionError, FlowError, PayloadError: the flow cannot go on until its author mends it.
-        UnsoundFlow: it would not ask for the same again.
-        StuckExecution: it goes on without end.
+        UnsoundFlowError: it would not ask for the same again.
+        StuckExecutionError: it goes on without end.
     """
     return simulate_all([workflow], **options)[0]
 
 
-def simulate_all(workflows: Iterable[Workflow[R]], **options: Unpack[SimulateOptions]) -> list[Simulated[R]]:
+def simulate_all(workflows: Iterable[Workflow[R]], **options: Unpack[SimulateOptions]) -> list[SimulatedRun[R]]:
     """Run a fleet of workflows side by side in one world, and tell what became of each.
 
     Args:
@@ -139,7 +139,7 @@ def simulate_all(workflows: Iterable[Workflow[R]], **options: Unpack[SimulateOpt
         raise
     finally:
         simulation.close()
-    return [Simulated(handle, codec, simulation, place) for handle in handles]
+    return [SimulatedRun(handle, codec, simulation, place) for handle in handles]
 
 
 _OF_THE_RUNS = frozenset({"provide", "stub", "signals", "cancels", "world", "tell"})

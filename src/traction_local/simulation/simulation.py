@@ -35,24 +35,24 @@ from traction.model import events as e
 from traction.model import operations as o
 from traction.model.limits import Limits
 from traction.payloads.codec import JSON, Codec
-from traction.worker.workflow_worker import StuckDecision
+from traction.worker.workflow_worker import StuckDecisionError
 from traction_local.service.knobs import Knobs
 from traction_local.service.lambda_handlers import Handler, answer_by
 from traction_local.service.service import Service
 from traction_local.service.state.alarms import EFFECT, EXECUTION, TASK
 from traction_local.service.state.task_list import Ready
 from traction_local.simulation.attempts import Attempts
-from traction_local.simulation.deadlock import StuckExecution, explain_open
-from traction_local.simulation.event_queue import LATER, MOVES_MAX, Agenda, Move
+from traction_local.simulation.deadlock import StuckExecutionError, explain_open
+from traction_local.simulation.event_queue import COMPLETE_LATER, MOVES_MAX, EventQueue, PendingAction
 from traction_local.simulation.faults import Faults
-from traction_local.simulation.fleet import Crew
-from traction_local.simulation.machine import DOMAIN, Died, Machine, SimulatedBackend, Trouble
+from traction_local.simulation.fleet import Fleet
+from traction_local.simulation.machine import DOMAIN, FaultInjector, Machine, MachineCrashed, SimulatedBackend
 from traction_local.simulation.outside import read_signal
 from traction_local.simulation.run_log import Runs
-from traction_local.simulation.sandbox import ImpureFlow, Watch
+from traction_local.simulation.sandbox import ImpureFlowError, Watch
 from traction_local.simulation.schedule import PLAIN, Deviations, Plain, Schedule
 from traction_local.simulation.story import Moved, say_answer, say_attempt, say_payload, tell_story
-from traction_local.simulation.stubs import Script, check_script, to_script
+from traction_local.simulation.stubs import StubScript, check_script, to_script
 
 R = TypeVar("R")
 
@@ -91,7 +91,7 @@ class Simulation:
         knobs: what SWF leaves open.
         start: when the simulation begins.
         checked: whether flows are watched for what no flow may do.
-        moves_max: after how many moves an execution that is still open is called stuck.
+        max_moves: after how many moves an execution that is still open is called stuck.
 
     Raises:
         DefinitionError: a key is no activity, or a stub gives what its activity does not.
@@ -112,12 +112,12 @@ class Simulation:
         knobs: Knobs = KNOBS,
         start: datetime = START,
         codec: Codec = JSON,
-        checked: bool = True,
-        moves_max: int = MOVES_MAX,
+        check_determinism: bool = True,
+        max_moves: int = MOVES_MAX,
     ) -> None:
-        codec = self._codec = codec.exactly() if checked else codec
+        codec = self._codec = codec.exactly() if check_determinism else codec
         self._provide: dict[Any, Any] = dict(provide or {})
-        self._scripts: dict[Any, Script] = {activity: to_script(one) for activity, one in (stub or {}).items()}
+        self._scripts: dict[Any, StubScript] = {activity: to_script(one) for activity, one in (stub or {}).items()}
         for activity in (*self._provide, *self._scripts):
             if not (isinstance(activity, type) and issubclass(activity, Activity)):
                 raise DefinitionError(f"provide and stub go by activity, and {activity!r:.100} is none")
@@ -141,13 +141,13 @@ class Simulation:
         """How many machines died."""
         self._make = None if isinstance(schedule, Plain) else copy(schedule).choose
         self._deviated: tuple[int, ...] = ()
-        self._checked, self._moves_max = checked, moves_max
+        self._checked, self._moves_max = check_determinism, max_moves
         self._watch = Watch()
-        self._trouble = Trouble(faults, self._choose)
+        self._trouble = FaultInjector(faults, self._choose)
         choose = None if self._make is None else self._choose
         self._attempts = Attempts(self.backend, self._scripts, self._trouble, choose, codec)
-        self._agenda = Agenda()
-        self._stuck: list[StuckDecision] = []
+        self._agenda = EventQueue()
+        self._stuck: list[StuckDecisionError] = []
         self._abandoned = self._early = False  # whether a decision was just left to newer code; time passes too soon
         self._runs = Runs(self.backend, codec)
         self.decided = self._runs.decided
@@ -165,7 +165,7 @@ class Simulation:
             trouble=None if choose is None or faults == Faults.none() else self._trouble,
         )
         self._new = dict(deploy or {})
-        self._crew = Crew(workers, make, choose=choose, skew=faults.skew, new=self._new, sticky=sticky)
+        self._crew = Fleet(workers, make, choose=choose, skew=faults.skew, new=self._new, sticky=sticky)
         for name in self._crew.deploys:
             self._come(None, f"{name} is restarted with the new code", partial(self._crew.deploy, name))
 
@@ -200,7 +200,7 @@ class Simulation:
 
     def plan(self, when: Span, why: str, act: Callable[[], object], machine: Machine | None = None) -> None:
         """Let something happen after a span of virtual time."""
-        self._agenda.plan(self.backend.time + to_timedelta(when), Move(machine, why, act))
+        self._agenda.plan(self.backend.time + to_timedelta(when), PendingAction(machine, why, act))
 
     def signal(self, handle: Handle[Any], signal: Any) -> None:
         """Let a signal come: `Approve("Ann")` at any time, `(days(9), Approve("Ann"))` after so long.
@@ -237,8 +237,8 @@ class Simulation:
 
         Raises:
             DefinitionError, FlowError, PayloadError: a flow cannot go on until its author mends it.
-            ImpureFlow: a flow does what no flow may do.
-            StuckExecution: they go on without end.
+            ImpureFlowError: a flow does what no flow may do.
+            StuckExecutionError: they go on without end.
         """
         left = {id(handle) for handle in handles}
         for _ in range(self._moves_max):
@@ -247,7 +247,7 @@ class Simulation:
                 return
             self.move_once()
         names = ", ".join(handle.workflow_id for handle in handles if id(handle) in left)
-        raise StuckExecution(f"{names} goes on after {self._moves_max} moves: end it, or allow more by moves_max=")
+        raise StuckExecutionError(f"{names} goes on after {self._moves_max} moves: end it, or allow more by max_moves=")
 
     def has_open(self) -> bool:
         """Say whether an execution that was started is still open."""
@@ -272,7 +272,7 @@ class Simulation:
         for key in self.backend.service.take_ready():
             owner = self._crew.find_owner(key)
             if owner is None or self._crew.polls(owner):
-                self._agenda.add(Move(owner, f"{key.kind} task on {key.task_list}", partial(self._take, key)))
+                self._agenda.add(PendingAction(owner, f"{key.kind} task on {key.task_list}", partial(self._take, key)))
         if (move := self._agenda.take_first() if self._make is None else self._pick()) is None:
             self._jump()
         else:
@@ -284,14 +284,14 @@ class Simulation:
         service = self.backend.service
         return not self._agenda.empty or bool(service.has_ready()) or service.next_rank() in (EFFECT, TASK)
 
-    def _pick(self) -> Move | None:
+    def _pick(self) -> PendingAction | None:
         """Choose who moves; `None` to let time pass."""
         agenda = self._agenda
         in_line, ready = agenda.count()
         if not ready:
             return None
         can_put_off, can_pass = ready > 1 or not in_line, self._can_pass()
-        later = LATER if can_pass and not in_line else ()
+        later = COMPLETE_LATER if can_pass and not in_line else ()
         n = ready + can_put_off + can_pass + len(later)
         chosen = self._choose(n, "who moves") if n > 1 else 0
         if chosen < ready:
@@ -325,11 +325,11 @@ class Simulation:
         self.widths.append(n)
         return chosen
 
-    def _act(self, move: Move) -> None:
+    def _act(self, move: PendingAction) -> None:
         """Let somebody move; what becomes of the machine is its own affair."""
         try:
             move.act()
-        except Died:
+        except MachineCrashed:
             self._agenda.drop_dead()
             self._crew.replace_dead()
             self.restarts += 1
@@ -392,8 +392,8 @@ class Simulation:
         except BackendError as error:
             self._rest(error, machine, key)
             return
-        except ImpureFlow:
-            self.note(machine.name, "cannot decide: ImpureFlow")
+        except ImpureFlowError:
+            self.note(machine.name, "cannot decide: ImpureFlowError")
             raise
         if answer is None:
             self._leave(machine)
@@ -401,7 +401,11 @@ class Simulation:
         execution, decisions = task.workflow_execution, answer.decisions or ()
         self._runs.note(execution, task.started_event_id, decisions)
         self.note(machine.name, "decides", decisions, execution.workflow_id)
-        self._end(Move(machine, "answer", partial(self._tell, machine, key, partial(worker.answer, execution, answer))))
+        self._end(
+            PendingAction(
+                machine, "answer", partial(self._tell, machine, key, partial(worker.answer, execution, answer))
+            )
+        )
 
     def _leave(self, machine: Machine) -> None:
         """Leave a decision to whoever takes it when its task has timed out, if newer code is still to come."""
@@ -428,14 +432,14 @@ class Simulation:
         def end() -> None:
             machine.playing = act
             answer = worker.do(task)
-            if act.dies:
+            if act.crashes:
                 self.note(machine.name, f"dies at the end of {task.activity_id}")
                 raise machine.die()
             if machine.alive:  # it may have died at a heartbeat
                 self.note(machine.name, f"ends {task.activity_id}: {say_answer(answer)}")
             self._tell(machine, key, partial(worker.answer, task, answer))
 
-        move = Move(machine, f"end of {task.activity_id}", end)
+        move = PendingAction(machine, f"end of {task.activity_id}", end)
         if not act.span:
             self._end(move)
             return
@@ -455,7 +459,7 @@ class Simulation:
             # The worker keeps what it could not send, and sends it at its next turn.
             self._rest(error, machine, key)
 
-    def _end(self, move: Move) -> None:
+    def _end(self, move: PendingAction) -> None:
         """Let come what plainly comes at once."""
         if self._make is None:
             move.act()
@@ -489,7 +493,7 @@ class Simulation:
             act()
 
         if when is None:
-            self._agenda.allow(Move(None, why, come))
+            self._agenda.allow(PendingAction(None, why, come))
         else:
             self.plan(when, why, come)
 

@@ -17,7 +17,7 @@ from traction.model import events as e
 from traction.model import operations as o
 
 if TYPE_CHECKING:
-    from traction_local.simulation.attempts import Fate
+    from traction_local.simulation.attempts import AttemptFault
     from traction_local.simulation.simulation import Simulation
 
 LINES_MAX = 100
@@ -111,7 +111,7 @@ def say_answer(answer: o.Request[None] | None) -> str:
     return f"{how} {say_payload(getattr(answer, 'result', None) or getattr(answer, 'reason', None))}".rstrip()
 
 
-def say_attempt(task: o.ActivityTask, span: timedelta, fate: Fate | None) -> str:
+def say_attempt(task: o.ActivityTask, span: timedelta, fate: AttemptFault | None) -> str:
     """Say that an attempt begins, and what is odd about it."""
     said = f"begins {task.activity_id} {say_payload(task.input)}".rstrip()
     said += f", which takes {span}" if span else ""

@@ -11,7 +11,7 @@ Example:
         Refund: lambda call: call.amount,        # a function of the call
         Audit: None,                             # a value
         Index: sometimes(raises(Down)),          # its own body, or an error where the schedule deviates
-        Resize: heartbeats_then_dies(0.5),       # a heartbeat, and then the worker is gone; next time its own body
+        Resize: heartbeats_then_crashes(0.5),       # a heartbeat, and then the worker is gone; next time its own body
     }
 """
 
@@ -35,23 +35,23 @@ Anything is an `object`; that it may be a function tells type checkers what the 
 """
 
 
-class Act(msgspec.Struct, frozen=True):
+class StubbedAttempt(msgspec.Struct, frozen=True):
     """One attempt: how long it takes, and what comes of it, given the call; `None` for the activity's own body."""
 
     play: Callable[[Any], Any] | None
     span: timedelta = timedelta(0)
-    dies: bool = False
+    crashes: bool = False
     """Whether the worker dies when it has done so much, and says nothing."""
-    instead: tuple[Act, ...] = ()
+    instead: tuple[StubbedAttempt, ...] = ()
     """What it may be instead, if the schedule deviates."""
 
 
-class Script(msgspec.Struct, frozen=True):
+class StubScript(msgspec.Struct, frozen=True):
     """What happens at each attempt of an activity, counted over all its calls; the last act is repeated."""
 
-    acts: tuple[Act, ...]
+    acts: tuple[StubbedAttempt, ...]
 
-    def find_act(self, attempt: int) -> Act:
+    def find_act(self, attempt: int) -> StubbedAttempt:
         """Give the act of an attempt, counted from 1."""
         return self.acts[min(attempt, len(self.acts)) - 1]
 
@@ -78,62 +78,63 @@ class _Beats(msgspec.Struct, frozen=True):
         current_task().heartbeat(self.details)
 
 
-BODY = Script((Act(None),))
+BODY = StubScript((StubbedAttempt(None),))
 """The activity's own body."""
 
 
-def returns(value: Any) -> Script:
+def returns(value: Any) -> StubScript:
     """Give a value, always."""
-    return Script((Act(_Returns(value)),))
+    return StubScript((StubbedAttempt(_Returns(value)),))
 
 
-def raises(error: BaseException | type[BaseException]) -> Script:
+def raises(error: BaseException | type[BaseException]) -> StubScript:
     """Raise an exception, always."""
-    return Script((Act(_Raises(error)),))
+    return StubScript((StubbedAttempt(_Raises(error)),))
 
 
-def fails(times: int, then: Stub = BODY, error: BaseException | type[BaseException] | None = None) -> Script:
+def fails(times: int, then: Stub = BODY, error: BaseException | type[BaseException] | None = None) -> StubScript:
     """Raise an exception so many times, and then do what `then` says: a value, a function, another script."""
     if times < 0:
         raise ValueError(f"fails({times}): an activity fails no fewer times than 0")
     acts = tuple(
-        Act(_Raises(error or RuntimeError(f"attempt {n} fails, as its script says"))) for n in range(1, times + 1)
+        StubbedAttempt(_Raises(error or RuntimeError(f"attempt {n} fails, as its script says")))
+        for n in range(1, times + 1)
     )
-    return Script(acts + to_script(then).acts)
+    return StubScript(acts + to_script(then).acts)
 
 
-def takes(span: Span, then: Stub = BODY) -> Script:
+def takes(span: Span, then: Stub = BODY) -> StubScript:
     """Let time pass before each attempt ends as `then` says: a value, a function, another script."""
     added = to_timedelta(span)
-    return Script(tuple(msgspec.structs.replace(act, span=act.span + added) for act in to_script(then).acts))
+    return StubScript(tuple(msgspec.structs.replace(act, span=act.span + added) for act in to_script(then).acts))
 
 
-def dies(then: Stub = BODY) -> Script:
+def crashes(then: Stub = BODY) -> StubScript:
     """Let the worker die at the first attempt, when the body is done but not answered; then do what `then` says."""
-    return Script((Act(None, dies=True), *to_script(then).acts))
+    return StubScript((StubbedAttempt(None, crashes=True), *to_script(then).acts))
 
 
-def heartbeats_then_dies(details: Any = None, then: Stub = BODY) -> Script:
+def heartbeats_then_crashes(details: Any = None, then: Stub = BODY) -> StubScript:
     """Send a heartbeat at the first attempt, and let the worker die; then do what `then` says."""
-    return Script((Act(_Beats(details), dies=True), *to_script(then).acts))
+    return StubScript((StubbedAttempt(_Beats(details), crashes=True), *to_script(then).acts))
 
 
-def sometimes(odd: Stub, otherwise: Stub = BODY) -> Script:
+def sometimes(odd: Stub, otherwise: Stub = BODY) -> StubScript:
     """Do what `odd` says at the attempts where the schedule deviates, and what `otherwise` says at all others."""
     instead = to_script(odd).acts
-    return Script(tuple(msgspec.structs.replace(act, instead=instead) for act in to_script(otherwise).acts))
+    return StubScript(tuple(msgspec.structs.replace(act, instead=instead) for act in to_script(otherwise).acts))
 
 
-def to_script(stub: Any) -> Script:
+def to_script(stub: Any) -> StubScript:
     """Read a stub: a script, a function of the call, or a value."""
-    if isinstance(stub, Script):
+    if isinstance(stub, StubScript):
         return stub
     if callable(stub) and not isinstance(stub, type):
-        return Script((Act(stub),))
+        return StubScript((StubbedAttempt(stub),))
     return returns(stub)
 
 
-def check_script(activity: Any, script: Script, codec: Codec = JSON) -> None:
+def check_script(activity: Any, script: StubScript, codec: Codec = JSON) -> None:
     """Check that the values in a script are what the activity gives.
 
     Raises:

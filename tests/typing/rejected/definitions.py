@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from traction import Activity, DeclaredError, Step, WorkerSystem, Workflow, activity, done, workflow
-from traction.testing import Simulated, explore, simulate
+from traction.testing import SimulatedRun, explore, simulate
 
 
 class Connection: ...
@@ -185,7 +185,7 @@ simulate(copy)  # E: mypy=arg-type pyright=reportArgumentType
 
 
 @explore(copy("a"))  # E: mypy=arg-type pyright=reportArgumentType
-def test_of_another_result(run: Simulated[str]) -> None: ...
+def test_of_another_result(run: SimulatedRun[str]) -> None: ...
 
 
 @explore(copy("a"))  # E: mypy=arg-type pyright=reportArgumentType
@@ -193,16 +193,16 @@ def test_without_a_run() -> None: ...
 
 
 @explore(copy("a"))  # E: mypy=arg-type pyright=reportArgumentType
-def test_that_returns(run: Simulated[bytes]) -> bool:
+def test_that_returns(run: SimulatedRun[bytes]) -> bool:
     return run.result == b""
 
 
 @explore(copy("a"), schedule=None)  # E: mypy=call-arg pyright=reportCallIssue
-def test_with_a_schedule(run: Simulated[bytes]) -> None: ...
+def test_with_a_schedule(run: SimulatedRun[bytes]) -> None: ...
 
 
 @explore(copy("a"))
-def test_at(run: Simulated[bytes]) -> None: ...
+def test_at(run: SimulatedRun[bytes]) -> None: ...
 
 
 test_at.at(7)  # E: mypy=arg-type pyright=reportArgumentType

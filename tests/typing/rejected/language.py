@@ -12,7 +12,7 @@ from traction import (
     cancel_scope,
     continue_as_new,
     fail_after,
-    history_events,
+    history_length,
     invoke_lambda,
     move_on_after,
     patched,
@@ -119,7 +119,7 @@ async def flow() -> None:
     child = await start_child(stay(2))
     nights: int = await child.result()  # E: mypy=assignment pyright=reportAssignmentType
     approval: Reject = await receive(Approve)  # E: mypy=arg-type pyright=reportAssignmentType
-    events: str = await history_events()  # E: mypy=assignment pyright=reportAssignmentType
+    events: str = await history_length()  # E: mypy=assignment pyright=reportAssignmentType
     with move_on_after(1):  # E: mypy=attr-defined pyright=reportGeneralTypeIssues
         pass
     async with cancel_scope() as scope:

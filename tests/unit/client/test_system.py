@@ -30,7 +30,7 @@ from traction.errors import (
     UnknownResourceFault,
     UnknownSchemeError,
     WorkflowAlreadyRunning,
-    WorkflowCanceled,
+    WorkflowCancelled,
     WorkflowFailed,
     WorkflowTerminated,
     WorkflowTimedOut,
@@ -271,7 +271,7 @@ def test_a_cancelled_execution_tells_so(stage: Stage) -> None:
     assert handle.status() == "OPEN"
     take_turns(decider)
     assert handle.status() == "CANCELED"
-    with pytest.raises(WorkflowCanceled):
+    with pytest.raises(WorkflowCancelled):
         handle.result(0)
     with pytest.raises(UnknownResourceFault):
         handle.cancel()

@@ -27,7 +27,7 @@ from traction.definitions.classes import check_definition
 from traction.definitions.options import ActivityOptions, WorkflowOptions
 from traction.errors import DefinitionError
 from traction.flow.step import ActivityStep, Both, WorkflowStep
-from traction.model.names import TaskList, find_fault
+from traction.model.names import TaskList, find_name_error
 from traction.payloads.codec import JSON
 
 # Mistakes are written against these, so that type checkers do not see them.
@@ -268,7 +268,7 @@ def test_a_workflow_id_is_one_that_swf_takes_however_long_the_name() -> None:
     class Book(Workflow[int], name="x" * 256, task_list="books"):
         async def flow(self) -> int: ...
 
-    assert find_fault(Book().workflow_id()) is None
+    assert find_name_error(Book().workflow_id()) is None
 
 
 def test_a_workflow_id_does_not_depend_on_the_version() -> None:

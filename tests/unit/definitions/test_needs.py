@@ -11,7 +11,7 @@ import pytest
 
 from traction import Activity, WorkerSystem, activity, run, workflow
 from traction.errors import DefinitionError
-from traction.testing import Simulated, explore, simulate
+from traction.testing import SimulatedRun, explore, simulate
 
 
 class Clock(Protocol):
@@ -127,5 +127,5 @@ def test_the_calls_of_an_activity_have_its_fields() -> None:
 
 
 @explore(shop(), deviations=0, provide=dict.fromkeys(NEED, Everything()))
-def test_a_run_of_an_exploration_has_the_type_of_its_result(run: Simulated[list[float | str]]) -> None:
+def test_a_run_of_an_exploration_has_the_type_of_its_result(run: SimulatedRun[list[float | str]]) -> None:
     assert run.result == DONE

@@ -32,7 +32,7 @@ from traction.errors import DefinitionError, PayloadError
 from traction.flow.effects import PATCH_CHARS_MAX, InvokeLambda, Patched, StartChild
 from traction.payloads.codec import Codec
 from traction.payloads.encryption import Encrypt, KeyRing
-from traction.worker.heartbeats import Pulse
+from traction.worker.heartbeats import Heartbeater
 
 
 @activity
@@ -287,7 +287,7 @@ def test_what_was_said_of_progress_holds_until_something_else_is_said(stage: Sta
 @pytest.mark.parametrize("codec", [Codec(), Codec(Encrypt(KeyRing({"one": bytes(16)})))])
 def test_an_attempt_that_is_handed_back_leaves_what_it_said_of_its_progress(stage: Stage, codec: Codec) -> None:
     seen: list[tuple[int, Any]] = []
-    pulse = Pulse()
+    pulse = Heartbeater()
 
     def act() -> None:
         task = current_task()

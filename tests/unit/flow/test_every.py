@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from traction import Workflow, activity, days, every, hours, minutes, sleep, sleep_until, workflow
-from traction.errors import FlowError, WorkflowCanceled
+from traction.errors import FlowError, WorkflowCancelled
 from traction.flow.cron import Cron, Interval, read_recurrence
 from traction.flow.every import Overlap
 from traction.model import events as e
@@ -196,7 +196,7 @@ def test_work_recurs_for_longer_than_a_run_may_be_open(
         await every(when, work, again=flow, since=since, overlap=overlap)
 
     run = simulate(flow(), stub={work: lambda call: str(seen.append(call.time))}, cancels=[until])
-    assert isinstance(run.error, WorkflowCanceled)
+    assert isinstance(run.error, WorkflowCancelled)
     assert seen == sorted(set(seen))
     assert len(seen) == times
 

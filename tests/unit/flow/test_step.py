@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from traction.flow.combinators import all_of, done, each, first_of, now, random, sleep, sleep_until, step, uuid4, uuid7
 from traction.flow.step import Both, Done, First, Step, find_segment_fault
-from traction.model.names import find_fault
+from traction.model.names import find_name_error
 from traction.payloads.codec import Codec
 from traction.testing.laws.history_generator import play
 from traction.testing.laws.laws import to_workflow
@@ -77,13 +77,13 @@ def test_of_no_steps_none_is_first() -> None:
 
 
 @pytest.mark.parametrize("number", [2.5, "2", True])
-@pytest.mark.parametrize("option", ["limit", "tolerate"])
+@pytest.mark.parametrize("option", ["limit", "max_failures"])
 def test_each_counts_items_in_whole_numbers(option: str, number: Any) -> None:
     said: Any = {option: number}
     with pytest.raises(TypeError, match=rf"each\({option}=.*an int"):
         each(done, [1], **said)
-    if option == "tolerate":
-        with pytest.raises(TypeError, match=r"all_of\(tolerate=.*an int"):
+    if option == "max_failures":
+        with pytest.raises(TypeError, match=r"all_of\(max_failures=.*an int"):
             all_of([done(1)], **said)
 
 
@@ -132,7 +132,7 @@ def test_waiting_until_an_instant_waits_for_what_is_left() -> None:
 @given(st.text())
 def test_a_name_that_is_taken_makes_ids_that_swf_takes(name: str) -> None:
     if find_segment_fault(name) is None:
-        assert find_fault(f"{name}.work-1") is None
+        assert find_name_error(f"{name}.work-1") is None
         assert done(1).named(name).name == name  # type: ignore[attr-defined]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from traction.errors import HistoryError
-from traction.history.state import CLOSES, History, fold
+from traction.history.state import CLOSES, HistoryState, fold
 from traction.model import events as e
 from traction.model.names import ActivityType, TaskList, WorkflowType
 
@@ -126,7 +126,7 @@ def test_what_no_execution_can_have_is_rejected(events: list[e.Event], text: str
 
 
 def test_a_sticky_decision_task_that_nobody_took_may_be_queued_again() -> None:
-    history = History()
+    history = HistoryState()
     for event in write(BEGIN, QUEUE, timed_out(2, 0, "SCHEDULE_TO_START"), QUEUE, start(4)):
         history.add(event)
     assert history.last == 5

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.support.backends import NOW, Stage, open_stage, take_turns
 from traction import Activity, Handle, Retry, Signal, Workflow, receive
 from traction.decider.decider import decide
-from traction.errors import ActivityFailed, InvalidPayloadError, PayloadError, PayloadUnavailable, WorkflowFailed
+from traction.errors import ActivityFailed, InvalidPayloadError, PayloadError, PayloadUnavailableError, WorkflowFailed
 from traction.model import decisions as d
 from traction.model import operations as o
 from traction.model.names import WorkflowExecution
@@ -170,7 +170,7 @@ def test_what_does_not_match_its_key_shows_neither_size_nor_hash() -> None:
         def get(self, key: str) -> bytes | None:
             return b"content of another tenant"
 
-    with pytest.raises(PayloadUnavailable) as caught:
+    with pytest.raises(PayloadUnavailableError) as caught:
         Codec(store=Changed()).decode(f"@store:{SHA}", str)
     text = str(caught.value).replace(SHA, "")
     assert "25" not in text

@@ -26,7 +26,7 @@ from traction.errors import (
     DefinitionError,
     ExecutionFailed,
     PayloadError,
-    PayloadUnavailable,
+    PayloadUnavailableError,
     StepFailed,
     WorkflowFailed,
 )
@@ -38,11 +38,11 @@ from traction.payloads.failures import (
     FIELDS_CHARS_MAX,
     REASON_CHARS_MAX,
     SEALED,
-    Account,
     FailureDetails,
+    FailureInfo,
     cut_middle,
+    describe_exception,
     describe_failure,
-    give_account,
     read_failure,
     revive,
     write_failure,
@@ -123,7 +123,7 @@ def test_an_error_that_cannot_say_itself_is_described() -> None:
 @example("Boom", "\ud800")
 def test_what_other_workers_say_of_a_failure_is_kept(reason: str | None, details: str | None) -> None:
     said = read_failure(reason, details)
-    assert said == Account(reason or "unknown", details or "")
+    assert said == FailureInfo(reason or "unknown", details or "")
 
 
 # Declared errors.
@@ -158,7 +158,7 @@ class Shelf(PayloadStore):
 
     def put(self, key: str, data: bytes) -> None:
         if self.broken:
-            raise PayloadUnavailable("out of order")
+            raise PayloadUnavailableError("out of order")
         self.kept[key] = data
 
     def get(self, key: str) -> bytes | None:
@@ -170,7 +170,7 @@ NOISE = Random(7).randbytes(30_000).hex()
 
 SECRET = Codec(Compress(), Encrypt(KeyRing({"1": bytes(32)})))
 
-FAILURES: dict[type, Callable[[Account], StepFailed | ExecutionFailed]] = {
+FAILURES: dict[type, Callable[[FailureInfo], StepFailed | ExecutionFailed]] = {
     ActivityFailed: lambda said: ActivityFailed("Charge-1", type=said.type, message=said.message, details="kept"),
     ChildFailed: lambda said: ChildFailed("Shop-1", status="FAILED", type=said.type, message=said.message),
     WorkflowFailed: lambda said: WorkflowFailed("shop 7", type=said.type, message=said.message),
@@ -318,13 +318,13 @@ def test_an_error_with_a_text_of_its_own_is_told_by_it() -> None:
 
 def test_a_key_that_is_missing_is_told_and_the_error_not_taken_for_another() -> None:
     told = describe_failure(CardDeclined("expired"), SECRET)
-    with pytest.raises(PayloadUnavailable, match=r"the failure .*CardDeclined was written with 'aes-gcm'"):
+    with pytest.raises(PayloadUnavailableError, match=r"the failure .*CardDeclined was written with 'aes-gcm'"):
         read_failure(*told, JSON)
 
 
 def test_whoever_has_no_codec_reads_the_type_of_an_encrypted_failure_alone() -> None:
     said = read_failure(*describe_failure(fail_with(ValueError("hunter2")), SECRET))
-    assert said == Account("ValueError", SEALED)
+    assert said == FailureInfo("ValueError", SEALED)
 
 
 @given(text=st.text(max_size=40), codec=st.sampled_from([JSON, SECRET]))
@@ -345,7 +345,7 @@ def test_an_encrypted_failure_of_any_length_fits_the_service(
     message: int, fields: int, character: str, chars_max: int
 ) -> None:
     heartbeat = "@" + "h" * (HEARTBEAT_CHARS_MAX - 1)
-    account = Account("Loud", character * message, character * message, ("Loud",), f'"{"f" * fields}"', heartbeat)
+    account = FailureInfo("Loud", character * message, character * message, ("Loud",), f'"{"f" * fields}"', heartbeat)
     details = write_failure(account, SECRET, chars_max=chars_max)[1]
     assert len(details) <= chars_max
     assert read_failure("Loud", details, SECRET).type == "Loud"
@@ -356,7 +356,7 @@ def test_an_encrypted_failure_of_any_length_fits_the_service(
 def test_what_the_last_heartbeat_said_travels_with_a_failure_where_there_is_room(
     fields: int, text: int, said: int
 ) -> None:
-    account = Account("Loud", "\x00" * text, "", ("Loud",), f'"{"x" * fields}"', '"' * said)
+    account = FailureInfo("Loud", "\x00" * text, "", ("Loud",), f'"{"x" * fields}"', '"' * said)
     details = write_failure(account, JSON)[1]
     assert len(details) <= PAYLOAD_CHARS_MAX
     assert read_failure("Loud", details).heartbeat in (account.heartbeat, None)
@@ -405,7 +405,7 @@ def test_long_fields_go_through_the_payload_store() -> None:
 def test_a_store_that_is_out_of_order_is_told() -> None:
     store = Shelf()
     store.broken = True
-    with pytest.raises(PayloadUnavailable):
+    with pytest.raises(PayloadUnavailableError):
         describe_failure(CardDeclined(NOISE), JSON.with_store(store))
 
 
@@ -423,7 +423,7 @@ def test_a_policy_knows_a_declared_error_by_its_type_and_its_name(again: tuple[A
 
 
 def test_the_names_that_are_taken_are_those_that_failures_have() -> None:
-    said = Account("t", "m")
+    said = FailureInfo("t", "m")
     assert {name for make in FAILURES.values() for name in vars(make(said))} == _TAKEN
 
 
@@ -470,7 +470,7 @@ def test_an_error_whose_annotations_do_not_resolve_is_a_failure_all_the_same() -
     class Later(DeclaredError):
         where: Nowhere  # type: ignore[name-defined]  # noqa: F821
 
-    account = give_account(Later("here"))
+    account = describe_exception(Later("here"))
     assert (account.kinds, account.fields) == ((), None)
     assert "Nowhere" in account.message
 

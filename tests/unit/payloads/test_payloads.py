@@ -22,7 +22,7 @@ from traction import (
     sleep,
 )
 from traction.decider.decider import decide
-from traction.errors import PayloadStoreError, PayloadUnavailable
+from traction.errors import PayloadStoreError, PayloadUnavailableError
 from traction.model import decisions as d
 from traction.model import events as e
 from traction.model import operations as o
@@ -249,7 +249,7 @@ def test_a_declared_error_that_cannot_be_read_yet_is_not_taken_for_a_plain_failu
     handle = start(stage, old, AskRefused("text"))
     take_turns(stage.decider(AskRefused, codec=old), stage.worker(Refuse, codec=new))
     take_turns(stage.decider(AskRefused, codec=old))
-    assert isinstance(stage.stuck[0].error, PayloadUnavailable)
+    assert isinstance(stage.stuck[0].error, PayloadUnavailableError)
     stage.advance(60)
     take_turns(stage.decider(AskRefused, codec=new))
     handle._codec = new
@@ -269,7 +269,7 @@ def test_a_signal_that_cannot_be_read_yet_is_not_passed_over(stage: Stage) -> No
         )
     )
     take_turns(stage.decider(Wait, codec=old))
-    assert isinstance(stage.stuck[0].error, PayloadUnavailable)
+    assert isinstance(stage.stuck[0].error, PayloadUnavailableError)
     stage.advance(60)
     take_turns(stage.decider(Wait, codec=new))
     handle._codec = new

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from tests.support.backends import NOW, Stage, open_stage, take_turns
 from traction import (
-    LATER,
+    COMPLETE_LATER,
     Activity,
     DeclaredError,
     Handle,
@@ -298,7 +298,7 @@ def answer_by_token(scene: Scene, secret: str) -> None:
 
     def act(_: str) -> Any:
         tokens.append(current_task().token)
-        return LATER
+        return COMPLETE_LATER
 
     ACTS[0], FLOWS[0] = act, lambda text: Act(text)
     system = scene.stage.system

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given
 from hypothesis import strategies as st
 
-from traction.errors import PayloadError, PayloadStoreError, PayloadUnavailable
+from traction.errors import PayloadError, PayloadStoreError, PayloadUnavailableError
 from traction.payloads.codec import JSON, PAYLOAD_CHARS_MAX, Attempt, Codec, read_attempt, write_attempt
 from traction.payloads.encryption import Encrypt, KeyRing
 from traction.payloads.stores import DECODED_BYTES_MAX, KEPT_BYTES_MAX, PayloadStore
@@ -109,7 +109,9 @@ def test_what_is_too_long_without_a_store_is_refused() -> None:
 
 
 def test_a_payload_of_an_unknown_transform_names_it() -> None:
-    with pytest.raises(PayloadUnavailable, match="the input of Order 1 was written with 'aes-gcm', and the codec here"):
+    with pytest.raises(
+        PayloadUnavailableError, match="the input of Order 1 was written with 'aes-gcm', and the codec here"
+    ):
         JSON.decode(Codec(Encrypt(KeyRing(KEYS))).encode(1), int, "the input of Order 1")
 
 
@@ -194,13 +196,13 @@ def test_an_attempt_for_which_swf_leaves_no_room_goes_untold(room: int) -> None:
 def test_the_newest_key_encrypts_and_every_known_one_decrypts() -> None:
     before, after = (Codec(Encrypt(KeyRing(keys))) for keys in ({"2023": KEYS["2023"]}, KEYS))
     assert after.decode(before.encode("old"), str) == "old"
-    with pytest.raises(PayloadUnavailable, match=r"encrypted with the key '2024', and the ring here has '2023'"):
+    with pytest.raises(PayloadUnavailableError, match=r"encrypted with the key '2024', and the ring here has '2023'"):
         before.decode(after.encode("new"), str, "the input")
 
 
 def test_a_key_of_the_same_id_and_other_bytes_is_told_apart() -> None:
     mine, other = (Codec(Encrypt(KeyRing({"k": bytes([n]) * 32}))) for n in (1, 2))
-    with pytest.raises(PayloadUnavailable, match="another key than the one that is called 'k' here"):
+    with pytest.raises(PayloadUnavailableError, match="another key than the one that is called 'k' here"):
         other.decode(mine.encode(1), int, "the input")
 
 
@@ -259,7 +261,7 @@ def test_what_was_changed_in_the_store_is_corrupt() -> None:
 
 
 def test_a_payload_in_a_store_needs_one_to_be_read() -> None:
-    with pytest.raises(PayloadUnavailable, match="none is open here"):
+    with pytest.raises(PayloadUnavailableError, match="none is open here"):
         JSON.decode(Codec(store=MemoryStore()).encode(draw_noise(70_000)), str)
 
 

@@ -111,7 +111,7 @@ USES: dict[str, Callable[[], Any]] = {
     "first_of": lambda: first_of(act(1), helper(2)),  # type: ignore[arg-type]
     "first_of(one)": lambda: first_of(helper(2)),  # type: ignore[call-overload]
     "each": lambda: each(helper, [1, 2]),  # type: ignore[arg-type]
-    "each with tolerate": lambda: each(helper, [1, 2], tolerate=1),  # type: ignore[arg-type]
+    "each with max_failures": lambda: each(helper, [1, 2], max_failures=1),  # type: ignore[arg-type]
     "step & coroutine": lambda: act(1) & helper(2),  # type: ignore[operator]
     "coroutine & step": lambda: helper(1) & act(2),  # type: ignore[operator]
     "three &": lambda: act(1) & act(2) & helper(2),  # type: ignore[operator]
@@ -203,7 +203,7 @@ def test_a_side_effect_may_run_an_event_loop() -> None:
     async def kept() -> int:
         return await side_effect(lambda: asyncio.run(fetch()), int)
 
-    assert simulate(kept(), checked=False).result == 7
+    assert simulate(kept(), check_determinism=False).result == 7
     with WorkerSystem("local:") as ws:
         ws.start_workflow_worker(kept)
         assert ws.run(kept()).result() == 7

@@ -93,7 +93,7 @@ def test_a_history_that_no_module_knows_says_how_to_add_one(project: Project) ->
     ("setting", "says"),
     [
         ("traction_definitions = lost", "names lost, which cannot be imported: No module named 'lost'"),
-        ("traction_definitions = flows\ntraction_codec = flows:charge", "and not a traction.payloads.codec.Codec"),
+        ("traction_definitions = flows\ntraction_codec = flows:charge", "and not a traction.payloads.Codec"),
     ],
 )
 def test_settings_that_name_what_is_not_there_are_told(project: Project, setting: str, says: str) -> None:

@@ -28,14 +28,14 @@ from traction import (
     workflow,
 )
 from traction.client.system import WorkerSystem
-from traction.errors import DefinitionError, UnknownResourceFault, WorkflowFailed
+from traction.errors import DefinitionError, UnknownResourceFault, WorkflowFailed, describe_exit
 from traction.model import events as e
 from traction.model import operations as o
 from traction.payloads.failures import UNREADABLE, read_failure
-from traction.runtime.activity_task import LATER
+from traction.runtime.activity_task import COMPLETE_LATER
 from traction.worker.event_loop import POLLERS_MAX, Loop, LoopPoller
-from traction.worker.executors import employ, is_async
-from traction.worker.process_pool import PerProcess, ProcessPool, say_exit
+from traction.worker.executors import create_workers, is_async
+from traction.worker.process_pool import PerProcess, ProcessPool
 from traction_local.plugin import open_local
 
 
@@ -86,14 +86,14 @@ def test_a_process_that_dies_fails_its_task_says_how_and_the_next_task_is_done(
     stage: Stage, pool: ProcessPool, what: str, said: str
 ) -> None:
     failure = read_end(play(stage, pool, what))
-    assert failure.type == "traction.worker.process_pool.ProcessDied"
+    assert failure.type == "traction.errors.ProcessDied"
     assert f"the process that ran Act ended before the activity did, {said}" in failure.message
     assert play(stage, pool, "next").result(0) == "next"
 
 
 def test_exit_codes_are_said_in_words() -> None:
-    assert [say_exit(code) for code in (None, 0, 3, -11, -250)] == [
-        "and nobody knows how",
+    assert [describe_exit(code) for code in (None, 0, 3, -11, -250)] == [
+        "with an unknown exit code",
         "with exit code 0",
         "with exit code 3",
         "by SIGSEGV",
@@ -325,7 +325,7 @@ async def give(what: Any) -> Any:
 
 
 def test_a_loop_has_fewer_pollers_than_slots(stage: Stage) -> None:
-    workers, _ = employ(
+    workers, _ = create_workers(
         stage.worker, ActAsync, give, executor="async", instances=2 * POLLERS_MAX, leaving=lambda: False
     )
     for worker in workers:
@@ -412,7 +412,7 @@ def test_a_task_may_be_answered_by_its_token_from_another_system(stage: Stage, p
 
     def act(_: Any) -> Any:
         tokens.append(current_task().token)
-        return LATER
+        return COMPLETE_LATER
 
     decider = stage.decider(CallAct)
     body = pool.run if place == "process" else None
@@ -447,7 +447,7 @@ def test_a_task_may_be_failed_by_its_token(stage: Stage, error: BaseException, e
 
     def act(_: Any) -> Any:
         tokens.append(current_task().token)
-        return LATER
+        return COMPLETE_LATER
 
     handle = stage.start(CallAct())
     take_turns(stage.decider(CallAct), stage.worker(Act, act))
@@ -464,7 +464,7 @@ def test_an_answer_by_token_that_is_lost_is_sent_again_and_one_that_had_arrived_
 
     def act(_: Any) -> Any:
         tokens.append(current_task().token)
-        return LATER
+        return COMPLETE_LATER
 
     decider = stage.decider(CallAct)
     handle = stage.start(CallAct())

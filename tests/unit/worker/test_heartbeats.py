@@ -17,7 +17,7 @@ from traction.model import events as e
 from traction.model import operations as o
 from traction.payloads.failures import HANDED_BACK
 from traction.worker.activity_worker import ActivityWorker
-from traction.worker.heartbeats import CLEANUP_SECONDS, OUTLIVED_SECONDS, Pulse, Running, find_interval
+from traction.worker.heartbeats import CLEANUP_SECONDS, OUTLIVED_SECONDS, Heartbeater, RunningActivity, find_interval
 
 
 class Clock:
@@ -42,8 +42,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def pulse(clock: Clock) -> Pulse:
-    return Pulse(clock=clock, threads=0)
+def pulse(clock: Clock) -> Heartbeater:
+    return Heartbeater(clock=clock, threads=0)
 
 
 def beats(stage: Stage) -> int:
@@ -55,7 +55,7 @@ def told(stage: Stage) -> list[str | None]:
 
 
 def test_a_task_is_beaten_for_three_times_within_its_timeout_though_its_activity_says_nothing(
-    stage: Stage, clock: Clock, pulse: Pulse
+    stage: Stage, clock: Clock, pulse: Heartbeater
 ) -> None:
     counted: list[tuple[int, float | None]] = []
 
@@ -87,7 +87,7 @@ class HurryAct(Workflow[Any]):
 
 @pytest.mark.parametrize(("heartbeat", "left"), [(6, 2.0), (None, 600.1)])
 def test_a_call_with_a_heartbeat_timeout_of_its_own_is_beaten_for_within_that(
-    stage: Stage, pulse: Pulse, heartbeat: int | None, left: float | None
+    stage: Stage, pulse: Heartbeater, heartbeat: int | None, left: float | None
 ) -> None:
     seen: list[float | None] = []
     handle = stage.start(HurryAct(heartbeat), Act)
@@ -97,7 +97,7 @@ def test_a_call_with_a_heartbeat_timeout_of_its_own_is_beaten_for_within_that(
 
 
 def test_what_an_activity_says_at_short_intervals_goes_out_once_a_second_and_the_latest_is_kept(
-    stage: Stage, clock: Clock, pulse: Pulse
+    stage: Stage, clock: Clock, pulse: Heartbeater
 ) -> None:
     def act(_: Any) -> None:
         for page in range(100):
@@ -115,7 +115,9 @@ def test_what_an_activity_says_at_short_intervals_goes_out_once_a_second_and_the
     assert told(stage) == ["0", "99", "99"]
 
 
-def test_what_an_activity_says_puts_off_the_beat_that_is_sent_for_it(stage: Stage, clock: Clock, pulse: Pulse) -> None:
+def test_what_an_activity_says_puts_off_the_beat_that_is_sent_for_it(
+    stage: Stage, clock: Clock, pulse: Heartbeater
+) -> None:
     def act(_: Any) -> None:
         clock.seconds += 9
         heartbeat()
@@ -126,7 +128,7 @@ def test_what_an_activity_says_puts_off_the_beat_that_is_sent_for_it(stage: Stag
     assert beats(stage) == 1
 
 
-def test_a_task_that_is_over_is_beaten_for_no_longer(stage: Stage, clock: Clock, pulse: Pulse) -> None:
+def test_a_task_that_is_over_is_beaten_for_no_longer(stage: Stage, clock: Clock, pulse: Heartbeater) -> None:
     stage.start(CallAct())
     take_turns(stage.decider(CallAct), stage.worker(Act, lambda _: 1, pulse=pulse))
     clock.seconds += 1_000
@@ -135,7 +137,7 @@ def test_a_task_that_is_over_is_beaten_for_no_longer(stage: Stage, clock: Clock,
 
 
 def test_a_task_that_is_no_longer_ours_is_beaten_for_no_longer_and_its_activity_is_told(
-    stage: Stage, clock: Clock, pulse: Pulse
+    stage: Stage, clock: Clock, pulse: Heartbeater
 ) -> None:
     handle = stage.start(CallAct())
     seen: list[bool] = []
@@ -161,7 +163,7 @@ class Race(Workflow[Any]):
 
 
 def test_an_activity_that_nobody_wants_sees_it_without_an_exception_and_is_told_by_the_next_heartbeat(
-    stage: Stage, clock: Clock, pulse: Pulse
+    stage: Stage, clock: Clock, pulse: Heartbeater
 ) -> None:
     decider = stage.decider(Race)
     seen: list[object] = []
@@ -184,7 +186,7 @@ def test_an_activity_that_nobody_wants_sees_it_without_an_exception_and_is_told_
     assert len(find_events(handle, e.ActivityTaskCanceled)) == 1
 
 
-def test_a_beat_that_is_lost_is_followed_by_the_next(stage: Stage, clock: Clock, pulse: Pulse) -> None:
+def test_a_beat_that_is_lost_is_followed_by_the_next(stage: Stage, clock: Clock, pulse: Heartbeater) -> None:
     def act(_: Any) -> None:
         stage.backend.lose_requests.append(o.RecordActivityTaskHeartbeat)
         for _ in range(2):
@@ -197,7 +199,7 @@ def test_a_beat_that_is_lost_is_followed_by_the_next(stage: Stage, clock: Clock,
     assert beats(stage) == 2
 
 
-def test_beats_that_are_said_aside_are_sent_by_the_pulse_alone(stage: Stage, pulse: Pulse) -> None:
+def test_beats_that_are_said_aside_are_sent_by_the_pulse_alone(stage: Stage, pulse: Heartbeater) -> None:
     handle = stage.start(CallAct(), Act)
     take_turns(stage.decider(CallAct))
     worker = stage.worker(Act, print, pulse=pulse)
@@ -216,7 +218,7 @@ def test_beats_that_are_said_aside_are_sent_by_the_pulse_alone(stage: Stage, pul
 def test_threads_beat_by_themselves_and_end_with_the_pulse(stage: Stage) -> None:
     arrived = threading.Event()
 
-    class Heard(Running):
+    class Heard(RunningActivity):
         def beat(self) -> None:
             super().beat()
             arrived.set()
@@ -224,7 +226,7 @@ def test_threads_beat_by_themselves_and_end_with_the_pulse(stage: Stage) -> None
     stage.start(CallAct(), Act)
     take_turns(stage.decider(CallAct))
     before = set(threading.enumerate())
-    pulse = Pulse(threads=2)
+    pulse = Heartbeater(threads=2)
     worker = stage.worker(Act, print)
     task = worker.poll_once(NOW)
     assert task is not None
@@ -273,7 +275,7 @@ class CallLimited(Workflow[None]):
     [((), 10.1), ((3,), 3.1), ((None, 4), 4.1), ((600, 4), 4.1), ((600,), 600.1)],
 )
 def test_a_task_without_a_heartbeat_is_asked_about_when_it_should_have_timed_out(
-    stage: Stage, clock: Clock, pulse: Pulse, limits: Any, asked_at: float
+    stage: Stage, clock: Clock, pulse: Heartbeater, limits: Any, asked_at: float
 ) -> None:
     stage.start(CallLimited(*limits), Limited)
     take_turns(stage.decider(CallLimited))
@@ -297,7 +299,7 @@ def test_a_task_without_a_heartbeat_is_asked_about_when_it_should_have_timed_out
 
 
 def test_a_task_that_has_not_timed_out_yet_is_asked_about_again_after_pauses_that_double(
-    stage: Stage, clock: Clock, pulse: Pulse
+    stage: Stage, clock: Clock, pulse: Heartbeater
 ) -> None:
     stage.start(CallLimited(), Limited)
     take_turns(stage.decider(CallLimited))
@@ -316,7 +318,7 @@ def test_a_task_that_has_not_timed_out_yet_is_asked_about_again_after_pauses_tha
 
 
 def test_a_body_that_has_noticed_that_its_task_is_gone_has_time_to_clean_up(
-    stage: Stage, clock: Clock, pulse: Pulse
+    stage: Stage, clock: Clock, pulse: Heartbeater
 ) -> None:
     handle = stage.start(CallAct(), Act)
     take_turns(stage.decider(CallAct))
@@ -339,7 +341,9 @@ def test_a_body_that_has_noticed_that_its_task_is_gone_has_time_to_clean_up(
     assert outlived == [clock.seconds]
 
 
-def test_the_plans_of_tasks_that_have_ended_are_not_kept_until_they_would_be_due(stage: Stage, pulse: Pulse) -> None:
+def test_the_plans_of_tasks_that_have_ended_are_not_kept_until_they_would_be_due(
+    stage: Stage, pulse: Heartbeater
+) -> None:
     stage.start(CallAct(), Act)
     take_turns(stage.decider(CallAct))
     worker = stage.worker(Act, print, pulse=pulse)
@@ -354,7 +358,7 @@ def test_the_plans_of_tasks_that_have_ended_are_not_kept_until_they_would_be_due
 
 
 def test_a_task_that_is_handed_back_is_scheduled_again_though_it_has_no_retries_and_its_late_end_is_dropped(
-    stage: Stage, pulse: Pulse
+    stage: Stage, pulse: Heartbeater
 ) -> None:
     decider = stage.decider(CallAct)
     raised: list[type[BaseException]] = []
@@ -384,7 +388,7 @@ class Insist(Workflow[int]):
         return await Act().options(retry=Retry(attempts=2, backoff=0))
 
 
-def test_a_task_is_handed_back_once(stage: Stage, pulse: Pulse) -> None:
+def test_a_task_is_handed_back_once(stage: Stage, pulse: Heartbeater) -> None:
     def act(_: Any) -> None:
         pulse.hand_back()
         pulse.hand_back()
@@ -408,14 +412,14 @@ def test_what_is_handed_back_is_no_attempt_that_counts(stage: Stage) -> None:
     decider = stage.decider(Insist)
     handle = stage.start(Insist(), Act)
     for _ in range(3):
-        pulse = Pulse(threads=0)
+        pulse = Heartbeater(threads=0)
         take_turns(decider, stage.worker(Act, act, pulse=pulse))
         stage.advance(2)
     assert (handle.result(0), attempts) == (4, [1, 1, 1, 2])
 
 
 def test_a_task_that_comes_after_the_grace_is_handed_back_before_its_activity_begins(
-    stage: Stage, pulse: Pulse
+    stage: Stage, pulse: Heartbeater
 ) -> None:
     begun: list[object] = []
     pulse.hand_back()
@@ -425,7 +429,7 @@ def test_a_task_that_comes_after_the_grace_is_handed_back_before_its_activity_be
     assert len(find_events(handle, e.ActivityTaskFailed)) == 1
 
 
-def test_a_task_that_cannot_be_handed_back_is_left_to_time_out(stage: Stage, pulse: Pulse) -> None:
+def test_a_task_that_cannot_be_handed_back_is_left_to_time_out(stage: Stage, pulse: Heartbeater) -> None:
     def act(_: Any) -> None:
         stage.backend.lose_requests.append(o.RespondActivityTaskFailed)
         pulse.hand_back()

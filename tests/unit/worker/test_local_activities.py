@@ -51,7 +51,7 @@ from traction.payloads.transforms import Compress, Transform
 from traction.plugins.hookspecs import hookimpl
 from traction.plugins.loading import load_plugins
 from traction.plugins.observer import find_observer
-from traction.runtime.activity_task import LATER
+from traction.runtime.activity_task import COMPLETE_LATER
 from traction.worker.decider_cache import DeciderCache
 from traction.worker.local_activities import LocalActivities
 from traction.worker.loop import Worker
@@ -388,7 +388,7 @@ def test_its_body_knows_its_task_and_may_beat_in_vain(stage: Stage) -> None:
     ("gives", "says"),
     [
         ("three", "does not decode as int"),
-        (LATER, "has no task that anybody could answer"),
+        (COMPLETE_LATER, "has no task that anybody could answer"),
         (float("nan"), "JSON has no nan"),
     ],
 )

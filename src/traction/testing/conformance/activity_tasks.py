@@ -14,10 +14,10 @@ from traction.model import events as e
 from traction.model import operations as o
 from traction.model.names import WorkflowExecution
 from traction.testing.conformance.expect import expect, expect_equal
-from traction.testing.conformance.fixture import AT_ONCE, LONG, Desk, wait_for
+from traction.testing.conformance.fixture import AT_ONCE, LONG, Fixture, wait_for
 
 
-def _schedule(desk: Desk, *ids: str, **given: Any) -> WorkflowExecution:
+def _schedule(desk: Fixture, *ids: str, **given: Any) -> WorkflowExecution:
     """Start an execution that schedules activities."""
     desk.register()
     execution = desk.start()
@@ -32,7 +32,7 @@ def _schedule(desk: Desk, *ids: str, **given: Any) -> WorkflowExecution:
 
 def an_activity_task_is_handed_out_and_its_result_told(backend: Backend) -> None:
     """Scheduled, started, completed, each linked to the one before; then a decision task."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     execution = _schedule(desk, "a", task_priority="-7")
     task = desk.get_activity_task(identity="worker")
     expect_equal(task.workflow_execution, execution, "the task's execution")
@@ -56,7 +56,7 @@ def an_activity_task_is_handed_out_and_its_result_told(backend: Backend) -> None
 
 def an_activity_task_may_fail_or_be_answered_as_cancelled(backend: Backend) -> None:
     """With what was said of it; cancelled even if nobody asked for that."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     execution = _schedule(desk, "a", "b")
     failing, stopping = desk.get_activity_task(), desk.get_activity_task()
     desk.call(o.RespondActivityTaskFailed(task_token=failing.task_token, reason="r", details="d"))
@@ -69,7 +69,7 @@ def an_activity_task_may_fail_or_be_answered_as_cancelled(backend: Backend) -> N
 
 def an_activity_task_is_answered_once(backend: Backend) -> None:
     """A second call tells that the first one worked, and a heartbeat that it is over. A token of nothing is none."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     execution = _schedule(desk, "a")
     task = desk.get_activity_task()
     desk.complete(task)
@@ -90,7 +90,7 @@ def an_activity_task_is_answered_once(backend: Backend) -> None:
 
 def each_of_the_four_clocks_of_an_activity_task_runs_out(backend: Backend) -> None:
     """Not before its time; with the details of the last heartbeat. An answer is then too late."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     desk.register()
     execution = desk.start()
     clocks = {
@@ -138,7 +138,7 @@ def each_of_the_four_clocks_of_an_activity_task_runs_out(backend: Backend) -> No
 
 def a_heartbeat_restarts_its_own_clock_and_no_other(backend: Backend) -> None:
     """Work that beats lives on beyond its heartbeat timeout, and dies at the end of its time."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     desk.register()
     execution = desk.start()
     named: dict[str, Any] = {"activity_type": desk.activity_type, "heartbeat_timeout": "3"}
@@ -162,7 +162,7 @@ def a_heartbeat_restarts_its_own_clock_and_no_other(backend: Backend) -> None:
 
 def a_task_that_nobody_took_in_time_is_not_handed_out(backend: Backend) -> None:
     """Nor is one whose execution has closed."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     execution = _schedule(desk, "a", schedule_to_start_timeout="1")
     desk.wait_for_event(execution, e.ActivityTaskTimedOut)
     expect(not desk.find_activity_task(timedelta(seconds=1)).task_token, "a timed-out task should not be handed out")
@@ -173,7 +173,7 @@ def a_task_that_nobody_took_in_time_is_not_handed_out(backend: Backend) -> None:
 
 def a_heartbeat_tells_whether_the_work_is_still_wanted(backend: Backend) -> None:
     """Only once the decider has asked to cancel; the worker may then answer as it likes."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     execution = _schedule(desk, "a")
     task = desk.get_activity_task()
     beat = o.RecordActivityTaskHeartbeat(task_token=task.task_token, details="1")
@@ -195,7 +195,7 @@ def a_heartbeat_tells_whether_the_work_is_still_wanted(backend: Backend) -> None
 
 def a_task_that_nobody_has_taken_is_cancelled_at_once(backend: Backend) -> None:
     """And is not handed out any more; its id may be used again."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     execution = _schedule(desk, "a")
     desk.signal(execution)
     desk.decide(d.RequestCancelActivityTask(activity_id="a"))
@@ -209,7 +209,7 @@ def a_task_that_nobody_has_taken_is_cancelled_at_once(backend: Backend) -> None:
 
 def an_activity_id_names_one_open_task(backend: Backend) -> None:
     """A second is refused while the first is open."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     execution = _schedule(desk, "a", "a")
     events = backend.get_history(execution)[4:]
     told = [(type(event).__name__, getattr(event, "cause", None)) for event in events]
@@ -224,7 +224,7 @@ def an_activity_id_names_one_open_task(backend: Backend) -> None:
 
 def what_a_worker_says_beyond_its_limits_is_refused_and_may_be_mended(backend: Backend) -> None:
     """The task stays open; what just fits is kept whole."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     execution = _schedule(desk, "a")
     limits = backend.limits
     token = desk.get_activity_task().task_token

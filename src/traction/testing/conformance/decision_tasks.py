@@ -11,12 +11,12 @@ from traction.model import events as e
 from traction.model import operations as o
 from traction.model.names import ActivityType, TaskList, WorkflowExecution
 from traction.testing.conformance.expect import expect, expect_equal
-from traction.testing.conformance.fixture import LONG, Desk, name_types, wait_for
+from traction.testing.conformance.fixture import LONG, Fixture, name_types, wait_for
 
 
 def the_first_decision_task_brings_the_history_up_to_its_own_start(backend: Backend) -> None:
     """With who took it, and no task before it."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     desk.register()
     execution = desk.start()
     task = desk.get_decision_task(identity="examiner")
@@ -34,7 +34,7 @@ def the_first_decision_task_brings_the_history_up_to_its_own_start(backend: Back
 
 def the_next_task_tells_which_came_before_and_can_begin_there(backend: Backend) -> None:
     """A task that timed out does not count."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     desk.register()
     execution = desk.start(task_start_to_close_timeout="1")
     desk.let_time_pass()
@@ -65,7 +65,7 @@ def the_next_task_tells_which_came_before_and_can_begin_there(backend: Backend) 
 
 def news_for_a_waiting_task_do_not_make_a_second(backend: Backend) -> None:
     """They are coalesced; news that come while it runs make one more, which is handed out after it."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     desk.register()
     execution = desk.start()
     desk.signal(execution)
@@ -94,7 +94,7 @@ def news_for_a_waiting_task_do_not_make_a_second(backend: Backend) -> None:
 
 def an_answer_is_taken_once(backend: Backend) -> None:
     """A second call tells that the first one worked. A token of nothing is no token."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     desk.register()
     execution = desk.start()
     task = desk.decide(execution_context="first")
@@ -109,7 +109,7 @@ def an_answer_is_taken_once(backend: Backend) -> None:
 
 def an_answer_that_is_not_well_formed_changes_nothing_and_may_be_mended(backend: Backend) -> None:
     """A close that is not last, a timer in the same answer as a close, a text beyond its limit."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     desk.register()
     execution = desk.start()
     task = desk.get_decision_task()
@@ -132,7 +132,7 @@ def an_answer_that_is_not_well_formed_changes_nothing_and_may_be_mended(backend:
 
 def decisions_are_applied_in_order_and_in_one_moment(backend: Backend) -> None:
     """With the id of the completed task; the close comes last."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     desk.register()
     execution = desk.start()
     task = desk.get_decision_task()
@@ -166,7 +166,7 @@ def decisions_are_applied_in_order_and_in_one_moment(backend: Backend) -> None:
 
 def a_decision_that_cannot_be_applied_is_told_in_the_history(backend: Backend) -> None:
     """The others are applied; one decision task follows."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     desk.register()
     execution = desk.start()
     desk.decide(
@@ -195,7 +195,7 @@ def a_decision_that_cannot_be_applied_is_told_in_the_history(backend: Backend) -
 
 def a_close_that_overlooks_news_is_refused(backend: Backend) -> None:
     """UNHANDLED_DECISION: what came before it in the answer stays, and the next task brings the news."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     desk.register()
     execution = desk.start()
     task = desk.get_decision_task()
@@ -224,7 +224,7 @@ def a_close_that_overlooks_news_is_refused(backend: Backend) -> None:
 
 def a_run_fails_with_reason_and_details(backend: Backend) -> None:
     """And nothing is appended afterwards, though an activity is open."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     desk.register()
     execution = desk.start()
     desk.decide(d.ScheduleActivityTask(activity_type=desk.activity_type, activity_id="a"))
@@ -242,7 +242,7 @@ def a_run_fails_with_reason_and_details(backend: Backend) -> None:
 
 def a_timer_fires_when_it_is_due_and_not_before_unless_it_is_cancelled(backend: Backend) -> None:
     """One of no length fires at once, which brings the next decision task."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     desk.register()
     execution = desk.start()
     desk.decide(
@@ -275,7 +275,7 @@ def a_timer_fires_when_it_is_due_and_not_before_unless_it_is_cancelled(backend: 
 
 def an_execution_goes_on_as_a_new_run(backend: Backend) -> None:
     """The old run names the new one, and the new one the old."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     desk.register()
     execution = desk.start(input="1")
     desk.decide(d.ContinueAsNewWorkflowExecution(input="2"))
@@ -293,7 +293,7 @@ def an_execution_goes_on_as_a_new_run(backend: Backend) -> None:
 
 def a_child_is_started_and_its_close_is_told_to_its_parent(backend: Backend) -> None:
     """The child knows its parent."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     desk.register()
     parent = desk.start("parent")
     child_id, children = f"{desk.tag}-child", TaskList(f"{desk.tag}-children")
@@ -319,7 +319,7 @@ def a_child_is_started_and_its_close_is_told_to_its_parent(backend: Backend) -> 
 
 def a_run_signals_and_cancels_another(backend: Backend) -> None:
     """Or is told that there is none."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     desk.register()
     source = desk.start("source")
     target = desk.start("target", task_list=TaskList(f"{desk.tag}-elsewhere"))
@@ -342,7 +342,7 @@ def a_run_signals_and_cancels_another(backend: Backend) -> None:
 
 def an_answer_may_name_the_list_of_the_tasks_to_come(backend: Backend) -> None:
     """For a time, if it says for how long they wait there; a task that was not taken comes back on the old list."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     desk.register()
     execution = desk.start()
     own = TaskList(f"{desk.tag}-own")
@@ -370,7 +370,7 @@ def an_answer_may_name_the_list_of_the_tasks_to_come(backend: Backend) -> None:
 
 def a_lambda_task_without_a_role_cannot_start(backend: Backend) -> None:
     """It is scheduled, and then its failure is told."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     desk.register()
     execution = desk.start()
     desk.decide(d.ScheduleLambdaFunction(id="l", name="f", input="in", control="c", start_to_close_timeout="5"))
@@ -385,7 +385,7 @@ def a_lambda_task_without_a_role_cannot_start(backend: Backend) -> None:
 
 def a_run_without_news_gets_no_task(backend: Backend) -> None:
     """An empty answer is taken, and nothing follows until something happens."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     desk.register()
     execution = desk.start()
     desk.decide()

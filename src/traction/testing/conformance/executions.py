@@ -12,7 +12,7 @@ from traction.model import events as e
 from traction.model import operations as o
 from traction.model.names import WorkflowExecution
 from traction.testing.conformance.expect import expect, expect_equal
-from traction.testing.conformance.fixture import LONG, NOW, Desk, wait_for
+from traction.testing.conformance.fixture import LONG, NOW, Fixture, wait_for
 from traction.testing.conformance.history_invariants import expect_sound
 
 HOUR = timedelta(hours=1)
@@ -20,7 +20,7 @@ HOUR = timedelta(hours=1)
 
 def a_run_begins_with_its_start_and_a_decision_task_in_one_moment(backend: Backend) -> None:
     """Events 1 and 2, with every setting resolved."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     desk.register()
     execution = desk.start(input="{}", tag_list=("red", "blue"), task_priority="7")
     started, scheduled = backend.get_history(execution)
@@ -44,7 +44,7 @@ def a_run_begins_with_its_start_and_a_decision_task_in_one_moment(backend: Backe
 
 def one_run_of_an_id_is_open_at_most(backend: Backend) -> None:
     """A start called again tells that the first one worked; after the close it starts another run."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     desk.register()
     execution = desk.start()
     again = o.StartWorkflowExecution(
@@ -60,7 +60,7 @@ def one_run_of_an_id_is_open_at_most(backend: Backend) -> None:
 
 def a_signal_is_in_the_history_as_often_as_it_was_accepted(backend: Backend) -> None:
     """In the order of acceptance; to the run that is open, or the one that is named."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     desk.register()
     execution = desk.start()
     for number in ("1", "2", "2"):
@@ -79,7 +79,7 @@ def a_signal_is_in_the_history_as_often_as_it_was_accepted(backend: Backend) -> 
 
 def what_names_a_run_reaches_no_other(backend: Backend) -> None:
     """Not the one that is open under the same id: nothing is written, and nothing read."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     desk.register()
     closed = desk.start()
     desk.terminate(closed)
@@ -104,7 +104,7 @@ def what_names_a_run_reaches_no_other(backend: Backend) -> None:
 
 def texts_are_kept_to_the_letter(backend: Backend) -> None:
     """Whatever is in them; and one of no length is not one that was not given."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     desk.register()
     for text in (' {"name": "Zo\u00eb \u2603 \U0001f6b2",\r\n\t"path": "a\\\\b\u2028"} ', ""):
         execution = desk.start(input=text)
@@ -135,7 +135,7 @@ def texts_are_kept_to_the_letter(backend: Backend) -> None:
 
 def a_request_to_cancel_is_an_event_and_no_more(backend: Backend) -> None:
     """The execution stays open until its decider acts on it."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     desk.register()
     execution = desk.start()
     desk.decide()
@@ -156,7 +156,7 @@ def a_request_to_cancel_is_an_event_and_no_more(backend: Backend) -> None:
 
 def a_termination_closes_at_once_and_a_second_finds_nothing_open(backend: Backend) -> None:
     """Whatever the decider is doing; its answer is then refused."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     desk.register()
     execution = desk.start()
     task = desk.get_decision_task()
@@ -174,7 +174,7 @@ def a_termination_closes_at_once_and_a_second_finds_nothing_open(backend: Backen
 
 def an_execution_times_out(backend: Backend) -> None:
     """At the end of its time, never before, whether or not anybody decides."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     desk.register()
     execution = desk.start(execution_start_to_close_timeout="1")
     expect(backend.find_closing_event(execution) is None, "a run should be open before its time is over")
@@ -188,7 +188,7 @@ def an_execution_times_out(backend: Backend) -> None:
 
 def a_run_that_nobody_started_is_unknown(backend: Backend) -> None:
     """To all that reads, and to all that asks."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     nobody = WorkflowExecution(f"{desk.tag}-nobody", "no-such-run")
     requests: tuple[o.Request[object], ...] = (
         o.DescribeWorkflowExecution(domain=desk.domain, execution=nobody),
@@ -213,7 +213,7 @@ def a_run_that_nobody_started_is_unknown(backend: Backend) -> None:
 
 def a_description_counts_what_is_open(backend: Backend) -> None:
     """Activities, timers, and the latest context; and how the run closed, once it has."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     desk.register()
     execution = desk.start()
     desk.decide(
@@ -236,7 +236,7 @@ def a_description_counts_what_is_open(backend: Backend) -> None:
 
 def lists_and_counts_find_executions_by_id_type_tag_and_status(backend: Backend) -> None:
     """Sooner or later: lists are behind."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     desk.register()
     execution = desk.start(tag_list=(desk.tag,))
     since = o.ExecutionTimeFilter(oldest_date=backend.now() - HOUR)
@@ -263,7 +263,7 @@ def lists_and_counts_find_executions_by_id_type_tag_and_status(backend: Backend)
 
 def a_listing_takes_one_time_and_one_filter_besides(backend: Backend) -> None:
     """Anything else is refused."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     since = o.ExecutionTimeFilter(oldest_date=backend.now() - HOUR)
     by_type, by_tag = o.WorkflowTypeFilter(name=desk.tag), o.TagFilter(tag=desk.tag)
     requests: tuple[o.Request[object], ...] = (
@@ -279,7 +279,7 @@ def a_listing_takes_one_time_and_one_filter_besides(backend: Backend) -> None:
 
 def what_a_start_gives_beyond_its_limits_is_refused(backend: Backend) -> None:
     """And what just fits is taken."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     desk.register()
     limits = backend.limits
     named: dict[str, Any] = {"domain": desk.domain, "workflow_type": desk.workflow_type}

@@ -11,10 +11,12 @@ from traction.model import operations as o
 from traction.model.literals import ChildPolicy
 from traction.model.names import TaskList, WorkflowExecution, WorkflowType
 from traction.testing.conformance.expect import expect, expect_equal
-from traction.testing.conformance.fixture import LONG, Desk, wait_for
+from traction.testing.conformance.fixture import LONG, Fixture, wait_for
 
 
-def _bear(desk: Desk, *ids: str, policy: ChildPolicy = "TERMINATE", **given: Any) -> tuple[WorkflowExecution, TaskList]:
+def _bear(
+    desk: Fixture, *ids: str, policy: ChildPolicy = "TERMINATE", **given: Any
+) -> tuple[WorkflowExecution, TaskList]:
     """Start a parent with children; give it, and the list on which their decision tasks are."""
     desk.register()
     children = TaskList(f"{desk.tag}-children")
@@ -32,7 +34,7 @@ def _bear(desk: Desk, *ids: str, policy: ChildPolicy = "TERMINATE", **given: Any
 
 def each_end_of_a_child_is_told_to_its_parent(backend: Backend) -> None:
     """With what was said of it, and in the words of how it ended."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     given: dict[str, Any] = {
         "control": "c",
         "input": "in",
@@ -84,7 +86,7 @@ def each_end_of_a_child_is_told_to_its_parent(backend: Backend) -> None:
 def the_end_of_a_parent_meets_its_children_as_the_policy_says(backend: Backend) -> None:
     """The policy is that of the parent, unless who terminates it brings another."""
     for own, brought in (("ABANDON", None), ("TERMINATE", None), ("ABANDON", "REQUEST_CANCEL")):
-        desk = Desk(backend)
+        desk = Fixture(backend)
         parent, children = _bear(desk, "child", policy=own, child_policy="ABANDON")  # type: ignore[arg-type]
         child = desk.get_decision_task(task_list=children).workflow_execution
         desk.terminate(parent, child_policy=brought)
@@ -109,7 +111,7 @@ def the_end_of_a_parent_meets_its_children_as_the_policy_says(backend: Backend) 
 
 def a_child_whose_id_is_taken_is_refused_to_its_parent(backend: Backend) -> None:
     """After it was taken note of; so the refusal names what was asked for."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     desk.register()
     taken = desk.start("taken", task_list=TaskList(f"{desk.tag}-elsewhere"))
     parent = desk.start("parent")
@@ -134,7 +136,7 @@ def a_child_whose_id_is_taken_is_refused_to_its_parent(backend: Backend) -> None
 
 def what_a_run_asks_of_another_names_both_sides(backend: Backend) -> None:
     """A run that is named is reached, and no other run of its id."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     desk.register()
     source = desk.start("source")
     target = desk.start("target", task_list=TaskList(f"{desk.tag}-elsewhere"))
@@ -171,7 +173,7 @@ def what_a_run_asks_of_another_names_both_sides(backend: Backend) -> None:
 
 def a_new_run_takes_what_it_is_given_and_else_what_its_type_has(backend: Backend) -> None:
     """It may be of another version; it takes nothing from the run before."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     desk.register()
     desk.register_workflow_type(version="2")
     own = TaskList(f"{desk.tag}-own")

@@ -96,7 +96,7 @@ def _merge(given: dict[str, Any], **defaults: Any) -> dict[str, Any]:
     return defaults | given
 
 
-class Desk:
+class Fixture:
     """One check's own corner of a domain."""
 
     def __init__(self, backend: Backend) -> None:

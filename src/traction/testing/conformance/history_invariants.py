@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from traction.errors import HistoryError
-from traction.history.state import CLOSES, History, Known
+from traction.history.state import CLOSES, HistoryState, HistoryStep
 from traction.model import events as e
 from traction.testing.conformance.expect import ExamFailure, expect, expect_equal
 
@@ -38,7 +38,7 @@ def expect_sound(events: Sequence[e.Event]) -> None:
     Raises:
         ExamFailure: they cannot.
     """
-    history, before = History(), None
+    history, before = HistoryState(), None
     waits, failed = False, False
     for position, event in enumerate(events):
         _expect_time(event, before)
@@ -118,7 +118,7 @@ def _expect_links(events: Sequence[e.Event], event: e.Event) -> None:
         expect_equal(*ids, f"the activity whose cancellation {_name(event)} links to")
 
 
-def _expect_step(event: e.Event, known: Known) -> None:
+def _expect_step(event: e.Event, known: HistoryStep) -> None:
     """What an event says of its step must be what the one that opened it said; and no clock runs out early."""
     told: Any = event
     opened: Any = known.opened

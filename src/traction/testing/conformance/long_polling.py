@@ -13,7 +13,7 @@ from traction.model import events as e
 from traction.model import operations as o
 from traction.model.names import WorkflowExecution
 from traction.testing.conformance.expect import expect, expect_equal
-from traction.testing.conformance.fixture import AT_ONCE, LONG, NOW, Desk, Running, wait_for
+from traction.testing.conformance.fixture import AT_ONCE, LONG, NOW, Fixture, Running, wait_for
 
 POLLERS_TRIED_MAX = 50
 """The largest number of waiting polls that a check is ready to make."""
@@ -29,7 +29,7 @@ def the_clock_is_aware_and_counts_whole_milliseconds(backend: Backend) -> None:
 
 def a_poll_that_finds_nothing_says_so(backend: Backend) -> None:
     """After a while, with no token; a list that nobody used is no error."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     began = time.monotonic()
     for _ in range(2):
         expect(not desk.find_decision_task().task_token, "an empty poll should have no token")
@@ -42,7 +42,7 @@ def a_poll_that_finds_nothing_says_so(backend: Backend) -> None:
 
 def a_poll_that_waits_for_a_decision_task_is_woken_by_it(backend: Backend) -> None:
     """Well before its time is up."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     desk.register()
     poll = Running(lambda: desk.find_decision_task(LONG))
     poll.settle()
@@ -58,7 +58,7 @@ def a_poll_that_waits_for_a_decision_task_is_woken_by_it(backend: Backend) -> No
 
 def a_poll_that_waits_for_an_activity_task_is_woken_by_it(backend: Backend) -> None:
     """Well before its time is up."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     desk.register()
     execution = desk.start()
     poll = Running(lambda: desk.find_activity_task(LONG))
@@ -70,7 +70,7 @@ def a_poll_that_waits_for_an_activity_task_is_woken_by_it(backend: Backend) -> N
 
 def a_task_goes_to_one_of_many_pollers(backend: Backend) -> None:
     """However many wait at the same moment, and however many tasks come."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     desk.register()
     execution = desk.start()
     count = 24
@@ -102,7 +102,7 @@ def a_task_goes_to_one_of_many_pollers(backend: Backend) -> None:
 
 def every_call_that_many_threads_make_is_in_one_history_once(backend: Backend) -> None:
     """Those that were accepted; those that were refused are in none."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     desk.register()
     executions = [desk.start(f"w{n}") for n in range(3)]
     closing = executions[-1]
@@ -140,7 +140,7 @@ def every_call_that_many_threads_make_is_in_one_history_once(backend: Backend) -
 
 def many_starts_of_one_id_open_one_run(backend: Backend) -> None:
     """All but one are told that it runs."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     desk.register()
     desk.terminate(desk.start("first"))
 
@@ -161,7 +161,7 @@ def many_starts_of_one_id_open_one_run(backend: Backend) -> None:
 
 def who_waits_for_a_close_is_woken_by_it(backend: Backend) -> None:
     """All of them; and told when it has not come in time."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     desk.register()
     execution = desk.start()
     for wait in (NOW, timedelta(seconds=1)):
@@ -182,7 +182,7 @@ def a_poll_too_many_is_refused(backend: Backend) -> None:
     limit = backend.limits.pollers_max
     if limit > POLLERS_TRIED_MAX:
         return
-    desk = Desk(backend)
+    desk = Fixture(backend)
     polls = [Running(lambda: desk.find_activity_task(timedelta(seconds=5))) for _ in range(limit)]
     for poll in polls:
         poll.settle()
@@ -199,7 +199,7 @@ def a_poll_too_many_is_refused(backend: Backend) -> None:
 
 def closing_answers_the_polls_that_wait_and_twice_is_once(backend: Backend) -> None:
     """None of them hangs, and none fails."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     polls = [Running(lambda: desk.find_decision_task(LONG)), Running(lambda: desk.find_activity_task(LONG))]
     for poll in polls:
         poll.settle()
@@ -213,7 +213,7 @@ def closing_answers_the_polls_that_wait_and_twice_is_once(backend: Backend) -> N
 
 def a_task_in_hand_at_the_close_can_be_answered(backend: Backend) -> None:
     """Of either kind; so a worker that is told to stop loses nothing."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     desk.register()
     execution = desk.start()
     desk.decide(d.ScheduleActivityTask(activity_type=desk.activity_type, activity_id="a"))
@@ -231,7 +231,7 @@ def a_task_in_hand_at_the_close_can_be_answered(backend: Backend) -> None:
 
 def a_task_is_never_dropped_by_a_poll_whose_time_is_up(backend: Backend) -> None:
     """It is in the answer, or it waits for the next poll."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     desk.register()
     executions = []
     taken: list[o.DecisionTask] = []

@@ -11,10 +11,10 @@ from traction.model import events as e
 from traction.model import operations as o
 from traction.model.names import WorkflowExecution
 from traction.testing.conformance.expect import expect, expect_equal
-from traction.testing.conformance.fixture import Desk, wait_for
+from traction.testing.conformance.fixture import Fixture, wait_for
 
 
-def _make_history(desk: Desk) -> WorkflowExecution:
+def _make_history(desk: Fixture) -> WorkflowExecution:
     """Make a run of a dozen events that waits for its decider."""
     desk.register()
     execution = desk.start()
@@ -25,7 +25,7 @@ def _make_history(desk: Desk) -> WorkflowExecution:
 
 def a_history_is_the_same_in_pages_of_any_size_and_backwards(backend: Backend) -> None:
     """No page is larger than asked for; only the last has no token. A size of 0 is any."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     execution = _make_history(desk)
     whole = backend.get_history(execution)
     expect_equal([event.event_id for event in whole], list(range(1, 14)), "the ids of the events")
@@ -56,7 +56,7 @@ def a_history_is_the_same_in_pages_of_any_size_and_backwards(backend: Backend) -
 
 def a_page_larger_than_the_largest_is_refused_and_a_token_of_nothing_too(backend: Backend) -> None:
     """By a `ValidationException`."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     execution = _make_history(desk)
     wrong: list[dict[str, Any]] = [
         {"maximum_page_size": backend.limits.page_items_max + 1},
@@ -70,7 +70,7 @@ def a_page_larger_than_the_largest_is_refused_and_a_token_of_nothing_too(backend
 
 def a_decision_task_brings_its_history_in_pages(backend: Backend) -> None:
     """A page more claims no task, says the same of it, and ends at its start though newer events are there."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     execution = _make_history(desk)
     for reverse in (False, True):
         first = page = desk.get_decision_task(maximum_page_size=4, reverse_order=reverse)
@@ -97,7 +97,7 @@ def a_decision_task_brings_its_history_in_pages(backend: Backend) -> None:
 
 def a_list_of_types_is_the_same_in_pages_and_backwards(backend: Backend) -> None:
     """By version here, since the name is one."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     for n in range(5):
         desk.register_activity_type(version=f"v{n}")
 
@@ -131,7 +131,7 @@ def a_list_of_types_is_the_same_in_pages_and_backwards(backend: Backend) -> None
 
 def waiting_tasks_are_counted(backend: Backend) -> None:
     """None on a list that nobody used; sooner or later, those that wait."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     counts = (
         o.CountPendingDecisionTasks(domain=desk.domain, task_list=desk.deciders),
         o.CountPendingActivityTasks(domain=desk.domain, task_list=desk.workers),

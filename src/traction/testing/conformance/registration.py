@@ -20,12 +20,12 @@ from traction.model import decisions as d
 from traction.model import operations as o
 from traction.model.names import ActivityType, TaskList, WorkflowType
 from traction.testing.conformance.expect import expect, expect_equal
-from traction.testing.conformance.fixture import Desk, wait_for
+from traction.testing.conformance.fixture import Fixture, wait_for
 
 
 def a_type_is_registered_once_and_keeps_its_defaults(backend: Backend) -> None:
     """A second registration is refused, and changes nothing."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     desk.register()
     workflow = o.RegisterWorkflowType(domain=desk.domain, name=desk.tag, version="1", default_child_policy="ABANDON")
     activity = o.RegisterActivityType(domain=desk.domain, name=desk.tag, version="1", description="another")
@@ -43,7 +43,7 @@ def a_type_is_registered_once_and_keeps_its_defaults(backend: Backend) -> None:
 
 def a_type_is_described_as_it_was_registered(backend: Backend) -> None:
     """With every default, the description, and the time of its registration; a default not given is not there."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     timeouts = {"default_task_start_to_close_timeout": "11", "default_task_list": desk.workers}
     workflow_defaults: dict[str, Any] = {
         **timeouts,
@@ -83,7 +83,7 @@ def a_type_is_described_as_it_was_registered(backend: Backend) -> None:
 
 def a_name_may_have_many_versions(backend: Backend) -> None:
     """Versions of one name are types of their own."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     for version in ("2", "10", "1"):
         desk.register_workflow_type(version=version)
     desk.register_workflow_type(name=f"{desk.tag}-other")
@@ -92,14 +92,14 @@ def a_name_may_have_many_versions(backend: Backend) -> None:
     expect_equal(found, ["1", "10", "2"], "the versions listed")
 
 
-def _find_three(desk: Desk, request: o.ListWorkflowTypes) -> list[str] | None:
+def _find_three(desk: Fixture, request: o.ListWorkflowTypes) -> list[str] | None:
     versions = sorted(info.workflow_type.version for info in desk.call(request).type_infos)
     return versions if len(versions) == 3 else None
 
 
 def a_type_that_nobody_registered_is_unknown(backend: Backend) -> None:
     """It cannot be described, deprecated, deleted or started."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     type, activity_type = WorkflowType(desk.tag, "never"), ActivityType(desk.tag, "never")
     requests: tuple[o.Request[object], ...] = (
         o.DescribeWorkflowType(domain=desk.domain, workflow_type=type),
@@ -115,7 +115,7 @@ def a_type_that_nobody_registered_is_unknown(backend: Backend) -> None:
 
 def an_unknown_domain_is_unknown_to_every_call(backend: Backend) -> None:
     """Nothing can be registered, polled or read there."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     nowhere = f"{desk.tag}-nowhere"
     desk.register()
     execution = desk.start()
@@ -141,7 +141,7 @@ def an_unknown_domain_is_unknown_to_every_call(backend: Backend) -> None:
 
 def the_domain_exists(backend: Backend) -> None:
     """The domain of the backend is described and listed, keeps its tags, and cannot be registered again."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     info = desk.call(o.DescribeDomain(name=desk.domain)).domain_info
     assert info.arn is not None, info
     tag = o.ResourceTag(key=desk.tag, value="\u2603")
@@ -165,7 +165,7 @@ def the_domain_exists(backend: Backend) -> None:
 
 def a_deprecated_type_starts_nothing_until_it_is_undeprecated(backend: Backend) -> None:
     """Deprecating twice is refused, as is undeprecating what is registered."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     desk.register()
     named: dict[str, Any] = {"domain": desk.domain, "workflow_type": desk.workflow_type}
     start = o.StartWorkflowExecution(workflow_id=f"{desk.tag}-w", **named)
@@ -191,7 +191,7 @@ def a_deprecated_type_starts_nothing_until_it_is_undeprecated(backend: Backend) 
 
 def a_deprecated_activity_type_schedules_nothing_and_may_be_deleted(backend: Backend) -> None:
     """It is listed by its status; what was deleted is unknown, and may be registered again."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     desk.register()
     named: dict[str, Any] = {"domain": desk.domain, "activity_type": desk.activity_type}
     schedule = d.ScheduleActivityTask(activity_type=desk.activity_type, activity_id="a")
@@ -236,7 +236,7 @@ def a_deprecated_activity_type_schedules_nothing_and_may_be_deleted(backend: Bac
 
 def a_default_that_nobody_gives_is_missed_at_the_start(backend: Backend) -> None:
     """A start gives what its type does not, or is refused."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     desk.call(o.RegisterWorkflowType(domain=desk.domain, name=desk.tag, version="1"))
     start = o.StartWorkflowExecution(
         domain=desk.domain, workflow_id=f"{desk.tag}-bare", workflow_type=desk.workflow_type, child_policy="ABANDON"
@@ -256,7 +256,7 @@ def a_default_that_nobody_gives_is_missed_at_the_start(backend: Backend) -> None
 
 def names_and_texts_beyond_their_limits_are_refused(backend: Backend) -> None:
     """By a `ValidationException`, and nothing is registered."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     limits = backend.limits
     for name in ("", "a:b", "a/b", "a|b", " a", "a ", "arn", "a\x07b", "n" * (limits.name_chars_max + 1)):
         named = o.RegisterActivityType(domain=desk.domain, name=name, version="1")

@@ -10,14 +10,14 @@ from traction.model import decisions as d
 from traction.model import operations as o
 from traction.model.names import TaskList, WorkflowExecution
 from traction.testing.conformance.expect import expect, expect_equal
-from traction.testing.conformance.fixture import Desk, wait_for
+from traction.testing.conformance.fixture import Fixture, wait_for
 
 HOUR = timedelta(hours=1)
 
 
 def a_description_agrees_with_the_history(backend: Backend) -> None:
     """In all that was given at the start, and in the times of start, close and the latest activity."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     desk.register()
     given: dict[str, Any] = {
         "child_policy": "REQUEST_CANCEL",
@@ -64,14 +64,16 @@ def a_description_agrees_with_the_history(backend: Backend) -> None:
     desk.terminate(found.execution)
 
 
-def _list_open(desk: Desk, *, workflow_id: str) -> tuple[o.WorkflowExecutionInfo, ...]:
+def _list_open(desk: Fixture, *, workflow_id: str) -> tuple[o.WorkflowExecutionInfo, ...]:
     since = o.ExecutionTimeFilter(oldest_date=desk.backend.now() - HOUR)
     by_id = o.WorkflowExecutionFilter(workflow_id=workflow_id)
     listing = o.ListOpenWorkflowExecutions(domain=desk.domain, start_time_filter=since, execution_filter=by_id)
     return desk.call(listing).execution_infos
 
 
-def _read(desk: Desk, kind: type[Any], size: int | None, reverse: bool, **given: Any) -> list[o.WorkflowExecutionInfo]:
+def _read(
+    desk: Fixture, kind: type[Any], size: int | None, reverse: bool, **given: Any
+) -> list[o.WorkflowExecutionInfo]:
     """Read a whole list, page by page."""
     infos: list[o.WorkflowExecutionInfo] = []
     token = None
@@ -86,7 +88,7 @@ def _read(desk: Desk, kind: type[Any], size: int | None, reverse: bool, **given:
             return infos
 
 
-def _start_apart(desk: Desk, count: int) -> list[WorkflowExecution]:
+def _start_apart(desk: Fixture, count: int) -> list[WorkflowExecution]:
     """Start executions, each in a moment of its own."""
     executions = []
     for n in range(count):
@@ -97,7 +99,7 @@ def _start_apart(desk: Desk, count: int) -> list[WorkflowExecution]:
 
 def executions_are_listed_newest_first_in_pages_and_backwards(backend: Backend) -> None:
     """Open ones by their start; closed ones by their start or their close, as the time is given."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     desk.register()
     since = o.ExecutionTimeFilter(oldest_date=backend.now() - HOUR)
     mine: dict[str, Any] = {"type_filter": o.WorkflowTypeFilter(name=desk.tag)}
@@ -122,7 +124,7 @@ def executions_are_listed_newest_first_in_pages_and_backwards(backend: Backend) 
 
 def closed_runs_are_found_by_how_and_when_they_closed(backend: Backend) -> None:
     """By status, id, type, version and tag; from one time to another, both included. Counts agree with the lists."""
-    desk = Desk(backend)
+    desk = Fixture(backend)
     desk.register()
     desk.register_workflow_type(version="2")
     done = desk.start("done")

@@ -122,7 +122,7 @@ def play(
         BatchRejected: the decider asked for what SWF does not take.
     """
     options: dict[str, Any] = {"mischief": mischief, "input": input, "incremental": incremental, "codec": codec}
-    return Table(workflow, choose, answer, **options).run()
+    return HistoryGenerator(workflow, choose, answer, **options).run()
 
 
 def decide_again(decider: Decider, played: Play, started: int) -> list[d.Decision]:
@@ -158,7 +158,7 @@ class _Open:
         self.cancel = 0
 
 
-class Table:
+class HistoryGenerator:
     """The table on which a play is played: the state that SWF keeps of an execution, and the moves that change it.
 
     `play` chooses the moves; a test that tells one story makes them itself.
@@ -475,10 +475,10 @@ class Table:
 
 
 _MOVES: Final[dict[type, Any]] = {
-    d.ScheduleActivityTask: Table.move_activity,
-    d.StartChildWorkflowExecution: Table.move_child,
-    d.RequestCancelExternalWorkflowExecution: Table.move_request,
-    d.SignalExternalWorkflowExecution: Table.move_signal,
+    d.ScheduleActivityTask: HistoryGenerator.move_activity,
+    d.StartChildWorkflowExecution: HistoryGenerator.move_child,
+    d.RequestCancelExternalWorkflowExecution: HistoryGenerator.move_request,
+    d.SignalExternalWorkflowExecution: HistoryGenerator.move_signal,
 }
 
 

@@ -268,21 +268,21 @@ LAWS: Final = (
     Law(47, "saga(u.compensate(done)) == shield(u)", "u", lambda u: (saga(u.compensate(done)), shield(u)), ALONE),
     Law(
         48,
-        "all_of([s, t], tolerate=2) == all_of([s.attempt(), t.attempt()])",
+        "all_of([s, t], max_failures=2) == all_of([s.attempt(), t.attempt()])",
         "s t",
-        lambda s, t: (all_of([s, t], tolerate=2), all_of([s.attempt(), t.attempt()])),
+        lambda s, t: (all_of([s, t], max_failures=2), all_of([s.attempt(), t.attempt()])),
     ),
     Law(
         49,
-        "all_of([s, t], tolerate=0) == all_of([s, t]).map(lambda xs: [Success(x) for x in xs])",
+        "all_of([s, t], max_failures=0) == all_of([s, t]).map(lambda xs: [Success(x) for x in xs])",
         "s t",
-        lambda s, t: (all_of([s, t], tolerate=0), all_of([s, t]).map(lambda xs: [Success(x) for x in xs])),
+        lambda s, t: (all_of([s, t], max_failures=0), all_of([s, t]).map(lambda xs: [Success(x) for x in xs])),
     ),
     Law(
         50,
-        "each(f, xs, tolerate=len(xs)) == all_of([f(x).attempt() for x in xs])",
+        "each(f, xs, max_failures=len(xs)) == all_of([f(x).attempt() for x in xs])",
         "xs f",
-        lambda xs, f: (each(f, xs, tolerate=len(xs)), all_of([say_now(f, x).attempt() for x in xs])),
+        lambda xs, f: (each(f, xs, max_failures=len(xs)), all_of([say_now(f, x).attempt() for x in xs])),
     ),
     Law(
         51,

@@ -40,7 +40,7 @@ class Registered(Generic[TypeT, ConfigurationT]):
         self.deprecated_at: datetime | None = None
 
 
-class Timeline:
+class StartIndex:
     """Executions in the order of their start or close, from which the forgotten ones drop out lazily."""
 
     __slots__ = ("_executions", "_forgotten")
@@ -102,8 +102,8 @@ class Domain:
         self.open: dict[str, Execution] = {}
         """By workflow id, in the order of their start."""
         self.by_workflow_id: dict[str, list[Execution]] = {}
-        self.started = Timeline()
-        self.closed = Timeline()
+        self.started = StartIndex()
+        self.closed = StartIndex()
         self.closes = 0
         self._ready = ready
         self._decision_queues: dict[str, TaskQueue[PendingDecision]] = {}
