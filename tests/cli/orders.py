@@ -38,7 +38,7 @@ class Order(Workflow[dict[str, Any]]):
     half_price: bool = False
 
     async def flow(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__struct_fields__}
+        return msgspec.to_builtins(self)
 
 
 @activity

@@ -215,7 +215,7 @@ def test_a_signal_that_is_none_leaves_with_2(traction: Command, words: tuple[str
 def test_query_shows_what_a_flow_reports_as_of_now_without_a_worker(traction: Command) -> None:
     traction("start", f"{HERE}:cook", "--dishes", '["soup", "cake"]', "--workflow-id", "one")
     assert traction("query", "one", f"{HERE}:cook") == '{"at":"soup"}\n'
-    backend = open_backend("kept:", traction.plugins.loading)
+    backend = open_backend("kept:", traction.plugins)
     taste = o.SignalWorkflowExecution(domain=backend.domain, workflow_id="one", signal_name="Taste", input="{}")
     backend.call(taste)
     assert json.loads(traction("query", "one", f"{HERE}:buy", f"{HERE}:cook", "--json")) == {"at": "cake"}

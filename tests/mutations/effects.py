@@ -21,11 +21,11 @@ from traction import (
     saga,
     shield,
     sleep,
+    step,
     uuid4,
     workflow,
 )
 from traction.errors import StepTimedOut
-from traction.flow import step
 from traction.testing import Faults, SimulatedRun, raises, sometimes
 
 Run = SimulatedRun[Any]

@@ -22,9 +22,9 @@ from traction import (
     shield,
     sleep,
     start_child,
+    step,
     workflow,
 )
-from traction.flow import step
 from traction.model import events as e
 from traction.testing import Faults, SimulatedRun, StuckExecutionError, raises, sometimes, takes
 from traction_local.simulation.sandbox import ImpureFlowError

@@ -5,9 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 from tests.mutations.mutation import Shop, plant, work
-from traction import Signal, all_of, continue_as_new, days, hours, now, receive, shield, sleep, start_child, workflow
+from traction import (
+    Signal,
+    all_of,
+    continue_as_new,
+    days,
+    hours,
+    now,
+    receive,
+    shield,
+    sleep,
+    start_child,
+    step,
+    workflow,
+)
 from traction.errors import WorkflowCancelled
-from traction.flow import step
 from traction.model import events as e
 from traction.testing import SimulatedRun, StuckExecutionError
 

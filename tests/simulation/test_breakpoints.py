@@ -23,7 +23,7 @@ ENTERS = {
 PROGRAM = """
 import os, time
 from traction import activity, workflow
-from traction.flow import step
+from traction import step
 from traction.testing import explore, simulate
 
 @activity

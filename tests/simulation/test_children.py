@@ -34,10 +34,10 @@ from traction import (
     shield,
     sleep,
     start_child,
+    step,
     workflow,
 )
 from traction.errors import ChildFailed, SignalFailed
-from traction.flow import step
 from traction.model import events as e
 from traction.testing import explore, simulate, simulate_all, takes
 from traction_local.simulation.determinism import UnsoundFlowError

@@ -38,12 +38,13 @@ from traction import (
     seconds,
     shield,
     side_effect,
+    signals,
     sleep,
     start_child,
+    step,
     workflow,
 )
 from traction.errors import WorkflowCancelled
-from traction.flow import signals, step
 from traction.model import events as e
 from traction.payloads.codec import JSON
 from traction.testing import Faults, explore

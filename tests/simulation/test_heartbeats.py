@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from traction import Retry, activity, all_of, current_task, hours, minutes, seconds, sleep, start_child, workflow
+from traction import Retry, activity, all_of, current_task, hours, minutes, seconds, sleep, start_child, step, workflow
 from traction.errors import WorkflowCancelled
-from traction.flow import step
 from traction.model import events as e
 from traction.testing import Faults, explore, simulate, simulate_all, takes
 

@@ -38,8 +38,10 @@ from traction import (
     send,
     shield,
     side_effect,
+    signals,
     sleep,
     start_child,
+    step,
     workflow,
 )
 from traction.decider import interpreter as interpret
@@ -55,7 +57,6 @@ from traction.errors import (
     WorkflowCancelled,
     WorkflowFailed,
 )
-from traction.flow import signals, step
 from traction.model import decisions as d
 from traction.model import events as e
 from traction.testing import fails, simulate

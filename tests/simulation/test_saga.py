@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from traction import activity, days, each, fail_after, hours, saga, sleep, workflow
+from traction import activity, days, each, fail_after, hours, saga, sleep, step, workflow
 from traction.errors import WorkflowCancelled
-from traction.flow import step
 from traction.model import events as e
 from traction.testing import explore, raises, simulate, sometimes, takes
 

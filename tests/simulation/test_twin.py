@@ -77,7 +77,7 @@ def test_an_exploration_says_why_nothing_was_decided_in_another_process() -> Non
 
 FLOWS = """
 from traction import activity, Workflow, workflow
-from traction.flow import step
+from traction import step
 
 print("imported")
 NAMES = {f"name {n}" for n in range(12)}

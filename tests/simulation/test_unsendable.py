@@ -24,10 +24,10 @@ from traction import (
     send,
     side_effect,
     start_child,
+    step,
     workflow,
 )
 from traction.errors import ActivityFailed, ChildFailed, LambdaFailed, PayloadError, StepFailed, WorkflowFailed
-from traction.flow import step
 from traction.model import events as e
 from traction.model import operations as o
 from traction.model.names import WorkflowExecution

@@ -46,9 +46,11 @@ from traction import (
     send,
     shield,
     side_effect,
+    signals,
     sleep,
     sleep_until,
     start_child,
+    step,
     uuid4,
     uuid7,
     workflow,
@@ -63,7 +65,6 @@ from traction.errors import (
     SignalFailed,
     StepTimedOut,
 )
-from traction.flow import signals, step
 from traction.model import events as e
 from traction.model import operations as o
 from traction.model.names import WorkflowExecution

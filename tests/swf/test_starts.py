@@ -7,10 +7,9 @@ from datetime import timedelta
 import pytest
 
 from tests.swf.conftest import MakeStage
-from traction import Signal, activity, cancel, execution_info, receive, saga, workflow
+from traction import Signal, activity, cancel, execution_info, receive, saga, step, workflow
 from traction.client.system import WorkerSystem
 from traction.errors import WorkflowAlreadyClosed, WorkflowAlreadyRunning, WorkflowCancelled
-from traction.flow import step
 
 
 class Go(Signal):

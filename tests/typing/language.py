@@ -39,11 +39,11 @@ from traction import (
     send,
     shield,
     side_effect,
+    signals,
     sleep,
     start_child,
     workflow,
 )
-from traction.flow import signals
 from traction.flow.step import Both
 from traction.model.names import WorkflowExecution
 from traction.runtime.activity_task import RunningTask

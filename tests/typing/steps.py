@@ -10,8 +10,7 @@ from typing import Never, assert_type
 from uuid import UUID
 
 import traction
-from traction import Failure, Outcome, Step, Success, all_of, done, each, fail, first_of, now, sleep
-from traction.flow import step
+from traction import Failure, Outcome, Step, Success, all_of, done, each, fail, first_of, now, sleep, step
 from traction.flow.step import Both
 
 a: Step[int] = done(1)

@@ -176,19 +176,6 @@ def test_chance_is_that_of_the_run_that_the_file_names() -> None:
         replay(events, definition)
 
 
-def test_news_that_no_decision_task_has_brought_yet_must_decode() -> None:
-    @activity(name="charge")
-    def charge_in_cents(n: int) -> int:
-        return n
-
-    async def flow(n: int) -> int:
-        return await charge_in_cents(n)
-
-    answered = next(event for event in KEPT if isinstance(event, e.ActivityTaskCompleted)).event_id
-    with pytest.raises(PayloadError, match=r"the result of charge 1 \(charge-1\) does not decode as int"):
-        replay(KEPT[:answered], another(flow))
-
-
 def test_an_input_that_no_longer_decodes_is_named_with_its_field() -> None:
     async def flow(n: str) -> str:
         return n

@@ -9,9 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from traction.lazy_imports import import_lazily
-from traction_local.simulation.faults import Faults
-from traction_local.simulation.schedule import PLAIN, Deviations, Plain, Schedule, Seeded
-from traction_local.simulation.stubs import crashes, fails, heartbeats_then_crashes, raises, returns, sometimes, takes
 
 if TYPE_CHECKING:
     from traction.testing.exploration import Coverage, Explored, explore
@@ -20,9 +17,20 @@ if TYPE_CHECKING:
     from traction.testing.strategies import executions, histories, inputs, schedules, signals
     from traction_local.simulation.deadlock import StuckExecutionError
     from traction_local.simulation.determinism import UnsoundFlowError
+    from traction_local.simulation.faults import Faults
     from traction_local.simulation.run import SimulatedRun
+    from traction_local.simulation.schedule import PLAIN, Deviations, Plain, Schedule, Seeded
     from traction_local.simulation.simulate import World, simulate, simulate_all
     from traction_local.simulation.simulation import Simulation
+    from traction_local.simulation.stubs import (
+        crashes,
+        fails,
+        heartbeats_then_crashes,
+        raises,
+        returns,
+        sometimes,
+        takes,
+    )
 
 __all__ = [
     "PLAIN",
@@ -60,6 +68,19 @@ __all__ = [
 __getattr__ = import_lazily(
     __name__,
     {
+        "Faults": "traction_local.simulation.faults",
+        "PLAIN": "traction_local.simulation.schedule",
+        "Deviations": "traction_local.simulation.schedule",
+        "Plain": "traction_local.simulation.schedule",
+        "Schedule": "traction_local.simulation.schedule",
+        "Seeded": "traction_local.simulation.schedule",
+        "crashes": "traction_local.simulation.stubs",
+        "fails": "traction_local.simulation.stubs",
+        "heartbeats_then_crashes": "traction_local.simulation.stubs",
+        "raises": "traction_local.simulation.stubs",
+        "returns": "traction_local.simulation.stubs",
+        "sometimes": "traction_local.simulation.stubs",
+        "takes": "traction_local.simulation.stubs",
         "Coverage": "traction.testing.exploration",
         "Explored": "traction.testing.exploration",
         "ExploredTest": "traction.testing.explored",
@@ -71,7 +92,7 @@ __getattr__ = import_lazily(
         "inputs": "traction.testing.strategies",
         "schedules": "traction.testing.strategies",
         "signals": "traction.testing.strategies",
-        "SimulatedRun": "traction_local.simulation.simulate",
+        "SimulatedRun": "traction_local.simulation.run",
         "Simulation": "traction_local.simulation.simulation",
         "SimulationMachine": "traction.testing.stateful",
         "World": "traction_local.simulation.simulate",

@@ -21,10 +21,10 @@ from traction import (
     send,
     shield,
     side_effect,
+    signals,
     start_child,
     workflow,
 )
-from traction.flow import signals
 
 
 class Approve(Signal):

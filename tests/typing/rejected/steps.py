@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from traction import Step, all_of, done, each, sleep
-from traction.flow import step
+from traction import Step, all_of, done, each, sleep, step
 from traction.flow.step import Both
 
 a: Step[int] = done(1)

@@ -12,9 +12,8 @@ from typing import Annotated, Any
 import msgspec
 import pytest
 
-from traction import WorkerSystem, Workflow, activity, all_of, run, workflow
+from traction import WorkerSystem, Workflow, activity, all_of, run, step, workflow
 from traction.errors import FlowError
-from traction.flow import step
 from traction.worker.executors import is_async
 
 calls: list[str] = []

@@ -23,9 +23,9 @@ from traction import (
     receive,
     report,
     sleep,
+    step,
     workflow,
 )
-from traction.flow import step
 from traction.replay import replay
 from traction.testing import simulate
 

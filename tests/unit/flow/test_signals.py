@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 import traction
-from traction import Signal, activity, receive, send
+from traction import Signal, activity, receive, send, signals
 from traction.errors import DefinitionError
-from traction.flow import signals
 from traction.flow.signals import Receive, Send
 from traction.model.names import WorkflowExecution
 from traction.payloads.codec import JSON

@@ -23,10 +23,10 @@ from traction import (
     send,
     sleep,
     start_child,
+    step,
     workflow,
 )
 from traction.errors import FlowError
-from traction.flow import step
 from traction.testing import explore, simulate
 
 

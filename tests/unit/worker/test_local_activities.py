@@ -388,7 +388,7 @@ def test_its_body_knows_its_task_and_may_beat_in_vain(stage: Stage) -> None:
     ("gives", "says"),
     [
         ("three", "does not decode as int"),
-        (COMPLETE_LATER, "has no task that anybody could answer"),
+        (COMPLETE_LATER, "has no task token"),
         (float("nan"), "JSON has no nan"),
     ],
 )
