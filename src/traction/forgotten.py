@@ -10,6 +10,7 @@ Nothing is patched where nobody watches. Workers watch the first turns of each d
 
 from __future__ import annotations
 
+import atexit
 import dis
 import sys
 import threading
@@ -106,6 +107,10 @@ def _uninstall() -> None:
         del Step.__del__  # type: ignore[attr-defined]
         Step.__await__ = _await  # type: ignore[method-assign]
         _used.clear()
+
+
+# A step that is collected when the program ends would find this module emptied.
+atexit.register(_uninstall)
 
 
 def _use(step: Step[Any]) -> Any:
