@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Generator
 
+import pytest
 from hypothesis import settings
 
 # No deadline anywhere: how long an example takes is the machine's affair, and no claim of ours.
@@ -19,3 +21,11 @@ settings.load_profile("ci" if os.environ.get("CI") else "desk")
 def pytest_xdist_auto_num_workers() -> int:
     """Begin two workers for each core: many tests wait for a server, a process or a clock, and use none."""
     return 2 * (os.cpu_count() or 1)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Escape half a character in what a test logs: the processes of pytest-xdist cannot send it to each other."""
+    report = yield
+    report.sections = [(title, text.encode(errors="backslashreplace").decode()) for title, text in report.sections]
+    return report

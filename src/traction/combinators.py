@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable
 from datetime import datetime
+from functools import update_wrapper
 from typing import TYPE_CHECKING, Any, Never, ParamSpec, TypeVar, overload
 
 from traction.awaitables import close_unstarted, is_awaitable, name_thing, refuse
@@ -274,11 +275,9 @@ def step(f: Callable[..., Any], /) -> Callable[..., Step[Any]]:
     def call(*args: Any, **kwargs: Any) -> Step[Any]:
         return Helper(f, args, kwargs)
 
-    for name in ("__module__", "__name__", "__qualname__", "__doc__", "__annotations__"):
-        setattr(call, name, getattr(f, name, None))
-    call.__wrapped__ = f  # type: ignore[attr-defined]
     note_wrapped(f)
-    return call
+    # Which of its attributes a function keeps its annotations in differs by version of Python.
+    return update_wrapper(call, f)
 
 
 def _check_step(where: str, one: Any) -> Any:
