@@ -67,7 +67,7 @@ def test_versions_that_share_a_list_are_decided_for_by_every_thread_there(at_onc
     with WorkerSystem() as system:
         calls = [(Order1, Order2)] if at_once else [(Order2,), (Order1,)]
         for call in calls:
-            system.start_workflow_worker(*call, task_list="order-1", report=stuck.append)
+            system.start_workflow_worker(*call, task_list="order-1", on_stuck=stuck.append)
         for activity in (Price1, Price2):
             system.start_activity_worker(activity, task_list="price-1")
         for handle in [system.run(Order1(), workflow_id=f"a{n}") for n in range(10)]:

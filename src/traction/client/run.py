@@ -52,7 +52,7 @@ def run(
     workflow_id: str | None = None,
     if_running: IfRunning = "match",
     if_closed: IfClosed = "start",
-    started: Callable[[Handle[R]], None] | None = None,
+    on_start: Callable[[Handle[R]], None] | None = None,
 ) -> R:
     """Run a workflow to its end, and give its result.
 
@@ -67,7 +67,7 @@ def run(
         timeout: how long to wait at the most.
         instances: how many tasks of one activity are done at a time.
         workflow_id, if_running, if_closed: as for `WorkerSystem.run`.
-        started: called with the handle once the execution has started.
+        on_start: called with the handle once the execution has started.
 
     Example:
         >>> from traction import activity, workflow
@@ -106,14 +106,16 @@ def run(
                     raise _miss(definition)
                 system.start_activity_worker(definition, dependencies.get(definition), instances=instances)
             else:
-                system.start_workflow_worker(definition, provide=dependencies, met=host, report=stuck.append)
+                system.start_workflow_worker(
+                    definition, provide=dependencies, on_definition=host, on_stuck=stuck.append
+                )
             hosted.add(definition)
 
     try:
         host(type(workflow))
         handle = system.run(workflow, workflow_id=workflow_id, if_running=if_running, if_closed=if_closed)
-        if started is not None:
-            started(handle)
+        if on_start is not None:
+            on_start(handle)
         return _wait(handle, stuck, timeout, deadline)
     finally:
         _leave(system)

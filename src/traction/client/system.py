@@ -163,8 +163,8 @@ class WorkerSystem:
         instances: int = 1,
         task_list: str | None = None,
         provide: Mapping[Callable[..., Activity[Any, Any]], Any] | None = None,
-        met: Callable[[type], None] | None = None,
-        report: Callable[[StuckDecisionError], None] | None = None,
+        on_definition: Callable[[type], None] | None = None,
+        on_stuck: Callable[[StuckDecisionError], None] | None = None,
         sticky: Span | None = None,
     ) -> None:
         """Start threads that decide for these workflows, as many for each task list as `instances` says.
@@ -177,8 +177,8 @@ class WorkerSystem:
                 they are to come back here.
             task_list: poll this list instead of the definitions' own.
             provide: what local activities need, by activity.
-            met: called with each definition that a flow asks for the first time, before the service is asked.
-            report: called with every decision task that cannot be decided.
+            on_definition: called with each definition that a flow asks for the first time, before the service is asked.
+            on_stuck: called with every decision task that cannot be decided.
             sticky: how long the decision tasks of an execution wait for this system, which has read its history
                 already, before any other may take them; 0 if they do not, and as the backend says unless given.
 
@@ -199,8 +199,8 @@ class WorkerSystem:
             # A task of a type that the service does not know is refused for good. So that workers may be started in any
             # order, on any machine, the type is there before its first task is asked for.
             self._registrar.register(definition)
-            if met is not None:
-                met(definition)
+            if on_definition is not None:
+                on_definition(definition)
 
         local = LocalActivities(provide)
         wait = self.backend.sticky if sticky is None else to_timedelta(sticky)
@@ -212,8 +212,8 @@ class WorkerSystem:
                 identity=self.identity,
                 codec=self._codec,
                 cache=self._cache,
-                met=meet,
-                report=report,
+                on_definition=meet,
+                on_stuck=on_stuck,
                 neighbours=self._deciding.setdefault(name, {}),
                 local=local,
                 observer=self._observer,

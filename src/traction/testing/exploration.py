@@ -125,7 +125,7 @@ class Explored(Generic[R_co]):
         from traction.testing import simulate
 
         schedule = Deviations(deviations) if isinstance(deviations, str) else deviations
-        run = simulate(self._workflow, schedule=schedule, tell=self._retell, **self._world)
+        run = simulate(self._workflow, schedule=schedule, on_error=self._retell, **self._world)
         try:
             self.twinless = self.twinless or run.twinless
             if run.stuck and self._closes:
@@ -243,7 +243,7 @@ class Explored(Generic[R_co]):
         from traction.testing import simulate
 
         try:
-            run = simulate(self._workflow, schedule=Deviations(), tell=self._retell, **self._world)
+            run = simulate(self._workflow, schedule=Deviations(), on_error=self._retell, **self._world)
             self.widths = list(run.widths)
             self.twinless = self.twinless or run.twinless
         except Exception as error:

@@ -79,9 +79,9 @@ class WorkflowWorker:
         workflows: the definitions, each of its own name or version.
         task_list: where their decision tasks wait.
         identity: what the history shows as who took the task.
-        met: called with activities and workflows that flows asked for the first time, before they are asked of the
-        service.
-        report: called with every `StuckDecisionError`, besides the log.
+        on_definition: called with each activity and workflow that a flow schedules for the first time, before the
+            decisions are sent.
+        on_stuck: called with every `StuckDecisionError`, in addition to the log record.
         neighbours: what others decide for on the same list: those tasks come here as well, and are decided here. What
             is decided for here is added.
         local: what does the local activities that flows ask for.
@@ -99,8 +99,8 @@ class WorkflowWorker:
         identity: str | None = None,
         codec: Codec = JSON,
         cache: DeciderCache | None = None,
-        met: Callable[[type], None] | None = None,
-        report: Callable[[StuckDecisionError], None] | None = None,
+        on_definition: Callable[[type], None] | None = None,
+        on_stuck: Callable[[StuckDecisionError], None] | None = None,
         neighbours: dict[WorkflowType, type[Workflow[Any]]] | None = None,
         local: LocalActivities | None = None,
         sticky: Sticky | None = None,
@@ -130,10 +130,10 @@ class WorkflowWorker:
         self._backend = backend
         self._codec = codec
         self._cache = DeciderCache() if cache is None else cache
-        self._met = met
+        self._on_definition = on_definition
         self._seen: set[type] = set()
         self._meeting = threading.Lock()
-        self._report = report
+        self._on_stuck = on_stuck
         self._home = self._poll.task_list
         self._unsent: deque[tuple[WorkflowExecution, o.RespondDecisionTaskCompleted, int]] = deque()
 
@@ -274,12 +274,12 @@ class WorkflowWorker:
             log.warning(said, execution.workflow_id, len(decider.signals), names, extra=tell_execution(execution))
 
     def _meet(self, met: set[type]) -> None:
-        if self._met is None or met <= self._seen:
+        if self._on_definition is None or met <= self._seen:
             return
         with self._meeting:
             for definition in sorted(met - self._seen, key=repr):
                 if issubclass(definition, (Activity, Workflow)):
-                    self._met(definition)
+                    self._on_definition(definition)
                 self._seen.add(definition)
 
     def _find_decider(self, task: o.DecisionTask) -> Decider:
@@ -333,9 +333,9 @@ class WorkflowWorker:
         else:
             what = f"{execution.workflow_id} (run {execution.run_id}) cannot go on: {type(error).__name__}"
             log.error("left alone for %s: %s", pause, what, exc_info=error, extra=about)
-        if self._report is not None:
+        if self._on_stuck is not None:
             try:
-                self._report(stuck)
+                self._on_stuck(stuck)
             except Exception:
                 log.exception("%s: the report failed as well", execution.workflow_id, extra=about)
 

@@ -161,8 +161,8 @@ class Machine(SimulatedBackend):
         provide: Mapping[Any, Any],
         scripts: Mapping[Any, StubScript],
         find_act: Callable[[Any], StubbedAttempt],
-        met: Callable[[Any], None],
-        report: Callable[[StuckDecisionError], None],
+        on_definition: Callable[[Any], None],
+        on_stuck: Callable[[StuckDecisionError], None],
         note: Callable[[str, str], None],
         trouble: FaultInjector | None,
     ) -> None:
@@ -175,7 +175,7 @@ class Machine(SimulatedBackend):
         self._codec = codec
         self._cache = DeciderCache(EVENTS_CACHED_MAX)
         self._provide, self._scripts = provide, scripts
-        self._met, self._report, self._note = met, report, note
+        self._on_definition, self._on_stuck, self._note = on_definition, on_stuck, note
         self._trouble = trouble
         self._skew = skew
         self._sticky = sticky
@@ -248,8 +248,8 @@ class Machine(SimulatedBackend):
                 identity=self.name,
                 codec=self._codec,
                 cache=self._cache,
-                met=self._met,
-                report=self._report,
+                on_definition=self._on_definition,
+                on_stuck=self._on_stuck,
                 neighbours=self._workflows,
                 local=self._local,
                 sticky=self._sticky,

@@ -54,7 +54,7 @@ class SimulateOptions(World, total=False):
     """The options of `simulate` and `simulate_all`."""
 
     schedule: Schedule
-    tell: Callable[[Exception, str, str], None] | None
+    on_error: Callable[[Exception, str, str], None] | None
 
 
 def simulate(workflow: Workflow[R], **options: Unpack[SimulateOptions]) -> SimulatedRun[R]:
@@ -81,7 +81,7 @@ def simulate(workflow: Workflow[R], **options: Unpack[SimulateOptions]) -> Simul
         codec: what writes and reads the payloads; plain JSON unless given.
         checked: `False` for flows that are not check_determinism; see `traction_local.simulation.determinism`.
         max_moves: after how many moves it is called stuck, if it is still open.
-        tell: called with an error that ends the run, its deviations and its story.
+        on_error: called with an error that ends the run, its deviations and its story.
 
     Example:
         >>> from traction import activity, days, sleep, workflow
@@ -116,7 +116,7 @@ def simulate_all(workflows: Iterable[Workflow[R]], **options: Unpack[SimulateOpt
         as `simulate`.
     """
     _check_options(options)
-    make_place, tell, codec = options.get("world"), options.get("tell"), options.get("codec", JSON)
+    make_place, on_error, codec = options.get("world"), options.get("on_error"), options.get("codec", JSON)
     signals, cancels = list(options.get("signals", ())), list(options.get("cancels", ()))
     place = make_place() if make_place is not None else None
     rest: dict[str, Any] = {name: value for name, value in options.items() if name not in _OF_THE_RUNS}
@@ -134,15 +134,15 @@ def simulate_all(workflows: Iterable[Workflow[R]], **options: Unpack[SimulateOpt
                 simulation.cancel(handle, when)
         simulation.run(*handles)
     except Exception as error:
-        if tell is not None:
-            tell(error, simulation.trace, simulation.story)
+        if on_error is not None:
+            on_error(error, simulation.trace, simulation.story)
         raise
     finally:
         simulation.close()
     return [SimulatedRun(handle, codec, simulation, place) for handle in handles]
 
 
-_OF_THE_RUNS = frozenset({"provide", "stub", "signals", "cancels", "world", "tell"})
+_OF_THE_RUNS = frozenset({"provide", "stub", "signals", "cancels", "world", "on_error"})
 """The options that `Simulation` does not take as they are."""
 
 

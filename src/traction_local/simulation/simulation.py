@@ -159,8 +159,8 @@ class Simulation:
             provide=self._provide,
             scripts=self._scripts,
             find_act=self._attempts.find_act,
-            met=partial(self._host, late=True),
-            report=self._stuck.append,
+            on_definition=partial(self._host, late=True),
+            on_stuck=self._stuck.append,
             note=self.note,
             trouble=None if choose is None or faults == Faults.none() else self._trouble,
         )

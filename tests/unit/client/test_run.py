@@ -98,7 +98,7 @@ def test_a_failed_execution_is_raised_with_what_failed() -> None:
 
 def test_the_handle_is_told_before_the_result_is_waited_for() -> None:
     handles: list[Handle[str]] = []
-    run(hello("you"), started=handles.append, timeout=60)
+    run(hello("you"), on_start=handles.append, timeout=60)
     assert handles[0].workflow_id.startswith("hello-")
 
 
@@ -176,7 +176,7 @@ def test_an_interrupt_of_the_caller_ends_the_run_and_its_threads() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(hello("you"), started=interrupt)
+        run(hello("you"), on_start=interrupt)
     assert set(threading.enumerate()) - before == set()
 
 

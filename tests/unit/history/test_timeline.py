@@ -276,7 +276,7 @@ async def visit(name: str) -> str:
 
 def test_a_real_history_is_read_back_into_the_tree_of_its_flow() -> None:
     handles: list[Any] = []
-    assert run(visit("world"), started=handles.append) == "Hello, world!"
+    assert run(visit("world"), on_start=handles.append) == "Hello, world!"
     timeline = read_timeline(handles[0].history())
     assert timeline.status == "COMPLETED"
     assert [(id, row.state, row.attempts) for id, row in list_rows(timeline.rows) if not row.rows] == [

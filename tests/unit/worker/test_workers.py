@@ -638,7 +638,7 @@ def test_an_execution_that_went_on_meanwhile_is_left_alone_no_longer_than_at_fir
         await Do(1)
         return await fetch_page()
 
-    decider = stage.decider(twice, met=meet)
+    decider = stage.decider(twice, on_definition=meet)
     stage.start(twice(), Do, fetch_page)
     for _ in range(2):
         take_turns(decider, stage.worker(Do, lambda n: n))
@@ -779,7 +779,7 @@ def test_a_flows_definitions_are_met_once_each_before_they_are_asked_for(stage: 
             await sleep(1)
             return await CallDo(self.n) + await Do(1)
 
-    decider = stage.decider(Parent, met=met.append)
+    decider = stage.decider(Parent, on_definition=met.append)
     stage.register(CallDo, Do)
     handles = [stage.start(Parent(n)) for n in (1, 2)]
     take_turns(decider)
@@ -798,7 +798,7 @@ def test_what_met_raises_is_reported_and_asked_again_when_the_task_comes_back(st
         if len(calls) == 1:
             raise ValueError("no workers left")
 
-    decider = stage.decider(CallDo, met=meet)
+    decider = stage.decider(CallDo, on_definition=meet)
     handle = stage.start(CallDo(), Do)
     take_turns(decider)
     assert str(stage.stuck[0].error) == "no workers left"
@@ -812,7 +812,7 @@ def test_a_report_that_raises_does_not_stop_the_worker(stage: Stage) -> None:
     def report(_: object) -> None:
         raise ValueError("the pager is out of order")
 
-    decider = stage.decider(Exits, report=report)
+    decider = stage.decider(Exits, on_stuck=report)
     stage.start(Exits(), workflow_id="a")
     stage.start(Exits(), workflow_id="b")
     take_turns(decider)
@@ -963,7 +963,7 @@ def test_a_decision_that_comes_after_the_timeout_is_dropped_and_taken_anew(stage
         if late:
             stage.advance(late.pop())
 
-    decider = stage.decider(CallDo, met=meet)
+    decider = stage.decider(CallDo, on_definition=meet)
     handle = stage.start(CallDo(5), Do)
     take_turns(decider, stage.worker(Do, lambda n: n))
     assert handle.result(0) == 5
@@ -1025,7 +1025,7 @@ def test_a_cached_decider_is_rebuilt_while_its_answer_is_late_however_swf_counts
 def test_a_decision_for_an_execution_that_was_closed_meanwhile_is_dropped_with_its_decider(stage: Stage) -> None:
     cache = DeciderCache()
     handle = stage.start(CallDo(), Do)
-    decider = stage.decider(CallDo, cache=cache, met=lambda _: handle.terminate())
+    decider = stage.decider(CallDo, cache=cache, on_definition=lambda _: handle.terminate())
     assert decider.work_once(NOW)
     assert len(cache) == 0
     assert stage.stuck == []

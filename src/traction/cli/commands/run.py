@@ -68,7 +68,7 @@ def run(
                 codec=loading.load_codec(codec),
                 payloads=payloads,
                 timeout=timeout,
-                started=handles.append,
+                on_start=handles.append,
             )
         except (TractionError, TimeoutError) as caught:
             error = caught
