@@ -446,7 +446,7 @@ def test_signals_that_arrive_while_the_next_run_is_asked_for_are_sent_on_to_it()
     story.move_signal(*story.find("Ping"))
     assert story.turn() == ["signal Ping", "signal Ping", "go on"]
     inputs = [decision.input for decision in story.play.decisions[story.fed][:2]]  # type: ignore[union-attr]
-    assert inputs == ['{"n":2}', '{"n":1}']
+    assert inputs == ['{"n":1}', '{"n":2}']
 
 
 def test_a_request_to_cancel_that_comes_when_the_next_run_is_asked_for_is_sent_on_to_it() -> None:

@@ -126,7 +126,7 @@ def test_awaiting_what_is_no_step_is_told_with_its_line_and_fails_no_execution(s
     async def flow() -> None:
         await step(said)()
 
-    words = rf"{said.__name__}.*flow (awaits )?.*test_decide.py, line \d+\).*@step"
+    words = rf"{said.__name__}.*flow (awaits )?.*test_decider.py, line \d+\).*@step"
     with pytest.raises(FlowError, match=words) as told:
         decide(flow, begin(flow))
     assert "asyncio/" not in str(told.value)
