@@ -1,4 +1,4 @@
-# Every target makes its own environment when it is missing or stale: `make check` is all that a clean clone needs.
+# Each target creates or updates the environment that it needs, so `make check` works in a clean clone.
 
 MAKEFLAGS += --no-print-directory
 SHELL := /bin/bash
@@ -15,25 +15,25 @@ READY := .venv/.ready
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
-# What dev.txt pins is what runs: pyright asks no registry whether there is a newer one.
+# pyright runs in the version that dev.txt pins, and does not check for a newer one.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-# What mypy reads: the source, and whatever else is typed and there.
+# Paths that mypy checks: the source, and each of the other typed folders that exists.
 TYPED := src $(foreach dir,tests/typing examples benchmarks,$(if $(wildcard $(dir)/*.py $(dir)/*/*.py),$(dir)))
 
 .PHONY: help
-help:  ## Say what there is
+help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
 
 .PHONY: demo
-demo: $(READY)  ## Run the example: index this repository with several workers, and search it
+demo: $(READY)  ## Run the example: index this repository with several workers and search it
 	@$(BIN)/python -m examples.index_project
 
 .PHONY: test
 test: $(READY)  ## Run the tests
 	@$(BIN)/pytest -q -n auto --dist worksteal
 
-# What to run on other Pythons than that of .venv; nothing is the whole suite.
+# The tests to run on Pythons other than that of .venv; empty means the whole suite.
 TESTS :=
 
 .PHONY: check-pythons
@@ -60,7 +60,7 @@ check-newest: $(READY)  ## Run the unit, property, typing and docs tests on the 
 	$(MAKE) check-pythons PYTHONS="$$newest" TESTS="tests/unit tests/properties tests/typing tests/docs"
 
 .PHONY: lint
-lint: $(READY)  ## Check everything but the tests
+lint: $(READY)  ## Check format, lint, types and imports
 	@failed=; \
 	try() { echo "$$*"; "$(BIN)/$$@" || failed+=" $$1"; }; \
 	try ruff format --quiet --check .; \
@@ -71,10 +71,10 @@ lint: $(READY)  ## Check everything but the tests
 	if [ -n "$$failed" ]; then echo "Failed:$$failed" >&2; exit 1; fi
 
 .PHONY: check
-check: lint test  ## Check everything
+check: lint test  ## Run lint and test: everything that CI runs
 
 .PHONY: format
-format: $(READY)  ## Format the code, and mend what can be mended
+format: $(READY)  ## Format the code and apply automatic fixes
 	@$(BIN)/ruff check --quiet --fix-only .
 	@$(BIN)/ruff format --quiet .
 
@@ -83,7 +83,7 @@ bench: $(READY)  ## Run the benchmarks
 	@$(BIN)/python -m benchmarks
 
 .PHONY: nightly
-nightly: $(READY)  ## Run the tests with many more examples
+nightly: $(READY)  ## Run the tests with 2,500 Hypothesis examples each
 	@$(BIN)/pytest -q -n auto --timeout=3600 --hypothesis-profile=nightly
 
 .PHONY: lock
@@ -92,11 +92,11 @@ lock: $(READY)  ## Pin the newest versions that requirements/dev.in allows
 		--no-config --no-header --no-emit-index-url --no-emit-find-links requirements/dev.in -o requirements/dev.txt
 
 .PHONY: clean
-clean:  ## Remove the environments and all that was made
+clean:  ## Remove the environments and all generated files
 	@rm -rf .venv .venv-* build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# An environment, in three parts, so that a change of pyproject.toml alone does not install everything again. `.venv` is made
+# An environment is made in three parts, so that a change of pyproject.toml alone does not install everything again. `.venv` is made
 # by the oldest Python that is installed, `.venv-3.13` by that version.
 .PRECIOUS: %/.made %/.installed
 
