@@ -95,7 +95,7 @@ class Stage:
 
     def decider(self, *workflows: Any, **given: Any) -> WorkflowWorker:
         self.register(*workflows)
-        return WorkflowWorker(self.backend, workflows, identity="decider", **({"report": self.stuck.append} | given))
+        return WorkflowWorker(self.backend, workflows, identity="decider", **({"on_stuck": self.stuck.append} | given))
 
     def worker(self, activity: Any, dependency: Any = None, **given: Any) -> ActivityWorker:
         self.register(activity)
