@@ -40,16 +40,13 @@ from traction.testing import (
     StuckExecutionError,
     UnsoundFlowError,
     crashes,
-    executions,
     explore,
     fails,
     heartbeats_then_crashes,
-    histories,
-    inputs,
     simulate,
     takes,
 )
-from traction.testing import signals as draw_signals
+from traction.testing import strategies as ts
 from traction_local.simulation import cross_process as twin
 
 QUICK = settings(max_examples=60, derandomize=True, database=None, deadline=None)
@@ -494,7 +491,7 @@ async def copied() -> int | None:
     return await copy_pages()
 
 
-@given(st.lists(st.one_of(st.just("dies"), st.just("fails"), st.integers(0, 9)), max_size=6))
+@given(st.lists(st.one_of(st.just("crashes"), st.just("fails"), st.integers(0, 9)), max_size=6))
 def test_an_attempt_knows_the_last_heartbeat_that_a_time_out_told_whatever_the_attempts_between(
     attempts: list[Any],
 ) -> None:
@@ -707,31 +704,31 @@ class Order(Workflow[int]):
         return self.number
 
 
-@given(inputs(Order))
+@given(ts.inputs(Order))
 def test_calls_are_drawn_by_the_types_of_their_fields(order: Order) -> None:
     assert simulate(order).result == order.number
 
 
-@given(draw_signals(Approve, within=timedelta(days=40)))
+@given(ts.signals(Approve, within=timedelta(days=40)))
 def test_signals_are_drawn_with_their_times(drawn: list[Any]) -> None:
     run = simulate(checkout(30), stub=WORLD["stub"], signals=drawn)
     assert run.called(ship) == any(when < timedelta(days=30) for when, _ in drawn)
 
 
-@given(histories(checkout(30), faults=Faults.some(), **WORLD))
+@given(ts.histories(checkout(30), faults=Faults.some(), **WORLD))
 def test_histories_are_drawn_whole(events: list[e.Event]) -> None:
     cut = max(event.event_id for event in events if isinstance(event, e.DecisionTaskStarted))
     assert decide(checkout, events[:cut]) is not None  # type: ignore[arg-type]
 
 
-@given(executions(checkout, stub={charge: takes(minutes(1), then="r"), ship: "p", refund: None}))
+@given(ts.executions(checkout, stub={charge: takes(minutes(1), then="r"), ship: "p", refund: None}))
 def test_executions_of_a_workflow_have_drawn_inputs(run: Any) -> None:
     assert run.result == "refunded"
 
 
 def test_inputs_of_what_is_no_workflow_are_refused() -> None:
     with pytest.raises(DefinitionError, match="draws calls of a workflow"):
-        inputs(charge)  # type: ignore[arg-type]
+        ts.inputs(charge)  # type: ignore[arg-type]
 
 
 def test_a_schedule_may_be_given_to_any_test() -> None:

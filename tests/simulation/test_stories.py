@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from traction import Retry, activity, workflow
 from traction.testing import Deviations, Faults, explore, simulate
-from traction_local.simulation.story import LINES_MAX, cut
+from traction_local.simulation.story import LINES_MAX, fold
 
 
 @activity(retry=Retry(attempts=3, backoff=1))
@@ -64,7 +64,7 @@ LINES = st.integers(0, 400)
 def test_lines_that_are_kept_are_shown_in_order_and_the_rest_is_counted(drawn: tuple[int, set[int]]) -> None:
     length, kept = drawn
     lines = [str(number) for number in range(length)]
-    told = cut(lines, "moves", kept)
+    told = fold(lines, "moves", kept)
     shown = [line for line in told if not line.startswith("...")]
     folded = [int(line.split()[1]) for line in told if line.startswith("...")]
     assert shown == sorted(shown, key=int)

@@ -20,7 +20,7 @@ DOORS = {
     "from traction import WorkerSystem; WorkerSystem('swf://acme?region=us-east-1').close()": "swf",
     "from traction import WorkerSystem; WorkerSystem('local:', payloads='s3://acme?region=us-east-1').close()": "swf",
     "from traction.testing import SimulationMachine": "testing",
-    "from traction.testing import schedules, inputs, signals, executions, histories": "testing",
+    "from traction.testing.strategies import schedules, inputs, signals, executions, histories": "testing",
     "from traction.testing import explore; from hello import hello; explore(hello('x'))(lambda run: None)": "testing",
     "from traction.testing import explore; from hello import hello\n"
     "explore(hello('x'), deviations=1)(lambda run: None)()": "",

@@ -1,7 +1,8 @@
-"""Test workflows, and Traction itself.
+"""Test workflows, backends and the step algebra.
 
-`simulate` runs a workflow in virtual time. `explore` runs a test in many orderings and with faults. `strategies` is for
-Hypothesis, `conformance` the exam that every backend sits, and `laws` the laws of the step algebra.
+`simulate` runs a workflow in virtual time. `explore` runs a test under many schedules, with injected faults. The module
+`strategies` has Hypothesis strategies, `conformance` the tests that every backend must pass, and `laws` the laws of the
+step algebra.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from traction.testing.exploration import Coverage, Explored, explore
     from traction.testing.explored import ExploredTest
     from traction.testing.stateful import SimulationMachine
-    from traction.testing.strategies import executions, histories, inputs, schedules, signals
     from traction_local.simulation.deadlock import StuckExecutionError
     from traction_local.simulation.determinism import UnsoundFlowError
     from traction_local.simulation.faults import Faults
@@ -49,16 +49,11 @@ __all__ = [
     "UnsoundFlowError",
     "World",
     "crashes",
-    "executions",
     "explore",
     "fails",
     "heartbeats_then_crashes",
-    "histories",
-    "inputs",
     "raises",
     "returns",
-    "schedules",
-    "signals",
     "simulate",
     "simulate_all",
     "sometimes",
@@ -86,12 +81,7 @@ __getattr__ = import_lazily(
         "ExploredTest": "traction.testing.explored",
         "StuckExecutionError": "traction_local.simulation.deadlock",
         "UnsoundFlowError": "traction_local.simulation.determinism",
-        "executions": "traction.testing.strategies",
         "explore": "traction.testing.exploration",
-        "histories": "traction.testing.strategies",
-        "inputs": "traction.testing.strategies",
-        "schedules": "traction.testing.strategies",
-        "signals": "traction.testing.strategies",
         "SimulatedRun": "traction_local.simulation.run",
         "Simulation": "traction_local.simulation.simulation",
         "SimulationMachine": "traction.testing.stateful",

@@ -15,7 +15,7 @@ from traction.model import decisions as d
 from traction.model import events as e
 from traction.payloads.codec import Codec
 from traction_local.simulation.simulation import Simulation
-from traction_local.simulation.story import cut
+from traction_local.simulation.story import fold
 
 R_co = TypeVar("R_co", covariant=True)
 
@@ -56,7 +56,7 @@ class SimulatedRun(Generic[R_co]):
             ExecutionFailed: it gave nothing; the error tells the story.
         """
         if self.error is not None:
-            self.error.add_note("\n".join(cut(str(self).splitlines(), "lines")))
+            self.error.add_note("\n".join(fold(str(self).splitlines(), "lines")))
             __tracebackhide__ = True
             # Without the frames in which the simulation met it: the remote traceback shows where it was raised.
             raise self.error.with_traceback(None)

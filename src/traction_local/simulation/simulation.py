@@ -51,7 +51,7 @@ from traction_local.simulation.outside import read_signal
 from traction_local.simulation.run_log import Runs
 from traction_local.simulation.sandbox import ImpureFlowError, Watch
 from traction_local.simulation.schedule import PLAIN, Deviations, Plain, Schedule
-from traction_local.simulation.story import Moved, say_answer, say_attempt, say_payload, tell_story
+from traction_local.simulation.story import Moved, format_answer, format_attempt, format_payload, format_story
 from traction_local.simulation.stubs import StubScript, check_script, to_script
 
 R = TypeVar("R")
@@ -182,7 +182,7 @@ class Simulation:
     @property
     def story(self) -> str:
         """What happened, move by move."""
-        return tell_story(self)
+        return format_story(self.moves, self.read_histories())
 
     # What users do.
 
@@ -226,7 +226,7 @@ class Simulation:
         request = o.SignalWorkflowExecution(
             domain=DOMAIN, workflow_id=handle.workflow_id, signal_name=name, input=input
         )
-        return f"signal {name} {say_payload(input)}".rstrip(), partial(self._reach, self.backend.call, request)
+        return f"signal {name} {format_payload(input)}".rstrip(), partial(self._reach, self.backend.call, request)
 
     def cancel(self, handle: Handle[Any], when: Span | None = None) -> None:
         """Let somebody ask an execution to cancel after a span, or at any time."""
@@ -427,7 +427,7 @@ class Simulation:
             return
         act = self._attempts.find_act(machine.find_activity(task.activity_type))
         fate = self._attempts.begin(machine, task, act.span) if act.span else None
-        self.note(machine.name, say_attempt(task, act.span, fate))
+        self.note(machine.name, format_attempt(task, act.span, fate))
 
         def end() -> None:
             machine.playing = act
@@ -436,7 +436,7 @@ class Simulation:
                 self.note(machine.name, f"dies at the end of {task.activity_id}")
                 raise machine.die()
             if machine.alive:  # it may have died at a heartbeat
-                self.note(machine.name, f"ends {task.activity_id}: {say_answer(answer)}")
+                self.note(machine.name, f"ends {task.activity_id}: {format_answer(answer)}")
             self._tell(machine, key, partial(worker.answer, task, answer))
 
         move = PendingAction(machine, f"end of {task.activity_id}", end)

@@ -1,13 +1,12 @@
-"""Tell what happened in a simulation, so short that the mistake is obvious.
+"""Format the story of a simulation, its trace: one aligned line per move with the virtual time, the actor and the move.
 
-Takes a simulation; gives one aligned line for each move: the virtual time, who moved, what happened. A line that begins
-with its number and a star is where the schedule deviated from the plain run.
+A line that starts with a number and a star shows where the schedule deviated from the plain run.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,126 +17,125 @@ from traction.model import operations as o
 
 if TYPE_CHECKING:
     from traction_local.simulation.attempts import AttemptFault
-    from traction_local.simulation.simulation import Simulation
 
 LINES_MAX = 100
-"""How many lines of a story are shown whole; of a longer one, its beginning, its end, and what lies next to a star."""
+"""Longer stories are folded: only the start, the end and the lines around each star are shown."""
 
 PAYLOAD_CHARS_MAX = 60
-"""How much of an input or a result is shown."""
+"""Longer inputs and results are cut off after this many characters."""
 
 
 class Moved(NamedTuple):
-    """Something that happened: when, who did it, what, and what was decided for whom if that is what happened."""
+    """One line of a story: when, who and what; for a decision task also its decisions and its execution."""
 
     when: datetime
     who: str
     what: str
     choices: tuple[int, ...] = ()
-    """The numbers of the choices that deviated to it."""
+    """The numbers of the choices that deviated to this move."""
     decisions: tuple[d.Decision, ...] = ()
     workflow_id: str = ""
 
 
-def tell_story(simulation: Simulation) -> str:
-    """Tell every move, and what the service did by itself."""
-    if not simulation.moves:
+def format_story(moves: Sequence[Moved], histories: Iterable[Sequence[e.Event]]) -> str:
+    """Format all moves and the timeouts and timers of the service, one line each."""
+    if not moves:
         return "nothing has happened yet"
-    begin = simulation.moves[0].when
-    alone = len({moved.workflow_id for moved in simulation.moves} - {""}) == 1
-    moves = deque((moved.when, _mark(moved), moved.who, _say(moved, alone)) for moved in simulation.moves)
+    begin = moves[0].when
+    single = len({moved.workflow_id for moved in moves} - {""}) == 1
+    waiting = deque((moved.when, _format_choices(moved), moved.who, _format_move(moved, single)) for moved in moves)
     rows = []
-    for when, what in _list_events(simulation):
-        while moves and moves[0][0] < when:
-            rows.append(moves.popleft())
+    for when, what in _list_service_events(histories):
+        while waiting and waiting[0][0] < when:
+            rows.append(waiting.popleft())
         rows.append((when, "", "service", what))
-    rows += moves
-    table = [(mark, _count(when - begin), who, what) for when, mark, who, what in rows]
+    rows += waiting
+    table = [(mark, _format_span(when - begin), who, what) for when, mark, who, what in rows]
     marks, times, whos = (max(len(row[n]) for row in table) for n in range(3))
     lines = [f"{mark:>{marks}}  {time:>{times}}  {who:<{whos}}  {what}".rstrip() for mark, time, who, what in table]
     stars = {number for number, (_, mark, _, _) in enumerate(rows) if mark}
-    return "\n".join(cut(lines, "moves", stars))
+    return "\n".join(fold(lines, "moves", stars))
 
 
-def cut(lines: list[str], what: str, kept: Collection[int] = ()) -> list[str]:
-    """Fold what lies between the beginning, the end and some lines to be kept, each with those next to it."""
+def fold(lines: list[str], what: str, kept: Collection[int] = ()) -> list[str]:
+    """Fold long output: keep the start, the end, and the lines numbered in `kept` with their neighbours."""
     if len(lines) <= LINES_MAX:
         return lines
     half = LINES_MAX // 2
     shown = {*range(half), *range(len(lines) - half, len(lines))}
     shown |= {number + near for number in kept for near in (-1, 0, 1)}
-    told, folded = [], 0
+    result, folded = [], 0
     for number, line in enumerate(lines):
-        # A line between two that are shown is no longer than what would say that it is folded.
+        # A single line between two shown lines stays: the marker of the fold would take a line too.
         if number in shown or {number - 1, number + 1} <= shown:
             if folded:
-                told.append(f"... {folded} {what} ...")
+                result.append(f"... {folded} {what} ...")
             folded = 0
-            told.append(line)
+            result.append(line)
         else:
             folded += 1
-    return told
+    return result
 
 
-def _list_events(simulation: Simulation) -> list[tuple[datetime, str]]:
-    """Give what the service did by itself: time-outs and timers, of all executions."""
-    said = []
-    for history in simulation.read_histories():
+def _list_service_events(histories: Iterable[Sequence[e.Event]]) -> list[tuple[datetime, str]]:
+    """Return what the service did by itself, in order of time: timeouts and timers of all executions."""
+    rows = []
+    for history in histories:
         for event in history:
             match event:
                 case e.TimerFired():
-                    said.append((event.event_timestamp, f"{event.timer_id} fires"))
+                    rows.append((event.event_timestamp, f"{event.timer_id} fires"))
                 case e.ActivityTaskTimedOut() | e.DecisionTaskTimedOut():
                     opened: Any = history[event.scheduled_event_id - 1]
                     name = getattr(opened, "activity_id", "the decision task")
-                    said.append((event.event_timestamp, f"{name} times out: {event.timeout_type}"))
+                    rows.append((event.event_timestamp, f"{name} times out: {event.timeout_type}"))
                 case e.WorkflowExecutionTimedOut():
-                    said.append((event.event_timestamp, "the execution times out"))
-    return sorted(said, key=itemgetter(0))
+                    rows.append((event.event_timestamp, "the execution times out"))
+    return sorted(rows, key=itemgetter(0))
 
 
-def say_decision(decision: d.Decision) -> str:
-    """Say a decision in a few words: its kind, and its id."""
+def format_decision(decision: d.Decision) -> str:
+    """Return the type of a decision and its id."""
     ids = ("activity_id", "timer_id", "workflow_id", "marker_name", "signal_name", "id", "reason")
     name = next((getattr(decision, id) for id in ids if getattr(decision, id, None)), "")
     return f"{type(decision).__name__} {name}".rstrip()
 
 
-def say_answer(answer: o.Request[None] | None) -> str:
-    """Say how an attempt ended, and with what."""
+def format_answer(answer: o.Request[None] | None) -> str:
+    """Return how an attempt ended, with its result or reason."""
     if answer is None:
         return "later"
     how = type(answer).__name__.removeprefix("RespondActivityTask").lower()
-    return f"{how} {say_payload(getattr(answer, 'result', None) or getattr(answer, 'reason', None))}".rstrip()
+    return f"{how} {format_payload(getattr(answer, 'result', None) or getattr(answer, 'reason', None))}".rstrip()
 
 
-def say_attempt(task: o.ActivityTask, span: timedelta, fate: AttemptFault | None) -> str:
-    """Say that an attempt begins, and what is odd about it."""
-    said = f"begins {task.activity_id} {say_payload(task.input)}".rstrip()
-    said += f", which takes {span}" if span else ""
-    return f"{said}, and {fate.what}" if fate is not None else said
+def format_attempt(task: o.ActivityTask, span: timedelta, fault: AttemptFault | None) -> str:
+    """Return that an attempt starts, how long it takes, and the fault that cuts it off."""
+    text = f"begins {task.activity_id} {format_payload(task.input)}".rstrip()
+    text += f", which takes {span}" if span else ""
+    return f"{text}, and {fault.what}" if fault is not None else text
 
 
-def say_payload(payload: str | None) -> str:
-    """Say an input or a result, if it says anything."""
+def format_payload(payload: str | None) -> str:
+    """Return a shortened input or result; empty for none, null and {}."""
     if payload in (None, "null", "{}"):
         return ""
     return payload if len(payload) <= PAYLOAD_CHARS_MAX else payload[:PAYLOAD_CHARS_MAX] + "..."
 
 
-def _say(moved: Moved, alone: bool) -> str:
+def _format_move(moved: Moved, single: bool) -> str:
     if not moved.workflow_id:
         return moved.what
-    whom = moved.what if alone else f"{moved.what} for {moved.workflow_id}"
-    return f"{whom}: {', '.join(map(say_decision, moved.decisions)) or 'nothing'}"
+    whom = moved.what if single else f"{moved.what} for {moved.workflow_id}"
+    return f"{whom}: {', '.join(map(format_decision, moved.decisions)) or 'nothing'}"
 
 
-def _mark(moved: Moved) -> str:
+def _format_choices(moved: Moved) -> str:
     return f"{','.join(map(str, moved.choices))}*" if moved.choices else ""
 
 
-def _count(span: timedelta) -> str:
-    """Say a span: `+30d 0:00:01.500`."""
+def _format_span(span: timedelta) -> str:
+    """Format a span as `+30d 0:00:01.500`."""
     seconds = span.total_seconds() - span.days * 86_400
     minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(int(minutes), 60)
