@@ -11,7 +11,7 @@ from traction.client.handle import Handle
 from traction.model import decisions as d
 from traction.model import events as e
 from traction.model.names import WorkflowExecution
-from traction.payloads.codec import JSON, Codec
+from traction.payloads.codec import Codec
 from traction_local.simulation.cross_process import check_twin
 from traction_local.simulation.determinism import audit, check_terminated
 from traction_local.simulation.fleet import Fleet
@@ -21,8 +21,8 @@ from traction_local.simulation.machine import SimulatedBackend
 class Runs:
     """The runs that were started, or for which anything was decided."""
 
-    def __init__(self, backend: SimulatedBackend, codec: Codec) -> None:
-        self._backend, self._codec = backend, codec
+    def __init__(self, backend: SimulatedBackend, codec: Codec, *, has_plain_codec: bool) -> None:
+        self._backend, self._codec, self._has_plain_codec = backend, codec, has_plain_codec
         self.decided: dict[str, dict[int, tuple[d.Decision, ...]]] = {}
         """What was decided, by run and DecisionTaskStarted."""
         self.open: dict[str, Handle[Any]] = {}
@@ -76,7 +76,7 @@ class Runs:
         audit(workflow, execution, events, decided, activities=types, codec=self._codec)
         if not stuck:
             check_terminated(workflow, execution, events, self._codec)
-        if self._codec is JSON:
+        if self._has_plain_codec:
             self.twinless = check_twin(workflow, execution, events, decided) or self.twinless
         else:
             self.twinless = "the other process would not have the codec"

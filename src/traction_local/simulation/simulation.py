@@ -115,6 +115,8 @@ class Simulation:
         check_determinism: bool = True,
         max_moves: int = MOVES_MAX,
     ) -> None:
+        # The other process has the plain codec alone.
+        has_plain_codec = codec is JSON
         codec = self._codec = codec.exactly() if check_determinism else codec
         self._provide: dict[Any, Any] = dict(provide or {})
         self._scripts: dict[Any, StubScript] = {activity: to_script(one) for activity, one in (stub or {}).items()}
@@ -149,7 +151,7 @@ class Simulation:
         self._agenda = EventQueue()
         self._stuck: list[StuckDecisionError] = []
         self._abandoned = self._early = False  # whether a decision was just left to newer code; time passes too soon
-        self._runs = Runs(self.backend, codec)
+        self._runs = Runs(self.backend, codec, has_plain_codec=has_plain_codec)
         self.decided = self._runs.decided
         """What was decided, by run and DecisionTaskStarted."""
         make = partial(
