@@ -384,7 +384,7 @@ def news_that_come_during_a_decision_ask_for_no_other(patch: pytest.MonkeyPatch)
 def a_decision_task_that_timed_out_is_not_given_again(patch: pytest.MonkeyPatch) -> None:
     def fire(real: Any, self: PendingDecision, now: datetime) -> None:
         with pytest.MonkeyPatch.context() as meanwhile:
-            meanwhile.setattr(Execution, "ask_decision", lambda *_: None)
+            meanwhile.setattr(Execution, "schedule_decision", lambda *_: None)
             real(self, now)
 
     wrap(patch, PendingDecision, "fire", fire)

@@ -1,15 +1,16 @@
 """Apply a batch of decisions, in order.
 
-Takes decisions that are known to be well formed; gives their events. A decision that fails stops nothing: the
-next is applied. What a decision does to others happens after the batch, never inside it (recorded history).
+A decision that fails does not stop the batch. Effects on other executions happen after the batch, never inside it
+(recorded history).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, get_args
 
+from traction.model import events
 from traction.model.decisions import (
     CancelTimer,
     CancelWorkflowExecution,
@@ -33,31 +34,40 @@ from traction_local.service.decisions.activities_timers_markers import (
     schedule_activity_task,
     start_timer,
 )
-from traction_local.service.decisions.batch import Batch
+from traction_local.service.decisions.batch import Batch, Refused
 from traction_local.service.decisions.close import close, continue_as_new
-from traction_local.service.decisions.external import reach_external, schedule_lambda_function, start_child
+from traction_local.service.decisions.external import (
+    schedule_lambda_function,
+    signal_or_cancel_external,
+    start_child,
+)
 from traction_local.service.state.execution import Execution
 
 
 def apply_decisions(
     execution: Execution, decisions: tuple[Decision, ...], completed_event_id: int, now: datetime
 ) -> None:
-    """Apply a batch; then let the decision task that came meanwhile be handed out, or ask for one if a decision
-    failed: one, and last.
+    """Apply a batch of decisions, and write a `...Failed` event for each one that is refused.
+
+    Afterwards, a decision task that was queued meanwhile is offered to pollers. If there is none and a decision failed,
+    one is scheduled: one for all failures, as the last event.
     """
     failed = False
     for decision in decisions:
-        place = Batch(execution, completed_event_id, now, failed)
-        if not APPLY[type(decision)](place, decision):
+        batch = Batch(execution, completed_event_id, now, failed)
+        try:
+            APPLY[type(decision)](batch, decision)
+        except Refused as refused:
+            execution.append(_make_failed(batch, decision, refused.cause))
             failed = True
     if execution.close_status is None:
         if execution.queued is not None:
             execution.offer_queued()
         elif failed:
-            execution.ask_decision(now)
+            execution.schedule_decision(now)
 
 
-APPLY: dict[type[Decision], Callable[[Batch, Any], bool]] = {
+APPLY: dict[type[Decision], Callable[[Batch, Any], None]] = {
     ScheduleActivityTask: schedule_activity_task,
     RequestCancelActivityTask: request_cancel_activity_task,
     CompleteWorkflowExecution: close,
@@ -67,9 +77,32 @@ APPLY: dict[type[Decision], Callable[[Batch, Any], bool]] = {
     RecordMarker: record_marker,
     StartTimer: start_timer,
     CancelTimer: cancel_timer,
-    SignalExternalWorkflowExecution: reach_external,
-    RequestCancelExternalWorkflowExecution: reach_external,
+    SignalExternalWorkflowExecution: signal_or_cancel_external,
+    RequestCancelExternalWorkflowExecution: signal_or_cancel_external,
     StartChildWorkflowExecution: start_child,
     ScheduleLambdaFunction: schedule_lambda_function,
 }
-"""How each decision type is applied; false if it failed."""
+"""How each decision type is applied. The functions raise `Refused` before they write anything."""
+
+_FAILED: dict[type[Decision], Any] = {
+    decision: getattr(events, f"{decision.__name__}Failed") for decision in get_args(Decision)
+}
+"""The event that reports that a decision failed: SWF names it after the decision."""
+
+
+def _make_failed(batch: Batch, decision: Decision, cause: str) -> events.Event:
+    """Build the event of a refused decision. It repeats the members that it has in common with the decision."""
+    kind = _FAILED[type(decision)]
+    fields: dict[str, Any] = {
+        name: getattr(decision, name) for name in kind.__struct_fields__ if name in decision.__struct_fields__
+    }
+    if "initiated_event_id" in kind.__struct_fields__:
+        fields["initiated_event_id"] = 0
+    event: events.Event = kind(
+        event_id=batch.execution.next_event_id,
+        event_timestamp=batch.now,
+        cause=cause,
+        decision_task_completed_event_id=batch.completed_event_id,
+        **fields,
+    )
+    return event

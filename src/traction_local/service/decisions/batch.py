@@ -1,46 +1,52 @@
-"""Say where a decision stands in its batch, and what stands against it there.
-
-Takes an execution and the DecisionTaskCompleted that carries the batch; gives the causes that any decision of a
-kind may fail of. Never writes an event.
-"""
+"""The context in which a decision is applied, and the error that refuses it."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from traction.model.decisions import Decision
 from traction_local.service.state.execution import Execution
 
 
+class Refused(Exception):
+    """A decision fails. `cause` is SWF's; the event that reports it is written by `apply_decisions`."""
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(cause)
+        self.cause = cause
+
+
 class Batch(NamedTuple):
-    """Where a decision stands: whose it is, the DecisionTaskCompleted that carries it, and when."""
+    """The execution that a decision belongs to, the DecisionTaskCompleted that carries it, and the time."""
 
     execution: Execution
     completed_event_id: int
     now: datetime
     failed: bool
-    """Whether a decision before it failed."""
+    """Whether an earlier decision of the batch failed."""
 
     def is_denied(self, decision: Decision) -> bool:
-        """Whether the caller may not use this decision."""
+        """Whether the caller has no permission for this decision."""
         return type(decision).__name__ in self.execution.region.knobs.denied
 
-    def has_rate(self, decision: Decision) -> bool:
-        """Take a token for this decision, if there is one left."""
-        return self.execution.region.buckets.take("decision", type(decision).__name__, self.now)
+    def check_permission(self, decision: Decision) -> None:
+        """Refuse a decision that the caller has no permission for."""
+        if self.is_denied(decision):
+            raise Refused("OPERATION_NOT_PERMITTED")
 
-    def find_close_fault(self, decision: Decision) -> Literal["UNHANDLED_DECISION", "OPERATION_NOT_PERMITTED"] | None:
-        """Why the execution may not close now, if it may not.
+    def check_rate(self, decision: Decision, cause: str) -> None:
+        """Take a rate-limit token for the decision. Refuse it if none is left."""
+        if not self.execution.region.buckets.take("decision", type(decision).__name__, self.now):
+            raise Refused(cause)
 
-        UNHANDLED_DECISION: something happened that the decider has not seen, which is to say that a decision
-        task is queued. Source: the API reference, and what clients rely on.
+    def check_close(self, decision: Decision) -> None:
+        """Refuse to close the execution if the caller may not, or if events are still unhandled.
+
+        UNHANDLED_DECISION: a decision task is queued, so there are events that the decider has not seen. Source: the
+        API reference, and what clients rely on.
         """
         execution = self.execution
-        if self.is_denied(decision):
-            return "OPERATION_NOT_PERMITTED"
-        if execution.queued is not None:
-            return "UNHANDLED_DECISION"
-        if self.failed and execution.region.knobs.failed_decision_blocks_close:
-            return "UNHANDLED_DECISION"
-        return None
+        self.check_permission(decision)
+        if execution.queued is not None or (self.failed and execution.region.knobs.failed_decision_blocks_close):
+            raise Refused("UNHANDLED_DECISION")

@@ -1,13 +1,12 @@
 """Apply the decisions that close an execution.
 
-Takes the last decision of a batch; gives the close, or the event that says why the execution stays open. Never
-lets open work stand in the way: activities, timers and children do not keep a run open (recorded history).
+Open activities, timers and children do not keep an execution open (recorded history).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 
@@ -18,11 +17,7 @@ from traction.model.decisions import (
     FailWorkflowExecution,
 )
 from traction.model.events import (
-    CancelWorkflowExecutionFailed,
-    CompleteWorkflowExecutionFailed,
-    ContinueAsNewWorkflowExecutionFailed,
     Event,
-    FailWorkflowExecutionFailed,
     WorkflowExecutionCanceled,
     WorkflowExecutionCompleted,
     WorkflowExecutionContinuedAsNew,
@@ -30,65 +25,53 @@ from traction.model.events import (
 )
 from traction.model.literals import CloseStatus
 from traction.model.names import WorkflowType
-from traction.model.operations import WorkflowExecutionConfiguration
-from traction_local.service.decisions.batch import Batch
-from traction_local.service.operations.start import find_settings, open_run, tell_settings
+from traction_local.service.decisions.batch import Batch, Refused
+from traction_local.service.operations.start import find_settings, open_run, to_fields
 
 Close: TypeAlias = CompleteWorkflowExecution | FailWorkflowExecution | CancelWorkflowExecution
 
-_CLOSES: dict[type[Close], tuple[Callable[..., Event], Callable[..., Event], CloseStatus]] = {
-    CompleteWorkflowExecution: (WorkflowExecutionCompleted, CompleteWorkflowExecutionFailed, "COMPLETED"),
-    FailWorkflowExecution: (WorkflowExecutionFailed, FailWorkflowExecutionFailed, "FAILED"),
-    CancelWorkflowExecution: (WorkflowExecutionCanceled, CancelWorkflowExecutionFailed, "CANCELED"),
+_CLOSES: dict[type[Close], tuple[Callable[..., Event], CloseStatus]] = {
+    CompleteWorkflowExecution: (WorkflowExecutionCompleted, "COMPLETED"),
+    FailWorkflowExecution: (WorkflowExecutionFailed, "FAILED"),
+    CancelWorkflowExecution: (WorkflowExecutionCanceled, "CANCELED"),
 }
 
 
-def close(place: Batch, decision: Close) -> bool:
+def close(batch: Batch, decision: Close) -> None:
     """Close as completed, failed or cancelled. The event has the members of the decision."""
-    execution, completed_event_id, now, _ = place
-    closed, failed, status = _CLOSES[type(decision)]
-    told: dict[str, Any] = {
-        "event_id": execution.next_event_id,
-        "event_timestamp": now,
-        "decision_task_completed_event_id": completed_event_id,
-    }
-    if cause := place.find_close_fault(decision):
-        execution.append(failed(**told, cause=cause))
-        return False
-    execution.close(closed(**told, **msgspec.structs.asdict(decision)), status, now)
-    return True
+    batch.check_close(decision)
+    make_event, status = _CLOSES[type(decision)]
+    event = make_event(
+        event_id=batch.execution.next_event_id,
+        event_timestamp=batch.now,
+        decision_task_completed_event_id=batch.completed_event_id,
+        **msgspec.structs.asdict(decision),
+    )
+    batch.execution.close(event, status, batch.now)
 
 
-def continue_as_new(place: Batch, decision: ContinueAsNewWorkflowExecution) -> bool:
-    """Close and start the next run in one step: there is no moment without an open run."""
-    execution, completed_event_id, now, _ = place
-    event_id = execution.next_event_id
+def continue_as_new(batch: Batch, decision: ContinueAsNewWorkflowExecution) -> None:
+    """Close and start the next run at once, so that the workflow id always has an open run."""
+    execution, completed_event_id, now, _ = batch
+    batch.check_close(decision)
     region, domain = execution.region, execution.domain
     type = execution.type
     if decision.workflow_type_version is not None:
         type = WorkflowType(type.name, decision.workflow_type_version)
-    settings = place.find_close_fault(decision) or find_settings(domain, type, decision)
-    if not isinstance(settings, WorkflowExecutionConfiguration):
-        execution.append(
-            ContinueAsNewWorkflowExecutionFailed(
-                event_id=event_id,
-                event_timestamp=now,
-                cause=settings,
-                decision_task_completed_event_id=completed_event_id,
-            )
-        )
-        return False
+    settings = find_settings(domain, type, decision)
+    if isinstance(settings, str):
+        raise Refused(settings)
     number = region.number_run()
     parent = execution.parent
     event = WorkflowExecutionContinuedAsNew(
-        event_id=event_id,
+        event_id=execution.next_event_id,
         event_timestamp=now,
         decision_task_completed_event_id=completed_event_id,
         new_execution_run_id=number[1],
         workflow_type=type,
         input=decision.input,
         tag_list=decision.tag_list or None,
-        **tell_settings(settings),
+        **to_fields(settings),
     )
     execution.close(event, "CONTINUED_AS_NEW", now)
     run = open_run(
@@ -104,7 +87,6 @@ def continue_as_new(place: Batch, decision: ContinueAsNewWorkflowExecution) -> b
         continued=execution,
         number=number,
     )
-    # The parent goes on waiting for the same child, under the same Initiated and Started events.
+    # The parent still waits for the same child, under the same Initiated and Started events.
     if parent is not None and (child := parent[0].children.get(parent[1])) is not None:
         child.run = run
-    return True

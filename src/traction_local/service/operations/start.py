@@ -93,7 +93,7 @@ def find_settings(domain: Domain, type: WorkflowType, asked: Asked) -> WorkflowE
     return resolve(asked, registered.configuration)
 
 
-def tell_settings(settings: WorkflowExecutionConfiguration) -> dict[str, Any]:
+def to_fields(settings: WorkflowExecutionConfiguration) -> dict[str, Any]:
     """The members that the events of a start, a child, and a continuation have in common."""
     return msgspec.structs.asdict(settings)
 
@@ -127,13 +127,13 @@ def open_run(
             continued_execution_run_id=None if continued is None else continued.run_id,
             parent_workflow_execution=parent_execution,
             parent_initiated_event_id=parent_event_id,
-            **tell_settings(settings),
+            **to_fields(settings),
         )
     )
     region.by_stem[execution.stem] = execution
     domain.add(execution)
     region.alarms.set(execution, now + timedelta(seconds=int(settings.execution_start_to_close_timeout)))
-    execution.ask_decision(now)
+    execution.schedule_decision(now)
     return execution
 
 

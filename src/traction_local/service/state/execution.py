@@ -113,7 +113,7 @@ class PendingDecision(Task):
         else:
             self.withdraw()
             execution.queued = None
-        execution.ask_decision(now)
+        execution.schedule_decision(now)
 
 
 class Execution(Alarm):
@@ -241,9 +241,9 @@ class Execution(Alarm):
     def append_trigger(self, event: Event) -> None:
         """Write an event that a decider should see."""
         self.append(event)
-        self.ask_decision(event.event_timestamp)
+        self.schedule_decision(event.event_timestamp)
 
-    def ask_decision(self, now: datetime) -> None:
+    def schedule_decision(self, now: datetime) -> None:
         """Schedule a decision task, unless one is queued."""
         if self.queued is not None:
             return
