@@ -392,7 +392,7 @@ def a_decision_task_that_timed_out_is_not_given_again(patch: pytest.MonkeyPatch)
 
 @flaw(_ROUNDS, StuckExecutionError)
 def an_execution_closes_although_there_is_news(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Batch, "find_close_fault", lambda *_: None)
+    patch.setattr(Batch, "check_close", lambda *_: None)
 
 
 @flaw(_ROUNDS, StuckExecutionError)
