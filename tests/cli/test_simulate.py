@@ -132,7 +132,7 @@ def test_an_exploration_says_what_it_covered(flows: str, capsys: pytest.CaptureF
 def test_an_exploration_tells_the_story_that_breaks_a_workflow(flows: str, capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = run(capsys, "explore", f"{flows}:hopeful")
     assert code == 1
-    assert "the signal Go: nobody has sent it" in err
+    assert "the signal Go: it was not sent" in err
     assert f"Again: traction simulate {flows}:hopeful" in err
 
 

@@ -305,7 +305,7 @@ def test_an_execution_that_waits_for_what_never_comes_is_stuck_and_says_for_what
     def closes(run: Any) -> None:
         assert run.result
 
-    with pytest.raises(StuckExecutionError, match="the signal Approve: nobody has sent it"):
+    with pytest.raises(StuckExecutionError, match="the signal Approve: it was not sent"):
         closes()
 
 

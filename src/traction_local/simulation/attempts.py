@@ -15,7 +15,7 @@ from traction_local.simulation.stubs import BODY, StubbedAttempt, StubScript
 
 
 class AttemptFault(NamedTuple):
-    """How an attempt that takes time is cut off: which budget that takes, after what part of it, in what words."""
+    """A fault in an attempt that takes time: its budget, the part of the span before it, its description."""
 
     budget: str
     part: float
@@ -30,7 +30,7 @@ ATTEMPT_FAULTS: Final = (
 
 
 class Beating(NamedTuple):
-    """An attempt that is beaten for: when the next beat is due, and until when there are any."""
+    """An attempt that sends heartbeats: when the next one is due, and until when they are sent."""
 
     due: datetime
     number: int
@@ -41,14 +41,14 @@ class Beating(NamedTuple):
 
 
 class Attempts:
-    """The attempts of a simulation: what they do, and the heartbeats that are due for those in hand.
+    """The attempts of a simulation: what they do, and the heartbeats of those that run.
 
     Args:
-        backend: where heartbeats go.
-        scripts: what activities do, if not their own body.
-        trouble: how many faults of each kind there still may be.
-        choose: chooses among alternatives; `None` to be always plain.
-        codec: what writes the payloads.
+        backend: where heartbeats are sent.
+        scripts: stubs that replace the bodies of activities.
+        trouble: the fault injector, with the budgets that are left.
+        choose: chooses among alternatives; `None` for the plain schedule.
+        codec: encodes the details of heartbeats.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Attempts:
         self._begun = 0
 
     def find_act(self, activity: Any) -> StubbedAttempt:
-        """Count an attempt of an activity, and say what its script says of it."""
+        """Count an attempt of an activity, and return what it does."""
         attempt = self._counts[activity] = self._counts.get(activity, 0) + 1
         act = self._scripts.get(activity, BODY).find_act(attempt)
         if act.instead and self._choose is not None:
@@ -74,7 +74,7 @@ class Attempts:
         return act
 
     def begin(self, machine: Machine, task: ActivityTask, span: timedelta) -> AttemptFault | None:
-        """Beat for an attempt that takes so long; say how it is cut off, if the schedule deviates to that."""
+        """Start the heartbeats of an attempt; return the fault that cuts it off, if the schedule chooses one."""
         timeout = machine.find_activity(task.activity_type).spec.heartbeat
         running = RunningActivity(self._backend, task, self._codec, timeout=timeout)
         if running.every is None:
@@ -102,10 +102,10 @@ class Attempts:
             heappush(self._beating, beating)
 
     def beat_before(self, find_due: Callable[[], datetime]) -> datetime:
-        """Send the heartbeats that come before whatever else is due, and return when that is.
+        """Send the heartbeats that come before anything else is due, and return when that is.
 
-        Each may put off what is due. A heartbeat that coincides with it does not belong here: it lets the service act
-        on what is due, and a decision task that is then ready must not wait for the heartbeats after.
+        Each heartbeat may postpone a timeout. One that coincides with another due event is left for `beat_due`: the
+        service acts on the event first, and a decision task that becomes ready must not wait for later heartbeats.
         """
         while self._beating and self._beating[0].due < find_due():
             self._backend.time = max(self._backend.time, self._beating[0].due)

@@ -1,7 +1,4 @@
-"""Say what an execution waits for, since when, and who could answer.
-
-Takes the histories of executions and their definitions; gives a line for each thing that is open. Pure.
-"""
+"""Deadlock reports: what an open execution waits for, since when, and which worker has it. Pure."""
 
 from __future__ import annotations
 
@@ -33,13 +30,13 @@ _CLOSES = {
 
 
 class StuckExecutionError(AssertionError):
-    """An execution waits for what never comes, although nothing goes wrong any more; or it goes on without end."""
+    """An execution waits for something that never happens although no faults are left, or it never ends."""
 
 
 def explain_open(
     runs: Iterable[tuple[WorkflowExecution, Sequence[e.Event]]], workflows: Mapping[WorkflowType, Any], codec: Codec
 ) -> str:
-    """Say what each open execution of several waits for, a line for each thing."""
+    """Return what each open execution waits for, one line per pending item."""
     lines = []
     for execution, events in runs:
         begin = events[0]
@@ -51,7 +48,7 @@ def explain_open(
 
 
 def explain_waiting(workflow: Any, execution: WorkflowExecution, events: Sequence[e.Event], codec: Codec) -> list[str]:
-    """Say what an open execution waits for, a line for each thing."""
+    """Return what an open execution waits for, one line per pending item."""
     begin = events[0].event_timestamp
     open: dict[int, e.Event] = {}
     started: dict[int, e.Event] = {}
@@ -72,7 +69,7 @@ def explain_waiting(workflow: Any, execution: WorkflowExecution, events: Sequenc
     for event in open.values():
         since = f"since {event.event_timestamp - begin} after its start (event {event.event_id})"
         taken = started.get(event.event_id)
-        by = f"taken by {taken.identity}, who has not answered" if taken is not None else ""  # type: ignore[union-attr]
+        by = f"taken by {taken.identity}, which has not responded" if taken is not None else ""  # type: ignore[union-attr]
         match event:
             case e.ActivityTaskScheduled():
                 where = f"no worker took it from the list {event.task_list.name}"
@@ -85,7 +82,7 @@ def explain_waiting(workflow: Any, execution: WorkflowExecution, events: Sequenc
             case e.StartChildWorkflowExecutionInitiated():
                 lines.append(f"the child {event.workflow_id}, {since}: it has not closed")
     lines += _list_signals(workflow, execution, events, codec)
-    return lines or ["nothing: no task, no timer and no child is open, and no decision is asked for"]
+    return lines or ["nothing: no task, timer or child is open, and no decision task is scheduled"]
 
 
 def _list_signals(workflow: Any, execution: WorkflowExecution, events: Sequence[e.Event], codec: Codec) -> list[str]:
@@ -97,5 +94,5 @@ def _list_signals(workflow: Any, execution: WorkflowExecution, events: Sequence[
         spare = ", ".join(sorted({event.signal_name for event in decider.signals}))
     finally:
         decider.close()
-    came = f"; what came and nobody receives: {spare}" if spare else ""
-    return [f"the signal {names}: nobody has sent it{came}" for names in waiting]
+    unreceived = f"; signals that arrived and are not received: {spare}" if spare else ""
+    return [f"the signal {names}: it was not sent{unreceived}" for names in waiting]

@@ -1,7 +1,6 @@
-"""Keep what can happen in a simulation: now, at any time, and at its time.
+"""The event queue of a simulation: actions that can happen now, at any time, or at a planned time.
 
-Takes moves; gives them back in the order in which they became possible, or as the schedule chooses. Knows no service,
-and does nothing itself.
+It returns actions in the order in which they became possible, or as the schedule chooses. It runs none of them.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from traction_local.simulation.machine import Machine
 
 
 class PendingAction(NamedTuple):
-    """Something that can happen: on which machine, if that is settled, what, and the act."""
+    """An action that can happen, with its description, and its machine if that is fixed."""
 
     machine: Machine | None
     why: str
@@ -23,26 +22,26 @@ class PendingAction(NamedTuple):
 
     @property
     def dead(self) -> bool:
-        """Whether its machine died."""
+        """Whether its machine has crashed."""
         return self.machine is not None and not self.machine.alive
 
 
 MOVES_MAX = 100_000
-"""After how many moves an execution that is still open is called stuck, unless told otherwise."""
+"""The default number of moves after which an open execution counts as stuck."""
 
 COMPLETE_LATER = (2, 4)
-"""How often time may pass before what was put off for that long may come: else its moment in a long run lies deep."""
+"""For how many time jumps an action may be delayed: else late moments in a long run need many deviations."""
 
 PATIENCE = 50
-"""How often time passes before what was put off comes after all: somebody who waits by timers may do so for ever."""
+"""Delayed actions happen after this many jumps of time at the latest: a flow that polls with timers may never idle."""
 
 
 class EventQueue:
-    """What can happen.
+    """The pending actions.
 
-    In line stands what can happen now. What may happen at any time plainly does when nobody stands in line. Who is put
-    off waits until nobody else can move; what may come at any time and is put off, until nothing else will come at all,
-    or time has passed often; or until time has passed a few times.
+    The line holds actions that can happen now. Actions that may happen at any time happen in the plain run when the
+    line is empty. A delayed action of the line waits until no other action is possible. A delayed action that may
+    happen at any time waits until nothing else is pending, until time has jumped often, or for a few jumps.
     """
 
     def __init__(self) -> None:
@@ -56,59 +55,59 @@ class EventQueue:
         self._jumps = 0
 
     def add(self, move: PendingAction, *, first: bool = False) -> None:
-        """Let something happen now, after all who stand in line or before them."""
+        """Add an action that can happen now, at the end of the line or at its head."""
         self._line.insert(0 if first else len(self._line), move)
 
     def allow(self, move: PendingAction) -> None:
-        """Let something happen at any time."""
+        """Add an action that may happen at any time."""
         self._anytime.append(move)
 
     def plan(self, when: datetime, move: PendingAction) -> None:
-        """Let something happen at its time."""
+        """Add an action for a planned time."""
         self._plans += 1
         heappush(self._planned, (when, self._plans, move))
 
     def drop_dead(self) -> None:
-        """Forget what dead machines were about to do."""
+        """Remove the actions of crashed machines from the line."""
         self._line = [move for move in self._line if not move.dead]
         self._put_off = [move for move in self._put_off if not move.dead]
 
     def take_first(self) -> PendingAction | None:
-        """Take what plainly happens next; `None` to let time pass."""
+        """Remove and return the next action of the plain run; `None` to advance time."""
         if self._line:
             return self._line.pop(0)
         return self._anytime.pop(0) if self._anytime else None
 
     def count(self) -> tuple[int, int]:
-        """Say how many stand in line, and how many moves there are with those that may come at any time."""
+        """Return the length of the line, and the number of all actions that are possible now."""
         if not self._line and self._put_off:
             self._line, self._put_off = self._put_off, []
         return len(self._line), len(self._line) + len(self._anytime)
 
     @property
     def first(self) -> str:
-        """What the first in line is about to do; empty if nobody stands there."""
+        """The description of the first action in the line; empty if there is none."""
         return self._line[0].why if self._line else ""
 
     def take(self, number: int) -> PendingAction:
-        """Take a move by its number, those in line first."""
+        """Remove and return an action by its number; the line is counted first."""
         in_line = len(self._line)
         return self._line.pop(number) if number < in_line else self._anytime.pop(number - in_line)
 
     def put_off(self) -> PendingAction:
-        """Put off the first in line; or if nobody stands there, what may come at any time."""
+        """Delay the first action of the line, or the first at any time if the line is empty, and return it."""
         source, kept = (self._line, self._put_off) if self._line else (self._anytime, self._last)
         kept.append(source.pop(0))
         return kept[-1]
 
     def put_off_for(self, jumps: int) -> PendingAction:
-        """Put off what may come at any time until time has passed so often."""
+        """Delay the first action at any time for a number of time jumps, and return it."""
         move = self._anytime.pop(0)
         self._later.append((self._jumps + jumps, move))
         return move
 
     def call_last(self, nothing_comes: bool) -> bool:
-        """Let come now what was put off until nothing else comes, before time passes; say whether it does."""
+        """Return delayed actions to the line before time jumps; return whether the line has one now."""
         self._jumps += 1
         if nothing_comes and self._later:
             self._line.append(self._later.pop(0)[1])
@@ -121,11 +120,11 @@ class EventQueue:
         return False
 
     def next_plan(self) -> datetime | None:
-        """When something is planned."""
+        """Return the time of the next planned action."""
         return self._planned[0][0] if self._planned else None
 
     def call_due(self, now: datetime) -> None:
-        """Let those stand in line whose time has come."""
+        """Move the planned actions that are due to the line."""
         while self._planned and self._planned[0][0] <= now:
             move = heappop(self._planned)[2]
             if not move.dead:
@@ -133,5 +132,5 @@ class EventQueue:
 
     @property
     def empty(self) -> bool:
-        """Whether nobody can move, now or later."""
+        """Whether no action is pending, now or later."""
         return not (self._line or self._put_off or self._anytime or self._later or self._last or self._planned)

@@ -1,8 +1,7 @@
-"""Say what may go wrong in a simulation, as data: of each kind, how many times at the most.
+"""Fault budgets of a simulation: the maximal number of injected faults of each kind.
 
-Takes nothing; gives `Faults`. A fault happens where the schedule deviates to it, so no budget makes the plain run go
-wrong. When the budgets are spent nothing goes wrong any more, and then every execution must close: safety while they
-last, liveness after.
+A fault happens only where the schedule deviates to it, so the plain run has none. When the budgets are spent, no more
+faults happen and every execution must close: safety first, then liveness.
 """
 
 from __future__ import annotations
@@ -12,50 +11,50 @@ from datetime import timedelta
 import msgspec
 
 SOME = 3
-"""How many faults of each kind there are in some."""
+"""Faults of each kind in `Faults.some()`."""
 
 ALL = 1_000
-"""How many faults of each kind there are in all: more than a story needs."""
+"""Faults of each kind in `Faults.all()`: more than any failure needs."""
 
 
 class Faults(msgspec.Struct, frozen=True, kw_only=True):
-    """What may go wrong, and how often at the most."""
+    """The maximal number of faults of each kind."""
 
     crashes: int = 0
-    """A worker dies with all that it has in memory, after it was given a task, before or after it answers, or in the
-    middle of an attempt that it beats for; another one begins in its place."""
+    """A worker crashes and loses its memory: after it received a task, before or after it responds, or in the middle of
+    an attempt that sends heartbeats. A new worker starts in its place."""
 
     losses: int = 0
-    """A request is lost before it arrives, or its reply after it took effect; whoever asked hears of neither."""
+    """A request is lost before it arrives, or its reply after it took effect. The caller cannot tell which."""
 
     repeats: int = 0
-    """A request arrives twice; whoever asked hears the second answer."""
+    """A request arrives twice; the caller receives the second response."""
 
     throttles: int = 0
-    """A request is refused with ThrottlingException."""
+    """A request fails with ThrottlingException."""
 
     timeouts: int = 0
-    """A task times out while its worker is busy, or nobody takes it; or its heartbeats stop, and its work goes on."""
+    """A task times out in the queue or while its worker is busy; or its heartbeats stop while its work goes on."""
 
     delays: int = 0
-    """A type that a flow asks for the first time, and that was registered a moment ago, is unknown for some seconds."""
+    """A type that was just registered is unknown to the service for some seconds."""
 
     skew: timedelta = timedelta(0)
-    """How far the clocks of workers may be off, either way."""
+    """The maximal skew of the workers' clocks, in both directions."""
 
     @staticmethod
     def none() -> Faults:
-        """Nothing goes wrong: only orders and delays are chosen."""
+        """Return budgets without faults: only orders and delays are chosen."""
         return _NONE
 
     @staticmethod
     def some() -> Faults:
-        """A few faults of each kind: what an ordinary week brings."""
+        """Return budgets of a few faults of each kind."""
         return _SOME
 
     @staticmethod
     def all() -> Faults:
-        """Faults of each kind, as many as the schedule likes."""
+        """Return budgets of as many faults as the schedule chooses."""
         return _ALL
 
 

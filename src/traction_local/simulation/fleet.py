@@ -1,7 +1,7 @@
-"""Keep the machines of a simulation: which there are, what code they have, and which of them takes a task.
+"""The fleet of machines in a simulation: their code, and which of them takes a task.
 
-Takes what makes a machine; gives machines. One that died is replaced by another of its name, with nothing in memory and
-a list of its own: nobody polls that of the dead any more.
+A machine that crashed is replaced by one of the same name, with empty memory and a new sticky task list; the old
+list is not polled any more.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _NO_SKEW = timedelta(0)
 
 
 class Fleet:
-    """The machines.
+    """The machines of a simulation.
 
     Args:
         workers: how many there are.
-        make: makes one, given its name and how far its clock is off.
-        choose: chooses among them; `None` to let the first do everything.
-        skew: how far a clock may be off, either way.
+        make: creates a machine from its name, clock skew and sticky list.
+        choose: chooses a machine; `None` to use the first for everything.
+        skew: the maximal clock skew, in both directions.
         new: new code, by the definition that it replaces, for machines to which it is deployed; what replaces another
             may be replaced in turn, by another deploy.
         sticky: for how long decision tasks wait for the machine that has their decider; `None` if any takes them.
@@ -52,12 +52,12 @@ class Fleet:
         self._leaving: list[Machine] = []
         self._deployed: Counter[str] = Counter()
         self.hosted: dict[Any, None] = {}
-        """The definitions whose work every machine does, in the order in which flows asked for them."""
+        """The definitions that every machine hosts, in the order in which flows needed them."""
         self.machines: list[Machine] = []
         self.machines += [self._boot(f"worker {n + 1}") for n in range(workers)]
 
     def host(self, definition: Any) -> bool:
-        """Let every machine have what does the work of a definition; say whether it is a new one."""
+        """Host a definition on every machine; return whether it is new."""
         if definition in self.hosted or definition in self._new.values():
             return False
         self.hosted[definition] = None
@@ -66,11 +66,11 @@ class Fleet:
         return True
 
     def find_owner(self, key: Ready) -> Machine | None:
-        """Give the machine, alive or not, whose own list it is; `None` for a list that all poll."""
+        """Return the machine, alive or not, that owns a sticky list; `None` for a list that all poll."""
         return self._owners.get(key.task_list) if key.kind == "decision" else None
 
     def choose(self, key: Ready, meant: Machine | None) -> Machine | None:
-        """Give the machine that was meant, if it is alive; else whichever takes the task, if any may."""
+        """Return `meant` if it polls, else the machine that the schedule chooses; `None` if none may take the task."""
         if meant is not None and self.polls(meant):
             return meant
         if (owner := self.find_owner(key)) is not None:
@@ -80,20 +80,20 @@ class Fleet:
         return self.machines[self._choose(len(self.machines), f"who takes the {key.kind} task on {key.task_list}")]
 
     def replace_dead(self) -> None:
-        """Put another machine in the place of each that died."""
+        """Replace each machine that crashed."""
         for machine in self.machines:
             if not machine.alive:
                 machine.close()
         self.machines = [one if one.alive else self._boot(one.name) for one in self.machines]
 
     def deploy(self, name: str) -> None:
-        """Put a machine with new code in the place of one, which ends what it has in hand and takes nothing more."""
+        """Replace a machine by one with new code; the old one finishes its tasks and polls no more."""
         self._deployed[name] += 1
         self._leaving += [one for one in self.machines if one.name == name]
         self.machines = [self._boot(name) if one.name == name else one for one in self.machines]
 
     def polls(self, machine: Machine) -> bool:
-        """Say whether a machine takes tasks: it is neither dead nor about to leave."""
+        """Return whether a machine takes tasks: it is alive and not shutting down."""
         return machine.alive and machine in self.machines
 
     def close(self) -> None:
@@ -121,11 +121,11 @@ class Fleet:
 
     @property
     def deploys(self) -> list[str]:
-        """To which machines code is deployed: to each as often as definitions replace each other in turn."""
+        """The names of machines to deploy to: each once per round of replacements in a chain."""
         return [machine.name for machine in self.machines] * self._rounds
 
     def is_behind(self, machine: Machine) -> bool:
-        """Say whether newer code is still to come to a machine."""
+        """Return whether a newer deploy of a machine is pending."""
         return self._deployed[machine.name] < self._rounds or machine in self._leaving
 
     def _count_rounds(self) -> int:

@@ -1,7 +1,4 @@
-"""Read what a test says comes from outside.
-
-Takes what stands in `signals=[...]`; gives when a signal comes, its name and its value. Knows no service.
-"""
+"""Parse the items of `signals=[...]`."""
 
 from __future__ import annotations
 
@@ -12,19 +9,19 @@ from traction.flow.durations import Span
 from traction.flow.signals import Signal
 
 
-def read_signal(said: Any) -> tuple[Span | None, str, Any]:
-    """Read a signal: after how long it comes, `None` for at any time; its name; its value.
+def read_signal(item: Any) -> tuple[Span | None, str, Any]:
+    """Return the delay of a signal (`None` for at any time), its name and its value.
 
     Raises:
-        DefinitionError: it is none.
+        DefinitionError: `item` is not a signal.
     """
-    if isinstance(said, Signal):
-        return None, said.spec.name, said
-    if isinstance(said, tuple) and len(said) == 2 and isinstance(said[1], Signal):
-        return said[0], said[1].spec.name, said[1]
-    if isinstance(said, tuple) and len(said) == 3 and isinstance(said[1], str):
-        return said
+    if isinstance(item, Signal):
+        return None, item.spec.name, item
+    if isinstance(item, tuple) and len(item) == 2 and isinstance(item[1], Signal):
+        return item[0], item[1].spec.name, item[1]
+    if isinstance(item, tuple) and len(item) == 3 and isinstance(item[1], str):
+        return item
     raise DefinitionError(
-        f"signals=[{said!r:.200}]: write Approve(...) for a signal that comes at any time, (days(9), Approve(...)) for "
-        'one that comes after so long, or (days(9), "Approve", value)'
+        f"signals=[{item!r:.200}]: write Approve(...) for a signal that comes at any time, (days(9), Approve(...)) for "
+        'one that comes after that span, or (days(9), "Approve", value)'
     )
