@@ -755,5 +755,5 @@ def test_what_draws_nothing_takes_no_strategies() -> None:
 
 @pytest.mark.parametrize("run", [simulate, explore])
 def test_a_workflow_that_is_not_called_is_refused(run: Any) -> None:
-    with pytest.raises(DefinitionError, match=r"checkout is no call of a workflow.* write checkout\(\.\.\.\)"):
+    with pytest.raises(DefinitionError, match=r"expected a call .*, got checkout.* write checkout\(\.\.\.\)"):
         run(checkout)

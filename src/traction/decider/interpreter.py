@@ -313,14 +313,14 @@ class Interpreter:
                 return STEP, said
             name = getattr(node.f, "__qualname__", repr(node.f))
             raise FlowError(
-                f"{name} gives {name_thing(said)}, which is no step. A flow is an async def that awaits steps, or a "
+                f"{name} returns {name_thing(said)}, not a step. A flow is an async def that awaits steps, or a "
                 "function that returns a step, such as done(x)"
             )
         if is_awaitable(node):
             raise refuse("the function of a step", node, find_place(fiber) or "")
         raise FlowError(
-            f"{name_thing(node)} is no step, and stands where one is needed. Functions given to flat_map and recover "
-            "return steps: write done(x) for a plain value, and @step over an async def"
+            f"expected a step, got {name_thing(node)}. Functions passed to flat_map and recover must return a step: "
+            "use done(x) for a value, or decorate the async def with @step"
         )
 
     # Scopes of cancellation.

@@ -21,8 +21,8 @@ def check_call(workflow: Any) -> None:
     """
     if not isinstance(workflow, Workflow):
         name = _name(workflow)
-        mend = f"; write {name}(...), with its input" if _is_definition(workflow, Workflow) else ""
-        raise DefinitionError(f"{name} is no call of a workflow, and only those are run{mend}")
+        hint = f"; write {name}(...), with its input" if _is_definition(workflow, Workflow) else ""
+        raise DefinitionError(f"expected a call of a workflow, got {name}{hint}")
 
 
 def check_kind(definition: Any, kind: type[Activity[Any, Any] | Workflow[Any]]) -> None:
@@ -37,12 +37,12 @@ def check_kind(definition: Any, kind: type[Activity[Any, Any] | Workflow[Any]]) 
         ("activity", "activities", "workflow") if kind is Activity else ("workflow", "workflows", "activity")
     )
     if isinstance(definition, kind):
-        mend = f"write {type(definition).__qualname__}"
+        hint = f"write {type(definition).__qualname__}"
     elif _is_definition(definition, Workflow if kind is Activity else Activity):
-        mend = f"write start_{other}_worker"
+        hint = f"write start_{other}_worker"
     else:
-        mend = f"make one with @{word}"
-    raise DefinitionError(f"start_{word}_worker takes definitions of {words}, and {_name(definition)} is none; {mend}")
+        hint = f"make one with @{word}"
+    raise DefinitionError(f"start_{word}_worker accepts only {words}, got {_name(definition)}; {hint}")
 
 
 def _name(thing: Any) -> str:
@@ -74,8 +74,8 @@ def check_twins(one: Any, other: Any) -> None:
     type: ActivityType | WorkflowType = one.spec.type
     if one is not other:
         raise DefinitionError(
-            f"{one.__module__}.{one.__qualname__} and {other.__module__}.{other.__qualname__} are both called "
-            f"{type.name} {type.version}, and a history could mean either. Give one another name or version"
+            f"{one.__module__}.{one.__qualname__} and {other.__module__}.{other.__qualname__} are both named "
+            f"{type.name} {type.version}, so histories would be ambiguous. Change the name or version of one"
         )
 
 
@@ -91,11 +91,11 @@ def check_dependency(activity: Any, dependency: Any) -> None:
         raise MissingDependencyError(
             name,
             needs,
-            f"its worker is given none. Write start_activity_worker({name}, dependency), or "
+            f"its worker has none. Write start_activity_worker({name}, dependency), or "
             f"run(..., provide={{{name}: dependency}})",
         )
     if needs is None and dependency is not None:
         raise DefinitionError(
-            f"{name} needs nothing, and its worker is given {dependency!r:.100}; leave it out, or say in the "
-            "definition what it needs"
+            f"{name} declares no dependency, but its worker was started with {dependency!r:.100}; remove it, or "
+            "declare it in the definition"
         )

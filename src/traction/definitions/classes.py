@@ -144,7 +144,7 @@ class Activity(ActivityStep[R_co], msgspec.Struct, Generic[C_contra, R_co], meta
     else:
 
         def __class_getitem__(cls, arguments):
-            form, example = "Activity[what it needs, what it gives]", "Activity[None, int] if it needs nothing"
+            form, example = "Activity[dependency, result]", "Activity[None, int] without a dependency"
             return _parametrize(cls, super().__class_getitem__, arguments, form, example)
 
     def options(self, **options: Unpack[TaskOptions]) -> Step[R_co]:
@@ -199,7 +199,7 @@ class Workflow(WorkflowStep[R_co], msgspec.Struct, Generic[R_co], metaclass=Work
     else:
 
         def __class_getitem__(cls, arguments):
-            form, example = "Workflow[what it gives]", "Workflow[tuple[int, str]] if it gives two things"
+            form, example = "Workflow[result]", "Workflow[tuple[int, str]] for two values"
             return _parametrize(cls, super().__class_getitem__, arguments, form, example)
 
     def workflow_id(self) -> str:
@@ -241,7 +241,9 @@ def check_definition(definition: Any) -> None:
     is_made = isinstance(definition, ActivityMeta | WorkflowMeta) and definition not in (Activity, Workflow)
     if not is_made:
         what = f"a call of {type(definition).__name__}" if isinstance(definition, Step) else f"{definition!r:.100}"
-        raise DefinitionError(f"{what} is no definition; give the class, a subclass of Activity[...] or Workflow[...]")
+        raise DefinitionError(
+            f"expected a definition, got {what}; pass the class, a subclass of Activity[...] or Workflow[...]"
+        )
     made = typing.cast(Any, definition)
     if made.spec and vars(made).get("__traction_unchecked__"):  # a base that leaves types open has no spec
         _check_types(made)
@@ -269,7 +271,7 @@ class _Open:
     def __get__(self, instance: Any, owner: Any) -> Any:
         parameters = ", ".join(["int"] * len(owner.__parameters__)) or "..."
         raise _OpenError(
-            f"{_say_where(owner)}: it leaves types open, so it is a base and no definition; make a subclass of "
+            f"{_say_where(owner)}: this generic base class is not a definition; make a subclass of "
             f"{owner.__name__}[{parameters}]"
         )
 
@@ -285,7 +287,7 @@ def _parametrize(cls: Any, parametrize: Callable[[Any], Any], arguments: Any, fo
         if cls not in (Activity, Workflow):
             raise
         given = f"[{', '.join(map(name_type, arguments if isinstance(arguments, tuple) else (arguments,)))}]"
-        raise DefinitionError(f"it is {form}, but what is given is {given}; write {example}") from error
+        raise DefinitionError(f"the type arguments are {form}, got {given}; write {example}") from error
 
 
 def _define(cls: Any, root: type, make_spec: Callable[..., Any], options: dict[str, Any]) -> Any:
@@ -293,21 +295,21 @@ def _define(cls: Any, root: type, make_spec: Callable[..., Any], options: dict[s
     arguments = find_arguments(cls, root)
     if arguments is None:
         raise DefinitionError(
-            f"{where}: {root.__name__} has type arguments, so that callers know what a call gives. "
+            f"{where}: {root.__name__} needs type arguments, which declare the result of a call. "
             f"Write class {cls.__name__}({root.__name__}[{'Connection, int' if root is Activity else 'int'}])"
         )
     for field in cls.__struct_fields__:
         if hasattr(Step, field) or field in _TAKEN:
             raise DefinitionError(
-                f"{where}: a field cannot be called {field!r}, because every call has a {field!r} of its own "
-                f"(Traction); call it {field}_"
+                f"{where}: a field cannot be named {field!r}, which is an attribute of every call "
+                f"(Traction); rename it to {field}_"
             )
     cls.__traction_options__ = options = _inherit_options(cls) | options
     if any(map(is_open, arguments)):
         if not cls.__parameters__:
             raise DefinitionError(
-                f"{where}: its base leaves types open, so that nobody knows what a call gives; name them in brackets "
-                f"after the base, such as {cls.__bases__[0].__name__}[int]"
+                f"{where}: its base class is generic, so the result type of a call is unknown; write its type "
+                f"arguments, such as {cls.__bases__[0].__name__}[int]"
             )
         cls.spec = cls.step_label = _Open()
         return cls

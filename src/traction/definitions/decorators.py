@@ -134,7 +134,9 @@ def workflow(f: Any = None, /, **options: Any) -> Any:
 
 def _make_class(f: Any, base: Any, signature: Signature, methods: dict[str, Any], options: dict[str, Any]) -> Any:
     if "kw_only" in options:
-        raise DefinitionError(f"{_say_where(f)}: write a * before the parameters that are given by name only")
+        raise DefinitionError(
+            f"{_say_where(f)}: functions do not take kw_only; write a * before the keyword-only parameters"
+        )
 
     def fill(names: list[str], **more: Any) -> Callable[[dict[str, Any]], None]:
         body = {name: signature.defaults[name] for name in names if name in signature.defaults}

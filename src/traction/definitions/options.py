@@ -123,7 +123,7 @@ def check_options(where: str, options: dict[str, Any], known: Any) -> None:
     for key in options:
         if key not in known.__annotations__:
             raise DefinitionError(
-                f"{where}: there is no option {key!r}; the options are {', '.join(sorted(known.__annotations__))}"
+                f"{where}: unknown option {key!r}; the options are {', '.join(sorted(known.__annotations__))}"
             )
 
 
@@ -131,11 +131,11 @@ def read_name(where: str, key: str, value: Any, chars_max: int) -> str:
     """Check a name against SWF's rules."""
     if not isinstance(value, str):
         example = f"; write {key}={str(value)!r}" if isinstance(value, int | float) else ""
-        raise DefinitionError(f"{where}: {key}={value!r} is not a string, as SWF's names are{example}")
+        raise DefinitionError(f"{where}: {key}={value!r} must be a string (SWF){example}")
     if fault := find_name_error(value, chars_max):
         raise DefinitionError(
-            f"{where}: {key}={value!r:.100} is no name that SWF takes: {fault}. A name has 1 to {chars_max} "
-            "characters, none of : / | and no control characters, no white space at its ends, and is not 'arn'"
+            f"{where}: {key}={value!r:.100} is not a valid SWF name: {fault}. A name has 1 to {chars_max} characters, "
+            "none of : / | and no control characters, no whitespace at its ends, and is not 'arn'"
         )
     return value
 
@@ -156,8 +156,8 @@ def read_execution_span(where: str, options: dict[str, Any]) -> Duration:
     execution = read_span(where, options, "execution_start_to_close", EXECUTION_SECONDS_MAX)
     if execution == NO_TIMEOUT or int(execution) > EXECUTION_SECONDS_MAX:
         raise DefinitionError(
-            f"{where}: execution_start_to_close={options['execution_start_to_close']!r}: an execution is open for at "
-            f"most one year, {EXECUTION_SECONDS_MAX:,} s (SWF); for longer work, continue as a new run"
+            f"{where}: execution_start_to_close={options['execution_start_to_close']!r}: an execution can stay open "
+            f"for at most one year, {EXECUTION_SECONDS_MAX:,} s (SWF); for longer work, use continue_as_new"
         )
     return execution
 
@@ -167,7 +167,7 @@ def read_child_policy(where: str, options: dict[str, Any]) -> ChildPolicy:
     policy: ChildPolicy = options.get("child_policy", "TERMINATE")
     if policy not in get_args(ChildPolicy):
         raise DefinitionError(
-            f"{where}: child_policy={policy!r} is not one of SWF's: {', '.join(get_args(ChildPolicy))}"
+            f"{where}: child_policy={policy!r} is not one of {', '.join(get_args(ChildPolicy))} (SWF)"
         )
     return policy
 
@@ -186,7 +186,7 @@ def read_retry(where: str, options: dict[str, Any]) -> Retry | None:
     """Check that a policy of retries is one."""
     retry = options.get("retry")
     if retry is not None and not isinstance(retry, Retry):
-        raise DefinitionError(f"{where}: retry={retry!r:.100} is no Retry; write retry=Retry(attempts=5)")
+        raise DefinitionError(f"{where}: retry={retry!r:.100}: expected a Retry; write retry=Retry(attempts=5)")
     return retry
 
 
@@ -195,20 +195,20 @@ def read_raises(where: str, options: dict[str, Any]) -> Raises:
     raises = options.get("raises", ())
     if not isinstance(raises, tuple):
         only = raises.__name__ if isinstance(raises, type) else repr(raises)
-        raise DefinitionError(f"{where}: raises={only:.100}: there may be several; write raises=({only:.100},)")
+        raise DefinitionError(f"{where}: raises={only:.100}: expected a tuple; write raises=({only:.100},)")
     by_name: dict[str, Any] = {}
     for one in raises:
         if not isinstance(one, type) or not issubclass(one, DeclaredError) or one is DeclaredError:
             name = one.__name__ if isinstance(one, type) else f"{one!r:.100}"
             raise DefinitionError(
-                f"{where}: raises={name}: that is no subclass of DeclaredError, whose fields are what travels. Any "
-                "other exception needs no declaration, and arrives with its type's name, its text and its traceback"
+                f"{where}: raises={name}: expected a subclass of DeclaredError, whose fields are sent with the "
+                "failure. Other exceptions need no declaration; their type name, message and traceback are sent"
             )
         other = by_name.setdefault(one.__name__, one)
         if other is not one:
             raise DefinitionError(
                 f"{where}: raises: {other.__module__}.{other.__qualname__} and {one.__module__}.{one.__qualname__} "
-                "have one name, and what arrives could be either. Give one another name"
+                "have the same name, so received failures would be ambiguous. Rename one"
             )
     return raises
 

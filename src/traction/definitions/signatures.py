@@ -70,8 +70,8 @@ def read_arguments(cls: Any, where: str, arguments: tuple[Any, ...]) -> tuple[An
         return tuple(typing.get_type_hints(said, names, include_extras=True).values())
     except Exception as error:
         raise DefinitionError(
-            f"{where}: a type argument of the class does not resolve: {error}. Types of the needs and the result are "
-            "read when the class is made: define or import them above it"
+            f"{where}: a type argument of the class does not resolve: {error}. The types of the dependency and the "
+            "result are evaluated when the class is created: define or import them above it"
         ) from error
 
 
@@ -80,7 +80,7 @@ def check_needs(where: str, needs: Any) -> None:
     is_type = callable(needs) and not isinstance(needs, types.FunctionType | types.MethodType)
     if needs is not None and not is_type and typing.get_origin(needs) is None:
         raise DefinitionError(
-            f"{where}: it needs {needs!r:.100}, and that is no type. Name the type here; a worker provides the value"
+            f"{where}: the dependency {needs!r:.100} is not a type. Write its type here; the worker provides the value"
         )
 
 
@@ -89,19 +89,20 @@ def check_run(cls: Any, where: str, needs: Any, result: Any) -> None:
     check_needs(where, needs)
     write = "run(self)" if needs is None else f"run(self, dependency: {name_type(needs)})"
     method = _find_method(cls, where, "run", f"def {write} -> {name_type(result)}")
-    because = "needs nothing" if needs is None else f"needs {name_type(needs)}"
-    takes = _check_arity(method, where, 0 if needs is None else 1, f"the class {because}; write def {write}")
+    because = "no dependency" if needs is None else f"the dependency {name_type(needs)}"
+    takes = _check_arity(method, where, 0 if needs is None else 1, f"the class declares {because}; write def {write}")
     hints = _find_hints(method, where)
     if hints is None:
         return
     if "return" in hints and not _agree(hints["return"], result):
         raise DefinitionError(
-            f"{where}: run gives {name_type(hints['return'])}, but the class says {name_type(result)}; make them agree"
+            f"{where}: run returns {name_type(hints['return'])}, but the class declares {name_type(result)}; "
+            "make them equal"
         )
     if needs is not None and takes and takes[0] in hints and not _accepts(hints[takes[0]], needs):
         raise DefinitionError(
-            f"{where}: run takes {takes[0]}: {name_type(hints[takes[0]])}, but the class needs {name_type(needs)}; "
-            "make them agree"
+            f"{where}: run takes {takes[0]}: {name_type(hints[takes[0]])}, but the class declares the dependency "
+            f"{name_type(needs)}; make them equal"
         )
 
 
@@ -109,7 +110,7 @@ def check_flow(cls: Any, where: str, result: Any) -> None:
     """Check that `flow` is there, takes nothing, and gives what the class says."""
     method = _find_method(cls, where, "flow", f"async def flow(self) -> {name_type(result)}")
     note_wrapped(method)
-    _check_arity(method, where, 0, "a workflow takes its input from its fields; write flow(self)")
+    _check_arity(method, where, 0, "the input of a workflow is in its fields; write flow(self)")
     hints = _find_hints(method, where)
     if hints is None or hints.get("return", Any) is Any:
         return
@@ -118,21 +119,21 @@ def check_flow(cls: Any, where: str, result: Any) -> None:
         said = _find_awaited(said)
         if said is None:
             raise DefinitionError(
-                f"{where}: flow gives {name_type(hints['return'])}, which is no step. Write async def flow(self) "
+                f"{where}: flow returns {name_type(hints['return'])}, not a step. Write async def flow(self) "
                 f"and await steps, or return a Step[{name_type(result)}]"
             )
     if not _agree(said, result):
         raise DefinitionError(
-            f"{where}: flow gives {name_type(said)}, but the class says {name_type(result)}; make them agree"
+            f"{where}: flow returns {name_type(said)}, but the class declares {name_type(result)}; make them equal"
         )
 
 
 def _find_method(cls: Any, where: str, name: str, write: str) -> types.FunctionType:
     method = getattr(cls, name, None)
     if method is None or method is WorkflowStep.flow:
-        raise DefinitionError(f"{where}: there is no method {name!r}; write {write}")
+        raise DefinitionError(f"{where}: the method {name!r} is missing; write {write}")
     if not isinstance(method, types.FunctionType):
-        raise DefinitionError(f"{where}: {name} is {method!r:.100}, and not a plain method; write {write}")
+        raise DefinitionError(f"{where}: {name} is {method!r:.100}, not a plain method; write {write}")
     return method
 
 
@@ -141,7 +142,7 @@ def _check_arity(method: types.FunctionType, where: str, expected: int, because:
     code = method.__code__
     name = method.__name__
     if code.co_flags & _GENERATOR:
-        raise DefinitionError(f"{where}: {name} has a yield, and would give a generator; collect a list and return it")
+        raise DefinitionError(f"{where}: {name} is a generator, because it contains yield; return a list instead")
     if code.co_flags & _VARARGS:
         return ()
     names = code.co_varnames[: code.co_argcount]
@@ -258,25 +259,25 @@ def read_function(f: Any, needs: Any, *, flow: bool) -> Signature:
     _check_function(f, flow=flow)
     where, wrapped = f"{f.__module__}.{f.__qualname__}", inspect.unwrap(f)
     if wrapped.__code__.co_flags & _GENERATOR:
-        raise DefinitionError(f"{where}: it has a yield, and would give a generator; collect a list and return it")
+        raise DefinitionError(f"{where}: the function is a generator, because it contains yield; return a list instead")
     try:
         parameters = list(inspect.signature(f).parameters.values())
         hints = _find_function_hints(f, wrapped)
     except Exception as error:
         raise DefinitionError(
-            f"{where}: an annotation does not resolve: {error}. The types of a function are read when it is defined: "
-            "define or import them above it, at the level of the module"
+            f"{where}: an annotation does not resolve: {error}. The annotations of a function are evaluated when it is "
+            "defined: define or import the types above it, at module level"
         ) from error
     for parameter in parameters:
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             raise DefinitionError(
-                f"{where}: {str(parameter).partition(':')[0]} has no name of its own for each argument. A call's input "
-                "is written under the names of its parameters; take a list or a dict"
+                f"{where}: {str(parameter).partition(':')[0]} is not allowed. A call's input is stored by parameter "
+                "name; take a list or a dict instead"
             )
         if parameter.kind is parameter.POSITIONAL_ONLY:
             raise DefinitionError(
-                f"{where}: {parameter.name!r} is given by position only. A call's input is written under the names of "
-                "its parameters; take out the /"
+                f"{where}: {parameter.name!r} is positional-only. A call's input is stored by parameter name; "
+                "remove the /"
             )
     check_needs(where, needs)
     skip = 0 if needs is None else 1
@@ -284,25 +285,26 @@ def read_function(f: Any, needs: Any, *, flow: bool) -> Signature:
     keywords = frozenset(parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY)
     if len(names) - len(keywords) < skip:
         raise DefinitionError(
-            f"{where}: with needs={name_type(needs)} the first parameter is the dependency, and there is none"
+            f"{where}: with needs={name_type(needs)} the first parameter must be the dependency, but "
+            "there are no parameters"
         )
     if skip and names[0] in hints and not _accepts(_strip(hints[names[0]]), needs):
         raise DefinitionError(
             f"{where}: the first parameter is {names[0]}: {name_type(hints[names[0]])}, but needs={name_type(needs)}; "
-            "make them agree"
+            "make them equal"
         )
     for name in names[skip:]:
         if name not in hints:
             raise DefinitionError(
-                f"{where}: parameter {name!r} has no type, and a call's input is written and read by type; write "
+                f"{where}: parameter {name!r} has no type annotation, which is needed to encode a call's input; write "
                 f"{name}: int"
             )
     if "return" not in hints:
-        raise DefinitionError(f"{where}: the result has no type; write -> None if there is none")
+        raise DefinitionError(f"{where}: the return annotation is missing; write -> None if there is no result")
     if is_open(hints["return"]):
         raise DefinitionError(
-            f"{where}: the result is {name_type(hints['return'])}, which leaves its type open, and a result is read by "
-            "type; name one, or write Any"
+            f"{where}: the result type {name_type(hints['return'])} is a type variable, but results are decoded by "
+            "type; write a concrete type, or Any"
         )
     inputs = parameters[skip:]
     return Signature(
@@ -321,25 +323,25 @@ def _check_function(f: Any, *, flow: bool) -> None:
     function = inspect.unwrap(f.__func__ if bound else f)
     if not isinstance(function, types.FunctionType):
         example = "@workflow(version='2')" if flow else "@activity(needs=Connection)"
-        mend = f"Options have names: {example}"
+        hint = f"Pass options by keyword: {example}"
         if callable(function) and not isinstance(function, type):
-            mend = "It has no name and no typed parameters of its own: write a function that calls it"
-        raise DefinitionError(f"a definition is made of a function, not of {function!r:.100}. {mend}")
+            hint = "Write a function with typed parameters that calls it"
+        raise DefinitionError(f"a definition must be made from a function, not from {function!r:.100}. {hint}")
     names = function.__code__.co_varnames[: function.__code__.co_argcount]
     owner, dot, name = function.__qualname__.rpartition("<locals>.")[2].rpartition(".")
     if not bound and not (names[:1] in (("self",), ("cls",)) and (dot or names[0] not in function.__annotations__)):
         return
     owner = owner or "Mailer"
     example = "".join(word.capitalize() for word in name.split("_")) or "Send"
-    mend = (
-        "what it works on are its parameters"
+    hint = (
+        "pass what it works on as parameters"
         if flow
-        else f"if it needs a {owner}, its worker provides one: @activity(needs={owner}), with the {owner} as the first "
-        f"parameter, or class {example}(Activity[{owner}, None])"
+        else f"if it needs a {owner}, let the worker provide it: use @activity(needs={owner}), with the {owner} as the "
+        f"first parameter, or class {example}(Activity[{owner}, None])"
     )
     raise DefinitionError(
-        f"{function.__module__}.{function.__qualname__}: it is a method, and whoever runs it has no object to call it "
-        f"on. Write a function at the top of a module; {mend}"
+        f"{function.__module__}.{function.__qualname__}: a method cannot be a definition, because the worker has no "
+        f"instance to call it on. Write a function at module level; {hint}"
     )
 
 
@@ -362,18 +364,18 @@ def _read_result(where: str, said: Any, is_async: bool, *, flow: bool) -> Any:
     is_step = isinstance(origin, type) and issubclass(origin, Step)
     if not flow or is_async:
         if is_step:
-            mend = (
-                "Write return await ..., and the type of what that gives"
+            hint = (
+                "Write return await ..., and annotate its result type"
                 if flow
-                else "An activity does its work itself; make what asks for steps a @workflow"
+                else "Activities cannot run steps; make this function a @workflow"
             )
-            raise DefinitionError(f"{where}: the result is {name_type(said)}, a step that nobody awaits. {mend}")
+            raise DefinitionError(f"{where}: the result is {name_type(said)}, a step that is never awaited. {hint}")
         return said
     result = _find_awaited(step) if is_step else None
     if result is None or (result is Any and not typing.get_args(step)):
-        what = "a step, but not of what" if is_step else f"{name_type(said)}, which is no step"
+        problem = "a step without a result type" if is_step else f"{name_type(said)}, not a step"
         raise DefinitionError(
-            f"{where}: the result is {what}. A workflow is an async def that awaits steps, or a function that returns "
-            "one: write -> Step[int]"
+            f"{where}: the result is {problem}. A workflow is an async def that awaits steps, or a function that "
+            "returns one: write -> Step[int]"
         )
     return result

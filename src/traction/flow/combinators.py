@@ -139,7 +139,7 @@ def first_of(*steps: Any) -> Any:
     if len(steps) == 1 and not isinstance(steps[0], Step) and not is_awaitable(steps[0]):
         steps = tuple(steps[0])
     if not steps:
-        raise ValueError("first_of() needs at least one step: of none, none is first")
+        raise ValueError("first_of() needs at least one step")
     return First(_check_steps("first_of", steps))
 
 
@@ -162,7 +162,7 @@ def each(
         each(f, xs, max_failures=len(xs)) == all_of([f(x).attempt() for x in xs])
     """
     if limit is not None and _check_number("each", "limit", limit) < 1:
-        raise ValueError(f"each(limit={limit}): at least one at a time, or None for no limit")
+        raise ValueError(f"each(limit={limit}): the limit must be at least 1, or None for no limit")
     steps = tuple(FlatMap(Done(item), f) for item in items)
     return All(steps, limit) if max_failures is None else _tolerate("each", steps, limit, max_failures)
 
@@ -212,7 +212,9 @@ def sleep_until(time: datetime) -> Step[None]:
         ValueError: the datetime is naive.
     """
     if time.tzinfo is None:
-        raise ValueError(f"sleep_until({time!r}): an instant has a time zone; say datetime(..., tzinfo=timezone.utc)")
+        raise ValueError(
+            f"sleep_until({time!r}): the datetime needs a time zone; write datetime(..., tzinfo=timezone.utc)"
+        )
 
     def wait(now: datetime) -> Step[None]:
         return sleep(time - now) if time > now else done(None)
@@ -286,20 +288,20 @@ def _check_step(where: str, one: Any) -> Any:
             raise refuse(where, one)
         called = isinstance(one, type) and issubclass(one, Step)
         name = name_thing(one).removesuffix("(...)")
-        mend = f"write {name}(...)" if called else "put @step over an async def, and call it"
-        raise TypeError(f"{where}: {name} is no step; {mend}")
+        hint = f"write {name}(...)" if called else "decorate an async def with @step, and call it"
+        raise TypeError(f"{where}: expected a step, got {name}; {hint}")
     return one
 
 
 def _tolerate(where: str, steps: Iterable[Step[T]], limit: int | None, max_failures: int) -> Step[list[Outcome[T]]]:
     if _check_number(where, "max_failures", max_failures) < 0:
-        raise ValueError(f"{where}(max_failures={max_failures}): no fewer failures than 0 can be tolerated")
+        raise ValueError(f"{where}(max_failures={max_failures}): max_failures must be 0 or more")
     return All(tuple(one.attempt() for one in steps), limit, max_failures)
 
 
 def _check_number(where: str, name: str, number: int) -> int:
     if not isinstance(number, int) or isinstance(number, bool):
-        raise TypeError(f"{where}({name}={number!r:.100}): it is a number of items, an int")
+        raise TypeError(f"{where}({name}={number!r:.100}): {name} must be an int")
     return number
 
 
@@ -310,5 +312,5 @@ def _check_steps(where: str, steps: Iterable[Any]) -> tuple[Step[Any], ...]:
             if is_awaitable(one):
                 close_unstarted(check_determinism)
                 raise refuse(f"{where}: item {index}", one)
-            raise TypeError(f"{where}: item {index} is {name_thing(one)}, and not a step")
+            raise TypeError(f"{where}: item {index}: expected a step, got {name_thing(one)}")
     return check_determinism

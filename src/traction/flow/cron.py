@@ -81,7 +81,7 @@ class Cron(msgspec.Struct, frozen=True):
                         if time > after and self._exists(time, hour, minute):
                             return time
             day += timedelta(days=1)
-        raise ValueError(f"{self.line!r} names a date that never comes: none of its months has such a day")
+        raise ValueError(f"{self.line!r} never matches a date: none of its months has such a day")
 
     def find_due(self, last: datetime, now: datetime, catch_up: int) -> datetime:
         """Give the time to deal with after `last`: of those that have passed since, the latest so many are left."""
@@ -126,18 +126,18 @@ def read_recurrence(when: str | Span | Recurrence, zone: tzinfo = UTC) -> Recurr
         TypeError: the zone is none.
     """
     if not isinstance(zone, tzinfo):
-        raise TypeError(f"{zone!r:.100} is no time zone; write zoneinfo.ZoneInfo({zone!r:.100})")
+        raise TypeError(f"{zone!r:.100} is not a time zone; write zoneinfo.ZoneInfo({zone!r:.100})")
     if isinstance(when, Interval | Cron):
         return when
     if not isinstance(when, str):
         span = to_timedelta(when)
         if not span:
-            raise ValueError("an interval of no length recurs without end; give a span of a second or more")
+            raise ValueError("the interval must be longer than zero; pass one second or more")
         return Interval(span)
     parts = _WORDS.get(when.strip().lower(), when).lower().split()
     if len(parts) != len(_FIELDS):
         raise ValueError(
-            f"{when!r} is no cron line: it has {len(parts)} fields, and a cron line has five: "
+            f"{when!r} is not a cron expression: it has {len(parts)} fields, but five are required: "
             "minute hour day month weekday"
         )
     minutes, hours, days, months, weekdays = (
@@ -172,6 +172,6 @@ def _read_field(line: str, text: str, name: str, least: int, most: int) -> froze
         except ValueError:
             first, last, by = 1, 0, 0
         if not (least <= first <= last <= most and by > 0):
-            raise ValueError(f"{line!r} is no cron line: {part!r} is no {name}, which is {least} to {most}")
+            raise ValueError(f"{line!r} is not a cron expression: {part!r} is not a {name} ({least} to {most})")
         values |= set(range(first, last + 1, by))
     return frozenset(values)

@@ -55,11 +55,11 @@ def to_timedelta(span: Span) -> timedelta:
     elif isinstance(span, int | float) and not isinstance(span, bool):
         number = span
     else:
-        raise TypeError(f"{span!r} is no span of time; give a timedelta, such as minutes(5), or a number of seconds")
+        raise TypeError(f"{span!r} is not a time span; pass a timedelta, such as minutes(5), or a number of seconds")
     if not number >= 0:
-        raise ValueError(f"{span!r} is less than no time; a span is zero seconds or more")
+        raise ValueError(f"{span!r}: a time span must be zero seconds or more")
     if number > SPAN_SECONDS_MAX:
-        raise ValueError(f"{span!r:.100} is too long; a span has at most {SPAN_SECONDS_MAX:,} seconds (SWF)")
+        raise ValueError(f"{span!r:.100} is too long; a time span has at most {SPAN_SECONDS_MAX:,} seconds (SWF)")
     return span if isinstance(span, timedelta) else timedelta(seconds=span)
 
 

@@ -233,10 +233,12 @@ def side_effect(f: Callable[[], T], type: Any = None) -> Step[T]:
         Asks RecordMarker, in the decision task that runs the code.
     """
     if not callable(f) or isinstance(f, Step):
-        raise TypeError(f"side_effect({f!r:.100}): that is no function; write side_effect(lambda: ...)")
+        raise TypeError(f"side_effect({f!r:.100}): expected a function; write side_effect(lambda: ...)")
     code = getattr(f, "__code__", None)
     if code is not None and code.co_flags & _COROUTINE:
-        raise TypeError(f"side_effect({f.__name__}): it is async, and nobody awaits it. Do this in an activity")
+        raise TypeError(
+            f"side_effect({f.__name__}): the function must not be async. Do asynchronous work in an activity"
+        )
     kind = type if type is not None else getattr(f, "__annotations__", {}).get("return", Any)
     return SideEffect(f, _resolve(f) if isinstance(kind, str) else kind)
 
@@ -253,9 +255,9 @@ def patched(name: str) -> Step[bool]:
         Asks RecordMarker, once for each name.
     """
     if not isinstance(name, str):
-        raise TypeError(f"patched({name!r:.100}): the name of a patch is a string")
+        raise TypeError(f"patched({name!r:.100}): the name of a patch must be a string")
     if not 1 <= len(name) <= PATCH_CHARS_MAX:
-        raise ValueError(f"patched({name!r:.100}): the name of a patch has 1 to {PATCH_CHARS_MAX} characters")
+        raise ValueError(f"patched({name!r:.100}): the name of a patch must have 1 to {PATCH_CHARS_MAX} characters")
     return Patched(name)
 
 
@@ -314,15 +316,15 @@ def invoke_lambda(name: str, input: object = None, *, type: Any = Any, timeout: 
         Asks ScheduleLambdaFunction; answered by LambdaFunctionCompleted, or its failures.
     """
     if not isinstance(name, str):
-        raise TypeError(f"invoke_lambda({name!r:.100}): the name of a function is a string")
+        raise TypeError(f"invoke_lambda({name!r:.100}): the name of a function must be a string")
     if not 1 <= len(name) <= _LIMITS.lambda_name_chars_max:
         raise ValueError(
-            f"invoke_lambda({name!r:.100}): the name of a function has 1 to {_LIMITS.lambda_name_chars_max} characters "
-            "(SWF)"
+            f"invoke_lambda({name!r:.100}): the name of a function must have 1 to {_LIMITS.lambda_name_chars_max} "
+            "characters (SWF)"
         )
     if timeout is not None and not 1 <= int(to_duration(timeout)) <= _LIMITS.lambda_seconds_max:
         raise ValueError(
-            f"invoke_lambda(timeout={timeout!r}): a function is given 1 to {_LIMITS.lambda_seconds_max} seconds (SWF)"
+            f"invoke_lambda(timeout={timeout!r}): the timeout must be 1 to {_LIMITS.lambda_seconds_max} seconds (SWF)"
         )
     return InvokeLambda(name, input, type, timeout)
 
@@ -340,7 +342,7 @@ def start_child(call: WorkflowStep[R] | AdjustedChild[R]) -> Step[ChildHandle[R]
         Asks StartChildWorkflowExecution; answered by ChildWorkflowExecutionStarted.
     """
     if not isinstance(call, WorkflowStep | AdjustedChild):
-        raise TypeError(f"start_child: {name_thing(call)} is no call of a workflow{_mend(call)}")
+        raise TypeError(f"start_child: expected a call of a workflow, got {name_thing(call)}{_hint_call(call)}")
     return StartChild(call)
 
 
@@ -358,9 +360,9 @@ def continue_as_new(call: WorkflowStep[Any]) -> Step[Never]:
         Asks ContinueAsNewWorkflowExecution, after whatever `finally` blocks ask.
     """
     if isinstance(call, AdjustedChild):
-        raise TypeError("continue_as_new: the next run has the options of this one; leave out .options(...)")
+        raise TypeError("continue_as_new: the next run keeps the options of this one; remove .options(...)")
     if not isinstance(call, WorkflowStep):
-        raise TypeError(f"continue_as_new: {name_thing(call)} is no call of a workflow{_mend(call)}")
+        raise TypeError(f"continue_as_new: expected a call of a workflow, got {name_thing(call)}{_hint_call(call)}")
     return ContinueAsNew(call)
 
 
@@ -370,11 +372,11 @@ def _resolve(f: Any) -> Any:
         return typing.get_type_hints(f, include_extras=True)["return"]
     except Exception as error:
         raise DefinitionError(
-            f"side_effect({f.__qualname__}): its return annotation does not resolve: {error}. The value is read back "
-            "by it; write side_effect(f, type=...)"
+            f"side_effect({f.__qualname__}): its return annotation does not resolve: {error}. The value is "
+            "decoded by it; write side_effect(f, type=...)"
         ) from error
 
 
-def _mend(thing: Any) -> str:
+def _hint_call(thing: Any) -> str:
     """Say what was meant where a definition stands for its call."""
     return f"; write {thing.__qualname__}(...)" if isinstance(thing, type) and issubclass(thing, WorkflowStep) else ""

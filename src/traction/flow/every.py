@@ -58,13 +58,15 @@ def every(
     """
     recurrence = read_recurrence(when, zone)
     if catch_up < 0:
-        raise ValueError(f"every(catch_up={catch_up}): at least 0 of the times that passed are made up for")
+        raise ValueError(f"every(catch_up={catch_up}): catch_up must be 0 or more")
     if overlap not in ("wait", "beside", "cancel"):
-        raise ValueError(f"every(overlap={overlap!r}): one of wait, beside, cancel")
+        raise ValueError(f"every(overlap={overlap!r}): overlap must be one of wait, beside, cancel")
     if since is not None and not isinstance(since, datetime):
-        raise TypeError(f"every(since={since!r:.100}): the last time that was dealt with is a datetime")
+        raise TypeError(f"every(since={since!r:.100}): since must be a datetime, the last time that was handled")
     if since is not None and since.tzinfo is None:
-        raise ValueError(f"every(since={since!r}): an instant has a time zone; say datetime(..., tzinfo=timezone.utc)")
+        raise ValueError(
+            f"every(since={since!r}): the datetime needs a time zone; write datetime(..., tzinfo=timezone.utc)"
+        )
     return _recur(recurrence, do, again, since, overlap, catch_up)
 
 
@@ -98,7 +100,7 @@ async def _recur(
 def _check_call(work: Any) -> WorkflowStep[Any] | AdjustedChild[Any]:
     if not isinstance(work, WorkflowStep | AdjustedChild):
         raise FlowError(
-            f"every(overlap='beside'): {work!r:.100} is no call of a workflow, and only children run beside the flow. "
-            "Make a @workflow of what is to be done, or say wait or cancel"
+            f"every(overlap='beside'): expected a call of a workflow, got {work!r:.100}. Only child workflows can "
+            "overlap; make this a @workflow, or use overlap='wait' or 'cancel'"
         )
     return work

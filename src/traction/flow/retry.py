@@ -37,9 +37,11 @@ class Retry(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         if not isinstance(self.attempts, int) or isinstance(self.attempts, bool):
-            raise TypeError(f"Retry(attempts={self.attempts!r}): a number of attempts is an int")
+            raise TypeError(f"Retry(attempts={self.attempts!r}): attempts must be an int")
         if self.attempts < 1:
-            raise ValueError(f"Retry(attempts={self.attempts}): there is at least one attempt, the first")
+            raise ValueError(
+                f"Retry(attempts={self.attempts}): attempts must be at least 1 (it counts the first attempt)"
+            )
         for name, span in (("backoff", self.backoff), ("max_delay", self.max_delay), ("deadline", self.deadline)):
             if span is None and name == "deadline":
                 continue
@@ -48,9 +50,11 @@ class Retry(msgspec.Struct, frozen=True):
             except (TypeError, ValueError) as error:
                 raise type(error)(f"Retry({name}={span!r}): {error}") from None
         if not isinstance(self.jitter, int | float) or isinstance(self.jitter, bool):
-            raise TypeError(f"Retry(jitter={self.jitter!r}): it is the part of a pause left to chance, a number")
+            raise TypeError(f"Retry(jitter={self.jitter!r}): jitter must be a number, the random fraction of a delay")
         if not 0 <= self.jitter <= 1:
-            raise ValueError(f"Retry(jitter={self.jitter!r}): it is the part of a pause left to chance, from 0 to 1")
+            raise ValueError(
+                f"Retry(jitter={self.jitter!r}): jitter must be from 0 to 1, the random fraction of a delay"
+            )
         self._check_kinds("give_up_on", self.give_up_on)
         if self.retry_on is not None:
             self._check_kinds("retry_on", self.retry_on)
@@ -59,12 +63,10 @@ class Retry(msgspec.Struct, frozen=True):
     def _check_kinds(name: str, kinds: Any) -> None:
         if not isinstance(kinds, tuple):
             only = kinds.__name__ if isinstance(kinds, type) else repr(kinds)
-            raise TypeError(f"Retry({name}={only:.100}): there may be several; write {name}=({only:.100},)")
+            raise TypeError(f"Retry({name}={only:.100}): expected a tuple; write {name}=({only:.100},)")
         for one in kinds:
             if not isinstance(one, str) and not (isinstance(one, type) and issubclass(one, Exception)):
-                raise TypeError(
-                    f"Retry({name}={kinds!r:.100}): {one!r:.100} is no type of exception, nor the name of one"
-                )
+                raise TypeError(f"Retry({name}={kinds!r:.100}): {one!r:.100} is neither an exception type nor its name")
 
     def find_delay(self, attempt: int) -> timedelta | None:
         """Say how long to wait after attempt number `attempt` (from 1) has failed, or `None` to give up.

@@ -40,7 +40,7 @@ else:
             where = f"{namespace.get('__module__')}.{namespace.get('__qualname__', cls_name)}"
             if options:
                 raise DefinitionError(
-                    f"{where}: there is no option {next(iter(options))!r}; the options of a signal are kw_only, name"
+                    f"{where}: unknown option {next(iter(options))!r}; the options of a signal are kw_only and name"
                 )
             try:
                 cls = super().__new__(mcls, cls_name, bases, namespace, frozen=True, kw_only=kw_only)
@@ -49,13 +49,13 @@ else:
             told = cls_name if name is None else name
             if not isinstance(told, str) or not 1 <= len(told) <= NAME_CHARS_MAX:
                 raise DefinitionError(
-                    f"{where}: name={told!r:.100} is no name of a signal, which is a string of 1 to {NAME_CHARS_MAX} "
+                    f"{where}: name={told!r:.100}: a signal's name must be a string of 1 to {NAME_CHARS_MAX} "
                     "characters (SWF)"
                 )
             if "spec" in cls.__struct_fields__:
                 raise DefinitionError(
-                    f"{where}: a field cannot be called 'spec', because every signal has a 'spec' of its own "
-                    "(Traction); call it spec_"
+                    f"{where}: a field cannot be named 'spec', which is an attribute of every signal "
+                    "(Traction); rename it to spec_"
                 )
             cls.spec = SignalSpec(told)
             try:
@@ -171,18 +171,16 @@ def read_execution(where: str, execution: WorkflowExecution | str) -> tuple[str,
         return execution.workflow_id, execution.run_id
     if not isinstance(execution, str):
         raise TypeError(
-            f"{where}: {name_thing(execution)} is no execution; give a workflow id, or a child's .execution"
+            f"{where}: expected an execution, got {name_thing(execution)}; pass a workflow id, or a child's .execution"
         )
     # An execution that exists may have an id that SWF takes for no start of ours, such as `runId:1`.
     if not 1 <= len(execution) <= NAME_CHARS_MAX:
-        raise ValueError(
-            f"{where}: {execution!r:.100} is no workflow id, which has 1 to {NAME_CHARS_MAX} characters (SWF)"
-        )
+        raise ValueError(f"{where}: {execution!r:.100}: a workflow id must have 1 to {NAME_CHARS_MAX} characters (SWF)")
     return execution, None
 
 
-def _mend_signal(thing: Any) -> str:
-    return f"write {thing.__qualname__}(...)" if is_signal(thing) else "make its class a Signal"
+def _hint_signal(thing: Any) -> str:
+    return f"write {thing.__qualname__}(...)" if is_signal(thing) else "define a subclass of Signal"
 
 
 def is_signal(thing: object) -> bool:
@@ -197,7 +195,7 @@ def check_sent(where: str, signal: object) -> None:
         TypeError, DefinitionError: it is so.
     """
     if not isinstance(signal, Signal):
-        raise TypeError(f"{where}: {name_thing(signal)} is no signal; {_mend_signal(signal)}")
+        raise TypeError(f"{where}: expected a signal, got {name_thing(signal)}; {_hint_signal(signal)}")
     check_signal(where, type(signal))
 
 
@@ -208,12 +206,10 @@ def check_signal(where: str, signal: Any) -> None:
         TypeError, DefinitionError: it is so.
     """
     if not is_signal(signal):
-        mend = (
-            f"name its class, {type(signal).__qualname__}" if isinstance(signal, Signal) else "make its class a Signal"
-        )
-        raise TypeError(f"{where}: {name_thing(signal)} is no class of signals; {mend}")
+        hint = f"write {type(signal).__qualname__}" if isinstance(signal, Signal) else "define a subclass of Signal"
+        raise TypeError(f"{where}: expected a class of signals, got {name_thing(signal)}; {hint}")
     if signal is Signal:
-        raise TypeError(f"{where}: Signal is what signals are made of, and nobody sends it; name a class of your own")
+        raise TypeError(f"{where}: Signal is the base class of signals and is never sent; name a subclass of it")
     if "__traction_unchecked__" in signal.__dict__:
         check_fields(signal, f"{signal.__module__}.{signal.__qualname__}", OF_A_SIGNAL)
         del signal.__traction_unchecked__
@@ -221,7 +217,7 @@ def check_signal(where: str, signal: Any) -> None:
 
 def _check_signals(where: str, signals: tuple[Any, ...]) -> tuple[Any, ...]:
     if not signals:
-        raise ValueError(f"{where}() needs at least one signal: of none, none arrives")
+        raise ValueError(f"{where}() needs at least one class of signals")
     by_name: dict[str, Any] = {}
     for one in signals:
         check_signal(where, one)
@@ -229,6 +225,6 @@ def _check_signals(where: str, signals: tuple[Any, ...]) -> tuple[Any, ...]:
         if other is not one:
             raise DefinitionError(
                 f"{where}: {other.__module__}.{other.__qualname__} and {one.__module__}.{one.__qualname__} are both "
-                f"called {one.spec.name!r}, and what arrives could be either. Give one another name"
+                f"named {one.spec.name!r}, so received signals would be ambiguous. Rename one"
             )
     return signals

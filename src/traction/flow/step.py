@@ -56,14 +56,14 @@ class Step(Generic[R_co]):
             if not str(error).startswith("Task got bad yield"):
                 raise
             raise FlowError(
-                f"{name_thing(self)} is awaited outside of a flow, by asyncio. Steps are awaited in flows (Traction): "
-                "in a workflow, or under @step. From elsewhere, start a workflow and wait for handle.result()"
+                f"{name_thing(self)} is awaited outside a flow, by asyncio. Steps can be awaited only in a workflow or "
+                "in a function decorated with @step (Traction). Elsewhere, start a workflow and await handle.result()"
             ) from None
 
     def __bool__(self) -> bool:
         raise FlowError(
-            f"{name_thing(self)} is a step and no value yet, so it is neither true nor false (Traction). Write await "
-            "... for its result; a & b for both of two steps, and a | b for the first"
+            f"{name_thing(self)} is a step and has no truth value (Traction). Write await ... for its result, a & b "
+            "to wait for both steps, or a | b for the first"
         )
 
     def map(self, f: Callable[[R_co], U]) -> Step[U]:
@@ -94,7 +94,7 @@ class Step(Generic[R_co]):
         kinds = errors if isinstance(errors, tuple) else (errors,)
         for one in kinds:
             if not (isinstance(one, type) and issubclass(one, BaseException)):
-                raise TypeError(f"recover({errors!r}, ...): {one!r:.100} is no type of exception")
+                raise TypeError(f"recover({errors!r}, ...): {one!r:.100} is not an exception type")
         return Recover(self, kinds, _check_function("recover", f))
 
     def ensure(self, finalizer: Step[object]) -> Step[R_co]:
@@ -128,7 +128,7 @@ class Step(Generic[R_co]):
             done(x).retry(p) == done(x);  s.retry(Retry(attempts=1)) == s
         """
         if not isinstance(policy, Retry):
-            raise TypeError(f"retry({policy!r:.100}): that is no Retry; write retry(Retry(attempts=5))")
+            raise TypeError(f"retry({policy!r:.100}): expected a Retry; write retry(Retry(attempts=5))")
         if policy.deadline is None:
             return _retry(self, policy, 1, None, timedelta(0))
         return Now().flat_map(lambda began: _retry(self, policy, 1, began, timedelta(0)))
@@ -457,16 +457,16 @@ def _refuse_operand(sign: str, left: object, right: object) -> Exception:
 
 def _check_function(where: str, f: Callable[..., U]) -> Callable[..., U]:
     if not callable(f):
-        raise TypeError(f"{where}({name_thing(f)}): that is no function of the result; write lambda result: ...")
+        raise TypeError(f"{where}({name_thing(f)}): expected a function of the result; write lambda result: ...")
     return f
 
 
 def find_segment_fault(name: str) -> str | None:
     """Say why a name cannot be a segment of an id, or `None`."""
     if not name or name.strip() != name:
-        return "it is empty, or begins or ends with white space"
+        return "it is empty, or starts or ends with whitespace"
     if name.isdigit():
-        return "a plain number is the place of a branch"
+        return "numbers are reserved for the branches of a group"
     if forbidden := [c for c in name if c in ".~:/|" or c < " " or "\x7f" <= c <= "\x9f"]:
         return f"it contains {forbidden[0]!r}"
     if len(name) > 64:

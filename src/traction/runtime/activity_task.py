@@ -100,9 +100,7 @@ def current_task() -> RunningTask:
     """
     task = find_task()
     if task is None:
-        raise TractionError(
-            "no activity runs here: heartbeat() and current_task() are for the inside of an activity's run"
-        )
+        raise TractionError("no activity is running: call heartbeat() and current_task() only inside an activity")
     return task
 
 

@@ -11,9 +11,9 @@ from typing import Any, Final, NamedTuple
 from traction.errors import FlowError
 
 RULE: Final = (
-    "A flow awaits steps only and has no event loop, because it is run again from its history (Traction). Run steps "
-    "concurrently with all_of, first_of, each, & or |; put @step over an async helper; wait with traction.sleep; do "
-    "any other work in an activity"
+    "A flow may await only steps and has no event loop, because it is replayed from its history (Traction). Run steps "
+    "concurrently with all_of, first_of, each, & or |; decorate async helpers with @step; wait with traction.sleep; "
+    "do any other work in an activity"
 )
 """What to write instead of what a flow may not await."""
 
@@ -77,7 +77,7 @@ def refuse(where: str, thing: Any, place: str | None = None) -> FlowError:
 
     `place` is where that is; if it is not given, it is the line that is being run.
     """
-    name, what = name_thing(thing), "awaitable, and not a step" if is_awaitable(thing) else "not a step"
+    name, what = name_thing(thing), "awaitable, but not a step" if is_awaitable(thing) else "not a step"
     close_unstarted([thing])
     if place is None and (calls := list_calls(_find_caller())):
         code, line, _ = calls[-1]

@@ -57,11 +57,11 @@ def test_who_signals_an_execution_that_has_closed_hears_that_and_how(stage: Stag
 
 
 @pytest.mark.parametrize(
-    ("said", "mend"), [("hello", "make its class a Signal"), (Say, "write Say"), (7, "make its class a Signal")]
+    ("said", "mend"), [("hello", "define a subclass of Signal"), (Say, "write Say"), (7, "define a subclass of Signal")]
 )
 def test_what_is_no_signal_is_not_sent(stage: Stage, said: Any, mend: str) -> None:
     handle = stage.start(listen(0))
-    with pytest.raises(TypeError, match=f"Handle.send: .* is no signal; {mend}"):
+    with pytest.raises(TypeError, match=f"Handle.send: expected a signal, got .*; {mend}"):
         handle.send(said)
 
 

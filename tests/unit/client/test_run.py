@@ -147,7 +147,7 @@ def test_a_wrong_input_is_refused_before_anything_runs() -> None:
 
 @pytest.mark.parametrize("what", [hello, greet("you"), "hello"])
 def test_what_is_no_call_of_a_workflow_is_refused(what: Any) -> None:
-    with pytest.raises(DefinitionError, match="is no call of a workflow"):
+    with pytest.raises(DefinitionError, match="expected a call of a workflow"):
         run(what)
 
 

@@ -473,7 +473,7 @@ class OtherAddAll(Workflow[int], name="AddAll"):
 def test_two_definitions_of_one_name_and_version_cannot_both_have_workers(stage: Stage) -> None:
     stage.system.start_workflow_worker(AddAll)
     stage.system.start_workflow_worker(AddAll)
-    with pytest.raises(DefinitionError, match=r"AddAll and .*OtherAddAll are both called AddAll 1"):
+    with pytest.raises(DefinitionError, match=r"AddAll and .*OtherAddAll are both named AddAll 1"):
         stage.system.start_workflow_worker(OtherAddAll)
 
 
@@ -485,12 +485,17 @@ def shout(text: str) -> str:
 WRONG: list[tuple[str, str, tuple[Any, ...], str]] = [
     ("a call", "activity", (shout("hi"),), "write shout"),
     ("a function", "activity", (len,), "make one with @activity"),
-    ("a workflow as an activity", "activity", (AddAll,), "takes definitions of activities"),
-    ("an activity as a workflow", "workflow", (shout,), "takes definitions of workflows"),
-    ("a bare class", "workflow", (Workflow,), "takes definitions of workflows"),
+    ("a workflow as an activity", "activity", (AddAll,), "accepts only activities"),
+    ("an activity as a workflow", "workflow", (shout,), "accepts only workflows"),
+    ("a bare class", "workflow", (Workflow,), "accepts only workflows"),
     ("nothing", "workflow", (), "is given no workflow"),
-    ("a missing dependency", "activity", (Add,), "Add needs Any, and its worker is given none"),
-    ("a dependency too many", "activity", (shout, "loud"), "shout needs nothing, and its worker is given 'loud'"),
+    ("a missing dependency", "activity", (Add,), "Add needs Any, and its worker has none"),
+    (
+        "a dependency too many",
+        "activity",
+        (shout, "loud"),
+        "shout declares no dependency, but its worker was started with 'loud'",
+    ),
 ]
 
 

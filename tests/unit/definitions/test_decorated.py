@@ -218,7 +218,7 @@ def test_a_coroutine_that_no_decorator_wraps_is_refused_as_before() -> None:
     async def flow() -> int:
         return await helper()
 
-    with pytest.raises(FlowError, match="@step over an async helper"):
+    with pytest.raises(FlowError, match="decorate async helpers with @step"):
         run(flow())
 
 

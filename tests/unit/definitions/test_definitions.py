@@ -245,7 +245,7 @@ def test_a_function_names_the_type_of_what_it_gives(define: Any, result: Any) ->
     async def same(value: Any) -> Any: ...
 
     same.__annotations__["return"] = result
-    with pytest.raises(DefinitionError, match=r"same: the result is .*T.*leaves its type open"):
+    with pytest.raises(DefinitionError, match=r"same: the result type .*T.* is a type variable"):
         define(same)
 
 
@@ -255,7 +255,7 @@ def test_a_call_of_a_base_that_leaves_types_open_is_told_by_whoever_asks_for_it(
 
         async def flow(self) -> T: ...
 
-    with pytest.raises(DefinitionError, match=r"Same: it leaves types open.*Same\[int\]"):
+    with pytest.raises(DefinitionError, match=r"Same: this generic base class.*Same\[int\]"):
         Same(1).step_label  # noqa: B018
 
 
@@ -486,7 +486,7 @@ def test_a_class_without_type_arguments_is_refused(base: Any) -> None:
     ids=lambda value: f"{value!r:.30}",
 )
 def test_a_wrong_number_of_type_arguments_is_refused(root: Any, arguments: Any) -> None:
-    with pytest.raises(DefinitionError, match="what it gives"):
+    with pytest.raises(DefinitionError, match="the type arguments are"):
         root[arguments]
 
 
@@ -565,7 +565,7 @@ def test_a_flow_is_async_or_gives_a_step_of_what_the_class_says() -> None:
     for flow, result in ((later, int), (step, int), (both, tuple[int, str])):
         assert define(flow, result).spec.result == result
     for flow in (value, text, text_step, both):
-        with pytest.raises(DefinitionError, match="flow gives"):
+        with pytest.raises(DefinitionError, match="flow returns"):
             define(flow, int)
 
 
@@ -647,7 +647,7 @@ def test_a_field_that_would_hide_a_method_is_refused(name: str) -> None:
 
 def test_what_is_no_plain_function_is_refused() -> None:
     for thing in ("Fetch", 7, Connection, len, Connection().__init__, Collect):
-        with pytest.raises(DefinitionError, match="made of a function"):
+        with pytest.raises(DefinitionError, match="made from a function"):
             activity(thing)  # type: ignore[call-overload]
 
 
@@ -688,7 +688,7 @@ def test_a_dependency_is_the_first_parameter_by_place_and_of_its_type() -> None:
     for f in (none, by_name, another):
         with pytest.raises(DefinitionError, match="needs=Connection"):
             activity(needs=Connection)(f)  # type: ignore[arg-type]
-    with pytest.raises(DefinitionError, match="no type"):
+    with pytest.raises(DefinitionError, match="not a type|no type"):
         activity(needs=Connection())(by_name)  # type: ignore[call-overload]
 
 
@@ -756,5 +756,5 @@ def test_a_mistake_in_what_is_known_is_refused_at_once_though_something_else_com
 
 def test_what_is_no_definition_is_refused_by_the_check() -> None:
     for thing in (Collect(7), Activity, Workflow, int, "Collect", None):
-        with pytest.raises(DefinitionError, match="no definition"):
+        with pytest.raises(DefinitionError, match="expected a definition"):
             check_definition(thing)

@@ -100,7 +100,7 @@ def test_a_function_is_no_type_that_an_activity_may_need() -> None:
         return Everything()
 
     for wrong in connect, Everything().pay, lambda: None:
-        with pytest.raises(DefinitionError, match="that is no type"):
+        with pytest.raises(DefinitionError, match="is not a type"):
 
             @activity(needs=wrong)
             def use(it: Any) -> None: ...

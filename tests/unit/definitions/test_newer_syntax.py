@@ -82,7 +82,7 @@ def test_a_type_alias_and_its_type_agree(load: Load, alias: str, type_: str) -> 
 
 
 def test_a_type_alias_of_another_type_is_refused(load: Load) -> None:
-    with pytest.raises(DefinitionError, match="run gives Ids, but the class says"):
+    with pytest.raises(DefinitionError, match="run returns Ids, but the class declares"):
         load(f"{ALIASES}\nclass Get(Activity[None, list[str]]):\n    def run(self) -> Ids: ...\n")
 
 

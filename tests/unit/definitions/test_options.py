@@ -55,7 +55,7 @@ def test_units_name_the_same_span() -> None:
 
 @pytest.mark.parametrize("span", [-1, -1e-9, -0.5, timedelta(microseconds=-1), float("nan"), float("-inf")])
 def test_a_span_that_is_not_zero_or_more_is_refused(span: Any) -> None:
-    with pytest.raises(ValueError, match="less than no time"):
+    with pytest.raises(ValueError, match="zero seconds or more"):
         to_timedelta(span)
 
 
@@ -70,7 +70,7 @@ def test_a_span_that_is_longer_than_swf_can_be_told_is_refused(span: Any) -> Non
 
 @pytest.mark.parametrize("span", ["60", None, True, [1], object])
 def test_what_is_no_span_is_refused(span: Any) -> None:
-    with pytest.raises(TypeError, match="no span of time"):
+    with pytest.raises(TypeError, match="not a time span"):
         to_timedelta(span)
 
 
@@ -110,7 +110,7 @@ def test_a_backoff_of_a_microsecond_grows_until_the_longest_span_of_all() -> Non
 
 @pytest.mark.parametrize("attempts", [0, -1])
 def test_a_retry_has_at_least_one_attempt(attempts: int) -> None:
-    with pytest.raises(ValueError, match="at least one attempt"):
+    with pytest.raises(ValueError, match="attempts must be at least 1"):
         Retry(attempts=attempts)
 
 

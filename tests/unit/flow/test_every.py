@@ -47,17 +47,17 @@ def test_a_cron_line_says_its_times(line: str, times: list[str]) -> None:
     ["", "* * * *", "60 * * * *", "* 24 * * *", "x * * * *", "*/0 * * * *", "5-1 * * * *", "* * 0 * *", "1,,2 * * * *"],
 )
 def test_what_is_no_cron_line_is_refused(line: str) -> None:
-    with pytest.raises(ValueError, match="is no cron line"):
+    with pytest.raises(ValueError, match="is not a cron expression"):
         read_recurrence(line)
 
 
 def test_a_date_that_never_comes_is_refused() -> None:
-    with pytest.raises(ValueError, match="never comes"):
+    with pytest.raises(ValueError, match="never matches"):
         every("0 0 30 2 *", lambda _: sleep(0), again=lambda _: Tick())
 
 
 def test_an_interval_of_no_length_is_refused() -> None:
-    with pytest.raises(ValueError, match="without end"):
+    with pytest.raises(ValueError, match="longer than zero"):
         read_recurrence(0)
 
 
@@ -251,7 +251,7 @@ def test_what_is_no_call_of_a_workflow_does_not_go_on_beside() -> None:
     async def flow() -> None:
         await every(hours(1), work, again=lambda _: flow(), overlap="beside")
 
-    with pytest.raises(FlowError, match=r"work\(.*\) is no call of a workflow"):
+    with pytest.raises(FlowError, match=r"expected a call of a workflow, got work\("):
         simulate(flow())
 
 

@@ -61,7 +61,7 @@ def test_a_group_with_what_is_no_step_is_refused(say: Any) -> None:
 
 @pytest.mark.parametrize("say", [all_of, first_of])
 def test_a_group_names_the_item_that_is_no_step(say: Any) -> None:
-    with pytest.raises(TypeError, match=rf"{say.__name__}: item 1 is a value of type str, and not a step"):
+    with pytest.raises(TypeError, match=rf"{say.__name__}: item 1: expected a step, got a value of type str"):
         say([done(1), "two"])
 
 
@@ -89,32 +89,32 @@ def test_each_counts_items_in_whole_numbers(option: str, number: Any) -> None:
 
 @pytest.mark.parametrize("what", ["map", "flat_map", "compensate"])
 def test_what_follows_a_step_is_a_function(what: str) -> None:
-    with pytest.raises(TypeError, match=rf"^{what}\(a value of type int\): that is no function"):
+    with pytest.raises(TypeError, match=rf"^{what}\(a value of type int\): expected a function"):
         getattr(done(1), what)(7)
-    with pytest.raises(TypeError, match=r"^recover\(.*that is no function"):
+    with pytest.raises(TypeError, match=r"^recover\(.*expected a function"):
         done(1).recover(ValueError, done(2))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("limit", [0, -1])
 def test_each_does_at_least_one_at_a_time(limit: int) -> None:
-    with pytest.raises(ValueError, match="at least one at a time"):
+    with pytest.raises(ValueError, match="at least 1"):
         each(done, [1], limit=limit)
 
 
 def test_recovering_from_what_is_no_exception_type_is_refused_where_it_is_said() -> None:
     for errors in (ValueError("no"), "ValueError", (ValueError, 3), int):
-        with pytest.raises(TypeError, match="is no type of exception"):
+        with pytest.raises(TypeError, match="is not an exception type"):
             done(1).recover(errors, done)  # type: ignore[type-var, arg-type]
 
 
 @pytest.mark.parametrize("span", [-1, timedelta(seconds=-1), float("nan"), float("inf"), 100_000_000])
 def test_a_span_that_swf_cannot_be_told_is_refused(span: Any) -> None:
-    with pytest.raises(ValueError, match=r"a span (is|has)"):
+    with pytest.raises(ValueError, match=r"a time span (must|has)"):
         sleep(span)
 
 
 def test_an_instant_without_a_time_zone_is_refused() -> None:
-    with pytest.raises(ValueError, match="an instant has a time zone"):
+    with pytest.raises(ValueError, match="needs a time zone"):
         sleep_until(datetime(2026, 1, 1))  # noqa: DTZ001
 
 

@@ -33,7 +33,7 @@ class CallLook(Workflow[int]):
 
 @pytest.mark.parametrize("ask", [current_task, heartbeat])
 def test_outside_of_an_activity_there_is_no_task(ask: Any) -> None:
-    with pytest.raises(TractionError, match="no activity runs here"):
+    with pytest.raises(TractionError, match="no activity is running"):
         ask()
 
 
@@ -54,7 +54,7 @@ def test_the_task_is_known_no_longer_than_the_activity_runs(stage: Stage) -> Non
     handle = stage.start(CallLook())
     take_turns(stage.decider(CallLook), stage.worker(Look, fall))
     assert handle.status() == "FAILED"
-    with pytest.raises(TractionError, match="no activity runs here"):
+    with pytest.raises(TractionError, match="no activity is running"):
         current_task()
 
 

@@ -212,5 +212,5 @@ def test_a_side_effect_may_run_an_event_loop() -> None:
 def test_what_is_no_step_and_not_awaitable_stays_a_type_error() -> None:
     with pytest.raises(TypeError, match="unsupported operand"):
         act(1) & 5  # type: ignore[operator]
-    with pytest.raises(TypeError, match="item 0 is"):
+    with pytest.raises(TypeError, match="item 0: expected a step"):
         all_of([5])  # type: ignore[list-item]

@@ -380,7 +380,7 @@ def test_its_body_knows_its_task_and_may_beat_in_vain(stage: Stage) -> None:
     id = handle.workflow_id
     kind = ActivityType("Insist", "1")
     assert said == [("Insist-1", 1, kind, id, False), ("Insist-1~2", 2, kind, id, False)]
-    with pytest.raises(TractionError, match="no activity runs here"):
+    with pytest.raises(TractionError, match="no activity is running"):
         current_task()
 
 

@@ -1188,7 +1188,7 @@ def test_a_worker_of_two_lists_must_be_told_which_to_poll(stage: Stage) -> None:
 
 
 def test_two_definitions_of_one_name_and_version_are_refused(stage: Stage) -> None:
-    with pytest.raises(DefinitionError, match="are both called Trip 1"):
+    with pytest.raises(DefinitionError, match="are both named Trip 1"):
         WorkflowWorker(stage.backend, [Mended, Exits])
 
 
@@ -1197,9 +1197,9 @@ def test_a_worker_without_what_its_activity_needs_is_refused(stage: Stage) -> No
     def alone() -> int:
         return 1
 
-    with pytest.raises(DefinitionError, match="Beat needs Any, and its worker is given none"):
+    with pytest.raises(DefinitionError, match="Beat needs Any, and its worker has none"):
         ActivityWorker(stage.backend, Beat)
-    with pytest.raises(DefinitionError, match="alone needs nothing, and its worker is given 7"):
+    with pytest.raises(DefinitionError, match="alone declares no dependency, but its worker was started with 7"):
         ActivityWorker(stage.backend, alone, 7)
 
 
