@@ -110,7 +110,7 @@ def test_one_walks_through_a_story_step_by_step(
     [
         (["--faults", "many"], "faults are none, some, all"),
         (["--seed", "1", "--trace", "0:1"], "a schedule comes from one of them"),
-        (["--trace", "once"], "'once' is no deviation"),
+        (["--trace", "once"], "'once' is not a deviation"),
     ],
 )
 def test_a_schedule_that_cannot_be_leaves_with_2(

@@ -27,81 +27,81 @@ Definition: TypeAlias = Callable[..., Activity[Any, Any]]
 
 
 class SimulatedRun(Generic[R_co]):
-    """What became of a simulated execution."""
+    """The result of a simulated execution."""
 
     def __init__(self, handle: Handle[R_co], codec: Codec, simulation: Simulation, world: Any = None) -> None:
         self._codec = codec
         self._simulation = simulation
         self.world: Any = world
-        """What the activities worked on, if `simulate` was given a `world`."""
+        """The state that the activities worked on, created by the option `world` of `simulate`."""
         self.execution = handle.execution
-        """Its last run."""
+        """The last run of the execution."""
         self.history: list[e.Event] = handle.history()
-        """All events of its last run."""
+        """All events of the last run."""
         self.error: ExecutionFailed | None = None
-        """How it closed, if not with a result."""
+        """How the execution closed, if it did not complete."""
         self._result: R_co | None = None
         try:
             self._result = handle.result()
         except ExecutionFailed as error:
             self.error = error
             if self.stuck:
-                error.add_note(f"It waited for what never comes:\n{self.stuck}")
+                error.add_note(f"It waited for something that never happens:\n{self.stuck}")
 
     @property
     def result(self) -> R_co:
-        """What the flow gave.
+        """The result of the flow.
 
         Raises:
-            ExecutionFailed: it gave nothing; the error tells the story.
+            ExecutionFailed: the execution did not complete; the timeline is added as a note.
         """
         if self.error is not None:
             self.error.add_note("\n".join(fold(str(self).splitlines(), "lines")))
             __tracebackhide__ = True
-            # Without the frames in which the simulation met it: the remote traceback shows where it was raised.
+            # Without the frames of the simulation: the remote traceback shows where it was raised.
             raise self.error.with_traceback(None)
         return self._result  # type: ignore[return-value]
 
     @property
     def elapsed(self) -> timedelta:
-        """How much virtual time passed from its start to its close."""
+        """The virtual time from start to close."""
         return self.history[-1].event_timestamp - self.history[0].event_timestamp
 
     @property
     def decisions(self) -> list[tuple[d.Decision, ...]]:
-        """What was decided, decision task by decision task; what was decided and lost is left out."""
+        """The decisions of each decision task that completed."""
         return [
             self.decided[event.started_event_id] for event in self.history if isinstance(event, e.DecisionTaskCompleted)
         ]
 
     @property
     def decided(self) -> dict[int, tuple[d.Decision, ...]]:
-        """What was decided, by the id of the DecisionTaskStarted; what was lost as well."""
+        """All decisions by the id of their DecisionTaskStarted event, including those that were lost."""
         return self._simulation.decided.get(self.execution.run_id, {})
 
     @property
     def deviations(self) -> str:
-        """Where the run deviated from the plain one: `Deviations(run.deviations)` is the schedule of this very run."""
+        """The deviations from the plain run: `Deviations(run.deviations)` is the schedule of this run."""
         return self._simulation.trace
 
     @property
     def widths(self) -> list[int]:
-        """Of how many alternatives each choice was."""
+        """The number of alternatives of each choice."""
         return self._simulation.widths
 
     @property
     def twinless(self) -> str:
-        """Why it was not decided once more in another process, or a child of it was not; empty if all were."""
+        """Why the cross-process check was skipped for it or for a child; empty if it was not."""
         return self._simulation.twinless
 
     @property
     def stuck(self) -> str:
-        """What was waited for that never comes, until the execution timed out; empty if nothing was."""
+        """What the execution waited for when nothing else could happen, until it timed out; empty if it did not."""
         return self._simulation.stuck
 
     @property
     def story(self) -> str:
-        """What happened, move by move; of a plain run, its timeline."""
+        """The trace of all moves; for a plain run, its timeline."""
         return self._simulation.story if self._simulation.moves else str(self)
 
     @overload
@@ -109,7 +109,7 @@ class SimulatedRun(Generic[R_co]):
     @overload
     def calls(self, activity: Definition) -> list[Any]: ...
     def calls(self, activity: Any) -> list[Any]:
-        """Return the calls of an activity in the order in which they were scheduled, each attempt one.
+        """Return the calls of an activity in the order in which they were scheduled, one per attempt.
 
         Each call has the activity's input as its fields. Type checkers know them where the activity is a class.
         """
@@ -121,7 +121,7 @@ class SimulatedRun(Generic[R_co]):
         ]
 
     def called(self, activity: Definition) -> bool:
-        """Say whether an activity was scheduled at all."""
+        """Return whether an activity was scheduled."""
         return bool(self.calls(activity))
 
     def __str__(self) -> str:

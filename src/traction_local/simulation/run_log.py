@@ -1,7 +1,4 @@
-"""Keep the runs of a simulation: which there are, which are awaited, what was decided in each, and how each closed.
-
-Takes handles, and what was decided; gives the executions that have closed, checked, and histories. Moves nothing.
-"""
+"""The runs of a simulation: their decisions and histories, and the checks of those that closed."""
 
 from __future__ import annotations
 
@@ -19,45 +16,44 @@ from traction_local.simulation.machine import SimulatedBackend
 
 
 class Runs:
-    """The runs that were started, or for which anything was decided."""
+    """All runs that were started or had a decision."""
 
     def __init__(self, backend: SimulatedBackend, codec: Codec, *, has_plain_codec: bool) -> None:
         self._backend, self._codec, self._has_plain_codec = backend, codec, has_plain_codec
         self.decided: dict[str, dict[int, tuple[d.Decision, ...]]] = {}
-        """What was decided, by run and DecisionTaskStarted."""
+        """Decisions by run id and the id of DecisionTaskStarted."""
         self.open: dict[str, Handle[Any]] = {}
-        """The executions that were started and have not closed, by their run."""
+        """The executions that were started and are open, by run id."""
         self.twinless = ""
-        """Why a run was not decided once more in another process; empty if all were."""
+        """Why the cross-process check was skipped for a run; empty if it was not."""
         self._known: dict[str, WorkflowExecution] = {}
-        self._closed: dict[str, list[e.Event]] = {}  # which the service forgets one day
+        self._closed: dict[str, list[e.Event]] = {}  # the service deletes them after the retention period
 
     def begin(self, handle: Handle[Any]) -> None:
-        """Note an execution that was started."""
+        """Record an execution that was started."""
         self.open[handle.run_id] = handle
         self._known[handle.run_id] = handle.execution
 
     def note(self, execution: WorkflowExecution, started_event_id: int, decisions: tuple[d.Decision, ...]) -> None:
-        """Note what was decided."""
+        """Record the decisions of a decision task."""
         self._known[execution.run_id] = execution
         self.decided.setdefault(execution.run_id, {})[started_event_id] = decisions
 
-    def settle(self, crew: Fleet | None, *, stuck: bool = False) -> list[Handle[Any]]:
-        """Give the executions that have closed; check each run that has, if there is a crew that knows its code.
+    def settle(self, fleet: Fleet | None, *, stuck: bool = False) -> list[Handle[Any]]:
+        """Return the executions that closed since the last call; check them if there is a fleet that hosts their code.
 
         Args:
-            stuck: whether executions time out since what they wait for never comes, so that their children may be
-                terminated in the middle of anything.
+            stuck: whether executions time out in a deadlock, where their children may be terminated at any step.
 
         Raises:
-            UnsoundFlowError: a claim about one does not hold.
+            UnsoundFlowError: a check of a run fails.
         """
         closed = []
         for run_id in self._backend.service.take_closed():
             if (execution := self._known.get(run_id)) is not None:
                 self._closed[run_id] = events = self._backend.get_history(execution)
-                if crew is not None:
-                    self._audit(execution, events, crew, stuck)
+                if fleet is not None:
+                    self._audit(execution, events, fleet, stuck)
             if (handle := self.open.pop(run_id, None)) is None:
                 continue
             closing = self._backend.find_closing_event(handle.execution)
@@ -68,8 +64,8 @@ class Runs:
                 closed.append(handle)
         return closed
 
-    def _audit(self, execution: WorkflowExecution, events: list[e.Event], crew: Fleet, stuck: bool) -> None:
-        types, begin = {one.spec.type: one for one in crew.hosted}, events[0]
+    def _audit(self, execution: WorkflowExecution, events: list[e.Event], fleet: Fleet, stuck: bool) -> None:
+        types, begin = {one.spec.type: one for one in fleet.hosted}, events[0]
         assert isinstance(begin, e.WorkflowExecutionStarted)
         decided = self.decided.get(execution.run_id, {})
         workflow = types[begin.workflow_type]
@@ -82,7 +78,7 @@ class Runs:
             self.twinless = "the other process would not have the codec"
 
     def read(self) -> list[tuple[WorkflowExecution, list[e.Event]]]:
-        """Give all runs with their histories."""
+        """Return all runs with their histories."""
         return [
             (execution, self._closed.get(run_id) or self._backend.get_history(execution))
             for run_id, execution in self._known.items()

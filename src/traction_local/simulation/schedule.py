@@ -1,10 +1,9 @@
-"""Choose: the one source of chance in a simulation.
+"""Schedules: the only source of chance in a simulation.
 
-Takes a number of alternatives and the reason of the choice; gives one of them. Zero is always the plain choice:
-first in line, no delay, no fault. So a schedule is a short list of deviations from the plain run.
+A schedule chooses one of several alternatives. Zero is always the plain choice: first in line, no delay, no fault. So a
+schedule is a short list of deviations from the plain run.
 
-A simulation takes a copy of its schedule and asks that, so a schedule is a value: it has not chosen yet, and
-makes the same choices in every simulation.
+A simulation uses a copy of its schedule, so a schedule is a value and makes the same choices in every simulation.
 """
 
 from __future__ import annotations
@@ -18,18 +17,18 @@ from traction.errors import DefinitionError
 
 
 class Schedule(Protocol):
-    """Whatever makes the choices of a simulation."""
+    """Makes the choices of a simulation."""
 
     def choose(self, n: int, why: str) -> int:
-        """Choose one of `n` alternatives, `0 <= choice < n`; `why` says what for, in words that a story can show."""
+        """Choose one of `n` alternatives, `0 <= choice < n`; `why` describes the choice."""
         ...
 
 
 class Plain:
-    """Always the plain choice."""
+    """Makes the plain choice always."""
 
     def choose(self, n: int, why: str) -> int:
-        """Give 0."""
+        """Return 0."""
         return 0
 
     def __repr__(self) -> str:
@@ -37,16 +36,16 @@ class Plain:
 
 
 PLAIN = Plain()
-"""The plain schedule: every simulation without another is the same. A simulation does not even ask it."""
+"""The plain schedule, the default. A simulation never calls it."""
 
 
 class Deviations:
-    """The plain run but for some choices, by number from 0: `Deviations("4:2 9:1")`, or `Deviations({4: 2, 9: 1})`.
+    """Deviates at some choices, numbered from 0: `Deviations("4:2 9:1")`, or `Deviations({4: 2, 9: 1})`.
 
-    A choice beyond the last alternative counts on from the first deviation: any numbers from 1 make a schedule.
+    A number beyond the last alternative wraps to the first deviation, so any numbers from 1 are valid.
 
     Raises:
-        DefinitionError: the text is no list of deviations.
+        DefinitionError: the text is not a list of deviations.
     """
 
     def __init__(self, choices: str | Mapping[int, int] = "") -> None:
@@ -54,7 +53,7 @@ class Deviations:
         self._number = -1
 
     def choose(self, n: int, why: str) -> int:
-        """Deviate as the list says."""
+        """Return what is listed for this choice, else 0."""
         self._number += 1
         chosen = self.choices.get(self._number, 0)
         return chosen if chosen < n else 1 + (chosen - 1) % (n - 1)
@@ -73,9 +72,9 @@ class Deviations:
 
 
 class Recurring:
-    """The plain run but for one choice, and as many more of the same reason as make it so `often`.
+    """Deviates at one choice, and at the next ones with the same reason, `often` times in all.
 
-    What goes wrong goes wrong again: both attempts of a charge, not one. Whose choice it is makes no difference.
+    So a fault repeats: both attempts of a charge fail, not one. Digits in the reason, as in machine names, are ignored.
     """
 
     def __init__(self, number: int, chosen: int, often: int) -> None:
@@ -83,7 +82,7 @@ class Recurring:
         self._number, self._left, self._why = -1, often, ""
 
     def choose(self, n: int, why: str) -> int:
-        """Deviate there, and again where the reason is the same."""
+        """Return the deviation at the first choice and where the reason recurs, else 0."""
         self._number += 1
         if self._number < self.number or not self._left:
             return 0
@@ -100,10 +99,10 @@ class Recurring:
 
 
 class Seeded:
-    """Deviate at random: at each choice with the probability `rate`. Equal seeds make equal choices.
+    """Deviates at random, at each choice with the probability `rate`. Equal seeds make equal choices.
 
     Raises:
-        DefinitionError: the rate is no probability.
+        DefinitionError: the rate is not a probability.
     """
 
     def __init__(self, seed: int, rate: float = 0.1) -> None:
@@ -113,7 +112,7 @@ class Seeded:
         self._dice: Random | None = None
 
     def choose(self, n: int, why: str) -> int:
-        """Roll dice of this simulation's own."""
+        """Return 0, or with the probability `rate` one of the deviations."""
         if self._dice is None:
             self._dice = Random(self.seed)
         roll = self._dice.random
@@ -124,7 +123,7 @@ class Seeded:
 
 
 _DIGITS = re.compile(r"\d+")
-"""What tells machines apart, and attempts."""
+"""The numbers of machines and attempts in a reason."""
 
 
 def _parse(text: str) -> dict[int, int]:
@@ -133,8 +132,8 @@ def _parse(text: str) -> dict[int, int]:
         number, colon, chosen = item.partition(":")
         if not (colon and number.isdecimal() and chosen.isdecimal()):
             raise DefinitionError(
-                f"Deviations({text!r}): {item!r} is no deviation; each is the number of a choice and what is chosen "
-                'there, as in "4:2 9:1"'
+                f"Deviations({text!r}): {item!r} is not a deviation; each is the number of a choice and what is chosen "
+                'as in "4:2 9:1"'
             )
         choices[int(number)] = int(chosen)
     return choices

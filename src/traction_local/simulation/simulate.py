@@ -58,29 +58,29 @@ class SimulateOptions(World, total=False):
 
 
 def simulate(workflow: Workflow[R], **options: Unpack[SimulateOptions]) -> SimulatedRun[R]:
-    """Run a workflow to its end in virtual time, and tell what became of it.
+    """Run a workflow in virtual time until it closes, and return the run.
 
     Args:
         workflow: a call of a workflow, with its input.
-        provide: what activities need, by activity.
-        stub: what activities do instead of their own body, by activity: a value, a function of the call, or a script.
-        signals: what is sent to it: `(days(9), Approve("Ann"))` after so long, `Approve("Ann")` at any time, which is
-            plainly when nobody can move for the first time, `(days(9), "Approve", value)` as any sender would.
-        cancels: after how long it is asked to cancel; `None` for at any time.
-        world: makes what activities work on, anew for each run; then `provide` and `stub` may be functions of it, and
+        provide: the dependencies of activities, by activity.
+        stub: replacements for the bodies of activities, by activity: a value, a function of the call, or a script.
+        signals: the signals to send: `(days(9), Approve("Ann"))` after nine days; `Approve("Ann")` at any time, in the
+            plain run when nothing else can happen for the first time; `(days(9), "Approve", value)` for any payload.
+        cancels: the spans after which cancellation is requested; `None` for at any time.
+        world: creates the state that activities work on, once per run; `provide` and `stub` may be functions of it, and
             the run has it as `world`.
-        schedule: what makes the choices; the plain one unless given, and then every run is the same, byte for byte.
-        faults: what may go wrong, where the schedule deviates to it; nothing unless given.
-        workers: how many machines there are; one unless given.
-        deploy: new code, by the definition that it replaces.
-        sticky: for how long decision tasks wait for the machine that has read their history, as they do on SWF.
-        lambdas: what Lambda functions answer, by name, given the input and a context.
-        limits: the service's quotas; SWF's own unless given.
-        knobs: what SWF leaves open.
-        start: when the simulation begins.
-        codec: what writes and reads the payloads; plain JSON unless given.
-        checked: `False` for flows that are not check_determinism; see `traction_local.simulation.determinism`.
-        max_moves: after how many moves it is called stuck, if it is still open.
+        schedule: makes the choices; default: the plain schedule, whose runs are all equal, byte for byte.
+        faults: the faults that the schedule may inject; default: none.
+        workers: the number of machines; default: 1.
+        deploy: new definitions, by the definitions that they replace.
+        sticky: for how long decision tasks wait for the machine that has cached their decider.
+        lambdas: Lambda functions by name, each called with the input and a context.
+        limits: the quotas of the service; default: those of SWF.
+        knobs: behaviour that SWF leaves open.
+        start: the virtual time at which the simulation starts.
+        codec: encodes and decodes payloads; default: plain JSON.
+        check_determinism: `False` to skip the checks of purity and of replay.
+        max_moves: the number of moves after which an open execution counts as stuck.
         on_error: called with an error that ends the run, its deviations and its story.
 
     Example:
@@ -97,20 +97,20 @@ def simulate(workflow: Workflow[R], **options: Unpack[SimulateOptions]) -> Simul
         ('Hi!', 30, [greet(name='world')])
 
     Raises:
-        DefinitionError, FlowError, PayloadError: the flow cannot go on until its author mends it.
-        UnsoundFlowError: it would not ask for the same again.
-        StuckExecutionError: it goes on without end.
+        DefinitionError, FlowError, PayloadError: the flow has a mistake that its author must fix.
+        UnsoundFlowError: the flow decides something else when its history is replayed.
+        StuckExecutionError: it is open after `max_moves` moves.
     """
     return simulate_all([workflow], **options)[0]
 
 
 def simulate_all(workflows: Iterable[Workflow[R]], **options: Unpack[SimulateOptions]) -> list[SimulatedRun[R]]:
-    """Run a fleet of workflows side by side in one world, and tell what became of each.
+    """Run several workflows concurrently in one simulation, and return their runs.
 
     Args:
         workflows: calls of workflows, each with its input.
-        signals: what is sent to each of them; `cancels` likewise.
-        options: as for `simulate`, which this is for more than one.
+        signals: the signals to send to each of them; `cancels` likewise.
+        options: as for `simulate`.
 
     Raises:
         as `simulate`.
@@ -160,6 +160,5 @@ def _check_options(options: SimulateOptions) -> None:
         raise DefinitionError(f"faults={faults!r:.100}: write Faults.some(), Faults.all(), or Faults(crashes=1)")
 
 
-def _make(said: Any, world: Any) -> Any:
-    """Give what is said, or what a function says of the world."""
-    return said(world) if callable(said) else said
+def _make(option: Any, world: Any) -> Any:
+    return option(world) if callable(option) else option

@@ -1,17 +1,16 @@
-"""Say what an activity does in a test, instead of its own body.
+"""Stubs: replacements for the bodies of activities in tests.
 
-Takes values, exceptions, spans; gives scripts: what happens at the first attempt, the second, and so on. Knows no
-service.
+A script lists what happens at the first attempt, the second, and so on.
 
 Example:
     stub={
-        Charge: fails(2, then="receipt"),        # twice an error, then a result
+        Charge: fails(2, then="receipt"),        # an error twice, then a result
         Ship: takes(minutes(3), then="parcel"),  # a result, three minutes later
         Notify: raises(SmtpError("down")),       # an error, always
         Refund: lambda call: call.amount,        # a function of the call
         Audit: None,                             # a value
-        Index: sometimes(raises(Down)),          # its own body, or an error where the schedule deviates
-        Resize: heartbeats_then_crashes(0.5),       # a heartbeat, and then the worker is gone; next time its own body
+        Index: sometimes(raises(Down)),          # its own body; an error where the schedule deviates
+        Resize: heartbeats_then_crashes(0.5),  # a heartbeat, then the worker crashes; its own body next time
     }
 """
 
@@ -29,30 +28,30 @@ from traction.payloads.codec import JSON, Codec, name_type
 from traction.runtime.activity_task import current_task
 
 Stub: TypeAlias = Callable[[Any], Any] | object
-"""What stands for the body of an activity: a function of its call, a script, or a value.
+"""The replacement for an activity's body: a function of its call, a script, or a value.
 
-Anything is an `object`; that it may be a function tells type checkers what the parameter of a lambda is.
+Any value is an `object`; the callable is listed so that type checkers infer the parameter of a lambda.
 """
 
 
 class StubbedAttempt(msgspec.Struct, frozen=True):
-    """One attempt: how long it takes, and what comes of it, given the call; `None` for the activity's own body."""
+    """One attempt: what it runs, given the call (`None` for the activity's own body), and how long it takes."""
 
     play: Callable[[Any], Any] | None
     span: timedelta = timedelta(0)
     crashes: bool = False
-    """Whether the worker dies when it has done so much, and says nothing."""
+    """Whether the worker crashes after the attempt, before it responds."""
     instead: tuple[StubbedAttempt, ...] = ()
-    """What it may be instead, if the schedule deviates."""
+    """The attempts that the schedule may choose instead."""
 
 
 class StubScript(msgspec.Struct, frozen=True):
-    """What happens at each attempt of an activity, counted over all its calls; the last act is repeated."""
+    """The attempts of an activity, counted over all its calls; the last one repeats."""
 
     acts: tuple[StubbedAttempt, ...]
 
     def find_act(self, attempt: int) -> StubbedAttempt:
-        """Give the act of an attempt, counted from 1."""
+        """Return what happens at an attempt, counted from 1."""
         return self.acts[min(attempt, len(self.acts)) - 1]
 
 
@@ -67,7 +66,7 @@ class _Raises(msgspec.Struct, frozen=True):
     error: BaseException | type[BaseException]
 
     def __call__(self, call: Any) -> Any:
-        # One that was raised before would tell of that as well.
+        # Without the traceback of an earlier raise.
         raise self.error if isinstance(self.error, type) else self.error.with_traceback(None)
 
 
@@ -83,50 +82,49 @@ BODY = StubScript((StubbedAttempt(None),))
 
 
 def returns(value: Any) -> StubScript:
-    """Give a value, always."""
+    """Return a value at every attempt."""
     return StubScript((StubbedAttempt(_Returns(value)),))
 
 
 def raises(error: BaseException | type[BaseException]) -> StubScript:
-    """Raise an exception, always."""
+    """Raise an exception at every attempt."""
     return StubScript((StubbedAttempt(_Raises(error)),))
 
 
 def fails(times: int, then: Stub = BODY, error: BaseException | type[BaseException] | None = None) -> StubScript:
-    """Raise an exception so many times, and then do what `then` says: a value, a function, another script."""
+    """Raise an exception `times` times, then do `then`: a value, a function, another script."""
     if times < 0:
-        raise ValueError(f"fails({times}): an activity fails no fewer times than 0")
+        raise ValueError(f"fails({times}): times must be 0 or more")
     acts = tuple(
-        StubbedAttempt(_Raises(error or RuntimeError(f"attempt {n} fails, as its script says")))
-        for n in range(1, times + 1)
+        StubbedAttempt(_Raises(error or RuntimeError(f"attempt {n} fails, as scripted"))) for n in range(1, times + 1)
     )
     return StubScript(acts + to_script(then).acts)
 
 
 def takes(span: Span, then: Stub = BODY) -> StubScript:
-    """Let time pass before each attempt ends as `then` says: a value, a function, another script."""
+    """Make each attempt of `then` (a value, a function, another script) take a span of virtual time."""
     added = to_timedelta(span)
     return StubScript(tuple(msgspec.structs.replace(act, span=act.span + added) for act in to_script(then).acts))
 
 
 def crashes(then: Stub = BODY) -> StubScript:
-    """Let the worker die at the first attempt, when the body is done but not answered; then do what `then` says."""
+    """Crash the worker at the first attempt, after the body and before the response; then do `then`."""
     return StubScript((StubbedAttempt(None, crashes=True), *to_script(then).acts))
 
 
 def heartbeats_then_crashes(details: Any = None, then: Stub = BODY) -> StubScript:
-    """Send a heartbeat at the first attempt, and let the worker die; then do what `then` says."""
+    """Send a heartbeat at the first attempt and crash the worker; then do `then`."""
     return StubScript((StubbedAttempt(_Beats(details), crashes=True), *to_script(then).acts))
 
 
 def sometimes(odd: Stub, otherwise: Stub = BODY) -> StubScript:
-    """Do what `odd` says at the attempts where the schedule deviates, and what `otherwise` says at all others."""
+    """Do `odd` at the attempts where the schedule deviates, and `otherwise` at all others."""
     instead = to_script(odd).acts
     return StubScript(tuple(msgspec.structs.replace(act, instead=instead) for act in to_script(otherwise).acts))
 
 
 def to_script(stub: Any) -> StubScript:
-    """Read a stub: a script, a function of the call, or a value."""
+    """Convert a stub (a script, a function of the call, or a value) to a script."""
     if isinstance(stub, StubScript):
         return stub
     if callable(stub) and not isinstance(stub, type):
@@ -135,10 +133,10 @@ def to_script(stub: Any) -> StubScript:
 
 
 def check_script(activity: Any, script: StubScript, codec: Codec = JSON) -> None:
-    """Check that the values in a script are what the activity gives.
+    """Check that the values in a script have the result type of the activity.
 
     Raises:
-        DefinitionError: one is of another type.
+        DefinitionError: a value has another type.
     """
     spec, name = activity.spec, activity.__qualname__
     for act in (*script.acts, *(odd for each in script.acts for odd in each.instead)):
