@@ -101,7 +101,7 @@ def rate_threads(flow: Any, n: int) -> float:
         system.start_workflow_worker(flow)
         system.start_activity_worker(increment, instances=2)
         begin = time.perf_counter()
-        system.run(flow(n)).result()
+        system.run(flow(n))
         return n / (time.perf_counter() - begin)
 
 

@@ -47,7 +47,7 @@ def run_turns(flow: Any, n: int, path: str) -> float:
             register_type(backend, definition)
         decides, works, nothing = WorkflowWorker(backend, [flow]), ActivityWorker(backend, increment), timedelta(0)
         begin = time.perf_counter()
-        handle = system.run(flow(n))
+        handle = system.start(flow(n))
         while decides.work_once(nothing) | works.work_once(nothing):
             pass
         taken = time.perf_counter() - begin
@@ -67,7 +67,7 @@ def rate_threads(flow: Any, n: int, options: str = "") -> float:
         system.start_workflow_worker(flow)
         system.start_activity_worker(increment, instances=2)
         begin = time.perf_counter()
-        system.run(flow(n)).result()
+        system.run(flow(n))
         return n / (time.perf_counter() - begin)
 
 
@@ -81,7 +81,7 @@ def rate_processes(n: int) -> float:
         assert worker.stdin is not None
         worker.stdout.readline()
         begin = time.perf_counter()
-        system.run(chain(n)).result()
+        system.run(chain(n))
         taken = time.perf_counter() - begin
         worker.stdin.close()
         worker.wait()

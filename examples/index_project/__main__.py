@@ -58,7 +58,7 @@ def index_project(path: str, git: Git, index: SearchIndex, url: str) -> tuple[in
         ws.start_activity_worker(CollectChanges, git)
         ws.start_activity_worker(IndexStories, (git, index), instances=4)
         ws.start_activity_worker(IndexIssues, (git, index), instances=4)
-        handle = ws.run(IndexProjectData(path))
+        handle = ws.start(IndexProjectData(path))
         try:
             return watch(handle)
         finally:

@@ -31,8 +31,8 @@ from traction.flow.effects import (
     history_length,
     invoke_lambda,
     patched,
-    report,
     run_deadline,
+    set_state,
     side_effect,
     start_child,
 )
@@ -45,6 +45,7 @@ from traction.payloads.failures import DeclaredError
 from traction.runtime.activity_task import COMPLETE_LATER, current_task, heartbeat
 
 if TYPE_CHECKING:
+    from traction.client.client import Client
     from traction.client.handle import Handle
     from traction.client.run import run
     from traction.client.system import WorkerSystem
@@ -56,6 +57,7 @@ __all__ = [
     "CancelScope",
     "Cancelled",
     "ChildHandle",
+    "Client",
     "DeclaredError",
     "ExecutionInfo",
     "Failure",
@@ -94,12 +96,12 @@ __all__ = [
     "patched",
     "random",
     "receive",
-    "report",
     "run_deadline",
     "run",
     "saga",
     "seconds",
     "send",
+    "set_state",
     "shield",
     "side_effect",
     "signals",
@@ -116,6 +118,7 @@ __all__ = [
 __getattr__ = import_lazily(
     __name__,
     {
+        "Client": "traction.client.client",
         "Handle": "traction.client.handle",
         "PerProcess": "traction.worker.process_pool",
         "WorkerSystem": "traction.client.system",

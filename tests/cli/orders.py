@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from traction import Activity, Signal, Workflow, activity, receive, report, sleep, workflow
+from traction import Activity, Signal, Workflow, activity, receive, set_state, sleep, workflow
 from traction.payloads.codec import Codec
 from traction.payloads.encryption import Encrypt, KeyRing
 
@@ -84,16 +84,16 @@ async def wait_for_approval() -> str:
 
 @workflow
 async def report_and_wait() -> None:
-    await report({"left": 3})
+    await set_state({"left": 3})
     await sleep(3600)
 
 
 @workflow
 async def cook(dishes: list[str]) -> int:
     for dish in dishes:
-        await report({"at": dish})
+        await set_state({"at": dish})
         await receive(Taste)
-    await report("done")
+    await set_state("done")
     return len(dishes)
 
 

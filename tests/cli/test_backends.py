@@ -149,10 +149,10 @@ def test_list_and_describe_show_what_a_flow_that_is_open_reports(
 ) -> None:
     traction("start", f"{HERE}:buy", "--amount", "1", "--workflow-id", "silent")
     with WorkerSystem("kept:", plugins=plugins) as system:
-        handle = system.run(report_and_wait(), workflow_id="one")
+        handle = system.start(report_and_wait(), workflow_id="one")
         worker = WorkflowWorker(system.backend, [report_and_wait])
         assert worker.work_once(LOOK)
-        assert handle.report() == {"left": 3}
+        assert handle.published_state() == {"left": 3}
     reports = {words[5]: words[7:] for words in map(str.split, traction("list").splitlines())}
     assert reports == {"silent": [], "one": ['{"left":3}']}
     assert "left" not in traction("list", "--no-reports")
@@ -214,30 +214,30 @@ def test_a_signal_that_is_none_leaves_with_2(traction: Command, words: tuple[str
 
 def test_query_shows_what_a_flow_reports_as_of_now_without_a_worker(traction: Command) -> None:
     traction("start", f"{HERE}:cook", "--dishes", '["soup", "cake"]', "--workflow-id", "one")
-    assert traction("query", "one", f"{HERE}:cook") == '{"at":"soup"}\n'
+    assert traction("state", "one", f"{HERE}:cook") == '{"at":"soup"}\n'
     backend = open_backend("kept:", traction.plugins)
     taste = o.SignalWorkflowExecution(domain=backend.domain, workflow_id="one", signal_name="Taste", input="{}")
     backend.call(taste)
-    assert json.loads(traction("query", "one", f"{HERE}:buy", f"{HERE}:cook", "--json")) == {"at": "cake"}
+    assert json.loads(traction("state", "one", f"{HERE}:buy", f"{HERE}:cook", "--json")) == {"at": "cake"}
     backend.call(taste)
-    assert traction("query", "one", f"{HERE}:cook") == "done\n"
+    assert traction("state", "one", f"{HERE}:cook") == "done\n"
 
 
 def test_query_says_so_where_nothing_was_reported(traction: Command) -> None:
     traction("start", f"{HERE}:wait_long", "--workflow-id", "one")
-    assert traction("query", "one", f"{HERE}:wait_long") == ""
-    assert traction.err == "one has reported nothing\n"
-    assert traction("query", "one", f"{HERE}:wait_long", "--json") == "null\n"
+    assert traction("state", "one", f"{HERE}:wait_long") == ""
+    assert traction.err == "one has set no state\n"
+    assert traction("state", "one", f"{HERE}:wait_long", "--json") == "null\n"
 
 
 def test_query_takes_the_code_of_the_workflow(traction: Command) -> None:
     traction("start", f"{HERE}:wait_long", "--workflow-id", "one")
-    traction("query", "one", f"{HERE}:buy", code=2)
+    traction("state", "one", f"{HERE}:buy", code=2)
     assert "one is an execution of wait_long 1, and what is named is buy 1" in traction.err
 
 
 def test_query_of_an_id_that_nobody_started_leaves_with_1(traction: Command) -> None:
-    traction("query", "nobody", f"{HERE}:cook", code=1)
+    traction("state", "nobody", f"{HERE}:cook", code=1)
     assert "there is no execution 'nobody'" in traction.err
 
 
@@ -272,7 +272,7 @@ def test_a_worker_works_until_a_signal_and_ends_well(
 
         def stop_after_the_result() -> None:
             try:
-                results.append(system.find(info.execution).result(30))
+                results.append(system.get_handle(info.execution).result(30))
             finally:
                 os.kill(os.getpid(), number)
 
@@ -288,7 +288,7 @@ def test_a_worker_works_until_a_signal_and_ends_well(
 
 def test_a_flow_may_ask_for_an_activity_before_the_first_worker_that_has_it(plugins: pluggy.PluginManager) -> None:
     with WorkerSystem("kept:", plugins=plugins) as deciding, WorkerSystem("kept:", plugins=plugins) as working:
-        handle = deciding.run(Keep("a"))
+        handle = deciding.start(Keep("a"))
         deciding.start_workflow_worker(Keep)
         with pytest.raises(TimeoutError):
             handle.result(0.1)
@@ -323,7 +323,7 @@ def test_processes_meet_at_a_file(tmp_path: Path) -> None:
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as worker:
         with WorkerSystem(f"local:{tmp_path / 'work.db'}") as system:
             started = json.loads(call_command("describe", id, "--json", cwd=tmp_path))["executionInfo"]["execution"]
-            assert system.find(WorkflowExecution(started["workflowId"], started["runId"])).result(30) == "paid 7"
+            assert system.get_handle(WorkflowExecution(started["workflowId"], started["runId"])).result(30) == "paid 7"
         worker.send_signal(signal.SIGTERM)
         assert worker.stderr is not None
         told = worker.stderr.read()

@@ -41,7 +41,7 @@ def fail_in(url: str) -> None:
         system.start_workflow_worker(fetching)
         system.start_activity_worker(fetch)
         with pytest.raises(WorkflowFailed):
-            system.run(fetching(7), workflow_id="one").result(timeout=60)
+            system.run(fetching(7), workflow_id="one", timeout=60)
 
 
 def test_history_shows_where_a_step_failed(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_the_timeline_names_file_line_and_function(call: object) -> None:
 def test_a_decision_task_that_waits_is_told_with_its_list(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     url = f"local:{tmp_path / 'work.db'}"
     with WorkerSystem(url) as system:
-        handle = system.run(fetching(7), workflow_id="late")
+        handle = system.start(fetching(7), workflow_id="late")
         assert explain_waiting(system.backend, handle.execution, at_least=timedelta(hours=1)) is None
         events = handle.history()
         waiting = find_waiting_decision(events, events[-1].event_timestamp + timedelta(seconds=5))
@@ -91,7 +91,7 @@ def test_an_execution_that_is_closed_or_decided_waits_for_nobody(tmp_path: Path)
     url = f"local:{tmp_path / 'work.db'}"
     fail_in(url)
     with WorkerSystem(url) as system:
-        assert explain_waiting(system.backend, system.find("one").execution) is None
+        assert explain_waiting(system.backend, system.get_handle("one").execution) is None
 
 
 @activity
@@ -118,7 +118,7 @@ def test_a_task_of_another_type_on_a_list_is_told_as_that(caplog: pytest.LogCapt
     with WorkerSystem("local:") as system:
         system.start_workflow_worker(misplaced)
         system.start_activity_worker(fetch)
-        handle = system.run(misplaced())
+        handle = system.start(misplaced())
         with pytest.raises(TimeoutError):
             handle.result(timeout=0.5)
         handle.terminate()
@@ -132,5 +132,5 @@ def test_a_result_of_another_type_than_its_definition_says_nothing_of_versions()
         system.start_workflow_worker(asking_wrong)
         system.start_activity_worker(wrong)
         with pytest.raises(WorkflowFailed, match="Give a value of that type") as caught:
-            system.run(asking_wrong()).result(timeout=60)
+            system.run(asking_wrong(), timeout=60)
     assert "version" not in str(caught.value)

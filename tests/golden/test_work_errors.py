@@ -94,33 +94,33 @@ async def leave() -> None:
 
 @case
 def run_a_definition(stage: Stage) -> None:
-    stage.system.run(IndexProject)  # type: ignore[arg-type]
+    stage.system.start(IndexProject)  # type: ignore[arg-type]
 
 
 @case
 def run_an_activity(stage: Stage) -> None:
-    stage.system.run(greet("you"))  # type: ignore[arg-type]
+    stage.system.start(greet("you"))  # type: ignore[arg-type]
 
 
 @case
 def run_under_an_id_with_a_slash(stage: Stage) -> None:
-    stage.system.run(IndexProject(7), workflow_id="projects/7")
+    stage.system.start(IndexProject(7), workflow_id="projects/7")
 
 
 @case
 def run_with_an_input_of_another_type(stage: Stage) -> None:
-    stage.system.run(IndexProject("seven"))  # type: ignore[arg-type]
+    stage.system.start(IndexProject("seven"))  # type: ignore[arg-type]
 
 
 @case
 def run_under_the_id_of_another_type(stage: Stage) -> None:
-    stage.system.run(leave(), workflow_id="project 7")
-    stage.system.run(IndexProject(7), workflow_id="project 7")
+    stage.system.start(leave(), workflow_id="project 7")
+    stage.system.start(IndexProject(7), workflow_id="project 7")
 
 
 @case
 def result_that_is_waited_for_in_vain(stage: Stage) -> None:
-    stage.system.run(IndexProject(7), workflow_id="project 7").result(0)
+    stage.system.run(IndexProject(7), workflow_id="project 7", timeout=0)
 
 
 @case

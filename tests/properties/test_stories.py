@@ -14,7 +14,7 @@ from traction.definitions.decorators import activity, workflow
 from traction.errors import ChildFailed, DecisionFailed, FlowError, HistoryError
 from traction.flow.cancellation import move_on_after
 from traction.flow.combinators import all_of, done, each, fail, first_of, now, sleep, step
-from traction.flow.effects import cancel, patched, report, start_child
+from traction.flow.effects import cancel, patched, set_state, start_child
 from traction.flow.signals import Signal, send
 from traction.flow.step import Cancelled, Step
 from traction.model import decisions as d
@@ -660,7 +660,7 @@ def test_a_close_that_is_refused_is_told_and_the_same_is_asked_for_by_the_next_d
 
 
 def test_for_who_looks_at_a_flow_it_is_the_time_of_the_last_event() -> None:
-    story = Story(sleep(60).flat_map(lambda _: now()).flat_map(lambda time: report(time.isoformat())))
+    story = Story(sleep(60).flat_map(lambda _: now()).flat_map(lambda time: set_state(time.isoformat())))
     story.turn()
     story.fire_timer("sleep-1")
     last = story.play.events[-1].event_timestamp
@@ -668,7 +668,7 @@ def test_for_who_looks_at_a_flow_it_is_the_time_of_the_last_event() -> None:
 
 
 def test_who_looks_at_a_flow_whose_close_is_refused_sees_what_it_reported() -> None:
-    story = Story(report("all but closed").flat_map(lambda _: done(1)))
+    story = Story(set_state("all but closed").flat_map(lambda _: done(1)))
     story.turn_refused("OPERATION_NOT_PERMITTED")
     assert Decider(story.workflow, execution=EXECUTION).look(story.play.events) == '"all but closed"'
 

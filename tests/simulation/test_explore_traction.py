@@ -33,9 +33,9 @@ from traction import (
     move_on_after,
     patched,
     receive,
-    report,
     saga,
     seconds,
+    set_state,
     shield,
     side_effect,
     signals,
@@ -148,7 +148,7 @@ async def chance() -> bool:
     b, c = await (side_effect(lambda: next(rolls)) & sleep(3).flat_map(lambda _: side_effect(lambda: next(rolls))))
     if await patched("more"):
         await Do(str(b))
-    await report({"at": b})
+    await set_state({"at": b})
     await Do(f"{a} {b} {c}")
     return a < b < c
 

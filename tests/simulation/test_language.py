@@ -33,9 +33,9 @@ from traction import (
     move_on_after,
     patched,
     receive,
-    report,
     saga,
     send,
+    set_state,
     shield,
     side_effect,
     signals,
@@ -759,9 +759,9 @@ def test_a_flow_knows_how_long_its_history_is() -> None:
 def test_a_report_is_kept_for_those_who_look() -> None:
     @workflow
     async def flow() -> None:
-        await report({"stage": "begun"})
+        await set_state({"stage": "begun"})
         await do("x")
-        await report({"stage": "ending"})
+        await set_state({"stage": "ending"})
 
     run = simulate(flow())
     contexts = [event.execution_context for event in run.history if isinstance(event, e.DecisionTaskCompleted)]

@@ -20,8 +20,8 @@ from traction import (
     done,
     invoke_lambda,
     receive,
-    report,
     send,
+    set_state,
     side_effect,
     start_child,
     step,
@@ -88,7 +88,7 @@ STEPS: dict[str, Callable[[], Step[Any]]] = {
     "a Lambda function": lambda: invoke_lambda("f", LONG),
     "a number that JSON lacks": lambda: number(float("nan")),
     "a side effect that JSON lacks": lambda: side_effect(lambda: float("inf"), type=float),
-    "a report that JSON lacks": lambda: report(float("nan")),
+    "a report that JSON lacks": lambda: set_state(float("nan")),
     "a value that its type does not allow": lambda: count(-1),
 }
 
@@ -215,7 +215,7 @@ BUGS: dict[str, Callable[[], Step[Any]]] = {
     "a value of another type": lambda: store(3),  # type: ignore[arg-type]
     "a side effect of another type": lambda: side_effect(lambda: "three", type=int),
     "a side effect that is no JSON": lambda: side_effect(object, type=int),
-    "a report that is no JSON": lambda: report(object()),
+    "a report that is no JSON": lambda: set_state(object()),
     "a result of another type": lambda: done([1]),
 }
 
@@ -328,7 +328,7 @@ def start_foreign(stage: Stage, definition: Any, input: str | None) -> Any:
     run = stage.backend.call(
         o.StartWorkflowExecution(domain=DOMAIN, workflow_id="a", workflow_type=definition.spec.type, input=input)
     )
-    return stage.system.find(WorkflowExecution("a", run.run_id), definition)
+    return stage.system.get_handle(WorkflowExecution("a", run.run_id), definition)
 
 
 def test_a_start_without_input_needs_none_where_no_field_does() -> None:

@@ -91,7 +91,7 @@ class Stage:
 
     def start(self, workflow: Workflow[Any], *needed: Any, **given: Any) -> Handle[Any]:
         self.register(*needed)
-        return self.system.run(workflow, **given)
+        return self.system.start(workflow, **given)
 
     def decider(self, *workflows: Any, **given: Any) -> WorkflowWorker:
         self.register(*workflows)

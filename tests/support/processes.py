@@ -116,7 +116,7 @@ def be_client(order: Order, backend: Backend, say: Callable[..., None]) -> None:
 
         def start(k: int) -> None:
             say("starting", k)
-            say("started", k, system.run(tally(LENGTH), workflow_id=f"w-{k}").run_id)
+            say("started", k, system.start(tally(LENGTH), workflow_id=f"w-{k}").run_id)
 
         def send(k: int, v: int) -> None:
             say("sending", k, v)
@@ -133,7 +133,7 @@ def be_client(order: Order, backend: Backend, say: Callable[..., None]) -> None:
 
         def wait(k: int) -> None:
             (info,) = find_runs(backend, k)
-            assert system.find(info.execution, tally).result() == RESULT
+            assert system.get_handle(info.execution, tally).result() == RESULT
             say("closed", k)
 
         opened = list(order.open)

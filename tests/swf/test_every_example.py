@@ -170,7 +170,7 @@ def play_here(example: Example) -> tuple[Any, list[e.Event]]:
         system.start_workflow_worker(example.workflow)
         for activity, dependency in example.provided.items():
             system.start_activity_worker(activity, dependency)
-        handle = system.run(example.workflow(**example.input))
+        handle = system.start(example.workflow(**example.input))
         return handle.result(60), handle.history()
 
 
@@ -232,7 +232,7 @@ def test_an_example_gives_the_same_in_many_processes_as_in_one(tmp_path: Path, n
     example = EXAMPLES[name](tmp_path)
     here, told_here = play_here(example)
     with running(tmp_path, example) as processes, WorkerSystem(processes.url) as client:
-        handle = client.find(msgspec.convert(processes.start(), type=WorkflowExecution), example.workflow)
+        handle = client.get_handle(msgspec.convert(processes.start(), type=WorkflowExecution), example.workflow)
         assert wait_for(handle, processes) == here
         told = handle.history()
         assert processes.deaths == 0
@@ -253,7 +253,7 @@ def test_an_example_gives_the_same_though_its_processes_are_killed(tmp_path: Pat
         running(tmp_path, example, speed=SPEED, seed=f"{seed}") as processes,
         WorkerSystem(processes.url) as client,
     ):
-        handle = client.find(msgspec.convert(processes.start(), type=WorkflowExecution), example.workflow)
+        handle = client.get_handle(msgspec.convert(processes.start(), type=WorkflowExecution), example.workflow)
         assert wait_for(handle, processes, kills) == here
         told = handle.history()
         deaths = processes.deaths

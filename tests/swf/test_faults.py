@@ -151,7 +151,7 @@ def run_all(url: str, ledger: Ledger) -> None:
         for workers in (one, other):
             workers.start_workflow_worker(chain, fan, doze, family, listen, speak)
             workers.start_activity_worker(add, ledger, instances=3)
-        handles = [client.run(call, workflow_id="listener" if type(call) is listen else None) for call, _ in EXPECTED]
+        handles = [client.start(call, workflow_id="listener" if type(call) is listen else None) for call, _ in EXPECTED]
         for id in range(3, HEARD + 1):
             tell(client, "listener", Told(id, 20))
         results = [handle.result(SOON) for handle in handles]
@@ -258,7 +258,7 @@ def test_a_start_whose_reply_is_lost_finds_its_own_execution(make_stage: MakeSta
     stage = make_stage(hold=HOLD)
     plan = Plan(0, fault, operations={"StartWorkflowExecution"}, budget=1)
     with behind(stage, plan) as (url, proxy), WorkerSystem(url) as client:
-        handle = client.run(chain(1))
+        handle = client.start(chain(1))
         assert proxy.told == [("StartWorkflowExecution", fault)]
         assert [info.execution for info in list_open(stage.local)] == [handle.execution]
 
@@ -273,7 +273,7 @@ def test_behind_a_proxy_that_cuts_idle_polls_workers_poll_on_without_a_warning(
         system.start_activity_worker(add, Ledger())
         # With pauses that double, the tenth cut of three pollers would come after some 15 s.
         cuts = [proxy.idle_cuts.get(timeout=5) for _ in range(10)]
-        assert system.run(chain(2)).result(60) == 2
+        assert system.run(chain(2), timeout=60) == 2
     assert set(cuts) == {"PollForDecisionTask", "PollForActivityTask"}
     assert caplog.text == ""
 

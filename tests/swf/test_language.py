@@ -41,9 +41,9 @@ from traction import (
     patched,
     random,
     receive,
-    report,
     saga,
     send,
+    set_state,
     shield,
     side_effect,
     signals,
@@ -364,7 +364,7 @@ async def chance() -> list[Any]:
     rolled, made = await random(), [await uuid4(), await uuid7()]
     kept = await side_effect(lambda: 7)
     new = await patched("new")
-    await report({"at": kept})
+    await set_state({"at": kept})
     await sleep(1)
     return [0 <= rolled < 1, [UUID(str(one)).version for one in made], kept, new]
 
@@ -547,7 +547,7 @@ def play(reach: Any, said: Said) -> Played:
         closed = o.ListClosedWorkflowExecutions(domain=DOMAIN, start_time_filter=began)
         runs = [info.execution for info in world.local.call(closed).execution_infos]
         histories = {run.run_id: world.local.get_history(run) for run in [execution, *runs]}
-        return Played(gave, handle.query(), world.backend.decided, histories)
+        return Played(gave, handle.state(), world.backend.decided, histories)
     finally:
         world.close()
 

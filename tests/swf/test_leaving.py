@@ -53,7 +53,7 @@ def test_an_idle_worker_on_traction_serve_ends_at_once(make_stage: MakeStage, nu
     with WorkerSystem(stage.url()) as client:
         program = start_worker(stage.url())
         # Until here, polls may not have been sent.
-        assert client.run(call_double(3)).result(60) == 6
+        assert client.run(call_double(3), timeout=60) == 6
         began = monotonic()
         program.send_signal(number)
         printed = program.communicate(timeout=60)[1]
@@ -77,7 +77,7 @@ def test_an_idle_worker_on_swf_says_what_it_waits_for_and_ends_at_the_second_sig
     stage = make_stage(hold=MINUTE)
     with WorkerSystem(stage.url()) as client:
         program = start_worker(stage.url())
-        assert client.run(call_double(3)).result(60) == 6
+        assert client.run(call_double(3), timeout=60) == 6
     program.send_signal(signal.SIGINT)
     assert re.search(r"waiting for \d+ polls in flight, up to (60|5\d) s", read_until(program, "polls in flight"))
     program.send_signal(signal.SIGINT)
@@ -93,7 +93,7 @@ def test_a_close_that_waits_for_polls_logs_how_many_and_for_how_long(
     with WorkerSystem(stage.url(sticky="off")) as system:
         system.start_workflow_worker(call_double)
         system.start_activity_worker(double)
-        assert system.run(call_double(3)).result(60) == 6
+        assert system.run(call_double(3), timeout=60) == 6
         wait_for_polls(system, 2)
     (message,) = [message for message in caplog.messages if "polls in flight" in message]
     assert message.startswith("waiting for 2 polls in flight, up to ")
@@ -111,7 +111,7 @@ def test_a_poll_that_is_released_brings_the_task_that_it_was_given(stage: Stage)
             system.start_workflow_worker(call_double)
             system.start_activity_worker(double)
             wait_for_polls(system, 2)
-            handle = WorkerSystem(backend=stage.local).run(call_double(n), workflow_id=f"n {n}")
+            handle = WorkerSystem(backend=stage.local).start(call_double(n), workflow_id=f"n {n}")
         # Each task was given to no one, or was done.
         started = {type(event).__name__ for event in handle.history()}
         assert "DecisionTaskStarted" not in started or "DecisionTaskCompleted" in started

@@ -74,4 +74,4 @@ def test_an_answer_that_came_too_late_is_made_again(world: World) -> None:
 def test_workers_by_boto3_do_them_with_what_is_provided(stage: Stage) -> None:
     with WorkerSystem(stage.url()) as system:
         system.start_workflow_worker(AddUp, provide={LookUp: Shelf()})
-        assert system.run(AddUp(4)).result(60) == 14
+        assert system.run(AddUp(4), timeout=60) == 14

@@ -96,7 +96,7 @@ def run_errand(url: str) -> tuple[list[Any], list[str]]:
         system.start_workflow_worker(errand)
         for definition in (increment, spoil):
             system.start_activity_worker(definition)
-        handle = system.run(errand(6))
+        handle = system.start(errand(6))
         return handle.result(60), [type(event).__name__ for event in handle.history()]
 
 

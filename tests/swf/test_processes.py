@@ -69,7 +69,7 @@ def play_here(call: Any) -> tuple[Any, list[e.Event]]:
         for activity in (weigh, burn):
             system.start_activity_worker(activity)
         system.start_activity_worker(cook, Kitchen())
-        handle = system.run(call)
+        handle = system.start(call)
         return handle.result(60), handle.history()
 
 
@@ -81,7 +81,7 @@ def test_processes_give_the_result_and_the_history_of_one_process(make_stage: Ma
             stack.enter_context(working(stage, "weigh", "burn")),
             stack.enter_context(working(stage, "cook", provide="cook")),
         ]
-        handle = client.run(dinner(3))
+        handle = client.start(dinner(3))
         result, history = handle.result(60), handle.history()
     assert [process.returncode for process in processes] == [0, 0, 0]
     here, played = play_here(dinner(3))
@@ -95,7 +95,7 @@ def test_a_decider_that_is_killed_leaves_its_executions_to_the_next(
 ) -> None:
     stage = make_stage(hold=timedelta(seconds=1))
     with WorkerSystem(stage.url(sticky=1)) as client, ExitStack() as stack:
-        handle = client.run(feast(7))
+        handle = client.start(feast(7))
         with working(stage, "feast") as first:
             stack.enter_context(working(stage, "weigh"))
             # It has taken the execution when an activity has been asked for.

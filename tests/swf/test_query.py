@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.support.http_backends import NOW, World
 from tests.swf.conftest import Stage
-from traction import Workflow, report, side_effect, sleep
+from traction import Workflow, set_state, side_effect, sleep
 from traction.client.system import WorkerSystem
 
 
@@ -13,10 +13,10 @@ class Count(Workflow[int]):
 
     async def flow(self) -> int:
         for n in range(self.until):
-            await report({"counted": n, "so far": "x" * n * 1_000})
+            await set_state({"counted": n, "so far": "x" * n * 1_000})
             await side_effect(lambda: 1)
             await sleep(1)
-        await report({"counted": self.until})
+        await set_state({"counted": self.until})
         await sleep(1)
         return self.until
 
@@ -24,17 +24,17 @@ class Count(Workflow[int]):
 def test_a_query_reads_what_was_reported_last_and_writes_nothing(world: World) -> None:
     decider = world.decider(Count)
     handle = world.start(Count(3))
-    assert handle.query(dict[str, object]) == {"counted": 0, "so far": ""}
+    assert handle.state(dict[str, object]) == {"counted": 0, "so far": ""}
     assert decider.work_once(NOW)
     world.advance(1)
     # The timer has fired, and no decision task has told the flow.
     world.backend.asked.clear()
     before = handle.history()
-    said = handle.query(dict[str, object])
+    said = handle.state(dict[str, object])
     assert said == {"counted": 1, "so far": "x" * 1_000}
     assert handle.history() == before
     assert set(world.backend.asked) == {"GetWorkflowExecutionHistory"}
-    assert handle.report() == {"counted": 0, "so far": ""}
+    assert handle.published_state() == {"counted": 0, "so far": ""}
 
 
 def test_a_report_too_long_for_swf_is_read_and_keeps_nothing_from_going_on(world: World) -> None:
@@ -42,9 +42,9 @@ def test_a_report_too_long_for_swf_is_read_and_keeps_nothing_from_going_on(world
     handle = world.start(Count(40))
     world.run([decider], handle.execution)
     assert handle.result() == 40
-    assert handle.query() == {"counted": 40}
+    assert handle.state() == {"counted": 40}
 
 
 def test_by_boto3_a_query_needs_no_worker(stage: Stage) -> None:
     with WorkerSystem(stage.url()) as system:
-        assert system.run(Count(3)).query() == {"counted": 0, "so far": ""}
+        assert system.start(Count(3)).state() == {"counted": 0, "so far": ""}

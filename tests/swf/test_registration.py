@@ -112,14 +112,14 @@ def test_a_difference_goes_to_another_process_with_its_facts() -> None:
 
 def test_a_deprecated_type_is_worked_for_and_not_started(caplog: pytest.LogCaptureFixture) -> None:
     with WorkerSystem() as system:
-        handle = system.run(breakfast())
+        handle = system.start(breakfast())
         system.backend.call(o.DeprecateWorkflowType(domain=system.backend.domain, workflow_type=breakfast.spec.type))  # type: ignore[attr-defined]
         with WorkerSystem(backend=system.backend) as other, caplog.at_level(logging.WARNING):
             other.start_activity_worker(brew)
             other.start_workflow_worker(breakfast)
             assert handle.result(30) == 1
             with pytest.raises(TypeDeprecatedFault):
-                other.run(breakfast(), workflow_id="another")
+                other.start(breakfast(), workflow_id="another")
     assert "breakfast 1 is deprecated in the domain traction: executions that are open go on" in caplog.text
 
 

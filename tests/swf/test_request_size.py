@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.support.backends import NOW, ConnectionLost, LossyBackend, open_stage, take_turns
 from tests.support.http_backends import World
 from tests.swf.conftest import MakeStage
-from traction import activity, all_of, report, side_effect, workflow
+from traction import activity, all_of, set_state, side_effect, workflow
 from traction.decider.batching import DECISIONS_MAX, choose
 from traction.errors import RequestEntityTooLarge
 from traction.model import decisions as d
@@ -62,7 +62,7 @@ async def grown(count: int, length: int, letter: str) -> int:
 
 @workflow
 async def kept(count: int, length: int, letter: str) -> int:
-    await report(letter * length)
+    await set_state(letter * length)
     total = 0
     for _ in range(count):
         total += len(await side_effect(lambda: letter * length, type=str))

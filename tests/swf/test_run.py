@@ -29,7 +29,7 @@ def test_what_polls_are_given_after_a_run_is_done_before_the_program_ends(make_s
     with WorkerSystem(backend=stage.local) as system:
         # Nobody has a worker for greet but the run that has ended.
         system.start_workflow_worker(hello)
-        assert system.run(hello("you")).result(60) == "Hello, you!"
+        assert system.run(hello("you"), timeout=60) == "Hello, you!"
     # The close of the service answers all polls.
     leaving.join(60)
     assert not leaving.is_alive()

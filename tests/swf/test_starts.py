@@ -26,18 +26,18 @@ def test_a_start_under_an_id_in_use_is_idempotent_for_the_same_call_alone(make_s
     stage = make_stage(hold=timedelta(seconds=1))
     with WorkerSystem(stage.url()) as ws:
         ws.start_workflow_worker(pay)
-        first = ws.run(pay(500), workflow_id="order-7")
-        again = ws.run(pay(500), workflow_id="order-7")
+        first = ws.start(pay(500), workflow_id="order-7")
+        again = ws.start(pay(500), workflow_id="order-7")
         assert (again.execution, first.started, again.started) == (first.execution, True, False)
         with pytest.raises(WorkflowAlreadyRunning, match="differs in cents"):
-            ws.run(pay(900), workflow_id="order-7")
-        assert ws.run(pay(900), workflow_id="order-7", if_running="return").execution == first.execution
+            ws.start(pay(900), workflow_id="order-7")
+        assert ws.start(pay(900), workflow_id="order-7", if_running="return").execution == first.execution
         first.send(Go())
         assert first.result(60) == 500
-        assert not ws.run(pay(500), workflow_id="order-7", if_closed="match").started
+        assert not ws.start(pay(500), workflow_id="order-7", if_closed="match").started
         with pytest.raises(WorkflowAlreadyClosed, match="differs in cents"):
-            ws.run(pay(900), workflow_id="order-7", if_closed="match")
-        assert ws.run(pay(900), workflow_id="order-7").started
+            ws.start(pay(900), workflow_id="order-7", if_closed="match")
+        assert ws.start(pay(900), workflow_id="order-7").started
 
 
 refunds: list[str] = []
@@ -84,5 +84,5 @@ def test_a_child_that_is_cancelled_with_its_parent_undoes_its_saga_first(make_st
         ws.start_activity_worker(charge)
         ws.start_activity_worker(refund)
         with pytest.raises(WorkflowCancelled):
-            ws.run(order()).result(60)
+            ws.run(order(), timeout=60)
         assert refunds == ["receipt 1"]

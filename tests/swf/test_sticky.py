@@ -201,7 +201,7 @@ def test_on_swf_executions_come_back_unless_told_otherwise(stage: Stage, option:
     with WorkerSystem(stage.url()) as system:
         system.start_workflow_worker(chain, **option)
         system.start_activity_worker(increment)
-        handle = system.run(chain(5))
+        handle = system.start(chain(5))
         assert handle.result(60) == 5
         lists = lists_of(handle)
     assert (len(lists) == 2) is is_sticky
@@ -211,7 +211,7 @@ def test_the_url_turns_it_off(stage: Stage) -> None:
     with WorkerSystem(stage.url(sticky="off")) as system:
         system.start_workflow_worker(chain)
         system.start_activity_worker(increment)
-        handle = system.run(chain(2))
+        handle = system.start(chain(2))
         assert handle.result(60) == 2
         assert lists_of(handle) == {"chain-1"}
 
@@ -221,6 +221,6 @@ def test_in_this_process_it_is_done_only_when_asked(option: Any, is_sticky: bool
     with WorkerSystem(backend=open_local()) as system:
         system.start_workflow_worker(chain, **option)
         system.start_activity_worker(increment)
-        handle = system.run(chain(5))
+        handle = system.start(chain(5))
         assert handle.result(60) == 5
         assert (len(lists_of(handle)) == 2) is is_sticky

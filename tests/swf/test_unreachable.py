@@ -73,7 +73,7 @@ def test_workers_that_start_without_the_service_work_when_it_is_there(
             system.start_activity_worker(double)
         assert f"{url_of(port)} cannot be reached, and its workers keep trying" in caplog.messages[0]
         with serving(local, port=port), WorkerSystem(url_of(port)) as client:
-            assert client.run(call_double(4)).result(60) == 8
+            assert client.run(call_double(4), timeout=60) == 8
             system.close()
     assert any("can be reached now" in message for message in caplog.messages)
 
@@ -93,7 +93,7 @@ def test_a_definition_that_is_refused_when_the_service_is_there_stops_the_worker
 @pytest.mark.parametrize("start", ["handle", "embedded"])
 def test_a_start_without_the_service_raises(port: int, start: str) -> None:
     with WorkerSystem(url_of(port)) as system, pytest.raises(BackendError, match="Could not connect"):
-        system.run(call_double(4)) if start == "handle" else run(call_double(4), url=url_of(port))
+        system.start(call_double(4)) if start == "handle" else run(call_double(4), url=url_of(port))
 
 
 def test_the_worker_command_keeps_trying_and_works_when_the_service_is_there(port: int, local: LocalBackend) -> None:
@@ -106,7 +106,7 @@ def test_the_worker_command_keeps_trying_and_works_when_the_service_is_there(por
         told.append(program.stderr.readline())
     assert "cannot be reached, and its workers keep trying" in told[0]
     with serving(local, port=port), WorkerSystem(url_of(port)) as client:
-        assert client.run(call_double(5)).result(60) == 10
+        assert client.run(call_double(5), timeout=60) == 10
         program.send_signal(signal.SIGTERM)
     rest = program.communicate(timeout=60)[1]
     assert program.returncode == 0, rest

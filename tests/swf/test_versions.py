@@ -46,15 +46,15 @@ def test_each_version_has_task_lists_of_its_own() -> None:
 def test_a_start_takes_the_version_that_it_calls_and_so_does_every_step() -> None:
     with WorkerSystem() as system:
         start_all(system)
-        assert system.run(Order1(), workflow_id="a").result(30) == 1
-        assert system.run(Order2(), workflow_id="b").result(30) == [1, 2, 1]
+        assert system.run(Order1(), workflow_id="a", timeout=30) == 1
+        assert system.run(Order2(), workflow_id="b", timeout=30) == [1, 2, 1]
 
 
 def test_an_open_execution_stays_with_the_version_that_it_began_with() -> None:
     with WorkerSystem() as system:
-        handle = system.run(Order1(), workflow_id="a")
+        handle = system.start(Order1(), workflow_id="a")
         start_all(system)
-        assert system.run(Order2(), workflow_id="b").result(30) == [1, 2, 1]
+        assert system.run(Order2(), workflow_id="b", timeout=30) == [1, 2, 1]
         assert handle.result(30) == 1
         started = handle.history()[0]
         assert isinstance(started, e.WorkflowExecutionStarted)
@@ -70,7 +70,7 @@ def test_versions_that_share_a_list_are_decided_for_by_every_thread_there(at_onc
             system.start_workflow_worker(*call, task_list="order-1", on_stuck=stuck.append)
         for activity in (Price1, Price2):
             system.start_activity_worker(activity, task_list="price-1")
-        for handle in [system.run(Order1(), workflow_id=f"a{n}") for n in range(10)]:
+        for handle in [system.start(Order1(), workflow_id=f"a{n}") for n in range(10)]:
             assert handle.result(30) == 1
     assert stuck == []
 
@@ -79,7 +79,7 @@ def test_a_worker_leaves_the_tasks_of_other_versions_to_who_can_do_them() -> Non
     with WorkerSystem() as system, WorkerSystem(backend=system.backend) as newer:
         newer.start_workflow_worker(Order2)
         newer.start_activity_worker(Price2)
-        handle = system.run(Order1(), workflow_id="a")
+        handle = system.start(Order1(), workflow_id="a")
         waiting = o.CountPendingDecisionTasks(domain=system.backend.domain, task_list=TaskList("order-1"))
         assert system.backend.call(waiting).count == 1
         system.start_workflow_worker(Order1)

@@ -33,10 +33,10 @@ from traction import (
     move_on_after,
     patched,
     receive,
-    report,
     run_deadline,
     saga,
     send,
+    set_state,
     shield,
     side_effect,
     signals,
@@ -168,7 +168,7 @@ assert_type(side_effect(list[str], list[str]), Step[list[str]])
 assert_type(patched("greet"), Step[bool])
 assert_type(book(7).locally(), Step[str])
 assert_type(book(7).locally() & book(8), Both[str, str])
-assert_type(report({"stage": 1}), Step[None])
+assert_type(set_state({"stage": 1}), Step[None])
 assert_type(history_length(), Step[int])
 assert_type(run_deadline(), Step[datetime])
 assert_type(execution_info(), Step[ExecutionInfo])
@@ -201,8 +201,8 @@ def look_back(task: RunningTask) -> None:
 def look(system: WorkerSystem, handle: Handle[str]) -> None:
     system.start_workflow_worker(stay, provide={book: 7})
     assert_type(handle.send(Approve("Ann")), None)
-    assert_type(system.find("order-7"), Handle[Any])
-    assert_type(handle.query(Approve), Approve | None)
-    assert_type(handle.query(list[str]), list[str] | None)
-    assert_type(handle.query(), Any)
-    assert_type(handle.report(int), int | None)
+    assert_type(system.get_handle("order-7"), Handle[Any])
+    assert_type(handle.state(Approve), Approve | None)
+    assert_type(handle.state(list[str]), list[str] | None)
+    assert_type(handle.state(), Any)
+    assert_type(handle.published_state(int), int | None)

@@ -201,10 +201,10 @@ class Handle(Generic[R]):
         return self._backend.call(o.DescribeWorkflowExecution(domain=self._backend.domain, execution=self.execution))
 
     @overload
-    def query(self, type: type[T]) -> T | None: ...
+    def state(self, type: type[T]) -> T | None: ...
     @overload
-    def query(self, type: Any = Any) -> Any: ...
-    def query(self, type: Any = Any) -> Any:
+    def state(self, type: Any = Any) -> Any: ...
+    def state(self, type: Any = Any) -> Any:
         """Give what the flow has reported last as of now, read as `type`; `None` if nothing.
 
         The whole history is read, and the flow replayed here, as a worker would: with the events that no decision task
@@ -225,31 +225,31 @@ class Handle(Generic[R]):
         if self._workflow is None or of != mine:
             has = "no code" if mine is None else f"that of {mine.name} {mine.version}"
             raise DefinitionError(
-                f"to query {self.workflow_id} takes the code of {of.name} {of.version}, and the handle has {has}; "
-                "write find(execution, its workflow)"
+                f"the state of {self.workflow_id} needs the code of {of.name} {of.version}, the handle has {has}; "
+                "write get_handle(execution, its workflow)"
             )
         decider = Decider(self._workflow, execution=self.execution, codec=self._codec)
         try:
             told = decider.look(events)
         finally:
             decider.close()
-        return None if told is None else JSON.decode(told, type, f"the report of {self.workflow_id}", MEND_READING)
+        return None if told is None else JSON.decode(told, type, f"the state of {self.workflow_id}", MEND_READING)
 
     @overload
-    def report(self, type: type[T]) -> T | None: ...
+    def published_state(self, type: type[T]) -> T | None: ...
     @overload
-    def report(self, type: Any = Any) -> Any: ...
-    def report(self, type: Any = Any) -> Any:
+    def published_state(self, type: Any = Any) -> Any: ...
+    def published_state(self, type: Any = Any) -> Any:
         """Give what the service shows of what the flow reported, read as `type`; `None` if nothing.
 
-        That is the last report that was answered to a decision task and is no longer than SWF carries; see `query`.
+        That is the last report that was answered to a decision task and is no longer than SWF carries; see `state`.
 
         Raises:
             UnknownResourceFault: the run is not known, or no longer kept.
             PayloadError: the report is not of that type.
         """
         told = self.describe().latest_execution_context
-        what = f"the report of {self.workflow_id}"
+        what = f"the state of {self.workflow_id}"
         return None if told is None else self._codec.decode(told, type, what, MEND_READING)
 
     def status(self) -> str:

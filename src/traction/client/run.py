@@ -66,7 +66,7 @@ def run(
         payloads: the URL of the store for what is too long for SWF.
         timeout: how long to wait at the most.
         instances: how many tasks of one activity are done at a time.
-        workflow_id, if_running, if_closed: as for `WorkerSystem.run`.
+        workflow_id, if_running, if_closed: as for `Client.start`.
         on_start: called with the handle once the execution has started.
 
     Example:
@@ -83,7 +83,7 @@ def run(
     Raises:
         DefinitionError, FlowError, PayloadError: the flow cannot go on until its author mends it. On a backend that
             lasts, the execution stays open and goes on from there.
-        WorkflowAlreadyRunning, WorkflowAlreadyClosed: another call was started under its id, as for `WorkerSystem.run`.
+        WorkflowAlreadyRunning, WorkflowAlreadyClosed: another call was started under its id, as for `Client.start`.
         ExecutionFailed: it closed without a result; the subclass says how.
         TimeoutError: it is still open after `timeout`.
     """
@@ -113,7 +113,7 @@ def run(
 
     try:
         host(type(workflow))
-        handle = system.run(workflow, workflow_id=workflow_id, if_running=if_running, if_closed=if_closed)
+        handle = system.start(workflow, workflow_id=workflow_id, if_running=if_running, if_closed=if_closed)
         if on_start is not None:
             on_start(handle)
         return _wait(handle, stuck, timeout, deadline)

@@ -1,7 +1,4 @@
-"""Start work, wait for it, and spawn the workers that do it.
-
-Takes definitions and a backend's URL; gives handles of executions, and keeps worker threads. Decides nothing itself.
-"""
+"""Run workers in threads of this process, next to a client."""
 
 from __future__ import annotations
 
@@ -13,23 +10,19 @@ import threading
 from collections.abc import Callable, Mapping
 from functools import partial
 from math import ceil
-from typing import Any, Self, TypeVar, overload
+from typing import Any, TypeVar, overload
 
 import pluggy
 
 from traction.backend import Backend
-from traction.client.completion import TaskCompleter
-from traction.client.handle import Handle
-from traction.client.registrar import Registrar
-from traction.client.starts import IfClosed, IfRunning, Start
-from traction.client.visibility import find_execution
-from traction.definitions.checks import check_call, check_dependency, check_kind
+from traction.client.client import Client
+from traction.definitions.checks import check_dependency, check_kind
 from traction.definitions.classes import Activity, Workflow
 from traction.errors import DefinitionError, TractionError
 from traction.flow.durations import Span, to_timedelta
-from traction.model.names import ActivityType, WorkflowExecution, WorkflowType, find_name_error
+from traction.model.names import ActivityType, WorkflowType
 from traction.payloads.codec import JSON, Codec
-from traction.plugins.loading import load_plugins, open_backend, open_payload_store
+from traction.plugins.loading import load_plugins
 from traction.plugins.observer import find_observer
 from traction.worker.activity_worker import ActivityWorker
 from traction.worker.decider_cache import DeciderCache
@@ -43,28 +36,30 @@ from traction.worker.slots import Slots, WorkerThread
 from traction.worker.sticky import make_sticky
 from traction.worker.workflow_worker import StuckDecisionError, WorkflowWorker
 
-R = TypeVar("R")
 C = TypeVar("C")
 
 log = logging.getLogger("traction.client")
 
 
-class WorkerSystem:
-    """Runs workflows and spawns workers, on the backend that a URL names.
+class WorkerSystem(Client):
+    """A client that also runs workers: threads that poll the backend for tasks of workflows and activities.
 
-    Close it, or use it in a `with` statement: then its workers finish what they have in hand, and stop.
+    Close it, or use it in a `with` statement: its workers then finish their tasks and stop.
 
     Args:
         url: the backend.
-        codec: how values become payloads; plain JSON unless given.
-        payloads: the URL of the store for what is too long for SWF, the same for all who share executions.
-        identity: what histories show as who took a task.
+        codec: how values become payloads; plain JSON by default.
+        payloads: the URL of the store for payloads that exceed SWF's limit; the same in all processes that share
+            executions.
+        identity: the name of this process in histories; host and process id by default.
+        plugins: the plugins that open backends and observe workers; by default those installed.
+        backend: an open backend, instead of `url`.
 
     Example:
         with WorkerSystem("local:") as ws:
             ws.start_workflow_worker(IndexProjectData, instances=2)
             ws.start_activity_worker(CollectChanges, db, instances=4)
-            print(ws.run(IndexProjectData(7)).result())
+            print(ws.run(IndexProjectData(7)))
     """
 
     def __init__(
@@ -77,83 +72,20 @@ class WorkerSystem:
         plugins: pluggy.PluginManager | None = None,
         backend: Backend | None = None,
     ) -> None:
-        if payloads is not None:
-            codec = codec.with_store(open_payload_store(payloads, plugins))
         if plugins is None and backend is None:
             plugins = load_plugins()
+        super().__init__(url, codec=codec, payloads=payloads, plugins=plugins, backend=backend)
         self._observer = find_observer(plugins)
-        self.backend = open_backend(url, plugins) if backend is None else backend
         self.identity = identity or f"{socket.gethostname()}:{os.getpid()}"
-        self._codec = codec
-        self._stop = threading.Event()
         self._threads: list[WorkerThread] = []
         self._slots: list[Slots] = []
         self._cache = DeciderCache()
         self._neighbours: dict[str, dict[ActivityType, ActivityWorker]] = {}
         self._deciding: dict[str, dict[WorkflowType, type[Workflow[Any]]]] = {}
-        self._registrar = Registrar(self.backend, self._stop)
         self._lock = threading.Lock()
         self._pulse = Heartbeater()
         self._pools: list[ProcessPool] = []
-        self._answers = TaskCompleter(self.backend, codec, self._stop.wait)
         self._unfinished: bool | None = None
-
-    # Work.
-
-    def run(
-        self,
-        workflow: Workflow[R],
-        *,
-        workflow_id: str | None = None,
-        if_running: IfRunning = "match",
-        if_closed: IfClosed = "start",
-    ) -> Handle[R]:
-        """Start a workflow, or find the execution that the same call started and that is open.
-
-        The handle's `started` says which. A start whose reply is lost is found, open or closed, and counts as started.
-
-        Args:
-            workflow: a call of a workflow, with its input.
-            workflow_id: the id to start it under, instead of what `workflow.workflow_id()` returns.
-            if_running: what to do if an execution of that id is open: see `traction.client.starts.IfRunning`.
-            if_closed: what to do if the last one of that id has closed: see `IfClosed`.
-
-        Raises:
-            DefinitionError: something is wrong with the definition, the id, or a policy.
-            PayloadError: the input does not decode as the definition says.
-            WorkflowAlreadyRunning, WorkflowAlreadyClosed: an execution has this id that the policy does not accept.
-            BackendError: the service refused, or could not be reached.
-        """
-        check_call(workflow)
-        self._registrar.register(type(workflow))
-        id = workflow.workflow_id() if workflow_id is None else workflow_id
-        if fault := find_name_error(id):
-            raise DefinitionError(f"{type(workflow).__qualname__} cannot be started under the id {id!r}: {fault} (SWF)")
-        start = Start(self.backend, workflow, id, self._codec, if_running=if_running, if_closed=if_closed)
-
-        def register_again() -> None:
-            self._registrar.forget(type(workflow))
-            self._registrar.register(type(workflow))
-
-        return start.run(register_again, self._stop.wait)
-
-    @overload
-    def find(self, execution: WorkflowExecution | str, workflow: Callable[..., Workflow[R]]) -> Handle[R]: ...
-    @overload
-    def find(self, execution: WorkflowExecution | str) -> Handle[Any]: ...
-    def find(self, execution: WorkflowExecution | str, workflow: Any = None) -> Handle[Any]:
-        """Give the handle of an execution that was started elsewhere; what it tells is read as the workflow says.
-
-        Args:
-            execution: a run; or a workflow id, which means the run that is open, or else the last that closed.
-            workflow: its definition.
-
-        Raises:
-            UnknownResourceFault: there is no execution of this workflow id, or lists do not show it yet (SWF).
-        """
-        if isinstance(execution, str):
-            execution = find_execution(self.backend, execution)
-        return Handle(self.backend, execution, workflow, codec=self._codec)
 
     # Workers.
 
@@ -327,40 +259,6 @@ class WorkerSystem:
         worker.close()
         self._close_pools()
 
-    # Tasks whose activities returned `COMPLETE_LATER`.
-
-    def complete(self, token: str, value: object) -> None:
-        """Answer an activity task with its result, from wherever that is known.
-
-        Args:
-            token: what `current_task().token` said.
-            value: the result, as the activity would have returned it.
-
-        Raises:
-            UnknownResourceFault: the task is no longer open: it was answered, has timed out, or its execution closed.
-            PayloadError: the value cannot be written.
-            BackendError: the service could not be reached, though tried several times.
-        """
-        self._answers.complete(token, value)
-
-    def fail(self, token: str, error: BaseException) -> None:
-        """Answer an activity task with its failure; `Cancelled()` says that it stopped since nobody wanted it.
-
-        Raises:
-            UnknownResourceFault: the task is no longer open.
-            BackendError: the service could not be reached, though tried several times.
-        """
-        self._answers.fail(token, error)
-
-    def heartbeat(self, token: str, details: object = None) -> None:
-        """Say that the work on an activity task goes on; its worker says it no longer.
-
-        Raises:
-            Cancelled: nobody wants the result any more.
-            BackendError: the service could not be reached, though tried several times.
-        """
-        self._answers.heartbeat(token, details)
-
     # The end.
 
     @property
@@ -439,9 +337,3 @@ class WorkerSystem:
             pools, self._pools = self._pools, []
         for pool in pools:
             pool.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

@@ -92,9 +92,9 @@ def ask_report(desk: DecisionContext, leaf: Leaf) -> Given:
     if desk.codec.exact:
         read = JSON.decode(desk.reported, Any)
         if (loss := find_loss(status, read, by_class=True, show_keys=not desk.codec.hides)) is not None:
-            raise PayloadError(loss.explain("what is reported")).as_bug()
+            raise PayloadError(loss.explain("the state")).as_bug()
     try:
-        desk.report = desk.codec.pack(desk.reported, PAYLOAD_CHARS_MAX, "the report")
+        desk.report = desk.codec.pack(desk.reported, PAYLOAD_CHARS_MAX, "the state")
     except PayloadUnavailableError:
         raise
     except PayloadError:

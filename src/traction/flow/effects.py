@@ -3,7 +3,7 @@
 Takes values and definitions; gives leaves, which the decider answers. `step` has the algebra that they stand in, and
 the leaves that come with it: activities, children, timers.
 
-Some of these are answered at once and leave a marker in the history (`side_effect`, `patched`), or none (`report`,
+Some of these are answered at once and leave a marker in the history (`side_effect`, `patched`), or none (`set_state`,
 `history_length`, and `receive` when a signal waits). The others wait for an event.
 """
 
@@ -63,10 +63,10 @@ class Patched(Asked[bool], msgspec.Struct, frozen=True):
     name: str
 
 
-class Report(Asked[None], msgspec.Struct, frozen=True):
+class SetState(Asked[None], msgspec.Struct, frozen=True):
     """A state of the flow, for those who look at it."""
 
-    step_label: ClassVar[str] = "report"
+    step_label: ClassVar[str] = "set_state"
     status: Any
 
 
@@ -261,15 +261,15 @@ def patched(name: str) -> Step[bool]:
     return Patched(name)
 
 
-def report(status: object) -> Step[None]:
+def set_state(status: object) -> Step[None]:
     """Show a state of the flow to those who look at the execution while it runs. The last one counts.
 
-    `Handle.query` reads it whatever its length; what SWF carries, `Handle.report` and SWF's console show as well.
+    `Handle.state` reads it at any length; `Handle.published_state` and SWF's console show it if it fits SWF's limit.
 
     History:
         Goes into the `executionContext` of DecisionTaskCompleted, if it has room there; asks nothing.
     """
-    return Report(status)
+    return SetState(status)
 
 
 def history_length() -> Step[int]:

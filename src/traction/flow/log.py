@@ -37,7 +37,7 @@ _NO_EXECUTION = WorkflowExecution("-", "-")
 def get_logger(name: str = "traction.flow") -> FlowLogger:
     """Return a logger for flows: silent while a flow is replayed, so that each record is emitted once.
 
-    It is silent also while a flow is read (`query`, `replay`, the checks of simulations) and when it leaves memory:
+    It is silent also while a flow is replayed by `Handle.state`, `replay` or a simulation, and when it leaves memory:
     what its `finally` blocks log then did not happen in the execution. Every record has the fields `workflow_id` and
     `run_id`. A decision task that is lost is decided again, and then its records are emitted again.
 

@@ -192,7 +192,7 @@ class Simulation:
         """Start an execution.
 
         Raises:
-            DefinitionError, PayloadError, BackendError: as `WorkerSystem.run`.
+            DefinitionError, PayloadError, BackendError: as `Client.start`.
         """
         check_call(workflow)
         self._host(type(workflow))

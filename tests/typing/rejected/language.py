@@ -130,6 +130,6 @@ async def flow() -> None:
 
 def look(system: WorkerSystem, handle: Handle[str]) -> None:
     system.start_workflow_worker(stay, provide={stay: 7})  # E: mypy=dict-item pyright=reportArgumentType
-    approval: Reject | None = handle.query(Approve)  # E: mypy=assignment pyright=reportAssignmentType
+    approval: Reject | None = handle.state(Approve)  # E: mypy=assignment pyright=reportAssignmentType
     handle.send("approved")  # E: mypy=arg-type pyright=reportArgumentType
-    number: int = handle.report(int)  # E: mypy=assignment pyright=reportAssignmentType
+    number: int = handle.published_state(int)  # E: mypy=assignment pyright=reportAssignmentType

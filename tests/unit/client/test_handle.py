@@ -80,7 +80,7 @@ def test_a_signal_that_swf_does_not_carry_is_not_sent(stage: Stage) -> None:
 
 def test_a_signal_is_written_as_the_codec_says(stage: Stage) -> None:
     codec = Codec(Compress())
-    handle = WorkerSystem(backend=stage.backend, codec=codec).run(listen(0))
+    handle = WorkerSystem(backend=stage.backend, codec=codec).start(listen(0))
     handle.send(Say("x" * 40_000))
     take_turns(stage.decider(listen, codec=codec))
     assert handle.result(0) == "x" * 40_000
@@ -96,12 +96,12 @@ def test_a_signal_whose_reply_is_lost_is_not_sent_again(stage: Stage) -> None:
 
 def test_by_its_id_the_run_is_found_that_is_open_or_else_the_last_that_closed(stage: Stage) -> None:
     first = stage.start(listen(0), workflow_id="chat").execution
-    stage.system.find("chat").terminate()
+    stage.system.get_handle("chat").terminate()
     stage.advance(1)
-    assert stage.system.find("chat", listen).execution == first
+    assert stage.system.get_handle("chat", listen).execution == first
     second = stage.start(listen(0), workflow_id="chat").execution
     stage.advance(1)
-    handle = stage.system.find("chat", listen)
+    handle = stage.system.get_handle("chat", listen)
     assert handle.execution == second != first
     handle.send(Say("there"))
     take_turns(stage.decider(listen))
@@ -110,4 +110,4 @@ def test_by_its_id_the_run_is_found_that_is_open_or_else_the_last_that_closed(st
 
 def test_an_id_under_which_nothing_was_started_is_told(stage: Stage) -> None:
     with pytest.raises(UnknownResourceFault, match="there is no execution 'nobody' in local:"):
-        stage.system.find("nobody")
+        stage.system.get_handle("nobody")

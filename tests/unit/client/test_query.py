@@ -17,7 +17,7 @@ from traction import (
     get_logger,
     patched,
     receive,
-    report,
+    set_state,
     side_effect,
     sleep,
 )
@@ -44,10 +44,10 @@ def count(items: list[str]) -> int:
 class Shop(Workflow[int]):
     async def flow(self) -> int:
         items: list[str] = []
-        await report(Cart(items))
+        await set_state(Cart(items))
         while len(items) < 3:
             items.append((await receive(Add)).item)
-            await report(Cart(items))
+            await set_state(Cart(items))
         return await count(items)
 
 
@@ -72,24 +72,24 @@ def test_a_query_gives_the_last_report_as_what_it_is(stage: Stage) -> None:
     handle = stage.start(Shop())
     decider = stage.decider(Shop)
     take_turns(decider)
-    assert handle.query(Cart) == Cart([])
+    assert handle.state(Cart) == Cart([])
     add(stage, handle, "tea")
     take_turns(decider)
-    assert handle.query(Cart) == Cart(["tea"])
-    assert handle.query() == {"items": ["tea"]}
-    assert handle.report(Cart) == Cart(["tea"])
+    assert handle.state(Cart) == Cart(["tea"])
+    assert handle.state() == {"items": ["tea"]}
+    assert handle.published_state(Cart) == Cart(["tea"])
 
 
 def test_it_needs_no_worker_and_sees_what_no_decision_task_has_seen(stage: Stage) -> None:
     handle = stage.start(Shop())
-    assert handle.query(Cart) == Cart([])
+    assert handle.state(Cart) == Cart([])
     add(stage, handle, "tea")
     # A decision task is taken, and not answered; then comes another signal.
     assert stage.decider(Shop).poll_once() is not None
     add(stage, handle, "cake")
     before = handle.history()
-    assert handle.query(Cart) == Cart(["tea", "cake"])
-    assert handle.report(Cart) is None
+    assert handle.state(Cart) == Cart(["tea", "cake"])
+    assert handle.published_state(Cart) is None
     assert handle.history() == before
 
 
@@ -99,7 +99,7 @@ def test_it_tells_the_end_of_what_has_closed(stage: Stage) -> None:
         add(stage, handle, item)
     take_turns(stage.decider(Shop), stage.worker(count))
     assert handle.result(0) == 3
-    assert handle.query(Cart) == Cart(["a", "b", "c"])
+    assert handle.state(Cart) == Cart(["a", "b", "c"])
 
 
 def test_what_was_terminated_stays_as_its_flow_left_it(stage: Stage) -> None:
@@ -107,15 +107,15 @@ def test_what_was_terminated_stays_as_its_flow_left_it(stage: Stage) -> None:
     take_turns(stage.decider(Shop))
     add(stage, handle, "too late")
     handle.terminate()
-    assert handle.query(Cart) == Cart([])
+    assert handle.state(Cart) == Cart([])
 
 
 def test_a_report_that_swf_does_not_carry_is_read_all_the_same(stage: Stage) -> None:
     class Tell(Workflow[None]):
         async def flow(self) -> None:
-            await report("short")
+            await set_state("short")
             await sleep(1)
-            await report("x" * 100_000)
+            await set_state("x" * 100_000)
             await sleep(100)
 
     handle = stage.start(Tell())
@@ -124,8 +124,8 @@ def test_a_report_that_swf_does_not_carry_is_read_all_the_same(stage: Stage) -> 
     stage.advance(2)
     take_turns(decider)
     assert stage.stuck == []
-    assert handle.query(str) == "x" * 100_000
-    assert handle.report(str) == "short"
+    assert handle.state(str) == "x" * 100_000
+    assert handle.published_state(str) == "short"
 
 
 def test_a_flow_that_reports_nothing_gives_nothing(stage: Stage) -> None:
@@ -133,7 +133,7 @@ def test_a_flow_that_reports_nothing_gives_nothing(stage: Stage) -> None:
         async def flow(self) -> None:
             await sleep(1)
 
-    assert stage.start(Silent()).query(str) is None
+    assert stage.start(Silent()).state(str) is None
 
 
 def test_what_the_history_does_not_show_is_not_done(stage: Stage, caplog: Any) -> None:
@@ -146,18 +146,18 @@ def test_what_the_history_does_not_show_is_not_done(stage: Stage, caplog: Any) -
     class Act(Workflow[int]):
         async def flow(self) -> int:
             get_logger("shop").warning("begun")
-            await report("patched" if await patched("p") else "old")
+            await set_state("patched" if await patched("p") else "old")
             branch = count(["a"]).locally() | side_effect(lambda: do("effect"))
-            await report(f"did {await branch}")
+            await set_state(f"did {await branch}")
             return 1
 
     handle = stage.start(Act())
-    assert handle.query(str) == "patched"
+    assert handle.state(str) == "patched"
     handle.cancel()
-    assert handle.query(str) == "patched"
+    assert handle.state(str) == "patched"
     assert (done, caplog.text) == ([], "")
     take_turns(stage.decider(Act, local=LocalActivities(bodies={count: lambda _: do("count")})))
-    assert handle.query(str) == "did 7"
+    assert handle.state(str) == "did 7"
     assert done == ["effect"]
 
 
@@ -167,12 +167,12 @@ def test_what_the_history_shows_is_read_there(stage: Stage) -> None:
     class Act(Workflow[None]):
         async def flow(self) -> None:
             value = await side_effect(lambda: next(gives))
-            await report([value, await count(["a"]).locally(), 2 if await patched("p") else 3])
+            await set_state([value, await count(["a"]).locally(), 2 if await patched("p") else 3])
             await sleep(1)
 
     handle = stage.start(Act())
     take_turns(stage.decider(Act))
-    assert handle.query(list[int]) == [7, 1, 2]
+    assert handle.state(list[int]) == [7, 1, 2]
 
 
 def test_it_goes_on_to_the_run_that_is_open(stage: Stage) -> None:
@@ -180,16 +180,16 @@ def test_it_goes_on_to_the_run_that_is_open(stage: Stage) -> None:
         n: int
 
         async def flow(self) -> int:
-            await report(self.n)
+            await set_state(self.n)
             await sleep(1)
             return await continue_as_new(Go(self.n + 1))
 
     handle = stage.start(Go(1))
     take_turns(stage.decider(Go))
-    assert handle.query(int) == 1
+    assert handle.state(int) == 1
     stage.advance(2)
     take_turns(stage.decider(Go))
-    assert handle.query(int) == 2
+    assert handle.state(int) == 2
 
 
 def test_the_code_is_needed_and_that_of_the_version_that_runs(stage: Stage) -> None:
@@ -198,11 +198,11 @@ def test_the_code_is_needed_and_that_of_the_version_that_runs(stage: Stage) -> N
     class Newer(Shop, name="Shop", version="2"):
         pass
 
-    with pytest.raises(DefinitionError, match="has no code; write find"):
-        stage.system.find(handle.execution).query()
-    with pytest.raises(DefinitionError, match="Shop 1, and the handle has that of Shop 2"):
-        stage.system.find(handle.execution, Newer).query()
-    assert stage.system.find(WorkflowExecution(handle.workflow_id, handle.run_id), Shop).query(Cart) == Cart([])
+    with pytest.raises(DefinitionError, match="has no code; write get_handle"):
+        stage.system.get_handle(handle.execution).state()
+    with pytest.raises(DefinitionError, match="Shop 1, the handle has that of Shop 2"):
+        stage.system.get_handle(handle.execution, Newer).state()
+    assert stage.system.get_handle(WorkflowExecution(handle.workflow_id, handle.run_id), Shop).state(Cart) == Cart([])
 
 
 def test_code_that_does_not_match_is_told(stage: Stage) -> None:
@@ -218,11 +218,11 @@ def test_code_that_does_not_match_is_told(stage: Stage) -> None:
     handle = stage.start(Shop())
     take_turns(stage.decider(Shop))
     with pytest.raises(NonDeterminismError):
-        stage.system.find(handle.execution, Changed).query()
+        stage.system.get_handle(handle.execution, Changed).state()
     with pytest.raises(FlowError, match="awaits"):
-        stage.system.find(handle.execution, Wrong).query()
+        stage.system.get_handle(handle.execution, Wrong).state()
 
 
 def test_a_report_of_another_type_is_refused(stage: Stage) -> None:
-    with pytest.raises(PayloadError, match="the report of Shop-"):
-        stage.start(Shop()).query(int)
+    with pytest.raises(PayloadError, match="the state of Shop-"):
+        stage.start(Shop()).state(int)

@@ -128,7 +128,7 @@ def test_the_line_is_shown_over_http_from_threads_and_processes(executor: Any) -
     ):
         system.start_workflow_worker(once, parent)
         system.start_activity_worker(fetch, executor=executor)
-        failed = fail_of(lambda: system.run(parent(7)).result(timeout=60))
+        failed = fail_of(lambda: system.run(parent(7), timeout=60))
     lines = [line.strip() for line in show(failed).splitlines()]
     wanted = ["raise Reset(f", "return await fetch(number)  # the", "return await once(number)  # the"]
     found = [next(n for n, line in enumerate(lines) if line.startswith(start)) for start in wanted]
@@ -374,7 +374,7 @@ def test_a_worker_logs_a_failed_activity_once_with_its_traceback(
     with WorkerSystem("local:") as system:
         system.start_workflow_worker(type(call))
         system.start_activity_worker(fetch, executor=executor)
-        fail_of(lambda: system.run(call, workflow_id="order-1").result(timeout=60))
+        fail_of(lambda: system.run(call, workflow_id="order-1", timeout=60))
     (record,) = list_records(caplog, "order-1 fetch-1 failed")
     assert record.levelno == logging.WARNING
     assert record.getMessage() == f"order-1 fetch-1 failed: {__name__}.Reset: number 7"
@@ -590,7 +590,7 @@ def test_policies_know_bases_from_processes() -> None:
     with WorkerSystem("local:") as system:
         system.start_workflow_worker(parent, once)
         system.start_activity_worker(fetch, executor="process")
-        failed = fail_of(lambda: system.run(parent(7)).result(timeout=60))
+        failed = fail_of(lambda: system.run(parent(7), timeout=60))
     assert is_one_of(failed, (OSError,))
 
 

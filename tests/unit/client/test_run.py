@@ -203,4 +203,4 @@ def test_a_run_is_what_a_worker_system_does_by_hand() -> None:
     with WorkerSystem("local:") as system:
         system.start_workflow_worker(hello)
         system.start_activity_worker(greet)
-        assert system.run(hello("you")).result(60) == run(hello("you"), timeout=60)
+        assert system.run(hello("you"), timeout=60) == run(hello("you"), timeout=60)

@@ -66,7 +66,7 @@ def test_the_same_call_gets_the_handle_of_the_open_execution(stage: Stage) -> No
     first, second = (stage.start(pay(500), workflow_id="order-7") for _ in range(2))
     assert first.execution == second.execution
     assert (first.started, second.started) == (True, False)
-    assert not stage.system.find("order-7", pay).started
+    assert not stage.system.get_handle("order-7", pay).started
 
 
 @pytest.mark.parametrize("rate", [1, 1.0])

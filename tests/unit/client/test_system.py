@@ -21,7 +21,7 @@ from tests.support.backends import (
     run_threads,
     take_turns,
 )
-from traction import Activity, Handle, WorkerSystem, Workflow, activity, all_of, report, sleep, workflow
+from traction import Activity, Handle, WorkerSystem, Workflow, activity, all_of, set_state, sleep, workflow
 from traction.client.registration import register_type
 from traction.errors import (
     DefinitionError,
@@ -151,18 +151,18 @@ def test_a_start_whose_reply_is_lost_finds_what_it_began_though_that_has_closed(
                 raise ConnectionLost("the connection was lost before the reply came")
             return answer
 
-    handle = WorkerSystem(backend=LateReply(stage.backend)).run(Wait("a"))
+    handle = WorkerSystem(backend=LateReply(stage.backend)).start(Wait("a"))
     assert list_all(stage) == [handle.execution, before.execution]
 
 
 def test_a_start_that_never_gets_through_raises_what_kept_it(stage: Stage) -> None:
     system = WorkerSystem(backend=stage.backend)
-    system.run(Wait("b"))
+    system.start(Wait("b"))
     # From here on nothing is waited for.
     system._stop.set()
     stage.backend.lose_requests += [o.StartWorkflowExecution] * 100
     with pytest.raises(ConnectionLost):
-        system.run(Wait("a"))
+        system.start(Wait("a"))
 
 
 @pytest.mark.parametrize("lost", ["lose_requests", "lose_replies"])
@@ -187,7 +187,7 @@ def test_an_open_execution_that_lists_do_not_show_yet_is_looked_for_again() -> N
                 return super().call(request, wait)
 
         system = WorkerSystem(backend=Later(stage.backend))
-        assert system.run(Wait("a")).execution == first.execution
+        assert system.start(Wait("a")).execution == first.execution
         assert looks == 2
 
 
@@ -215,7 +215,7 @@ def test_an_input_of_a_wrong_type_is_refused_where_the_call_is_written(stage: St
 @pytest.mark.parametrize(("what", "message"), [(Wait, r"write Wait\(\.\.\.\)"), (Add(1, 2), "no call of a workflow")])
 def test_what_is_no_call_of_a_workflow_cannot_be_run(stage: Stage, what: Any, message: str) -> None:
     with pytest.raises(DefinitionError, match=message):
-        stage.system.run(what)
+        stage.system.start(what)
 
 
 def test_an_id_that_the_service_does_not_take_is_refused_by_its_rule(stage: Stage) -> None:
@@ -317,7 +317,7 @@ def test_a_handle_shows_history_and_description(stage: Stage) -> None:
 
 
 def test_a_handle_of_a_run_that_is_not_there_says_so(stage: Stage) -> None:
-    handle = stage.system.find(WorkflowExecution("nobody", "nowhere"))
+    handle = stage.system.get_handle(WorkflowExecution("nobody", "nowhere"))
     for ask in (handle.status, handle.history, handle.describe, handle.cancel, handle.terminate, handle.result):
         with pytest.raises(UnknownResourceFault):
             ask()
@@ -326,10 +326,10 @@ def test_a_handle_of_a_run_that_is_not_there_says_so(stage: Stage) -> None:
 def test_a_run_that_was_started_elsewhere_is_read_as_its_workflow_says(stage: Stage) -> None:
     execution = stage.start(AddAll([1, 2])).execution
     take_turns(stage.decider(AddAll), stage.worker(Add, lambda a, b: a + b))
-    assert stage.system.find(execution, AddAll).result(0) == 3
-    assert stage.system.find(execution).result(0) == 3
+    assert stage.system.get_handle(execution, AddAll).result(0) == 3
+    assert stage.system.get_handle(execution).result(0) == 3
     with pytest.raises(PayloadError, match="does not decode as str"):
-        stage.system.find(execution, Wait).result(0)
+        stage.system.get_handle(execution, Wait).result(0)
 
 
 def test_a_result_is_that_of_the_last_run(stage: Stage) -> None:
@@ -367,7 +367,7 @@ def test_workers_do_the_work_in_as_many_threads_as_asked_and_a_close_leaves_none
         system.start_workflow_worker(AddAll, instances=2)
         system.start_activity_worker(Add, lambda a, b: a + b, instances=3)
         assert (count_threads("decide AddAll-1"), count_threads("work Add-1")) == (2, 3)
-        handles = [system.run(AddAll([n, n, n])) for n in range(20)]
+        handles = [system.start(AddAll([n, n, n])) for n in range(20)]
         assert [handle.result(60) for handle in handles] == [3 * n for n in range(20)]
     assert set(threading.enumerate()) - before == set()
 
@@ -376,8 +376,8 @@ def test_one_start_hosts_several_workflows_each_on_its_list() -> None:
     with WorkerSystem() as system:
         system.start_workflow_worker(AddAll, WaitToo)
         assert (count_threads("decide AddAll-1"), count_threads("decide WaitToo-1")) == (1, 1)
-        assert system.run(WaitToo()).result(60) == "other"
-        assert system.run(AddAll([])).result(60) == 0
+        assert system.run(WaitToo(), timeout=60) == "other"
+        assert system.run(AddAll([]), timeout=60) == 0
 
 
 def test_two_systems_on_one_backend_share_its_work() -> None:
@@ -385,7 +385,7 @@ def test_two_systems_on_one_backend_share_its_work() -> None:
     with WorkerSystem(backend=backend) as one, WorkerSystem(backend=backend) as other:
         one.start_workflow_worker(AddAll)
         other.start_activity_worker(Add, lambda a, b: a + b)
-        assert other.run(AddAll([1, 2, 3])).result(60) == 6
+        assert other.run(AddAll([1, 2, 3]), timeout=60) == 6
 
 
 def test_a_close_waits_for_the_task_in_hand_and_it_is_answered() -> None:
@@ -399,7 +399,7 @@ def test_a_close_waits_for_the_task_in_hand_and_it_is_answered() -> None:
     system = WorkerSystem()
     system.start_workflow_worker(AddAll)
     system.start_activity_worker(Add, add)
-    handle = system.run(AddAll([7]))
+    handle = system.start(AddAll([7]))
     assert began.wait(60)
     closing = threading.Thread(target=system.close)
     closing.start()
@@ -422,7 +422,7 @@ def test_a_close_gives_up_on_a_worker_after_its_grace_and_says_so(caplog: pytest
     system = WorkerSystem()
     system.start_workflow_worker(AddAll)
     system.start_activity_worker(Add, add)
-    system.run(AddAll([7]))
+    system.start(AddAll([7]))
     assert began.wait(60)
     system.close(grace=0.01)
     assert "still working after 0.01: work Add-1" in caplog.text
@@ -536,7 +536,7 @@ def test_sync_and_async_definitions_of_classes_and_functions_work_together() -> 
         system.start_activity_worker(double, instances=2)
         system.start_activity_worker(keep, kept)
         system.start_activity_worker(Add, lambda a, b: a + b)
-        assert system.run(Both(5)).result(60) == [10, 5, 6]
+        assert system.run(Both(5), timeout=60) == [10, 5, 6]
     assert kept == [5]
 
 
@@ -559,7 +559,7 @@ def test_activities_of_one_system_may_share_a_task_list() -> None:
         system.start_workflow_worker(both)
         system.start_activity_worker(one, instances=2)
         system.start_activity_worker(two, instances=2)
-        handle = system.run(both(10))
+        handle = system.start(both(10))
         assert handle.result(60) == 12_286
         assert find_events(handle, e.ActivityTaskFailed) == []
 
@@ -567,15 +567,15 @@ def test_activities_of_one_system_may_share_a_task_list() -> None:
 def test_a_handle_reads_what_the_flow_reported_last() -> None:
     @workflow
     async def reporting() -> None:
-        await report({"stage": 1})
+        await set_state({"stage": 1})
         await sleep(0)
-        await report({"stage": 2})
+        await set_state({"stage": 2})
 
     with WorkerSystem() as system:
         system.start_workflow_worker(reporting)
-        handle = system.run(reporting())
+        handle = system.start(reporting())
         handle.result(30)
-        assert handle.report(dict[str, int]) == {"stage": 2}
+        assert handle.published_state(dict[str, int]) == {"stage": 2}
 
 
 def test_a_handle_of_a_flow_that_reports_nothing_reads_nothing() -> None:
@@ -585,6 +585,6 @@ def test_a_handle_of_a_flow_that_reports_nothing_reads_nothing() -> None:
 
     with WorkerSystem() as system:
         system.start_workflow_worker(silent)
-        handle = system.run(silent())
+        handle = system.start(silent())
         handle.result(30)
-        assert handle.report() is None
+        assert handle.published_state() is None

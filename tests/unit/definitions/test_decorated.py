@@ -184,7 +184,7 @@ def test_decorated_activities_run_wherever_activities_run(executor: Any) -> None
         system.start_workflow_worker(sums_in_sync, adding_async)
         system.start_activity_worker(made, executor=executor)
         call: Any = adding_async(1) if executor == "async" else sums_in_sync(1)
-        assert system.run(call).result(timeout=60) == 4
+        assert system.run(call, timeout=60) == 4
 
 
 @workflow

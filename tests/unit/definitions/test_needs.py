@@ -79,7 +79,7 @@ def run_with_workers() -> object:
         system.start_workflow_worker(shop)
         for one in NEED:
             system.start_activity_worker(one, Everything(), executor="async" if one is pay_later else "thread")
-        return system.run(shop()).result()
+        return system.run(shop())
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from traction import (
     get_logger,
     move_on_after,
     receive,
-    report,
+    set_state,
     sleep,
     step,
     workflow,
@@ -115,7 +115,7 @@ async def local_marks() -> list[str]:
 async def hold() -> None:
     log.info("lock taken")
     try:
-        await report("waiting")
+        await set_state("waiting")
         await receive(Go)
     finally:
         log.info("lock released")
@@ -145,11 +145,11 @@ def said(caplog: pytest.LogCaptureFixture) -> list[str]:
 def test_two_executions_do_not_share_a_decimal_context() -> None:
     with WorkerSystem("local:") as ws:
         ws.start_workflow_worker(third)
-        first = ws.run(third(False), workflow_id="1").result()
-        rough = ws.run(third(True), workflow_id="2")
+        first = ws.run(third(False), workflow_id="1")
+        rough = ws.start(third(True), workflow_id="2")
         while len(rough.history()) < 4:
             pass
-        assert ws.run(third(False), workflow_id="3").result() == first
+        assert ws.run(third(False), workflow_id="3") == first
 
 
 def test_a_flow_does_not_see_the_context_of_who_decides() -> None:
@@ -159,7 +159,7 @@ def test_a_flow_does_not_see_the_context_of_who_decides() -> None:
     with WorkerSystem("local:") as ws:
         ws.start_workflow_worker(bound, instances=3)
         ws.start_activity_worker(act, instances=3)
-        handles = [ws.run(bound(who)) for who in ("ann", "bob", "cid")]
+        handles = [ws.start(bound(who)) for who in ("ann", "bob", "cid")]
         assert [handle.result() for handle in handles] == ["nobody"] * 3
 
 
@@ -178,7 +178,7 @@ def test_an_activity_does_not_see_what_the_one_before_set(flow: Any) -> None:
         ws.start_workflow_worker(marks, local_marks)
         ws.start_activity_worker(mark)
         ws.start_activity_worker(mark_async)
-        assert set(ws.run(flow).result()) == {"nobody"}
+        assert set(ws.run(flow)) == {"nobody"}
 
 
 def test_activities_in_a_process_do_not_share_a_context() -> None:
@@ -186,14 +186,14 @@ def test_activities_in_a_process_do_not_share_a_context() -> None:
         ws.start_workflow_worker(marks)
         ws.start_activity_worker(mark, executor="process")
         ws.start_activity_worker(mark_async, executor="async")
-        assert set(ws.run(marks()).result()) == {"nobody"}
+        assert set(ws.run(marks())) == {"nobody"}
 
 
 def test_a_flow_that_is_queried_replayed_or_evicted_logs_nothing(shop: pytest.LogCaptureFixture) -> None:
     with WorkerSystem("local:") as ws:
         ws.start_workflow_worker(hold)
-        handle = ws.run(hold(), workflow_id="one")
-        while handle.query(str) != "waiting":
+        handle = ws.start(hold(), workflow_id="one")
+        while handle.state(str) != "waiting":
             pass
         replay(handle.history(), hold)
     assert said(shop) == ["lock taken"]
@@ -231,12 +231,12 @@ def test_what_fails_an_execution_is_logged_once_with_its_traceback(caplog: pytes
     with WorkerSystem("local:") as ws:
         ws.start_workflow_worker(broken, again)
         ws.start_activity_worker(act)
-        handle = ws.run(broken(3), workflow_id="broken-3")
+        handle = ws.start(broken(3), workflow_id="broken-3")
         with pytest.raises(Exception, match="no 3"):
             handle.result()
         handle.history()
-        ws.run(again(1)).result()
-        hold_id = ws.run(broken(4), workflow_id="broken-4")
+        ws.run(again(1))
+        hold_id = ws.start(broken(4), workflow_id="broken-4")
         with pytest.raises(Exception, match="no 4"):
             hold_id.result()
     errors = [record for record in caplog.records if record.levelno == logging.ERROR]

@@ -19,8 +19,8 @@ from traction import (
     activity,
     continue_as_new,
     receive,
-    report,
     send,
+    set_state,
     side_effect,
     start_child,
     workflow,
@@ -181,13 +181,13 @@ async def has_effect() -> Any:
 
 @workflow
 async def reports() -> None:
-    await report({"table": {1: 2}})
+    await set_state({"table": {1: 2}})
 
 
 @workflow
 async def reports_well() -> None:
     for status in (Payment(1), [Payment(1)], {"a": Colour.RED, "b": datetime(2030, 1, 1, tzinfo=UTC)}, [1, "a", None]):
-        await report(status)
+        await set_state(status)
 
 
 @workflow
@@ -261,9 +261,9 @@ def test_workers_refuse_what_is_read_back_unequal() -> None:
         ws.start_workflow_worker(pays)
         ws.start_activity_worker(pay)
         with pytest.raises(WorkflowFailed, match="a CardPayment, and is read back as a Payment"):
-            ws.run(pays()).result()
+            ws.run(pays())
         with pytest.raises(PayloadError, match="a CardPayment"):
-            ws.run(goes_on(CardPayment(5)))
+            ws.start(goes_on(CardPayment(5)))
 
 
 def test_workers_take_equal_values_of_another_type() -> None:

@@ -97,7 +97,7 @@ def test_workers_and_clients_pass_what_is_too_long_by_the_store(tmp_path: Path, 
         ws.start_activity_worker(Double)
         ws.start_activity_worker(Shorten)
         text = make_noise(60_000)
-        assert ws.run(DoubleAndShorten(text)).result(30) == 2 * len(text)
+        assert ws.run(DoubleAndShorten(text), timeout=30) == 2 * len(text)
     assert list_files(tmp_path) != []
 
 

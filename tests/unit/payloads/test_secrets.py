@@ -34,8 +34,8 @@ from traction import (
     heartbeat,
     invoke_lambda,
     receive,
-    report,
     send,
+    set_state,
     side_effect,
     sleep,
     start_child,
@@ -193,7 +193,7 @@ class Scene:
     def run(self, secret: str, *, act: Callable[[str], Any] = len, flow: Callable[[str], Any] | None = None) -> None:
         """Run a flow and its activity to where they get, and read the end as a client does."""
         ACTS[0], FLOWS[0] = act, flow or (lambda text: Act(text))
-        handle = self.stage.system.run(Flow(secret))
+        handle = self.stage.system.start(Flow(secret))
         self.go_on()
         self.read(handle)
 
@@ -228,7 +228,7 @@ class Scene:
 
     def schedule_raw(self, activity: Any, value: Any) -> None:
         """Give an activity an input that its definition does not read."""
-        self.stage.system.run(Number(1))
+        self.stage.system.start(Number(1))
         poll = o.PollForDecisionTask(domain=self.stage.backend.domain, task_list=Number.spec.task_list)
         task = self.stage.backend.call(poll, NOW)
         decision = d.ScheduleActivityTask(
@@ -240,7 +240,7 @@ class Scene:
     def answer_raw(self, secret: str, flow: Any, value: Any) -> None:
         """Answer the activity of a flow with a result that its definition does not read."""
         FLOWS[0] = flow
-        handle = self.stage.system.run(Flow(secret))
+        handle = self.stage.system.start(Flow(secret))
         take_turns(self.stage.decider(Flow, codec=self.codec))
         poll = o.PollForActivityTask(domain=self.stage.backend.domain, task_list=Act.spec.task_list)
         task = self.stage.backend.call(poll, NOW)
@@ -263,7 +263,7 @@ async def _receive(kind: Any) -> int:
 
 def signal_raw(scene: Scene, secret: str) -> None:
     FLOWS[0] = lambda _: receive(Approve)
-    handle = scene.stage.system.run(Flow(secret))
+    handle = scene.stage.system.start(Flow(secret))
     for value in (secret, {"color": secret}, {"color": [secret]}, {secret: secret}):
         scene.stage.backend.call(
             o.SignalWorkflowExecution(
@@ -285,7 +285,7 @@ def run_in_process(scene: Scene, secret: str) -> None:
     try:
         for kind in ("declared", "result", "raise"):
             FLOWS[0] = partial(_call_in_process, kind)
-            scene.stage.system.run(Flow(secret), workflow_id=kind)
+            scene.stage.system.start(Flow(secret), workflow_id=kind)
             decider = scene.stage.decider(Flow, codec=scene.codec)
             worker = scene.stage.worker(ActInProcess, codec=scene.codec, body=pool.run)
             take_turns(decider, worker)
@@ -302,7 +302,7 @@ def answer_by_token(scene: Scene, secret: str) -> None:
 
     ACTS[0], FLOWS[0] = act, lambda text: Act(text)
     system = scene.stage.system
-    system.run(Flow(secret))
+    system.start(Flow(secret))
     take_turns(scene.stage.decider(Flow, codec=scene.codec), scene.stage.worker(Act, codec=scene.codec))
     with suppress(PayloadError):
         system.heartbeat(tokens[0], Revealing(secret))
@@ -382,8 +382,8 @@ SCENARIOS: dict[str, Scenario] = {
     "side effect of another type": lambda s, x: s.run(x, flow=lambda t: side_effect(lambda: t, type=int)),
     "side effect that cannot be written": lambda s, x: s.run(x, flow=lambda t: side_effect(lambda: Revealing(t))),
     "side effect that is too long": lambda s, x: s.run(x, flow=lambda t: side_effect(lambda: [t] * 9_000)),
-    "report": lambda s, x: s.run(x, flow=lambda t: report({"at": t})),
-    "report that cannot be written": lambda s, x: s.run(x, flow=lambda t: report(Revealing(t))),
+    "report": lambda s, x: s.run(x, flow=lambda t: set_state({"at": t})),
+    "report that cannot be written": lambda s, x: s.run(x, flow=lambda t: set_state(Revealing(t))),
     "signal that does not decode": signal_raw,
     "signal of another type": lambda s, x: s.run(x, flow=lambda t: send("nobody", Note(cast("str", [t])))),
     "signal that nobody takes": lambda s, x: s.run(x, flow=lambda t: send("nobody", Note(t))),

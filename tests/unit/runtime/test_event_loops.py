@@ -185,8 +185,8 @@ def test_workers_leave_the_execution_open(caplog: pytest.LogCaptureFixture) -> N
 
     with WorkerSystem("local:") as ws:
         ws.start_workflow_worker(uses, uses_plainly)
-        handles = [ws.run(uses(name), workflow_id=f"use-{number}") for number, name in enumerate(USES)]
-        handles += [ws.run(uses_plainly("each"), workflow_id="plain")]
+        handles = [ws.start(uses(name), workflow_id=f"use-{number}") for number, name in enumerate(USES)]
+        handles += [ws.start(uses_plainly("each"), workflow_id="plain")]
         while len(list_stuck()) < len(handles):
             pass
         assert {handle.status() for handle in handles} == {"OPEN"}
@@ -206,7 +206,7 @@ def test_a_side_effect_may_run_an_event_loop() -> None:
     assert simulate(kept(), check_determinism=False).result == 7
     with WorkerSystem("local:") as ws:
         ws.start_workflow_worker(kept)
-        assert ws.run(kept()).result() == 7
+        assert ws.run(kept()) == 7
 
 
 def test_what_is_no_step_and_not_awaitable_stays_a_type_error() -> None:

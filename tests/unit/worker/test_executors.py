@@ -218,7 +218,7 @@ def test_as_many_async_tasks_run_at_a_time_as_there_are_slots_and_no_more() -> N
     with WorkerSystem() as system:
         system.start_workflow_worker(CallAll)
         system.start_activity_worker(ActAsync, act, instances=6, executor="async")
-        assert max(system.run(CallAll()).result(60)) == 6
+        assert max(system.run(CallAll(), timeout=60)) == 6
     assert set(threading.enumerate()) - before == set()
 
 
@@ -273,7 +273,7 @@ def test_an_async_activity_that_nobody_wants_is_cancelled_at_its_await(executor:
     with WorkerSystem(backend=backend) as system:
         system.start_workflow_worker(Impatient)
         system.start_activity_worker(Wait, executor=executor)
-        handle = system.run(Impatient())
+        handle = system.start(Impatient())
         assert began.wait(60)
         for signal in ("Go", "End"):
             system.backend.call(
@@ -301,8 +301,8 @@ def test_whatever_an_async_activity_raises_the_loop_goes_on() -> None:
         system.start_activity_worker(ActAsync, act, executor="async")
         for expected in ("ValueError", "KeyboardInterrupt", "SystemExit"):
             with pytest.raises(WorkflowFailed, match=expected):
-                system.run(CallActAsync()).result(60)
-        assert system.run(CallActAsync()).result(60) == 7
+                system.run(CallActAsync(), timeout=60)
+        assert system.run(CallActAsync(), timeout=60) == 7
 
 
 def test_an_answer_from_the_loop_that_is_lost_is_sent_again() -> None:
@@ -398,7 +398,7 @@ def test_a_workflow_has_the_same_result_whatever_runs_its_activities(one: Any, o
         system.start_workflow_worker(both)
         system.start_activity_worker(triple, executor=one)
         system.start_activity_worker(triple_async, executor=other)
-        assert [system.run(both(n)).result(60) for n in range(4)] == [0, 6, 12, 18]
+        assert [system.run(both(n), timeout=60) for n in range(4)] == [0, 6, 12, 18]
     assert set(threading.enumerate()) - before == set()
     assert [process for process in multiprocessing.active_children() if "triple" in process.name] == []
 

@@ -19,8 +19,8 @@ from traction import (
     done,
     each,
     receive,
-    report,
     send,
+    set_state,
     sleep,
     start_child,
     step,
@@ -69,8 +69,8 @@ async def forgets(kind: str) -> None:
             receive(Go)
         case "send":
             send("other", Go())
-        case "report":
-            report("here")
+        case "set_state":
+            set_state("here")
         case "helper":
             helper()
         case "function":
@@ -200,8 +200,8 @@ def test_a_worker_warns_once_for_each_line(caplog: pytest.LogCaptureFixture) -> 
         ws.start_workflow_worker(forgetful, means_well)
         ws.start_activity_worker(act)
         for _ in range(3):
-            ws.run(forgetful()).result()
-        assert ws.run(means_well("x")).result() == 14
+            ws.run(forgetful())
+        assert ws.run(means_well("x")) == 14
     said = [record for record in caplog.records if "never awaits it" in record.getMessage()]
     assert len(said) == 2
     assert all("forgetful (" in record.getMessage() and vars(record)["workflow_id"] for record in said)

@@ -597,7 +597,7 @@ def test_the_clock_of_another_machine_is_believed_within_the_run(stage: Stage) -
 def test_a_worker_system_gives_them_what_is_provided(stage: Stage) -> None:
     shelf = Shelf()
     stage.system.start_workflow_worker(Chain, provide={LookUp: shelf})
-    assert stage.system.run(Chain(["a", "bb"])).result(30) == 3
+    assert stage.system.run(Chain(["a", "bb"]), timeout=30) == 3
     assert shelf.asked == ["a", "bb"]
 
 

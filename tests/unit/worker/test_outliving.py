@@ -156,7 +156,7 @@ def test_a_body_that_hangs_loses_its_slot_when_its_task_has_timed_out(
     with WorkerSystem() as system:
         system.start_workflow_worker(flow)
         system.start_activity_worker(act, executor=executor, instances=1)
-        assert system.run(flow(7)).result(60) == 7
+        assert system.run(flow(7), timeout=60) == 7
         assert system.lost_slots == (1 if executor == "thread" else 0)
         began = monotonic()
     assert monotonic() - began < 30
@@ -172,7 +172,7 @@ def test_an_async_body_is_cancelled_when_its_task_has_timed_out_and_left_behind_
     with WorkerSystem() as system:
         system.start_workflow_worker(flow)
         system.start_activity_worker(act, executor=executor, instances=1)
-        assert system.run(flow(7)).result(60) == 7
+        assert system.run(flow(7), timeout=60) == 7
         deaf = act is hang_deaf and executor != "process"
         assert system.lost_slots == (1 if deaf else 0)
     logs = find_logs(caplog, "WARNING") + find_logs(caplog, "ERROR")
@@ -183,7 +183,7 @@ def test_a_body_that_blocks_the_event_loop_is_left_behind_with_it(caplog: pytest
     with WorkerSystem() as system:
         system.start_workflow_worker(call_hang_loop)
         system.start_activity_worker(hang_loop, executor="async", instances=1)
-        assert system.run(call_hang_loop(7)).result(60) == 7
+        assert system.run(call_hang_loop(7), timeout=60) == 7
         assert system.lost_slots == 1
     assert "hang_loop-1: holds up the event loop" in find_logs(caplog, "ERROR")[0]
 
@@ -195,7 +195,7 @@ def test_a_body_whose_execution_was_closed_loses_its_slot(
     with WorkerSystem() as system:
         system.start_workflow_worker(call_hang_for_ever)
         system.start_activity_worker(hang_for_ever, executor=executor, instances=1)
-        handle = system.run(call_hang_for_ever())
+        handle = system.start(call_hang_for_ever())
         while not find_events(handle, e.ActivityTaskStarted):
             pass
         handle.terminate()
@@ -208,12 +208,12 @@ def test_a_lost_thread_takes_no_more_tasks_and_gives_its_slot_back_when_its_body
         system.start_workflow_worker(call_hang)
         system.start_activity_worker(hang, instances=1)
         (lost,) = [thread for thread in system._threads if thread.name.startswith("work ")]
-        assert system.run(call_hang(7)).result(60) == 7
+        assert system.run(call_hang(7), timeout=60) == 7
         assert lost.left_behind
         release.set()
         lost.join(60)
         assert system.lost_slots == 0
-        assert system.run(call_hang(8)).result(60) == 8
+        assert system.run(call_hang(8), timeout=60) == 8
 
 
 def test_when_too_many_slots_are_lost_no_more_are_replaced_and_an_error_says_so(
@@ -224,7 +224,7 @@ def test_when_too_many_slots_are_lost_no_more_are_replaced_and_an_error_says_so(
         system.start_workflow_worker(call_hang)
         system.start_activity_worker(hang, instances=1)
         for n in range(2):
-            system.run(call_hang(n))
+            system.start(call_hang(n))
         logs.wait_for("its slot is lost")
         assert "No more are replaced: restart this worker" in logs.wait_for("No more are replaced")
         assert system.lost_slots == 2
@@ -233,7 +233,7 @@ def test_when_too_many_slots_are_lost_no_more_are_replaced_and_an_error_says_so(
             logs.wait_for("its body has ended")
         assert system.lost_slots == 0
         # The thread that was not replaced takes tasks again.
-        assert system.run(call_hang(9)).result(60) == 9
+        assert system.run(call_hang(9), timeout=60) == 9
 
 
 PROGRAM = """
@@ -247,7 +247,7 @@ if __name__ == "__main__":
     system = WorkerSystem()
     system.start_workflow_worker(call_hang)
     system.start_activity_worker(hang, executor=sys.argv[1], instances=1)
-    print(system.run(call_hang(7)).result(60))
+    print(system.run(call_hang(7), timeout=60))
     sys.exit(system.close(600))
 """
 

@@ -141,7 +141,7 @@ def test_a_close_hands_back_after_its_grace_and_says_that_something_was_left() -
     system = WorkerSystem()
     system.start_workflow_worker(CallAct)
     system.start_activity_worker(Act, act)
-    handle = system.run(CallAct())
+    handle = system.start(CallAct())
     assert began.wait(60)
     assert system.close(0) == 1
     assert system.close() == 1

@@ -103,7 +103,7 @@ def read_last(handle: Handle[Any], url: str) -> Timeline | None:
         return read_timeline(handle.history(), codec=handle._codec)
     except TractionError:
         with WorkerSystem(url) as system:
-            return read_timeline(system.find(handle.execution).history(), codec=handle._codec)
+            return read_timeline(system.get_handle(handle.execution).history(), codec=handle._codec)
 
 
 @contextmanager

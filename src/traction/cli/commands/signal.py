@@ -39,5 +39,5 @@ def send(
     signal = arguments.make_call(loading.load_signal(target), said)
     plugins = context.find_object(pluggy.PluginManager)
     with WorkerSystem(url, codec=loading.load_codec(codec), payloads=payloads, plugins=plugins) as system:
-        system.find(workflow_id).send(signal)
+        system.get_handle(workflow_id).send(signal)
     output.tell(f"Sent {signal.spec.name} to {workflow_id}")

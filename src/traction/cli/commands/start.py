@@ -42,7 +42,7 @@ def start(
     call = arguments.make_call(loading.load_workflow(target), said)
     plugins = context.find_object(pluggy.PluginManager)
     with WorkerSystem(url, codec=loading.load_codec(codec), payloads=payloads, plugins=plugins) as system:
-        handle = system.run(call, workflow_id=workflow_id, if_running=if_running, if_closed=if_closed)
+        handle = system.start(call, workflow_id=workflow_id, if_running=if_running, if_closed=if_closed)
     output.warn_of_memory(url, "what is started here ends with this command")
     if json:
         output.show_json(msgspec.to_builtins(handle.execution) | {"started": handle.started})

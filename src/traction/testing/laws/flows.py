@@ -16,7 +16,7 @@ from traction.definitions.decorators import activity, workflow
 from traction.extras import needed_by
 from traction.flow.cancellation import cancel_scope, move_on_after
 from traction.flow.combinators import all_of, done, fail, first_of, now, random, saga, shield, sleep, step, uuid4, uuid7
-from traction.flow.effects import report, start_child
+from traction.flow.effects import set_state, start_child
 from traction.flow.retry import Retry
 from traction.flow.step import All, Cancelled, Failure, Step, Success
 from traction.testing.laws.history_generator import Choose, TaskFailed, choose_from
@@ -260,7 +260,7 @@ def flows(
         leaves.append(st.builds(fail, errors))
     if places:
         leaves.append(st.sampled_from([now(), uuid4(), uuid7(), random()]))
-        leaves.append(st.builds(report, numbers))
+        leaves.append(st.builds(set_state, numbers))
     if races:
         leaves.append(st.builds(part, numbers))
     pure = functions if failures else st.builds(Plus, numbers)

@@ -1,4 +1,4 @@
-"""`traction query`: show what a flow reports as of now, by replaying its history here."""
+"""`traction state`: show the state of a flow as of now, by replaying its history here."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from traction.model import operations as o
 
 def add_to(app: typer.Typer, _: Sequence[str]) -> None:
     """Add the command."""
-    app.command("query")(query)
+    app.command("state")(state)
 
 
-def query(
+def state(
     context: typer.Context,
     workflow_id: Id,
     targets: Annotated[
@@ -51,10 +51,10 @@ def query(
                 f"{workflow_id} is an execution of {type.name} {type.version}, and what is named is {named}; name the "
                 "code of its workflow"
             )
-        told = Handle(backend, execution, workflow, codec=reads).query()
+        value = Handle(backend, execution, workflow, codec=reads).state()
     if json:
-        output.show_json(told)
-    elif told is None:
-        output.tell(f"{workflow_id} has reported nothing")
+        output.show_json(value)
+    elif value is None:
+        output.tell(f"{workflow_id} has set no state")
     else:
-        output.show_result(told)
+        output.show_result(value)
