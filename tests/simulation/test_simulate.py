@@ -212,7 +212,7 @@ def test_heartbeats_reach_the_service_and_learn_of_cancellation() -> None:
     [
         ({}, "Charge needs Gateway, and the simulation has none"),
         ({"stub": {Charge: 3}}, "the stub of Charge gives 3, and Charge gives str"),
-        ({"stub": {Gateway: 3}}, "provide and stub go by activity"),
+        ({"stub": {Gateway: 3}}, "the keys of provide and stub are activities"),
     ],
     ids=["missing dependency", "stub of a wrong type", "key that is no activity"],
 )

@@ -1,18 +1,17 @@
-"""Run workflows in virtual time: one call, one thread, no clock, no port, no file.
+"""The simulation: workflows, workers and the service in virtual time, on one thread, without clock, port or file.
 
-Takes calls of workflows, what their activities need or do instead, and what comes from outside and when; gives their
-results and their histories. It drives the turns of the shipping workers over the real codec and the real service: there
-is no second copy of their logic for tests.
+It calls the `*_once()` methods of the real workers, with the real codec and the real service: tests have no second copy
+of their logic.
 
-Theory of operation. What can happen now stands in one line, in the order in which it became possible: a task that
-waits for a worker, an answer or the end of an attempt (at the head, so that plainly nobody comes in between), what was
-planned for this time. The schedule chooses who moves next; the plain one takes the first. It may also let come what may
-come at any time, put the first one off until nobody else can move, or let time pass although somebody could move. When
-nobody can, time jumps to the next thing that is due, be it milliseconds or months. Time stands still while somebody
-moves. What goes wrong between a machine and the service is chosen at each request, in `machines`.
+Theory of operation. Actions that can happen now form a line, in the order in which they became possible: a task that
+waits for a worker; a response or the end of an attempt, which go to the head, so that in the plain run nothing comes in
+between; what was planned for this time. The schedule chooses the next action; the plain one takes the first. It may
+also choose an action that may happen at any time, delay the first until no other is possible, or advance time although
+an action is possible. If no action is possible, time jumps to the next event that is due, milliseconds or months later.
+Time does not pass during an action. Faults between a machine and the service are chosen at each request, in `machine`.
 
-Every choice is a call of `choose(n, why)`, counted from 0; a plain schedule is never asked. So the numbers of the
-choices that were not plain say all there is to say about a run: its `deviations`.
+Every choice is a call of `choose(n, why)`, counted from 0; the plain schedule is never called. So the choices that were
+not plain determine a run: its `deviations`.
 """
 
 from __future__ import annotations
@@ -57,44 +56,44 @@ from traction_local.simulation.stubs import StubScript, check_script, to_script
 R = TypeVar("R")
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
-"""When simulations begin, unless told otherwise."""
+"""The default start of simulations."""
 
 PAUSE = timedelta(seconds=1)
-"""For how long a worker rests whose request did not get through."""
+"""The pause of a worker after a request that failed."""
 
 UNKNOWN = timedelta(seconds=5)
-"""For how long a type is unknown whose registration is seen late."""
+"""For how long a type is unknown if its registration takes effect late."""
 
 LIMITS = Limits()
 """The quotas of SWF."""
 
 KNOBS = Knobs()
-"""The likeliest SWF."""
+"""The most likely behaviour of SWF."""
 
 _NOTHING = timedelta(0)
 
 
 class Simulation:
-    """A world in virtual time: a service, machines with workers for whatever flows ask for, what comes from outside.
+    """A service and machines with workers in virtual time, and requests from outside.
 
     Args:
-        provide: what activities need, by activity.
-        stub: what activities do instead of their own body, by activity: see `traction_local.simulation.stubs`.
-        schedule: what makes the choices.
-        faults: what may go wrong, where the schedule deviates to it.
-        workers: how many machines there are, each with workers for everything.
-        deploy: new code, by the definition that it replaces: each machine begins with the old, and is restarted with
-            the new at any time; with what replaces the new in turn, at any time after that.
-        sticky: for how long decision tasks wait for the machine that has read their history, as they do on SWF.
-        lambdas: what Lambda functions answer, by name, given the input and a context.
+        provide: the dependencies of activities, by activity.
+        stub: replacements for the bodies of activities, by activity.
+        schedule: makes the choices.
+        faults: the faults that the schedule may inject.
+        workers: the number of machines; each has workers for all definitions.
+        deploy: new definitions, by the definitions that they replace. Each machine starts with the old code and is
+            restarted with the new at any time; if the new code is replaced in turn, once more at any later time.
+        sticky: for how long decision tasks wait for the machine that has cached their decider.
+        lambdas: Lambda functions by name, each called with the input and a context.
         limits: the service's quotas.
-        knobs: what SWF leaves open.
-        start: when the simulation begins.
-        checked: whether flows are watched for what no flow may do.
-        max_moves: after how many moves an execution that is still open is called stuck.
+        knobs: behaviour that SWF leaves open.
+        start: the virtual time at which the simulation starts.
+        check_determinism: whether flows are checked for purity and for replay.
+        max_moves: the number of moves after which an open execution counts as stuck.
 
     Raises:
-        DefinitionError: a key is no activity, or a stub gives what its activity does not.
+        DefinitionError: a key is not an activity, or a stub has another type than its activity's result.
     """
 
     def __init__(
@@ -122,7 +121,7 @@ class Simulation:
         self._scripts: dict[Any, StubScript] = {activity: to_script(one) for activity, one in (stub or {}).items()}
         for activity in (*self._provide, *self._scripts):
             if not (isinstance(activity, type) and issubclass(activity, Activity)):
-                raise DefinitionError(f"provide and stub go by activity, and {activity!r:.100} is none")
+                raise DefinitionError(f"the keys of provide and stub are activities, and {activity!r:.100} is not one")
         for activity, script in self._scripts.items():
             check_script(activity, script, codec)
         if workers < 1:
@@ -132,15 +131,15 @@ class Simulation:
         self.backend.call(o.RegisterDomain(name=DOMAIN, workflow_execution_retention_period_in_days="90"))
         self.schedule = schedule
         self.deviations: dict[int, int] = {}
-        """What was chosen, by the number of the choice, where that was not the plain choice."""
+        """The choices that were not plain, by their numbers."""
         self.widths: list[int] = []
-        """Of how many alternatives each choice was."""
+        """The number of alternatives of each choice."""
         self.moves: list[Moved] = []
-        """What happened, under any schedule but `PLAIN`, of whose run the history tells enough."""
+        """The moves; empty under `PLAIN`, where the history is enough."""
         self.stuck = ""
-        """What is waited for that never comes, a line for each thing."""
+        """What executions wait for in a deadlock, one line per pending item."""
         self.restarts = 0
-        """How many machines died."""
+        """The number of crashes."""
         self._make = None if isinstance(schedule, Plain) else copy(schedule).choose
         self._deviated: tuple[int, ...] = ()
         self._checked, self._moves_max = check_determinism, max_moves
@@ -178,12 +177,12 @@ class Simulation:
 
     @property
     def twinless(self) -> str:
-        """Why a run was not decided once more in another process; empty if all were."""
+        """Why the cross-process check was skipped for a run; empty if it was not."""
         return self._runs.twinless
 
     @property
     def story(self) -> str:
-        """What happened, move by move."""
+        """The trace of all moves."""
         return format_story(self.moves, self.read_histories())
 
     # What users do.
@@ -201,16 +200,16 @@ class Simulation:
         return handle
 
     def plan(self, when: Span, why: str, act: Callable[[], object], machine: Machine | None = None) -> None:
-        """Let something happen after a span of virtual time."""
+        """Plan an action after a span of virtual time."""
         self._agenda.plan(self.backend.time + to_timedelta(when), PendingAction(machine, why, act))
 
     def signal(self, handle: Handle[Any], signal: Any) -> None:
-        """Let a signal come: `Approve("Ann")` at any time, `(days(9), Approve("Ann"))` after so long.
+        """Plan a signal: `Approve("Ann")` at any time, `(days(9), Approve("Ann"))` after nine days.
 
-        `(days(9), "Approve", value)` sends what any sender may send.
+        `(days(9), "Approve", value)` sends any payload.
 
         Raises:
-            DefinitionError: it is none of these.
+            DefinitionError: it has another form.
         """
         when, name, value = read_signal(signal)
         self._come(when, *self._address(handle, name, value))
@@ -222,7 +221,7 @@ class Simulation:
         act()
 
     def _address(self, handle: Handle[Any], name: str, value: Any) -> tuple[str, Callable[[], None]]:
-        """Say a signal, and give what sends it."""
+        """Return the description of a signal, and the function that sends it."""
         encode = self._codec.encode_call if isinstance(value, Signal) else self._codec.encode
         input = encode(value)
         request = o.SignalWorkflowExecution(
@@ -231,16 +230,16 @@ class Simulation:
         return f"signal {name} {format_payload(input)}".rstrip(), partial(self._reach, self.backend.call, request)
 
     def cancel(self, handle: Handle[Any], when: Span | None = None) -> None:
-        """Let somebody ask an execution to cancel after a span, or at any time."""
+        """Plan a cancellation request after a span, or at any time."""
         self._come(when, "cancel", partial(self._reach, handle.cancel))
 
     def run(self, *handles: Handle[Any]) -> None:
-        """Move until executions have closed; one that is continued as new has not.
+        """Move until the executions have closed; one that continues as new is still open.
 
         Raises:
-            DefinitionError, FlowError, PayloadError: a flow cannot go on until its author mends it.
-            ImpureFlowError: a flow does what no flow may do.
-            StuckExecutionError: they go on without end.
+            DefinitionError, FlowError, PayloadError: a flow has a mistake that its author must fix.
+            ImpureFlowError: a flow calls a clock, the network or the like.
+            StuckExecutionError: they are open after `max_moves` moves.
         """
         left = {id(handle) for handle in handles}
         for _ in range(self._moves_max):
@@ -252,14 +251,14 @@ class Simulation:
         raise StuckExecutionError(f"{names} goes on after {self._moves_max} moves: end it, or allow more by max_moves=")
 
     def has_open(self) -> bool:
-        """Say whether an execution that was started is still open."""
+        """Return whether an execution that was started is open."""
         self._settle()
         return bool(self._runs.open)
 
     def _settle(self) -> list[Handle[Any]]:
-        """Check the runs that have closed, and give the executions that have."""
-        # Under a deploy a history was decided by several codes, of which none alone need decide it again. A flow that
-        # has entered a debugger would enter it again, once for each check.
+        """Check the runs that closed, and return the executions that closed."""
+        # With a deploy, several versions of the code made the decisions, and no single one need repeat them. A flow
+        # that has entered a debugger would enter it again at each check.
         checks = self._checked and not self._new and not self._watch.debugged
         return self._runs.settle(self._crew if checks else None, stuck=bool(self.stuck))
 
@@ -270,7 +269,7 @@ class Simulation:
     # Moving.
 
     def move_once(self) -> None:
-        """Let one of those who can move do so, or let time jump to when one can."""
+        """Run one action, or advance time to the next one."""
         for key in self.backend.service.take_ready():
             owner = self._crew.find_owner(key)
             if owner is None or self._crew.polls(owner):
@@ -282,12 +281,12 @@ class Simulation:
             self._advance()
 
     def can_move(self) -> bool:
-        """Say whether anything can happen but that executions time out."""
+        """Return whether anything but the timeout of an execution can happen."""
         service = self.backend.service
         return not self._agenda.empty or bool(service.has_ready()) or service.next_rank() in (EFFECT, TASK)
 
     def _pick(self) -> PendingAction | None:
-        """Choose who moves; `None` to let time pass."""
+        """Return the action that the schedule chooses; `None` to advance time."""
         agenda = self._agenda
         in_line, ready = agenda.count()
         if not ready:
@@ -310,7 +309,7 @@ class Simulation:
         return None
 
     def _can_pass(self) -> bool:
-        """Say whether time may pass although somebody could move: to a plan or a timer; to a time-out as a fault."""
+        """Return whether time may pass although an action is possible: to a plan or timer, or as a fault to a timeout."""
         plan, alarm = self._agenda.next_plan(), self.backend.service.next_alarm()
         if plan is not None and (alarm is None or plan <= alarm):
             return True
@@ -328,7 +327,7 @@ class Simulation:
         return chosen
 
     def _act(self, move: PendingAction) -> None:
-        """Let somebody move; what becomes of the machine is its own affair."""
+        """Run an action; replace the machine if it crashes."""
         try:
             move.act()
         except MachineCrashed:
@@ -339,10 +338,10 @@ class Simulation:
             raise self._stuck[0].error
 
     def _jump(self) -> None:
-        """Let time pass until something is due."""
+        """Advance time until something is due."""
         agenda, service = self._agenda, self.backend.service
         nothing_comes = agenda.next_plan() is None and service.next_rank() == EXECUTION
-        # Who cannot decide waits for new code, so that comes now if it was put off.
+        # A machine that cannot decide waits for new code, so a delayed deploy happens now.
         abandoned, self._abandoned = self._abandoned, False
         if agenda.call_last(nothing_comes or abandoned):
             return
@@ -359,17 +358,17 @@ class Simulation:
         agenda.call_due(self.backend.time)
 
     def read_histories(self) -> list[list[e.Event]]:
-        """Give the histories of all runs that were started here or for which anything was decided."""
+        """Return the histories of all runs that were started or had a decision."""
         return [history for _, history in self._runs.read()]
 
     def _advance(self) -> None:
-        """Let the service do what is due by now."""
+        """Make the service process what is due."""
         service, now = self.backend.service, self.backend.time
         while (alarm := service.next_alarm()) is not None and alarm <= now:
             service.advance(now)
 
     def note(self, who: str, what: str, decisions: tuple[d.Decision, ...] = (), workflow_id: str = "") -> None:
-        """Tell what happens, for the story."""
+        """Record a move for the story."""
         if self._make is not None:
             self.moves.append(Moved(self.backend.time, who, what, self._deviated, decisions, workflow_id))
             self._deviated = ()
@@ -377,14 +376,14 @@ class Simulation:
     # What machines do.
 
     def _take(self, key: Ready, meant: Machine | None = None) -> None:
-        """Let a worker of the machine that was meant, or of another, take a task; who leaves sends what it kept."""
+        """Run a task on the machine `meant` or on another one; a machine that shuts down sends its unsent responses."""
         if meant is not None and meant.alive and not self._crew.polls(meant):
-            self._tell(meant, key, partial(meant.flush, key))
+            self._respond(meant, key, partial(meant.flush, key))
         if (machine := self._crew.choose(key, meant)) is not None:
             (self._decide if key.kind == "decision" else self._work)(key, machine)
 
     def _decide(self, key: Ready, machine: Machine) -> None:
-        """Let a worker take a decision task, and answer."""
+        """Poll for a decision task, decide, and respond."""
         worker = machine.find_decider(key.task_list)
         try:
             task = worker.poll_once(_NOTHING)
@@ -405,20 +404,20 @@ class Simulation:
         self.note(machine.name, "decides", decisions, execution.workflow_id)
         self._end(
             PendingAction(
-                machine, "answer", partial(self._tell, machine, key, partial(worker.answer, execution, answer))
+                machine, "answer", partial(self._respond, machine, key, partial(worker.answer, execution, answer))
             )
         )
 
     def _leave(self, machine: Machine) -> None:
-        """Leave a decision to whoever takes it when its task has timed out, if newer code is still to come."""
-        said = f"cannot decide: {type(self._stuck[0].error).__name__}" if self._stuck else "leaves the decision alone"
-        self.note(machine.name, said)
+        """Leave a decision to the machine that takes the task after its timeout, if a deploy is pending."""
+        reason = f"cannot decide: {type(self._stuck[0].error).__name__}" if self._stuck else "leaves the decision alone"
+        self.note(machine.name, reason)
         if self._crew.is_behind(machine):
             self._stuck.clear()
             self._abandoned = True
 
     def _work(self, key: Ready, machine: Machine) -> None:
-        """Let a worker take an activity task, and end it after as long as its script says."""
+        """Poll for an activity task, and end the attempt after the span of its script."""
         worker = machine.find_worker(key.task_list)
         try:
             task = worker.poll_once(_NOTHING)
@@ -428,8 +427,8 @@ class Simulation:
         if task is None:  # it timed out or was cancelled in the meantime
             return
         act = self._attempts.find_act(machine.find_activity(task.activity_type))
-        fate = self._attempts.begin(machine, task, act.span) if act.span else None
-        self.note(machine.name, format_attempt(task, act.span, fate))
+        fault = self._attempts.begin(machine, task, act.span) if act.span else None
+        self.note(machine.name, format_attempt(task, act.span, fault))
 
         def end() -> None:
             machine.playing = act
@@ -437,45 +436,45 @@ class Simulation:
             if act.crashes:
                 self.note(machine.name, f"dies at the end of {task.activity_id}")
                 raise machine.die()
-            if machine.alive:  # it may have died at a heartbeat
+            if machine.alive:  # it may have crashed at a heartbeat
                 self.note(machine.name, f"ends {task.activity_id}: {format_answer(answer)}")
-            self._tell(machine, key, partial(worker.answer, task, answer))
+            self._respond(machine, key, partial(worker.answer, task, answer))
 
         move = PendingAction(machine, f"end of {task.activity_id}", end)
         if not act.span:
             self._end(move)
             return
         self.plan(act.span, *move[1:], machine)
-        if fate is not None and fate.budget == "crashes":
-            self.plan(act.span * fate.part, f"end of {machine.name}", partial(self._crash, machine), machine)
+        if fault is not None and fault.budget == "crashes":
+            self.plan(act.span * fault.part, f"end of {machine.name}", partial(self._crash, machine), machine)
 
     def _crash(self, machine: Machine) -> None:
-        """Let a machine die of itself."""
+        """Crash a machine outside of any request."""
         self.note(machine.name, "dies")
         raise machine.die()
 
-    def _tell(self, machine: Machine, key: Ready, answer: Callable[[], None]) -> None:
+    def _respond(self, machine: Machine, key: Ready, answer: Callable[[], None]) -> None:
         try:
             answer()
         except BackendError as error:
-            # The worker keeps what it could not send, and sends it at its next turn.
+            # The worker keeps the response and sends it at its next turn.
             self._rest(error, machine, key)
 
     def _end(self, move: PendingAction) -> None:
-        """Let come what plainly comes at once."""
+        """Run an action that happens at once in the plain run."""
         if self._make is None:
             move.act()
         else:
             self._agenda.add(move, first=True)
 
     def _rest(self, error: BackendError, machine: Machine, key: Ready) -> None:
-        """Let a worker rest whose request did not get through; what people must mend is raised."""
+        """Pause a worker after a request that failed; raise errors that retries cannot fix."""
         if not error.retryable:
             raise error
         self.plan(PAUSE, f"{machine.name} tries again", partial(self._take, key, machine))
 
     def _host(self, definition: Any, *, late: bool = False) -> None:
-        """Let every machine have what does the work of a definition, and register it; SWF may know of that later."""
+        """Host a definition on every machine, and register it; the registration may take effect late."""
         check_definition(definition)
         if not self._crew.host(definition):
             return
@@ -500,7 +499,7 @@ class Simulation:
             self.plan(when, why, come)
 
     def _reach(self, call: Callable[..., object], *arguments: object) -> None:
-        """Ask something of an execution that may have closed."""
+        """Send a request to an execution that may have closed."""
         try:
             call(*arguments)
         except UnknownResourceFault:
