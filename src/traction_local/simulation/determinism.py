@@ -1,4 +1,4 @@
-"""Check that a flow is deterministic and survives replay: decide each history again from the start, and compare."""
+"""Determinism checks: replay each history from the start, and compare the decisions with those made live."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from traction.model.names import ActivityType, WorkflowExecution
 from traction.payloads.codec import Codec
 
 CUTS_MAX: Final = 24
-"""At how many cuts a long history is decided anew: the first, the last, and between them as many as make so many."""
+"""The maximal number of cuts at which a history is replayed: the first, the last, and others evenly between."""
 
 
 class UnsoundFlowError(AssertionError):
-    """A flow, or what it is given, would not be the same when its history is read again."""
+    """A flow, or a value of its steps, differs when its history is replayed."""
 
 
 def audit(
@@ -32,18 +32,18 @@ def audit(
     activities: Mapping[ActivityType, Any],
     codec: Codec,
 ) -> None:
-    """Check one run.
+    """Run all checks on one run.
 
     Args:
-        workflow: its definition.
-        execution: whose run it is.
+        workflow: the definition of the run.
+        execution: the execution of the run.
         events: its whole history.
-        decided: what was decided live, by the id of the DecisionTaskStarted.
-        activities: the definitions of the activities that it called, as far as they are known.
-        codec: what wrote its payloads.
+        decided: the decisions made live, by the id of DecisionTaskStarted.
+        activities: the known definitions of the activities that it called.
+        codec: the codec of its payloads.
 
     Raises:
-        UnsoundFlowError: a claim does not hold.
+        UnsoundFlowError: a check fails.
     """
     check_cuts(workflow, execution, events, decided, codec)
     check_payloads(events, activities, codec)
@@ -57,10 +57,10 @@ def check_cuts(
     decided: Mapping[int, Sequence[d.Decision]],
     codec: Codec,
 ) -> None:
-    """Check that a new decider decides what was decided live.
+    """Check that a new decider makes the decisions that were made live.
 
     Raises:
-        UnsoundFlowError: it does not.
+        UnsoundFlowError: it makes others.
     """
     for started in list_cuts(events, decided):
         live = decided[started]
@@ -73,17 +73,19 @@ def check_cuts(
             ) from error
         for number, (one, other) in enumerate(zip(map(_shorten, live), map(_shorten, anew), strict=False)):
             if one != other:
-                raise UnsoundFlowError(_tell(execution, started, number, one, other))
+                raise UnsoundFlowError(_format_difference(execution, started, number, one, other))
         if len(live) != len(anew):
             number = min(len(live), len(anew))
-            raise UnsoundFlowError(_tell(execution, started, number, _get(live, number), _get(anew, number)))
+            raise UnsoundFlowError(
+                _format_difference(execution, started, number, _get(live, number), _get(anew, number))
+            )
 
 
 def check_payloads(events: Iterable[e.Event], activities: Mapping[ActivityType, Any], codec: Codec) -> None:
-    """Check that inputs and results of activities read the same when they are written again.
+    """Check that inputs and results of activities survive encoding and decoding.
 
     Raises:
-        UnsoundFlowError: one does not.
+        UnsoundFlowError: one changes.
     """
     called: dict[int, Any] = {}
     seen: set[tuple[Any, str | None]] = set()
@@ -112,10 +114,10 @@ def check_payloads(events: Iterable[e.Event], activities: Mapping[ActivityType, 
 
 
 def check_orphans(events: Sequence[e.Event]) -> None:
-    """Check that no activity is left behind that nobody cancelled, when its execution has completed.
+    """Check that a completed execution leaves no open activity that was not cancelled.
 
     Raises:
-        UnsoundFlowError: one is.
+        UnsoundFlowError: there is one.
     """
     if not events or type(events[-1]) is not e.WorkflowExecutionCompleted:
         return
@@ -139,7 +141,7 @@ def check_orphans(events: Sequence[e.Event]) -> None:
 
 
 def check_terminated(workflow: Any, execution: WorkflowExecution, events: Sequence[e.Event], codec: Codec) -> None:
-    """Check that a child that was terminated with its parent had nothing to undo, and was not being cancelled.
+    """Check that a child terminated with its parent had nothing to compensate, and was not being cancelled.
 
     Raises:
         UnsoundFlowError: it had, or was.
@@ -167,20 +169,20 @@ def check_terminated(workflow: Any, execution: WorkflowExecution, events: Sequen
 
 
 def show_decision(decision: d.Decision | None) -> str:
-    """Say a decision with all that it says."""
+    """Return a decision with its fields that are set."""
     if decision is None:
         return "nothing"
-    said = msgspec.structs.asdict(decision).items()
-    return f"{type(decision).__name__}({', '.join(f'{name}={value!r}' for name, value in said if value is not None)})"
+    fields = msgspec.structs.asdict(decision).items()
+    return f"{type(decision).__name__}({', '.join(f'{name}={value!r}' for name, value in fields if value is not None)})"
 
 
 def list_cuts(events: Sequence[e.Event], decided: Mapping[int, Sequence[d.Decision]]) -> list[int]:
-    """Give the DecisionTaskStarted events, by id, at which it is checked what is decided anew."""
+    """Return the ids of the DecisionTaskStarted events at which the history is replayed."""
     cuts = []
     for event in events:
         if type(event) is e.DecisionTaskCompleted:
             live = decided.get(event.started_event_id)
-            # What a marker records is known only where the history has it: its turn is checked by those after it.
+            # The value of a marker is known only after the history has it: later cuts check this turn.
             if live is not None and not any(type(decision) is d.RecordMarker for decision in live):
                 cuts.append(event.started_event_id)
     if len(cuts) <= CUTS_MAX:
@@ -189,7 +191,7 @@ def list_cuts(events: Sequence[e.Event], decided: Mapping[int, Sequence[d.Decisi
 
 
 def _shorten(decision: d.Decision) -> d.Decision:
-    # A traceback is for people, and says how the flow came to run.
+    # A traceback is for people, and depends on how the flow was run.
     if type(decision) is d.FailWorkflowExecution:
         return msgspec.structs.replace(decision, details=None)
     return decision
@@ -199,12 +201,12 @@ def _get(decisions: Sequence[d.Decision], number: int) -> d.Decision | None:
     return decisions[number] if number < len(decisions) else None
 
 
-def _tell(
+def _format_difference(
     execution: WorkflowExecution, started: int, number: int, live: d.Decision | None, anew: d.Decision | None
 ) -> str:
     return (
         f"{execution.workflow_id} decides one thing live and another when its history is read again, at event "
         f"{started}, decision {number + 1}:\n  live:   {show_decision(live)}\n  again:  {show_decision(anew)}\n"
-        "A flow may depend on its input and on what its steps give, and on nothing else: no global, no order of a set, "
-        "no clock"
+        "A flow may depend on its input and on the results of its steps, and on nothing else: no global, no order of a "
+        "set, no clock"
     )

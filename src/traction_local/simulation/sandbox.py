@@ -1,11 +1,11 @@
-"""Refuse what no flow may do: look at a clock, roll dice, reach for a file, a socket or a thread.
+"""The sandbox: refuse calls of flows to clocks, random numbers, files, sockets and threads.
 
-Takes what is to be done; does it under watch. Python tells the watch of every call; one that a flow may not make is
-refused where it is made, before it is made. What a flow calls in turn counts as the flow, but for logs, imports and the
-rules of time zones; what `side_effect` calls does not, since its result is recorded.
+A profile function sees every call, and raises where a flow makes a forbidden one, before the call is made. Functions
+that a flow calls count as the flow, except logging, imports and time zone rules. Functions of `side_effect` do not count,
+since their results are recorded.
 
-A flow is run again from its history whenever its decider was let go, and must then ask for the same. The rule is
-Traction's own (docs/steps.md); the like of it holds for every library that replays histories.
+A flow is replayed from its history when its decider is not cached, and must then make the same decisions. The rule is
+Traction's own (docs/steps.md); libraries that replay histories have similar ones.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _ENVIRONMENT: Final = "await side_effect(...) keeps what it said, and an input s
 _ZONE: Final = "the time zone of a machine is its own: give one, as in (await now()).astimezone(ZoneInfo(...))"
 _THREAD: Final = "steps that do not depend on each other run side by side with &, all_of and each"
 
-# Of what Python takes from the operating system, this only works on what it is given.
+# Functions of the os module that depend only on their arguments.
 _PURE: Final = frozenset({"fspath", "fsencode", "fsdecode", "strerror", "major", "minor", "makedev", "WEXITSTATUS"})
 
 
@@ -69,10 +69,10 @@ _BUILT_IN: Final[dict[Any, str]] = {
     os.urandom: _CHANCE,
     **({os.getrandom: _CHANCE} if hasattr(os, "getrandom") else {}),
 }
-# What looks at the clock, or at the machine's time zone, if it is given no more arguments than these.
+# Functions that read the clock, or the local time zone, if called with at most this many arguments.
 _SPARING_CLOCK: Final = {"gmtime": 0, "asctime": 0, "strftime": 1}
 _SPARING_ZONE: Final = {"fromtimestamp": 1, "astimezone": 0}
-# By identity: of each call of a simulation it is asked whether it is one of these, and to hash code takes long.
+# By identity: every call of a simulation is looked up here, and hashing code objects is slow.
 _WRITTEN: Final[dict[int, str]] = {
     id(socket.socket.__init__.__code__): _WORLD,
     id(socket.getaddrinfo.__code__): _WORLD,
@@ -84,8 +84,8 @@ _HERE: Final = str(Path(traction.__file__).parent) + os.sep
 _RUNS_FLOWS: Final = frozenset(
     str(module.__file__) for module in (interpreter, frames, classes, decorators, signatures)
 )
-# Logs, the text of tracebacks, and the rules of time zones, which come with a program as its code does.
-_PASSED_OVER: Final = (
+# Logging, the text of tracebacks, and time zone rules, which are part of a program like its code.
+_ALLOWED_CALLERS: Final = (
     *(str(Path(str(module.__file__)).parent) + os.sep for module in (logging, zoneinfo)),
     linecache.__file__,
     "<frozen importlib",
@@ -103,7 +103,7 @@ _NAMES: Final = frozenset(
 
 
 class ImpureFlowError(FlowError):
-    """A flow does what no flow may do: `call` says what, `where` the line of it."""
+    """A flow made a forbidden call: `call` is its name, `where` its line."""
 
     def __init__(self, call: str, where: str, instead: str) -> None:
         self.call = call
@@ -112,7 +112,7 @@ class ImpureFlowError(FlowError):
 
 
 class Watch:
-    """Do something, flows included, and refuse what flows may not do; a debugger within a flow may do anything."""
+    """Runs functions, and refuses forbidden calls of flows in them; a debugger within a flow may call anything."""
 
     def __init__(self) -> None:
         self.debugged = False
@@ -121,11 +121,11 @@ class Watch:
         self._entered = 0  # how many calls of breakpoint() are going on
 
     def run(self, act: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Do it.
+        """Call `act` and return its result.
 
         Raises:
-            ImpureFlowError: a flow did what no flow may do.
-            FlowError: a flow builds a step on a line of its own and never awaits it.
+            ImpureFlowError: a flow made a forbidden call.
+            FlowError: a flow builds a step and never awaits it.
         """
         self._found.clear()
         self._entered = 0
@@ -142,7 +142,7 @@ class Watch:
         return result
 
     def _see(self, frame: FrameType, event: str, arg: Any) -> None:
-        # Python calls no profiler within a trace function: what a debugger does at its prompt is not seen at all.
+        # Python calls no profile function within a trace function: calls at the prompt of a debugger are not seen.
         if event == "c_call":
             if arg is _BREAKPOINT:
                 self._entered += 1
@@ -167,7 +167,7 @@ class Watch:
 
 
 def _judge(function: Any, frame: FrameType) -> str | None:
-    """Say what to do instead of a call, if it is none for a flow."""
+    """Return the advice for a call that flows must not make, else None."""
     owner, name = getattr(function, "__self__", None), function.__name__
     if owner is time and name in _SPARING_CLOCK:
         return _CLOCK if _count_arguments(frame) <= _SPARING_CLOCK[name] else None
@@ -177,13 +177,13 @@ def _judge(function: Any, frame: FrameType) -> str | None:
     if isinstance(owner, type) and issubclass(owner, date):
         return _CLOCK
     if function.__name__ in ("random", "getrandbits"):
-        # A generator of the flow's own, seeded by it, gives the same each time.
+        # A generator that the flow seeds itself is deterministic.
         return _CHANCE if owner is random._inst else None
     return _BUILT_IN.get(function)
 
 
 def _count_arguments(frame: FrameType) -> int:
-    """Say how many arguments the call has that is being made: as the instruction of it says."""
+    """Return the number of arguments of the current call, from its instruction."""
     code = frame.f_code.co_code
     name = dis.opname[code[frame.f_lasti]]
     return code[frame.f_lasti + 1] if name in ("CALL", "PRECALL", "CALL_KW") else sys.maxsize
@@ -199,14 +199,14 @@ def _is_debugging(frame: FrameType | None) -> bool:
 
 
 def _find_flow(frame: FrameType | None) -> str | None:
-    """Give the line of the flow that a call comes from, if a flow makes it."""
+    """Return the line of the flow that makes a call, or None."""
     where = None
     cleaners = {getattr(callback, "__code__", None) for callback in gc.callbacks}
     while frame is not None:
         file = frame.f_code.co_filename
         if file.startswith(_HERE):
             return where if file in _RUNS_FLOWS else None
-        if file.startswith(_PASSED_OVER) or frame.f_code in cleaners:
+        if file.startswith(_ALLOWED_CALLERS) or frame.f_code in cleaners:
             return None
         where = f"{file}:{frame.f_lineno}"
         frame = frame.f_back

@@ -309,7 +309,7 @@ class Simulation:
         return None
 
     def _can_pass(self) -> bool:
-        """Return whether time may pass although an action is possible: to a plan or timer, or as a fault to a timeout."""
+        """Return whether time may pass though an action is possible: to a plan or timer; to a timeout as a fault."""
         plan, alarm = self._agenda.next_plan(), self.backend.service.next_alarm()
         if plan is not None and (alarm is None or plan <= alarm):
             return True
