@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+import msgspec
+
 from traction.model import decisions as d
 from traction.model.sizes import ESCAPE_BYTES_MAX, measure
 from traction.payloads.codec import PAYLOAD_CHARS_MAX
@@ -47,9 +49,12 @@ def choose(
     """
     queue: Sequence[d.Decision] = tuple(asked)
     chosen: list[d.Decision] = []
-    size = measure_report(report)
+    # Escapes grow no text more than threefold, and the envelope of a decision takes less than another 128 bytes.
+    head = queue[:DECISIONS_MAX]
+    fits = 4 * len(msgspec.json.encode((head, report))) + 128 * len(head) <= DECISION_BYTES_MAX
+    size = 0 if fits else measure_report(report)
     for decision in queue:
-        size += measure(decision)
+        size += 0 if fits else measure(decision)
         left = len(queue) - len(chosen) + more
         # A decision alone always fits beside a report.
         if (len(chosen) == DECISIONS_MAX - 1 and left > 1) or (size > DECISION_BYTES_MAX and chosen):

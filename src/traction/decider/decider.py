@@ -330,7 +330,7 @@ class Decider:
         self.flow.now = started.event_timestamp
         if self._asks and self._asks[-1] is self._finished:
             self._asks.pop()
-        for deferred in list(self.local.values()):
+        for deferred in list(self.local.values()) if self.local else ():
             resume_deferred(self, deferred)
         news, self._news = self._news, []
         for event, leaf in news:
@@ -493,8 +493,6 @@ class Decider:
     def _read_answer(self, event: Any) -> None:
         """Hold one event of the completed decision task against the head of the queue."""
         kind = type(event)
-        if _is_more(event):
-            return
         if (
             kind is e.MarkerRecorded
             and event.marker_name.startswith(PATCH)
@@ -524,7 +522,8 @@ class Decider:
     def _end_answers(self) -> None:
         """The events of a completed decision task are read: take its turn, if another decider did, and compare."""
         assert self._started is not None
-        self.more = any(map(_is_more, self._answers))
+        answers = [event for event in self._answers if not _is_more(event)]
+        self.more = len(answers) < len(self._answers)
         if not self._decided:
             self.markers = {event.marker_name: event.details for event in self._answers if type(event) is _MARKER}
             self.replaying = True
@@ -534,7 +533,7 @@ class Decider:
                 if type(event) is _MARKER and (leaf := self.local.get(event.marker_name)) is not None:
                     self.tell_local(leaf, event.details)
             self.replaying = False
-        for event in self._answers:
+        for event in answers:
             self._read_answer(event)
         if (self._asks or self.local) and not self.more:
             raise self._explain(None, self._asks[0] if self._asks else None)

@@ -18,7 +18,7 @@ import msgspec
 
 from traction.errors import PayloadError
 from traction.model.literals import Duration
-from traction.payloads.losses import Loss, find_loss
+from traction.payloads.losses import Loss, find_loss, is_lossless
 from traction.payloads.samples import write_sample
 from traction.payloads.stores import DECODED_BYTES_MAX, PayloadStore, StoreCache
 from traction.payloads.transforms import MARK, Chain, Transform
@@ -198,6 +198,11 @@ class Codec:
             PayloadStoreError: it should go to the store, which does not take it.
         """
         text = self.write(call)
+        if not is_lossless(call):
+            self._check_call(call, text)
+        return text if len(text) <= self._plain_chars_max else self.pack(text, PAYLOAD_CHARS_MAX, type(call).__name__)
+
+    def _check_call(self, call: Any, text: str) -> None:
         read, fault = self._read(text, type(call))
         if fault is not None:
             for name in call.__struct_fields__:
@@ -212,7 +217,6 @@ class Codec:
             ).as_bug(is_type_fault(fault)) from self._get_cause(fault)
         if loss := self._find_loss(call, read):
             raise PayloadError(loss.explain(f"{self._show(call)} cannot be sent: it")).as_bug()
-        return text if len(text) <= self._plain_chars_max else self.pack(text, PAYLOAD_CHARS_MAX, type(call).__name__)
 
     def encode_as(self, value: object, type: Any, what: str, chars_max: int = PAYLOAD_CHARS_MAX) -> str:
         """Write a value, and read it as whoever gets it will: as the type that is declared. `what` names it in errors.
@@ -295,7 +299,10 @@ class Codec:
             InvalidPayloadError: no codec reads it, or it is larger than this one reads.
             PayloadUnavailableError: a key, a store or a transform is missing that it takes to read it.
         """
-        decoder = self._get_decoder(type)
+        try:
+            decoder = self._decoders[type]
+        except (KeyError, TypeError):
+            decoder = self._get_decoder(type)
         # Faults are kept, and raised outside of the except clauses: a hidden value must not be in the error's context.
         text: str | bytes = payload if payload is not None else "null"
         fault: Exception

@@ -93,6 +93,35 @@ def find_loss(
     return Loss(path, live, read)
 
 
+def is_lossless(call: Any) -> bool:
+    """Return whether every field of a call surely decodes to an equal value: a scalar of exactly its declared type."""
+    kind = type(call)
+    try:
+        scalars = _scalars[kind]
+    except KeyError:
+        scalars = _scalars[kind] = _find_scalars(kind)
+    if scalars is None:
+        return False
+    for name, declared in scalars:
+        value: Any = getattr(call, name)
+        if type(value) is not declared or (declared is int and value not in _INTS):
+            return False
+    return True
+
+
+_INTS = range(-(2**63), 2**63)
+_SCALARS = frozenset({str, int, float, bool, type(None)})
+_scalars: dict[type, tuple[tuple[str, type], ...] | None] = {}
+
+
+def _find_scalars(kind: type) -> tuple[tuple[str, type], ...] | None:
+    """Return the fields of a class and their types if all are scalars without constraints, else `None`."""
+    if hasattr(kind, "__post_init__"):
+        return None
+    fields = tuple((field.name, field.type) for field in msgspec.structs.fields(kind))
+    return fields if all(isinstance(declared, type) and declared in _SCALARS for _, declared in fields) else None
+
+
 _PLAIN = frozenset({dict, list, tuple, set, frozenset, str, int, float, bool, type(None)})
 
 
