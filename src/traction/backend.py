@@ -1,8 +1,8 @@
-"""State what every service answers: the contract between Traction and a backend.
+"""The contract between Traction and a backend.
 
-A backend takes requests, SWF's own (`traction.model.operations`), and gives their answers; it keeps histories and task
-lists, and stamps time. `traction_swf` sends requests to Amazon SWF, `traction_local` answers them itself;
-`traction.testing.conformance` is the exam that every backend sits.
+A backend accepts SWF's requests (`traction.model.operations`) and returns their responses. It keeps histories and task
+lists, and stamps time. `traction_swf` sends requests to Amazon SWF, `traction_local` handles them itself;
+`traction.testing.conformance` tests every backend.
 
 What a caller may rely on, whatever the backend. After a `ServiceFault` the request had no effect. After a
 `BackendError` with `retryable` and no fault (a lost connection, `InternalFailure`) it may or may not have had its
@@ -10,11 +10,11 @@ effect, and then:
 
     Register*, Describe*, Get*, List*, Count*   call again; an *AlreadyExistsFault then means that the first call worked
     StartWorkflowExecution                      call again; WorkflowExecutionAlreadyStartedFault then means that it runs
-    SignalWorkflowExecution                     a second call signals twice: let the receiver tell signals apart
-    RequestCancel..., Terminate...              call again; UnknownResourceFault then means that it is no longer open
+    SignalWorkflowExecution                     a second call signals twice: the receiver must deduplicate
+    RequestCancel..., Terminate...              call again; UnknownResourceFault then means that it has closed
     Respond*                                    call again; UnknownResourceFault then means: answered, or too late
     RecordActivityTaskHeartbeat                 call again
-    PollFor*                                    call again; a task given to the lost call comes back when it times out
+    PollFor*                                    call again; a task assigned to the lost call is rescheduled later
 
 Source: Amazon SWF API reference; SWF has no client request tokens, so this is what its own state makes safe.
 """
@@ -34,14 +34,14 @@ from traction.model.operations import GetWorkflowExecutionHistory, Request
 T = TypeVar("T")
 
 POLL_WAIT_MAX = timedelta(seconds=60)
-"""How long a poll is held before it is answered empty (SWF)."""
+"""How long a poll waits before it returns empty (SWF)."""
 
 
 class Backend(ABC):
     """A service that keeps histories and task lists, in one domain. Its methods may be called from any thread."""
 
     url: str
-    """What it was opened by."""
+    """The URL that opened it."""
 
     domain: str
     """The domain that its requests name."""
@@ -56,16 +56,16 @@ class Backend(ABC):
     """How long decision tasks wait for the worker that has their decider; `None` where any worker does as well."""
 
     linger: timedelta = timedelta(0)
-    """How long polls in flight may last after `close`. Who drops their connections before that loses tasks."""
+    """How long polls in flight may last after `close`. Dropping their connections earlier loses tasks."""
 
     @abstractmethod
     def call(self, request: Request[T], wait: timedelta | None = None) -> T:
-        """Make a request and give its answer.
+        """Send a request and return its response.
 
         Args:
             request: one of the 39 operations.
-            wait: for a poll, how long to wait for a task at the most; `POLL_WAIT_MAX` if `None`. A service that
-                fixes the wait itself, as SWF does, may wait longer. Once a task is assigned it is in the answer: it is
+            wait: for a poll, the longest time to wait for a task; `POLL_WAIT_MAX` if `None`. A service that
+                fixes the wait itself, as SWF does, may wait longer. An assigned task is always in the response: it is
                 never dropped.
 
         Raises:
@@ -75,21 +75,21 @@ class Backend(ABC):
 
     @abstractmethod
     def now(self) -> datetime:
-        """Tell the time as the service stamps it: aware, in UTC, in whole milliseconds."""
+        """Return the service's time: aware, in UTC, in whole milliseconds."""
 
     @abstractmethod
     def wait_until_closed(self, execution: WorkflowExecution, wait: timedelta) -> bool:
-        """Wait until a run has closed, or for so long; say whether it has.
+        """Wait up to `wait` until a run has closed; return whether it has.
 
         Raises:
-            UnknownResourceFault: there is no such run.
+            UnknownResourceFault: the run does not exist.
         """
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of connections, threads and files; polls in flight are answered empty. Twice is once.
+        """Close connections, threads and files. Polls in flight return empty. Idempotent.
 
-        Other calls are answered afterwards as before, so that a worker can answer the task that it has in hand.
+        Other calls still work afterwards, so that a worker can respond to its current task.
         """
 
     def find_pending_polls(self) -> tuple[int, float]:
@@ -99,10 +99,10 @@ class Backend(ABC):
     # Made of the above.
 
     def find_closing_event(self, execution: WorkflowExecution) -> e.Event | None:
-        """Give the event that closed a run, or `None` while it is open. Reads one event.
+        """Return the event that closed a run, or `None` while it is open. Reads one event.
 
         Raises:
-            UnknownResourceFault: there is no such run.
+            UnknownResourceFault: the run does not exist.
         """
         request = GetWorkflowExecutionHistory(
             domain=self.domain, execution=execution, maximum_page_size=1, reverse_order=True
@@ -111,10 +111,10 @@ class Backend(ABC):
         return newest if type(newest) in EXECUTION_CLOSES else None
 
     def get_history(self, execution: WorkflowExecution) -> list[e.Event]:
-        """Give all events of a run, from the first, page by page.
+        """Return all events of a run, from the first, reading page by page.
 
         Raises:
-            UnknownResourceFault: there is no such run.
+            UnknownResourceFault: the run does not exist.
         """
         events: list[e.Event] = []
         token: str | None = None

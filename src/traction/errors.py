@@ -1,9 +1,9 @@
-"""Name what goes wrong, by who should act: the author, the operator, or the caller.
+"""Exceptions, by who should act: the author, the operator, or the caller.
 
-Takes facts; gives exceptions that carry them as attributes and tell them in a text. Knows nothing else.
+Each exception carries its facts as attributes, and describes them in its text.
 
 The author acts on `DefinitionError`, `FlowError`, `NonDeterminismError`; the operator on `BackendError`
-(`retryable` says whether the same call may work later) and `PayloadError`. A failed step is not an error of
+(`retryable` is whether the same call may work later) and `PayloadError`. A failed step is not an error of
 Traction's: it is data in the history, and reaches a flow as `StepFailed`, and a caller as `ExecutionFailed`.
 """
 
@@ -31,15 +31,15 @@ class TractionError(_Fact):
     """The base of every error that Traction raises."""
 
 
-# What the author of a definition should mend.
+# What the author of a definition should fix.
 
 
 class DefinitionError(TractionError):
-    """A definition is wrong: what, where, and how to mend it."""
+    """A definition is wrong: what, where, and how to fix it."""
 
 
 class MissingDependencyError(DefinitionError):
-    """Nobody provides what an activity needs: `activity` and `needs` are their names."""
+    """No dependency is provided for an activity: `activity` and `needs` are their names."""
 
     def __init__(self, activity: str, needs: Any, rest: str) -> None:
         self.activity, self.needs = activity, getattr(needs, "__qualname__", str(needs))
@@ -84,7 +84,7 @@ class NonDeterminismError(FlowError):
         )
 
 
-# What the operator should mend.
+# What the operator should fix.
 
 
 class MissingExtraError(TractionError, ModuleNotFoundError):
@@ -108,7 +108,7 @@ class PayloadError(TractionError):
     """
 
     is_bug: bool = False
-    """Whether a value is of another type than the code says, which no run can mend."""
+    """Whether a value has another type than the code declares, so that no retry can succeed."""
 
     def as_bug(self, is_bug: bool = True) -> Self:
         """Set `is_bug`, and return this error."""
@@ -218,7 +218,7 @@ class RequestEntityTooLarge(ServiceFault):
 
 
 class UnknownOperationException(ServiceFault):
-    """There is no such operation."""
+    """The operation does not exist."""
 
 
 class ThrottlingException(ServiceFault):
@@ -379,7 +379,7 @@ def _read_lambda_error(reason: str, details: str | None) -> tuple[str, str]:
 
 
 class ChildFailed(_Remote, StepFailed):
-    """A child execution closed without a result: `status` in SWF's words, with what SWF tells of it.
+    """A child execution closed without a result: `status` in SWF's words, with SWF's details.
 
     If its flow failed, `type`, `message`, `traceback` and `bases` are those of the exception that left the flow, and
     `cause` is the failure that this exception was, or was raised from: the `ActivityFailed` of the child's activity.
@@ -404,11 +404,11 @@ class ChildFailed(_Remote, StepFailed):
 
 
 class UnreadableActivityResult(ActivityFailed, PayloadError):
-    """An activity completed with a result that does not decode as its definition says. It is not retried."""
+    """An activity completed with a result that does not decode as the declared type. It is not retried."""
 
 
 class UnreadableChildResult(ChildFailed, PayloadError):
-    """A child completed with a result that does not decode as its definition says."""
+    """A child completed with a result that does not decode as the declared type."""
 
 
 class UnreadableLambdaResult(LambdaFailed, PayloadError):
@@ -424,7 +424,7 @@ class DecisionFailed(StepFailed):
 
 
 class ChildAlreadyRunning(DecisionFailed):
-    """The child was not started: an execution is open under its `workflow_id`, started by somebody else or before."""
+    """The child was not started: an execution that something else started is open under its `workflow_id`."""
 
     def __init__(self, step: str, *, decision: str, cause: str, workflow_id: str) -> None:
         self.decision, self.cause, self.workflow_id = decision, cause, workflow_id
@@ -450,8 +450,8 @@ class ExecutionFailed(TractionError):
 class WorkflowAlreadyRunning(TractionError):
     """An execution that was started by another call is open under the id of a start.
 
-    `workflow_id` and `run_id` are its ids, `type` is its name and version, `wanted` those of the call; `differs` says
-    what differs.
+    `workflow_id` and `run_id` are its ids, `type` is its name and version, `wanted` those of the call; `differs`
+    describes the difference.
     """
 
     _state: ClassVar[str] = "is open"
@@ -468,7 +468,7 @@ class WorkflowAlreadyRunning(TractionError):
 
 
 class WorkflowAlreadyClosed(WorkflowAlreadyRunning):
-    """An execution of the id of a start has closed, as `status` says, and `if_closed` does not allow a new run."""
+    """An execution under the id of a start has closed with `status`, and `if_closed` does not allow a new run."""
 
     _state: ClassVar[str] = "has closed"
     _policy: ClassVar[str] = "if_closed"
@@ -527,7 +527,7 @@ class WorkflowTerminated(ExecutionFailed):
 
 
 class ProcessDied(TractionError):
-    """The process that ran an activity ended before the activity did; `exit_code` as `multiprocessing` tells it."""
+    """The process that ran an activity ended before the activity did; `exit_code` as in `multiprocessing`."""
 
     def __init__(self, activity: str, exit_code: int | None) -> None:
         self.exit_code = exit_code

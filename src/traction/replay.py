@@ -1,7 +1,6 @@
-"""Hold a stored history against today's code: would the code that is at hand have made it?
+"""Replay a stored history with the current code and report the first divergence.
 
-Takes a history, as events or as JSON, and a definition; gives how much of it was read, or raises where the two part.
-Calls no backend, runs no activity, and no `side_effect`.
+Calls no backend, and runs no activity and no `side_effect`.
 """
 
 from __future__ import annotations
@@ -24,17 +23,17 @@ from traction.payloads.codec import JSON, Codec
 
 
 class Replayed(msgspec.Struct, frozen=True):
-    """A history that today's code could have made."""
+    """The result of a replay that found no divergence."""
 
     workflow_type: WorkflowType
     events: int
     """How many events it has."""
     decision_tasks: int
-    """How many of its decision tasks were completed: the flow was held against each."""
+    """How many completed decision tasks were compared with the flow."""
     closed: bool
-    """Whether it tells how the execution closed."""
+    """Whether the history contains the close of the execution."""
     notes: tuple[str, ...] = ()
-    """What fails nothing and yet is not as it should be: signals that no longer decode, and are passed over."""
+    """Problems that do not fail the replay: signals that no longer decode, and are ignored."""
 
 
 def replay(
@@ -44,20 +43,20 @@ def replay(
     execution: WorkflowExecution | None = None,
     codec: Codec = JSON,
 ) -> Replayed:
-    """Replay a history through a definition, to its end: the close, or the news that no decision task has brought yet.
+    """Replay a history through a definition, including events that no decision task has delivered yet.
 
     Args:
         history: events; or JSON, or the path of a file of it, as `traction history --export` and
             `aws swf get-workflow-execution-history` write it.
         workflow: the definition, of the name and version that the history has.
-        execution: whose history it is, unless a file says so. `uuid4` and `random` in the flow depend on its run id.
+        execution: whose history it is, unless the file names it. `uuid4` and `random` in the flow depend on its run id.
         codec: what reads its payloads.
 
     Raises:
-        NonDeterminismError: the code asks for something else, or the flow would have closed before.
-        FlowError: the flow does what no flow may do.
-        PayloadError: an input or a result no longer decodes as its definition says.
-        HistoryError: it is no history.
+        NonDeterminismError: the code makes other decisions, or the flow would have closed earlier.
+        FlowError: the flow breaks a rule of flows.
+        PayloadError: an input or a result no longer decodes as the declared type.
+        HistoryError: it is not a history.
         DefinitionError: it is of another workflow.
 
     Laws:
@@ -84,10 +83,10 @@ def replay(
 
 
 def load_history(history: StoredHistory | Iterable[Event] | Path | str) -> StoredHistory:
-    """Take a history in any form that `replay` takes.
+    """Load a history from any form that `replay` accepts.
 
     Raises:
-        HistoryError: it is none, or there is no such file.
+        HistoryError: it is not a history, or the file does not exist.
     """
     if isinstance(history, StoredHistory):
         return history
@@ -103,6 +102,6 @@ def load_history(history: StoredHistory | Iterable[Event] | Path | str) -> Store
 
 
 def list_workflows(module: ModuleType) -> list[type[Workflow[Any]]]:
-    """Give the workflows that a module has, its own and those that it imports, each once."""
+    """Return the workflows that a module defines or imports, without duplicates."""
     found = [thing for thing in vars(module).values() if isinstance(thing, type) and issubclass(thing, Workflow)]
     return [thing for thing in dict.fromkeys(found) if "spec" in vars(thing)]

@@ -1,6 +1,6 @@
-"""Cut decisions into responses that SWF takes, and ask for another decision task where there are more.
+"""Cut decisions into responses that SWF accepts, and request another decision task if some remain.
 
-SWF has no way to force a decision task, so a response that leaves something behind ends with a timer of no length.
+SWF has no way to force a decision task, so a response that leaves something behind ends with a timer of zero seconds.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ MARKER_BYTES_LONGEST: Final = (PAYLOAD_CHARS_MAX + 512) * ESCAPE_BYTES_MAX
 """The most bytes of one marker: its details, its name, and the names of its members."""
 
 MORE: Final = "~more-"
-"""How the ids of the timers begin that bring the next decision task when there is more to send."""
+"""The prefix of the ids of timers that request another decision task when decisions remain."""
 
 
 def measure_report(report: str | None) -> int:
-    """Return how many bytes a report takes beside the decisions."""
+    """Return how many bytes a report adds to a response."""
     return 0 if report is None else measure({"executionContext": report})
 
 
 def choose(
     asked: Iterable[d.Decision], event_id: int, *, more: bool = False, report: str | None = None
 ) -> list[d.Decision]:
-    """Return as many of the first decisions as one response may carry.
+    """Return the first decisions that fit into one response.
 
     Args:
-        asked: the decisions that wait to be sent; of a long queue, one more than fits is enough.
-        event_id: the DecisionTaskStarted that is answered, for the id of the timer.
-        more: whether another decision task is wanted in any case.
+        asked: the queued decisions; of a long queue, one more than fits is enough.
+        event_id: the DecisionTaskStarted of this response, for the id of the timer.
+        more: whether to request another decision task in any case.
         report: the report that goes with them.
     """
     queue: Sequence[d.Decision] = tuple(asked)

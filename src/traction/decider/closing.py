@@ -1,7 +1,4 @@
-"""Say how an execution is to close, now that its flow has come to its end.
-
-Takes the outcome of a flow; gives the decision that closes the execution, and those that send on what it leaves.
-"""
+"""Build the decision that closes an execution from the outcome of its flow."""
 
 from __future__ import annotations
 
@@ -21,17 +18,17 @@ from traction.payloads.failures import describe_failure
 def make_close_decision(
     workflow: type[WorkflowStep[Any]], begun: e.WorkflowExecutionStarted, codec: Codec, mode: int, given: Any
 ) -> d.Decision:
-    """Say the decision that closes an execution whose flow has this outcome.
+    """Return the decision that closes an execution whose flow has this outcome.
 
     An execution whose result, or the input of whose next run, is too long or has no JSON fails with that error.
 
     Raises:
-        FlowError: the flow goes on as another workflow.
-        PayloadError: its result, or the input of its next run, is of another type than the definition says.
+        FlowError: the flow continues as another workflow.
+        PayloadError: its result, or the input of its next run, is of another type than the declared one.
         PayloadUnavailableError: a key or a store is missing that it takes to write it.
     """
     try:
-        return _say_close(workflow, begun, codec, mode, given)
+        return _make_close(workflow, begun, codec, mode, given)
     except PayloadError as error:
         if must_wait(error):
             raise
@@ -43,19 +40,19 @@ def _fail(error: Exception, codec: Codec) -> d.Decision:
     return d.FailWorkflowExecution(reason=reason, details=details)
 
 
-def _say_close(
+def _make_close(
     workflow: type[WorkflowStep[Any]], begun: e.WorkflowExecutionStarted, codec: Codec, mode: int, given: Any
 ) -> d.Decision:
     if mode == VALUE:
         what = f"the result of {workflow.spec.type.name} {workflow.spec.type.version}"
         try:
-            # A result of another type than the definition says, nobody who waits for it could read.
+            # A waiting parent or client could not read a result of another type than the declared one.
             return d.CompleteWorkflowExecution(result=codec.encode_as(given, workflow.spec.result, what))
         except PayloadUnavailableError:
             raise
         except PayloadError as error:
-            said = PayloadError(str(error) if what in str(error) else f"{what}: {error}")
-            raise said.as_bug(error.is_bug) from error
+            failure = PayloadError(str(error) if what in str(error) else f"{what}: {error}")
+            raise failure.as_bug(error.is_bug) from error
     if isinstance(given, Cancelled):
         return d.CancelWorkflowExecution()
     if isinstance(given, ContinuedAsNew):
@@ -80,7 +77,7 @@ def _continue_as_new(
             f"{mine.name} cannot go on as {call.spec.type.name}: the next run is of the same workflow, in this "
             "version or another (SWF). Start the other one with start_child, or from outside"
         )
-    # SWF takes what is not given from the type's defaults, never from this run.
+    # SWF takes omitted settings from the type's defaults, never from this run.
     return d.ContinueAsNewWorkflowExecution(
         input=codec.encode_call(call),
         execution_start_to_close_timeout=begun.execution_start_to_close_timeout,

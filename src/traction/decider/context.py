@@ -1,7 +1,4 @@
-"""Say what passes between the decider and the meanings of leaves and events.
-
-Takes nothing; gives the protocol that `decide` keeps and `meanings` uses, so that neither reads the other's code.
-"""
+"""The interface between the decider and its handlers of steps and events."""
 
 from __future__ import annotations
 
@@ -18,23 +15,23 @@ from traction.payloads.codec import Codec
 
 
 class Flow(Protocol):
-    """The flow that is decided for."""
+    """The running flow."""
 
     now: datetime
 
     def resume(self, leaf: Leaf, mode: int, given: Any) -> None:
-        """Give a leaf its outcome, and let the flow run."""
+        """Resume the flow with the outcome of a leaf."""
 
     def cancel(self) -> None:
         """Throw `Cancelled` into the flow."""
 
     def draw(self, *place: object) -> float:
-        """Give a number in [0, 1) that is a function of the run and of a place."""
+        """Return a number in [0, 1), a function of the run and of a place."""
         ...
 
 
 class DecisionContext(Protocol):
-    """What is needed of the decider: what it knows, and what it can be asked to do."""
+    """The state and the operations of the decider that handlers use."""
 
     workflow: type[WorkflowStep[Any]]
     execution: WorkflowExecution
@@ -63,26 +60,26 @@ class DecisionContext(Protocol):
         ...
 
     def ask(self, leaf: Leaf, decision: d.Decision) -> None:
-        """Put an ask of a leaf into the queue."""
+        """Queue the decision of a leaf."""
 
     def ask_pause(self, leaf: Leaf, id: str, pause: timedelta) -> None:
-        """Ask for a timer after which a leaf is asked for again."""
+        """Queue a timer after which a leaf is requested again."""
 
     def ask_later(self, leaf: Leaf, longest: timedelta) -> None:
-        """Ask for a leaf again after a pause that doubles."""
+        """Request a leaf again after a pause that doubles each time."""
 
     def ask_marker(self, decision: d.RecordMarker) -> None:
-        """Ask to record a marker with this very decision task."""
+        """Queue a marker for the response to the current decision task."""
 
     def has_room(self) -> bool:
         """Return whether this decision task can carry another marker of any length."""
         ...
 
     def withdraw(self, ask: Any) -> None:
-        """Take back an ask."""
+        """Remove a queued decision."""
 
     def withdraw_leaf(self, leaf: Leaf) -> bool:
-        """Take back what a leaf asks for, or cancel it; return whether its fiber must wait until it has closed."""
+        """Remove or cancel what a leaf requested; return whether its fiber must wait until it has closed."""
         ...
 
     def forget(self, leaf: Leaf) -> bool:
@@ -90,24 +87,24 @@ class DecisionContext(Protocol):
         ...
 
     def keep_signal(self, event: e.WorkflowExecutionSignaled) -> e.WorkflowExecutionSignaled:
-        """Keep a signal in its place among those that nobody has received, and return it as it first arrived."""
+        """Insert a signal among the unreceived ones, and return it as it first arrived."""
         ...
 
     def keep_unsent(self, initiated_event_id: int) -> None:
-        """Keep a signal that was to be sent on to the next run, and was not."""
+        """Keep a signal that could not be forwarded to the next run."""
 
     def park(self, leaf: Leaf) -> None:
-        """Keep the ask of a timer until another timer has closed."""
+        """Hold back the decision of a timer until another timer has closed."""
 
     def unpark(self) -> None:
-        """A timer has closed."""
+        """Queue the timers that `park` held back."""
 
 
 class QueuedDecision:
-    """A decision that the flow asks for and the history does not show yet.
+    """A decision that the flow made and the history does not show yet.
 
-    `leaf` is what asks, until the history shows it. The leaf keeps its ask, and if both kept each other, every step
-    would be left to Python's collector.
+    `leaf` is its step, until the history shows the decision. Then the reference is dropped, since a cycle would leave
+    every step to Python's garbage collector.
     """
 
     __slots__ = ("decision", "leaf", "signal", "withdrawn")
@@ -118,12 +115,12 @@ class QueuedDecision:
         self.decision = decision
         self.leaf = leaf
         self.signal = signal
-        """The signal that it sends on to the next run."""
+        """The signal that it forwards to the next run."""
         self.withdrawn = False
 
 
 class StartedChild:
-    """A child that runs beside the flow: what became of it, or who waits for that."""
+    """A child started with `start_child`: its outcome, or the leaves that wait for it."""
 
     __slots__ = ("outcome", "waiting")
 

@@ -1,24 +1,23 @@
-"""Decide what to ask next.
+"""Compute the next decisions of an execution from its history.
 
-Takes a workflow and the history of an execution; gives decisions. Never waits, logs, or looks at a clock: equal
-arguments, equal answer. Here, and only here, steps, decisions and events meet.
+Pure: never waits, logs, or reads a clock. Steps, decisions and events meet only here.
 
 Theory of operation. `decide(workflow, events)` is the specification; the engine is a `Decider` that is fed events as
 they come, and the function is the engine fed from the start.
 
 *Decision order.* Events that arrived between DecisionTaskStarted(s) and DecisionTaskCompleted(d) were not seen by the
 decider that wrote d. So a turn applies, one event at a time, what had arrived before s; then come the events that d
-caused; then what arrived meanwhile; and so on. A decision task that timed out is passed over: what its decider
-would have seen, the next one sees. (Source: Amazon SWF developer guide, "Developing deciders"; the AWS Flow Framework
-reads histories in the same order.)
+caused; then what arrived meanwhile; and so on. Decision tasks that timed out are ignored: their
+events are delivered to the next decision task. (Source: Amazon SWF developer guide, "Developing deciders"; the AWS Flow
+Framework reads histories in the same order.)
 
-*Asks.* What the flow asks stands in a queue until the history shows it. The head of the queue is sent with each
-decision task; what is withdrawn before it is sent never is. At DecisionTaskCompleted(d) the events that d caused are
-held against the queue, one by one: a difference is a `NonDeterminismError`. When there is more than one response may
-carry, the rest waits for the next (`responses`).
+*Queue.* Each decision stands in a queue until the history shows it. The head of the queue is sent with each
+decision task; a decision that is withdrawn before it is sent never is. At DecisionTaskCompleted(d) the events that d
+caused are compared with the queue, one by one: a difference is a `NonDeterminismError`. If not all fit into one
+response, the rest waits for the next (`batching`).
 
-*Local activities* are the flow's, and done by whoever has the decider: it finds them one by one, does them, and tells
-the decider their records, which go into the answer as markers. The next decider reads them there, in that order.
+*Local activities* run in the worker that has the decider: it finds them one by one, runs them, and passes their
+records to the decider, which adds them to the response as markers. The next decider reads them there, in that order.
 
 Laws (`traction.testing.laws.laws`):
     Chunk invariance: fed in any pieces that end at a DecisionTaskStarted, a decider decides the same.
@@ -43,7 +42,7 @@ from traction.decider.closing import make_close_decision, send_on
 from traction.decider.context import QueuedDecision, StartedChild
 from traction.decider.divergence import explain
 from traction.decider.frames import Leaf
-from traction.decider.inbound import NEWS, hear_local, resume_deferred
+from traction.decider.inbound import HANDLERS, on_local, resume_deferred
 from traction.decider.interpreter import Interpreter
 from traction.decider.markers import PATCH
 from traction.decider.outbound import ask as ask_for
@@ -70,7 +69,7 @@ def decide(
     execution: WorkflowExecution | None = None,
     codec: Codec = JSON,
 ) -> list[d.Decision]:
-    """Say what to ask for next, given the history up to a DecisionTaskStarted.
+    """Return the next decisions, given the history up to a DecisionTaskStarted.
 
     Args:
         workflow: the definition; its input is in event 1.
@@ -79,8 +78,8 @@ def decide(
 
     Raises:
         NonDeterminismError: the history was made by other code.
-        FlowError: the flow did what no flow may do.
-        PayloadError: an input or a result does not decode as its definition says.
+        FlowError: the flow broke a rule of flows.
+        PayloadError: an input or a result does not decode as the declared type.
         HistoryError: no execution can have these events, or no decision task is started.
     """
     with closing(Decider(workflow, execution=execution, codec=codec, silent=True)) as decider:
@@ -150,16 +149,16 @@ class Decider:
         self.decided_event_id = 0
         """The DecisionTaskStarted for which it last decided, 0 if none: the next task's `previousStartedEventId`."""
         self.met: set[type] = set()
-        """The definitions that the flow has asked for."""
+        """The definitions that the flow has used."""
         self.report: str | None = None
         """What the flow reported in the last turn, as a payload; `None` if nothing."""
         self.reported: str | None = None
         """What it reported last, as JSON of any length."""
         self.signals: list[e.WorkflowExecutionSignaled] = []
-        """The signals that nobody has received yet, in the order of their arrival."""
+        """The signals not received yet, in the order of their arrival."""
         self.notes: list[str] = []
-        """What went wrong that fails nothing, for a worker to tell and clear: signals that do not decode."""
-        # What leaves wait for that is no ask: signals, and children that run beside the flow.
+        """Problems that fail nothing, for a worker to log and clear: signals that do not decode."""
+        # Leaves that wait without a decision of their own: for signals, and for started children.
         self.receivers: list[Leaf] = []
         self.beside: dict[str, StartedChild] = {}
         # Whether the turn being taken is one that another decider took, and then the markers it left; patches by name.
@@ -172,7 +171,7 @@ class Decider:
         self.begun: e.WorkflowExecutionStarted | None = None
         """Event 1, once a turn has been taken."""
         self.flow = Interpreter(self.execution.run_id, partial(ask_for, self), self.withdraw_leaf)
-        # What the flow asked for and the history does not show yet, in order; the first so many are markers.
+        # Decisions that the history does not show yet, in order; the first `_markers_asked` are markers.
         self._asks: deque[QueuedDecision] = deque()
         self._markers_asked = self._marker_bytes = 0
         # Who waits for the event that closes what a given event opened.
@@ -200,7 +199,7 @@ class Decider:
         return self.history.closed is not None
 
     def feed(self, events: Iterable[e.Event]) -> None:
-        """Take the next events.
+        """Process the next events.
 
         Raises:
             NonDeterminismError, FlowError, PayloadError, HistoryError: as `decide`.
@@ -230,7 +229,7 @@ class Decider:
                 role(self, event)
 
     def decide(self) -> list[d.Decision]:
-        """Say what to ask for at the DecisionTaskStarted that was fed last; asking twice gives the same.
+        """Return the decisions for the DecisionTaskStarted that was fed last. Idempotent.
 
         Raises:
             FlowError, PayloadError: as `feed`.
@@ -245,9 +244,9 @@ class Decider:
         return self._choose()
 
     def find_local(self) -> Leaf | None:
-        """Give the local activity that is to be done next, if there is one and the answer has room for its record.
+        """Return the next local activity to run, if any and if the response has room for its record.
 
-        What is left when `decide` is asked is left to the next decision task, which is asked for at once.
+        Those that remain at `decide` wait for the next decision task, which is requested at once.
         """
         if not self.has_room():
             return None
@@ -262,16 +261,16 @@ class Decider:
         return count < DECISIONS_MAX // 2 and size + MARKER_BYTES_LONGEST <= MARKER_BYTES_MAX
 
     def tell_local(self, leaf: Leaf, record: str | None) -> None:
-        """Say how a local activity ended that `find_local` gave, and let the flow run.
+        """Record how a local activity from `find_local` ended, and resume the flow.
 
         Raises:
             NonDeterminismError, FlowError, PayloadError: as `decide`.
         """
-        take_turn(self, hear_local, self, leaf, record)
+        take_turn(self, on_local, self, leaf, record)
         self._end_turn()
 
     def end(self) -> None:
-        """Say that no more events come for now: what was read of a completed decision task is all of it.
+        """Finish the completed decision task that is being read: no more events follow for now.
 
         Raises:
             NonDeterminismError, FlowError, PayloadError: as `feed`.
@@ -280,7 +279,7 @@ class Decider:
             self._end_answers()
 
     def look(self, events: Sequence[e.Event]) -> str | None:
-        """Take all events of an execution, let the flow run as far as they let it, and say what it reported last.
+        """Process all events of an execution, run the flow as far as it gets, and return its last report.
 
         What it does that no history shows yet is not done: it waits for the value of a new `side_effect`, and for local
         activities. The decider is of no further use.
@@ -314,7 +313,7 @@ class Decider:
                 f"what was decided at event {event.started_event_id} was lost: event {event.event_id} says that the "
                 "decision task timed out; decide again from the start of the history"
             )
-        # That a close was refused, this decision task's decider was told. The next one asks for it again.
+        # The decider of this task saw that a close was refused. The next one requests it again.
         self._news = [news for news in self._news if type(news[0]) not in CLOSE_REFUSALS] + self._later
         self._later.clear()
         self._started = None
@@ -337,13 +336,13 @@ class Decider:
             if type(event) is e.WorkflowExecutionStarted:
                 self._begin(event)
             else:
-                NEWS[type(event)](self, event, leaf)
+                HANDLERS[type(event)](self, event, leaf)
         self._end_turn()
         self._decided = True
         self.decided_event_id = started.event_id
 
     def _end_turn(self) -> None:
-        """The flow can go no further: ask for its close if it has ended, and forget what was withdrawn."""
+        """Queue the close if the flow has ended, and drop withdrawn decisions."""
         if self.flow.outcome is not None:
             self._ask_close(*self.flow.outcome)
         if self._withdrawn:
@@ -356,7 +355,7 @@ class Decider:
         try:
             workflow = self.codec.decode_call(event.input, self.workflow, f"the input of {type.name} {type.version}")
         except InvalidPayloadError as error:
-            # No decider can ever read it, so waiting for another one helps nobody.
+            # No decider can ever read it, so waiting for another one is useless.
             self.flow.start(partial(Fail.of, error))
         else:
             self.flow.start(workflow.flow)
@@ -364,7 +363,7 @@ class Decider:
     # Asking.
 
     def _choose(self) -> list[d.Decision]:
-        """Take as many asks from the head of the queue as one response may carry."""
+        """Return the decisions at the head of the queue that fit into one response."""
         if len(self._asks) == 1 and not self.local:
             return [self._asks[0].decision]
         assert self._started is not None
@@ -372,16 +371,16 @@ class Decider:
         return choose(head, self._started.event_id, more=bool(self.local), report=self.report)
 
     def ask(self, leaf: Leaf, decision: d.Decision) -> None:
-        """Put an ask of a leaf into the queue."""
+        """Queue the decision of a leaf."""
         leaf.ask = QueuedDecision(decision, leaf)
         self._asks.append(leaf.ask)
 
     def ask_pause(self, leaf: Leaf, id: str, pause: timedelta) -> None:
-        """Ask for a timer after which a leaf is asked for again."""
+        """Queue a timer after which a leaf is requested again."""
         self.ask(leaf, d.StartTimer(timer_id=id, start_to_fire_timeout=to_duration(pause)))
 
     def ask_later(self, leaf: Leaf, longest: timedelta) -> None:
-        """Ask for a leaf again after a pause that doubles."""
+        """Request a leaf again after a pause that doubles each time."""
         leaf.refusals += 1
         pause = min(timedelta(seconds=1 << min(leaf.refusals - 1, 20)), longest)
         self.ask_pause(leaf, f"{leaf.id}~wait-{leaf.refusals}", pause)
@@ -417,7 +416,7 @@ class Decider:
         return waits
 
     def _ask_close(self, mode: int, given: Any) -> None:
-        """The flow has come to its end: ask to close the execution, last of all (SWF)."""
+        """Queue the close of the execution, last of all (SWF)."""
         if self._finished is None:
             assert self.begun is not None
             self._finished = QueuedDecision(
@@ -427,7 +426,7 @@ class Decider:
             self.met.add(type(given.call))
             if self._sent_on:
                 return  # the last close was refused: what it sent on comes back first, and keeps its place
-            # What nobody has received would end with this run.
+            # Signals not received yet would be lost with this run.
             id = self.execution.workflow_id
             self._asks.extend(QueuedDecision(send_on(id, event), None, event) for event in self.signals)
             if self.flow.unheeded:
@@ -435,10 +434,10 @@ class Decider:
             self.signals, self.flow.unheeded = [], False
         self._asks.append(self._finished)
 
-    # What `meanings` needs to know and to say.
+    # What the handlers use.
 
     def keep_signal(self, event: e.WorkflowExecutionSignaled) -> e.WorkflowExecutionSignaled:
-        """Keep a signal in its place among those that nobody has received, and return it as it first arrived.
+        """Insert a signal among the unreceived ones, and return it as it first arrived.
 
         One that this run sent on to the next takes its old place. What the run before sent on came before all else.
         """
@@ -448,7 +447,7 @@ class Decider:
         return event
 
     def keep_unsent(self, initiated_event_id: int) -> None:
-        """Keep a signal that was to be sent on to the next run, and was not."""
+        """Keep a signal that could not be forwarded to the next run."""
         if (event := self._sent_on.pop(initiated_event_id, None)) is not None:
             insort(self.signals, event, key=self._rank)
 
@@ -476,7 +475,7 @@ class Decider:
         return True
 
     def withdraw(self, ask: QueuedDecision) -> None:
-        """Take back an ask that the history does not show; one that it shows is past taking back."""
+        """Remove a queued decision that the history does not show."""
         ask.withdrawn = self._withdrawn = True
 
     def park(self, leaf: Leaf) -> None:
@@ -491,7 +490,7 @@ class Decider:
     # Answers: what the history shows for what was asked.
 
     def _read_answer(self, event: Any) -> None:
-        """Hold one event of the completed decision task against the head of the queue."""
+        """Compare one event of the completed decision task with the head of the queue."""
         kind = type(event)
         if (
             kind is e.MarkerRecorded
@@ -501,7 +500,7 @@ class Decider:
             return  # a patch that the code has retired
         ask = self._asks.popleft() if self._asks else None
         if ask is not None and type(ask.decision) is d.StartChildWorkflowExecution and not self.execution.run_id:
-            # A history that does not tell of which run it is: the ids of its children are taken from it.
+            # The run id is unknown: the ids of children are taken from the history.
             ask.decision = adopt_child(ask.decision, event)
         if ask is None or not fits(event, ask.decision):
             raise self._explain(event, ask)
@@ -559,9 +558,9 @@ _ANSWER: Final = object()
 _NEWS: Final = object()
 
 # What feeding does with an event: read it as an answer, keep it as news, or keep the books of the decision task.
-# All others are quiet: they tell nobody anything that an earlier or later event does not.
+# All others are ignored: earlier or later events carry the same information.
 _ROLES: dict[type, Any] = {
-    **dict.fromkeys(NEWS, _NEWS),
+    **dict.fromkeys(HANDLERS, _NEWS),
     e.WorkflowExecutionStarted: _NEWS,
     **dict.fromkeys(ANSWERS, _ANSWER),
     e.DecisionTaskStarted: Decider._on_started,

@@ -1,7 +1,4 @@
-"""Tell a flow's own failure from what no flow may do, and say the latter in its author's words.
-
-Takes exceptions, coroutines and what they gave; gives errors, with the line and what to write instead.
-"""
+"""Distinguish failures of a flow from errors in its code, and explain the latter with their line."""
 
 from __future__ import annotations
 
@@ -16,15 +13,15 @@ from traction.payloads.codec import Codec
 from traction.runtime.awaitables import RULE, close_passed, explain_loop, is_of_a_loop, list_traced, name_thing
 
 AWAITABLE = (Step, CoroutineType)
-"""What stands for a value that nobody has awaited."""
+"""Types of values that must be awaited first."""
 
-# What Python says of an await that reaches no step, and of coroutines given to & or |.
+# Python's messages for an await that reaches no step, and for coroutines as operands of & or |.
 _FOREIGN_AWAITS = ("can't be used in 'await' expression", "can't be awaited")
 _FOREIGN_OPERAND = re.compile(r"unsupported operand type\(s\) for [&|]: .*'(coroutine|Future|Task)'")
 
 
 def judge(error: BaseException) -> BaseException:
-    """Let pass what is the flow's own failure; raise what its author or an operator must mend."""
+    """Return a failure of the flow; raise an error that its author or an operator must fix."""
     if (
         isinstance(error, (FlowError, DefinitionError))
         or must_wait(error)
@@ -55,7 +52,7 @@ def awaits_step(inner: Any) -> bool:
 
 
 def explain_await(coroutine: Any, given: Any) -> FlowError:
-    """Say what a flow awaits that is no step."""
+    """Return the error for a flow that awaits something other than a step."""
     frame = coroutine.cr_frame
     inner = coroutine.cr_await
     awaited = inner if isinstance(given, Step) or hasattr(inner, "__qualname__") else given
@@ -75,7 +72,7 @@ _NO_GENERATORS = (
 
 
 def explain_result(coroutine: Any, given: Any) -> FlowError:
-    """Say what a flow returns that is a step."""
+    """Return the error for a flow whose result is a step."""
     code, what = coroutine.cr_code, name_thing(given)
     if isinstance(given, CoroutineType):
         given.close()
@@ -86,7 +83,7 @@ def explain_result(coroutine: Any, given: Any) -> FlowError:
 
 
 def explain_endless(fiber: Any, node: Any, steps_max: int) -> FlowError:
-    """Say where a flow goes on and on without waiting for anything."""
+    """Return the error for a flow that runs without end and never waits."""
     where = find_place(fiber) or _find_maker(node)
     return FlowError(
         f"{where} has said {steps_max:,} steps in a row, and waited for none: it never ends. A flow "
@@ -106,8 +103,8 @@ def encode_call(codec: Codec, call: Any, fiber: Any) -> str:
         raise
     except PayloadError as error:
         place = find_place(fiber)
-        said = PayloadError(f"{error}. It is said by {place}" if place else str(error))
-        raise said.as_bug(error.is_bug) from error
+        failure = PayloadError(f"{error}. It is said by {place}" if place else str(error))
+        raise failure.as_bug(error.is_bug) from error
 
 
 def must_wait(error: BaseException) -> bool:
@@ -146,7 +143,7 @@ def _find_maker(node: Any) -> str:
 
 
 def close_coroutine(coroutine: Any) -> None:
-    """Let go of a suspended coroutine."""
+    """Close a suspended coroutine, even if its `finally` blocks await steps."""
     # Each await in a finally block stops the close once; a flow with more of them than this is left to the interpreter.
     for _ in range(100):
         try:
@@ -154,5 +151,5 @@ def close_coroutine(coroutine: Any) -> None:
             return
         except RuntimeError:  # it awaited a step instead of ending
             continue
-        except BaseException:  # its finally block raised: nobody is left to be told
+        except BaseException:  # its finally block raised, and nothing handles that any more
             return

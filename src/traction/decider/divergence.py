@@ -12,14 +12,14 @@ from traction.model.names import WorkflowType
 
 
 def describe(said: Any, decision: str) -> str:
-    """Say a decision, or the event that answers it, in one line."""
+    """Describe a decision, or the event that it caused, in one line."""
     type = getattr(said, "activity_type", None) or getattr(said, "workflow_type", None)
     what = f"{type.name} {type.version}" if type is not None else ""
     return f"{decision}  {what or describe_id(said)}".rstrip()
 
 
 def describe_id(said: Any) -> str:
-    """Name the step that a decision, or the event that answers it, speaks of."""
+    """Return the step id of a decision, or of the event that it caused."""
     for name in ("control", "activity_id", "timer_id", "marker_name", "workflow_id", "id"):
         if (id := getattr(said, name, None)) is not None:
             return str(id)
@@ -33,11 +33,11 @@ def explain(
     completed_event_id: int,
     place: str | None,
 ) -> NonDeterminismError:
-    """Say how the code and the history differ: an event that was not asked for, or a decision that it does not show."""
+    """Return the error for an event without a decision, or a decision without an event."""
     expected = "nothing" if event is None else describe(event, ANSWERS[type(event)][0].__name__)
     actual = "nothing" if decision is None else describe(decision, type(decision).__name__)
     if event is not None and decision is not None and expected == actual:
-        # The same work in another place: only the ids tell the two sides apart.
+        # The same work in another place: the two differ only in their ids.
         expected, actual = f"{expected} as {describe_id(event)}", f"{actual} as {describe_id(decision)}"
     return NonDeterminismError(
         f"{workflow.name} {workflow.version}",

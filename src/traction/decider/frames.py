@@ -1,6 +1,6 @@
-"""Keep what is still to be done of a flow: its fibers, their frames, their places.
+"""The state of a running flow: its fibers, their frames, their scopes.
 
-Takes what the interpreter puts in; gives it back. A *fiber* is one strand of a flow: the root, or a branch of a group.
+A *fiber* is one strand of a flow: the root, or a branch of a group.
 Its *frames* are what is still to be done with the value that comes: continuation nodes, suspended coroutines, and the
 kinds below, which keep something meanwhile. A *scope* is a place in the flow, and makes the ids of the leaves in it.
 """
@@ -56,7 +56,7 @@ class Scope:
         self._counts: dict[str, int] = {}
 
     def count(self, label: str) -> int:
-        """Say how many of this label there are now, this one included."""
+        """Increment and return the count of this label."""
         n = self._counts[label] = self._counts.get(label, 0) + 1
         return n
 
@@ -66,13 +66,13 @@ class Scope:
         return id if len(id) <= ID_CHARS_MAX else f"{id[: ID_CHARS_MAX - 34]}~{_digest(id)}"
 
     def enter(self, segment: str) -> Scope:
-        """Open a named scope; a name used again is told apart by its count."""
+        """Open a named scope; a repeated name gets its count as a suffix."""
         n = self.count(f".{segment}")
         return Scope(f"{self.prefix}{segment}." if n == 1 else f"{self.prefix}{segment}~{n}.")
 
 
 class Leaf:
-    """A step that waits for the service. `fiber` is `None` once nobody waits for it; the rest is the decider's."""
+    """A step that waits for the service. `fiber` is `None` once no fiber waits for it; the rest is the decider's."""
 
     ask: Any = None
     """What was asked for it last."""
@@ -87,11 +87,11 @@ class Leaf:
     refusals: int = 0
     """How often it was refused, or could not be read."""
     unknown: int = 0
-    """How many of these refusals said that its type is not registered."""
+    """How many of these refusals were for an unregistered type."""
     details: str | None = None
-    """What the last heartbeat of its attempts said."""
+    """The details of the last heartbeat of its attempts."""
     overrides: Mapping[str, Any] = MappingProxyType({})
-    """What its decision says besides, in SWF's words."""
+    """Options of this call, as members of the decision."""
     retry: Retry | None = None
     """The policy of this call, if it has one of its own."""
     run_id: str | None = None
@@ -134,7 +134,7 @@ class Fiber:
 
 
 class Join:
-    """A group that waits for its branches; `tolerates` says how many of them may give a `Failure`."""
+    """A group that waits for its branches; `tolerates` is how many of them may return a `Failure`."""
 
     __slots__ = ("failures", "fiber", "next", "node", "outcome", "prefix", "results", "running", "tolerates")
 
@@ -157,7 +157,7 @@ class Frame:
 
     @abstractmethod
     def leave(self, interpreter: Cancels, fiber: Fiber, mode: int, given: Any) -> Given:
-        """Take the outcome, and say how the fiber goes on."""
+        """Handle the outcome, and return how the fiber continues."""
 
 
 class Restore(Frame):
@@ -234,7 +234,7 @@ class Undoing(Held):
     def leave(self, interpreter: Cancels, fiber: Fiber, mode: int, given: Any) -> Given:
         """Go on with the next, whatever became of the last; in the end, give the outcome of the saga."""
         if mode == ERROR and self.outcome is not None:
-            with suppress(Exception):  # a frozen dataclass takes no notes, and an error may not be able to say itself
+            with suppress(Exception):  # a frozen dataclass takes no notes, and `str` of an error may raise
                 self.outcome[1].add_note(f"a compensation failed: {type(given).__name__}: {given}")
         return self.go_on(fiber)
 

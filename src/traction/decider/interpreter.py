@@ -1,7 +1,7 @@
-"""Read a flow: run it until it can go no further, and say what it waits for.
+"""Run a flow until every fiber waits or ends.
 
-Takes a flow; gives, by two callbacks, the leaves that it asks for and those that it no longer wants; takes their
-outcomes back. Knows steps alone: no event, no decision, no clock.
+Two callbacks receive the leaves that the flow requests and those that it withdraws. Knows steps only: no event, no
+decision, no clock.
 
 Theory of operation. A *fiber* is one strand of a flow: the root, or a branch of a group. It keeps an explicit stack
 of *frames*, what is still to be done with the value that comes: a continuation node, or a suspended coroutine. So
@@ -93,7 +93,7 @@ from traction.payloads.failures import is_one_of
 from traction.runtime.awaitables import is_awaitable, name_thing, refuse
 
 STEPS_MAX: Final = 1_000_000
-"""The most steps that a flow may say, or turns that its branches may take, before it waits for something."""
+"""The most steps that a flow may run, or turns that its branches may take, before it waits for something."""
 
 
 class Interpreter:
@@ -125,10 +125,10 @@ class Interpreter:
         self.now = datetime.min.replace(tzinfo=UTC)
         self.outcome: Given | None = None
         self.unheeded = False
-        """Whether a request to cancel came only when the flow had come to its end."""
+        """Whether cancellation was requested only after the flow had ended."""
 
     def start(self, flow: Callable[[], Any]) -> None:
-        """Run the flow that `flow()` says until it can go no further."""
+        """Run the flow that `flow()` returns until it waits or ends."""
         self._ready.append((self._root, STEP, Helper(flow, (), {})))
         self._run()
 
@@ -161,11 +161,11 @@ class Interpreter:
         return int.from_bytes(sha256(repr((self._seed, *place)).encode()).digest()[:6], "big") / (1 << 48)
 
     def find_place(self, leaf: Leaf | None) -> str | None:
-        """Say in which line the flow waits for a leaf; for another that nobody waits for, in which it waits at all."""
+        """Return the line where the flow waits for a leaf, or where it waits at all if no fiber waits for that leaf."""
         return find_place((leaf and leaf.fiber) or self._root)
 
     def close(self) -> None:
-        """Let go of a flow that will not be run further, without running what its `finally` blocks would await."""
+        """Close a flow for good, without running the steps that its `finally` blocks await."""
         for fiber in list_fibers(self._root):
             for frame in reversed(fiber.frames):
                 if type(frame) is CoroutineType:
@@ -406,7 +406,7 @@ class Interpreter:
         ready.insert(len(ready) - waiting, (fiber, STEP, join.node.steps[index]))
 
     def _end(self, fiber: Fiber, mode: int, given: Any) -> None:
-        """A fiber has come to its end: tell its group, or the decider."""
+        """Record the outcome of a fiber that ended, and continue its group."""
         fiber.alive = False
         join = fiber.join
         if join is None:

@@ -15,20 +15,20 @@ def _takes(leaf: Leaf, event: e.WorkflowExecutionSignaled) -> bool:
     return any(signal.spec.name == event.signal_name for signal in leaf.node.signals)
 
 
-def _take_signal(desk: DecisionContext, leaf: Leaf) -> Given | None:
-    """Take the first signal that a leaf receives; one that does not decode is put aside, and told of."""
+def _take_signal(context: DecisionContext, leaf: Leaf) -> Given | None:
+    """Return the first signal that a leaf receives. Signals that do not decode are dropped with a note."""
     kinds = {signal.spec.name: signal for signal in leaf.node.signals}
-    for event in list(desk.signals):
+    for event in list(context.signals):
         kind = kinds.get(event.signal_name)
         if kind is None:
             continue
-        desk.signals.remove(event)
+        context.signals.remove(event)
         try:
-            return VALUE, desk.codec.decode_call(
+            return VALUE, context.codec.decode_call(
                 event.input, kind, f"the signal {event.signal_name} (event {event.event_id})"
             )
         except PayloadUnavailableError:
-            raise  # another decider may read it, and must not find that this one has passed it over
+            raise  # another decider may be able to read it
         except PayloadError as error:
-            desk.notes.append(str(error))
+            context.notes.append(str(error))
     return None

@@ -1,7 +1,6 @@
-"""Say what the leaves ask that are answered by the decider itself, and leave a marker, or nothing at all.
+"""Handle the steps that the decider completes itself, and record their values in markers.
 
-Takes leaves, and the decider that they belong to; gives asks to it, and answers. The first decider that comes to such a
-leaf finds the answer; those after it read it in the marker.
+The first decider that reaches such a step computes its value; later ones read it from the marker.
 """
 
 from __future__ import annotations
@@ -29,31 +28,31 @@ UNSENT: Final = "!"
 """How the details of a marker begin that keeps no value, but why there is none. No payload begins so."""
 
 
-def ask_side_effect(desk: DecisionContext, leaf: Leaf) -> Given | None:
+def ask_side_effect(context: DecisionContext, leaf: Leaf) -> Given | None:
     """Run the code, or read its value from the marker.
 
-    Wait for the next decision task where this one has no room for the marker. Whoever only looks waits for ever.
+    Wait for the next decision task if this one has no room for the marker. A decider that only looks never runs it.
     """
     node: SideEffect[Any] = leaf.node
-    if desk.replaying and not desk.looking:
-        waits = desk.more and leaf.id not in desk.markers
+    if context.replaying and not context.looking:
+        waits = context.more and leaf.id not in context.markers
     else:
-        waits = desk.looking or not desk.has_room()
+        waits = context.looking or not context.has_room()
     if waits:
-        desk.local[leaf.task_id] = leaf
+        context.local[leaf.task_id] = leaf
         return None
-    if desk.replaying:
-        details = _get_marker(desk, leaf)
+    if context.replaying:
+        details = _get_marker(context, leaf)
     else:
         try:
-            details = desk.codec.encode_as(leave_flow(node.f), node.type, "it")
+            details = context.codec.encode_as(leave_flow(node.f), node.type, "it")
         except PayloadUnavailableError:
             raise
         except PayloadError as error:
             if error.is_bug:
                 raise PayloadError(f"the value of {leaf.id} cannot be kept as a marker: {error}").as_bug() from error
             # Kept as well, since the code may give another value when it is run again.
-            details = UNSENT + desk.codec.encode(f"the value of {leaf.id} cannot be kept as a marker: {error}")
+            details = UNSENT + context.codec.encode(f"the value of {leaf.id} cannot be kept as a marker: {error}")
         except FlowError:
             raise
         except Exception as error:
@@ -61,40 +60,40 @@ def ask_side_effect(desk: DecisionContext, leaf: Leaf) -> Given | None:
                 f"the code of {leaf.id} raised {type(error).__name__}: {error}. A side effect cannot fail: do this in "
                 "an activity, which can"
             ) from error
-    desk.ask_marker(d.RecordMarker(marker_name=leaf.id, details=details))
+    context.ask_marker(d.RecordMarker(marker_name=leaf.id, details=details))
     if details is not None and details.startswith(UNSENT):
-        return ERROR, PayloadError(desk.codec.decode(details[len(UNSENT) :], str, f"the marker {leaf.id}"))
-    return VALUE, desk.codec.decode(details, node.type, f"the marker {leaf.id}")
+        return ERROR, PayloadError(context.codec.decode(details[len(UNSENT) :], str, f"the marker {leaf.id}"))
+    return VALUE, context.codec.decode(details, node.type, f"the marker {leaf.id}")
 
 
-def _get_marker(desk: DecisionContext, leaf: Leaf) -> str | None:
+def _get_marker(context: DecisionContext, leaf: Leaf) -> str | None:
     try:
-        return desk.markers[leaf.id]
+        return context.markers[leaf.id]
     except KeyError:
-        raise _differ(desk, leaf, "nothing", leaf.id) from None
+        raise _differ(context, leaf, "nothing", leaf.id) from None
 
 
-def ask_patched(desk: DecisionContext, leaf: Leaf) -> Given:
-    """Say whether the execution has the patch; one that comes here for the first time has."""
+def ask_patched(context: DecisionContext, leaf: Leaf) -> Given:
+    """Return whether the execution has the patch, which an execution that first runs this step has."""
     name: str = leaf.node.name
     marker = f"{PATCH}{name}"
-    if name not in desk.patches:
-        has = desk.patches[name] = marker in desk.markers if desk.replaying and not desk.looking else True
+    if name not in context.patches:
+        has = context.patches[name] = marker in context.markers if context.replaying and not context.looking else True
         if has:
-            desk.ask_marker(d.RecordMarker(marker_name=marker))
-    return VALUE, desk.patches[name]
+            context.ask_marker(d.RecordMarker(marker_name=marker))
+    return VALUE, context.patches[name]
 
 
-def ask_report(desk: DecisionContext, leaf: Leaf) -> Given:
+def ask_report(context: DecisionContext, leaf: Leaf) -> Given:
     """Keep what is reported, and show it with the answer to the decision task if it has room there."""
     status = leaf.node.status
-    desk.reported = desk.codec.write(status)
-    if desk.codec.exact:
-        read = JSON.decode(desk.reported, Any)
-        if (loss := find_loss(status, read, by_class=True, show_keys=not desk.codec.hides)) is not None:
+    context.reported = context.codec.write(status)
+    if context.codec.exact:
+        read = JSON.decode(context.reported, Any)
+        if (loss := find_loss(status, read, by_class=True, show_keys=not context.codec.hides)) is not None:
             raise PayloadError(loss.explain("the state")).as_bug()
     try:
-        desk.report = desk.codec.pack(desk.reported, PAYLOAD_CHARS_MAX, "the state")
+        context.report = context.codec.pack(context.reported, PAYLOAD_CHARS_MAX, "the state")
     except PayloadUnavailableError:
         raise
     except PayloadError:
@@ -102,25 +101,25 @@ def ask_report(desk: DecisionContext, leaf: Leaf) -> Given:
     return VALUE, None
 
 
-def ask_history_events(desk: DecisionContext, _: Leaf) -> Given:
-    """Say how many events there are."""
-    return VALUE, desk.turn_event_id
+def ask_history_events(context: DecisionContext, _: Leaf) -> Given:
+    """Return the length of the history at this turn."""
+    return VALUE, context.turn_event_id
 
 
-def ask_run_ends(desk: DecisionContext, _: Leaf) -> Given:
-    """Say when the run is closed if it is still open then."""
-    assert desk.begun is not None
-    seconds = int(desk.begun.execution_start_to_close_timeout or EXECUTION_SECONDS_MAX)
-    return VALUE, desk.begun.event_timestamp + timedelta(seconds=seconds)
+def ask_run_ends(context: DecisionContext, _: Leaf) -> Given:
+    """Return when the run times out."""
+    assert context.begun is not None
+    seconds = int(context.begun.execution_start_to_close_timeout or EXECUTION_SECONDS_MAX)
+    return VALUE, context.begun.event_timestamp + timedelta(seconds=seconds)
 
 
-def ask_execution_info(desk: DecisionContext, _: Leaf) -> Given:
-    """Answer which execution this is, from its first event."""
-    begun = desk.begun
+def ask_execution_info(context: DecisionContext, _: Leaf) -> Given:
+    """Return the ids, type and tags of this execution."""
+    begun = context.begun
     assert begun is not None
     return VALUE, ExecutionInfo(
-        workflow_id=desk.execution.workflow_id,
-        run_id=desk.execution.run_id,
+        workflow_id=context.execution.workflow_id,
+        run_id=context.execution.run_id,
         name=begun.workflow_type.name,
         version=begun.workflow_type.version,
         tags=tuple(begun.tag_list or ()),
@@ -129,20 +128,20 @@ def ask_execution_info(desk: DecisionContext, _: Leaf) -> Given:
     )
 
 
-def ask_local(desk: DecisionContext, leaf: Leaf) -> None:
-    """Put a local activity where whoever decides finds it, and does it.
+def ask_local(context: DecisionContext, leaf: Leaf) -> None:
+    """Queue a local activity for the worker that runs this decider.
 
     Raises:
         PayloadError: its call is too long for SWF, as it would be for any other activity.
     """
-    encode_call(desk.codec, leaf.node.call, leaf.fiber)
+    encode_call(context.codec, leaf.node.call, leaf.fiber)
     if leaf.began is None:
-        leaf.began = desk.flow.now
-    desk.local[leaf.task_id] = leaf
+        leaf.began = context.flow.now
+    context.local[leaf.task_id] = leaf
 
 
-def take_record(desk: DecisionContext, leaf: Leaf, details: str | None) -> Record:
-    """Ask to record how a local activity ended, and read it.
+def take_record(context: DecisionContext, leaf: Leaf, details: str | None) -> Record:
+    """Queue the marker of a local activity that ended, and return its record.
 
     Raises:
         NonDeterminismError: it is of another activity, or another version.
@@ -150,18 +149,18 @@ def take_record(desk: DecisionContext, leaf: Leaf, details: str | None) -> Recor
     record, mine = find_record(details), leaf.node.spec.type
     if record is None or record.type != mine:
         was = leaf.task_id if record is None else f"{record.activity} {record.version}"
-        raise _differ(desk, leaf, f"RecordMarker  {was}", f"{mine.name} {mine.version}")
-    del desk.local[leaf.task_id]
-    desk.ask_marker(d.RecordMarker(marker_name=leaf.task_id, details=details))
+        raise _differ(context, leaf, f"RecordMarker  {was}", f"{mine.name} {mine.version}")
+    del context.local[leaf.task_id]
+    context.ask_marker(d.RecordMarker(marker_name=leaf.task_id, details=details))
     return record
 
 
-def _differ(desk: DecisionContext, leaf: Leaf, expected: str, actual: str) -> NonDeterminismError:
-    type = desk.workflow.spec.type
+def _differ(context: DecisionContext, leaf: Leaf, expected: str, actual: str) -> NonDeterminismError:
+    type = context.workflow.spec.type
     return NonDeterminismError(
         f"{type.name} {type.version}",
         step=leaf.task_id,
-        event_id=desk.answering,
+        event_id=context.answering,
         event="DecisionTaskCompleted",
         expected=expected,
         actual=f"RecordMarker  {actual}",

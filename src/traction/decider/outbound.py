@@ -51,24 +51,24 @@ from traction.model import decisions as d
 from traction.model.literals import Duration
 from traction.payloads.codec import JSON, PAYLOAD_CHARS_MAX, write_attempt
 
-# What a leaf asks. An answer ends its wait at once.
+# Requests of leaves. A returned outcome ends the wait at once.
 
 
-def ask(desk: DecisionContext, leaf: Leaf) -> Given | None:
-    """Ask for what a leaf is. A value that cannot be sent, such as one that is too long, fails the step."""
+def ask(context: DecisionContext, leaf: Leaf) -> Given | None:
+    """Queue the decision of a leaf. A value that cannot be sent, such as one that is too long, fails the step."""
     try:
-        return _ask(desk, leaf)
+        return _ask(context, leaf)
     except PayloadError as error:
         if must_wait(error):
             raise
         return ERROR, forget_origin(error)
 
 
-def _ask(desk: DecisionContext, leaf: Leaf) -> Given | None:
+def _ask(context: DecisionContext, leaf: Leaf) -> Given | None:
     node = leaf.node
     if isinstance(node, ActivityStep):
-        desk.met.add(type(node))
-        payload = encode_call(desk.codec, node, leaf.fiber)
+        context.met.add(type(node))
+        payload = encode_call(context.codec, node, leaf.fiber)
         heartbeat = leaf.overrides.get("heartbeat_timeout")
         limit = _find_limit(leaf.overrides) if leaf.overrides else None
         if leaf.attempt > 1 or heartbeat is not None or limit is not None or leaf.details is not None:
@@ -78,12 +78,12 @@ def _ask(desk: DecisionContext, leaf: Leaf) -> Given | None:
             decision = d.ScheduleActivityTask(activity_type=type_, activity_id=id, input=payload, **leaf.overrides)
         else:
             decision = d.ScheduleActivityTask(activity_type=type_, activity_id=id, input=payload)
-        desk.ask(leaf, decision)
+        context.ask(leaf, decision)
         return None
     if isinstance(node, WorkflowStep):
-        ask_child(desk, leaf, node)
+        ask_child(context, leaf, node)
         return None
-    return ASKS[type(node)](desk, leaf)
+    return REQUESTS[type(node)](context, leaf)
 
 
 def _find_limit(overrides: Mapping[str, Any]) -> Duration | None:
@@ -92,54 +92,54 @@ def _find_limit(overrides: Mapping[str, Any]) -> Duration | None:
     return min((limit for limit in given if limit not in (None, NO_TIMEOUT)), key=int, default=None)
 
 
-def _ask_adjusted(desk: DecisionContext, leaf: Leaf) -> Given | None:
+def _ask_adjusted(context: DecisionContext, leaf: Leaf) -> Given | None:
     node = leaf.node
     leaf.node, leaf.overrides = node.call, node.overrides
     leaf.retry = node.policy
-    return _ask(desk, leaf)
+    return _ask(context, leaf)
 
 
-def _ask_continue_as_new(desk: DecisionContext, leaf: Leaf) -> Given:
+def _ask_continue_as_new(context: DecisionContext, leaf: Leaf) -> Given:
     # Only a check: `finally` blocks may take more decision tasks before the run closes.
-    encode_call(desk.codec, leaf.node.call, leaf.fiber)
+    encode_call(context.codec, leaf.node.call, leaf.fiber)
     return ERROR, ContinuedAsNew(leaf.node.call)
 
 
-def _ask_adjusted_child(desk: DecisionContext, leaf: Leaf) -> Given | None:
+def _ask_adjusted_child(context: DecisionContext, leaf: Leaf) -> Given | None:
     leaf.cancellation = leaf.node.cancellation
-    return _ask_adjusted(desk, leaf)
+    return _ask_adjusted(context, leaf)
 
 
-def _ask_sleep(desk: DecisionContext, leaf: Leaf) -> None:
-    desk.ask(leaf, d.StartTimer(timer_id=leaf.id, start_to_fire_timeout=to_duration(leaf.node.span)))
+def _ask_sleep(context: DecisionContext, leaf: Leaf) -> None:
+    context.ask(leaf, d.StartTimer(timer_id=leaf.id, start_to_fire_timeout=to_duration(leaf.node.span)))
 
 
-def _ask_receive(desk: DecisionContext, leaf: Leaf) -> Given | None:
-    taken = _take_signal(desk, leaf)
+def _ask_receive(context: DecisionContext, leaf: Leaf) -> Given | None:
+    taken = _take_signal(context, leaf)
     if taken is None:
-        desk.receivers.append(leaf)
+        context.receivers.append(leaf)
     return taken
 
 
-def _write_lambda_input(desk: DecisionContext, node: InvokeLambda[Any]) -> str:
+def _write_lambda_input(context: DecisionContext, node: InvokeLambda[Any]) -> str:
     # The function is not Traction's, and reads JSON alone. Errors hide the value all the same, if the codec does.
-    return JSON.pack(desk.codec.write(node.input), PAYLOAD_CHARS_MAX, f"the input of Lambda function {node.name}")
+    return JSON.pack(context.codec.write(node.input), PAYLOAD_CHARS_MAX, f"the input of Lambda function {node.name}")
 
 
-def _ask_lambda(desk: DecisionContext, leaf: Leaf) -> None:
+def _ask_lambda(context: DecisionContext, leaf: Leaf) -> None:
     node = leaf.node
-    desk.ask(
+    context.ask(
         leaf,
         d.ScheduleLambdaFunction(
             id=leaf.id,
             name=node.name,
-            input=None if node.input is None else _write_lambda_input(desk, node),
+            input=None if node.input is None else _write_lambda_input(context, node),
             start_to_close_timeout=None if node.limit is None else to_duration(node.limit),
         ),
     )
 
 
-ASKS: dict[type, Callable[[DecisionContext, Leaf], Given | None]] = {
+REQUESTS: dict[type, Callable[[DecisionContext, Leaf], Given | None]] = {
     Adjusted: _ask_adjusted,
     AdjustedChild: _ask_adjusted_child,
     ChildResult: ask_child_result,
@@ -158,11 +158,11 @@ ASKS: dict[type, Callable[[DecisionContext, Leaf], Given | None]] = {
     Sleep: _ask_sleep,
     StartChild: ask_start_child,
 }
-"""How each leaf asks that is not a definition's call."""
+"""The request function of each leaf type other than calls of definitions."""
 
 
-def withdraw(desk: DecisionContext, leaf: Leaf) -> tuple[d.Decision | None, bool]:
-    """Take back what a leaf asks for, now that the flow no longer wants it.
+def withdraw(context: DecisionContext, leaf: Leaf) -> tuple[d.Decision | None, bool]:
+    """Remove or cancel the request of a leaf that the flow has cancelled.
 
     Returns:
         The decision that cancels what the history shows as open, if one can; and whether the fiber that waits for the
@@ -170,23 +170,23 @@ def withdraw(desk: DecisionContext, leaf: Leaf) -> tuple[d.Decision | None, bool
     """
     decision = None if leaf.ask is None else leaf.ask.decision
     if leaf.opened_event_id and isinstance(decision, d.StartChildWorkflowExecution):
-        return None, leave_child(desk, leaf)
-    return _withdraw(desk, leaf), False
+        return None, leave_child(context, leaf)
+    return _withdraw(context, leaf), False
 
 
-def _withdraw(desk: DecisionContext, leaf: Leaf) -> d.Decision | None:
-    if desk.local.get(leaf.task_id) is leaf:
-        del desk.local[leaf.task_id]
+def _withdraw(context: DecisionContext, leaf: Leaf) -> d.Decision | None:
+    if context.local.get(leaf.task_id) is leaf:
+        del context.local[leaf.task_id]
         return None
     if leaf.ask is None:
         if isinstance(leaf.node, Receive):
-            desk.receivers.remove(leaf)
+            context.receivers.remove(leaf)
         else:
-            desk.beside[leaf.node.child].waiting.remove(leaf)
+            context.beside[leaf.node.child].waiting.remove(leaf)
         return None
     decision = leaf.ask.decision
     if not leaf.opened_event_id:
-        desk.withdraw(leaf.ask)
+        context.withdraw(leaf.ask)
         return None
     if isinstance(decision, d.ScheduleActivityTask):
         return d.RequestCancelActivityTask(activity_id=decision.activity_id)

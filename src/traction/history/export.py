@@ -28,24 +28,24 @@ FORMAT: Final = 1
 
 
 class StoredHistory(msgspec.Struct, frozen=True):
-    """A history that was written down: the events by number, and whose they are if the file says so."""
+    """A stored history: the events in order, and the execution if the file names it."""
 
     events: Sequence[Event]
     execution: WorkflowExecution | None = None
 
     @property
     def workflow_type(self) -> WorkflowType:
-        """The type of the execution, which its first event tells."""
+        """The type of the execution, from its first event."""
         begun = self.events[0]
         assert isinstance(begun, WorkflowExecutionStarted)
         return begun.workflow_type
 
 
 def make_stored(events: Iterable[Event], execution: WorkflowExecution | None = None) -> StoredHistory:
-    """Take events, in the order of their numbers or newest first.
+    """Build a stored history from events, oldest or newest first.
 
     Raises:
-        HistoryError: the first of them is no WorkflowExecutionStarted.
+        HistoryError: the first event is not WorkflowExecutionStarted.
     """
     events = sorted(events, key=lambda event: event.event_id)
     if not events or type(events[0]) is not WorkflowExecutionStarted:
@@ -76,7 +76,7 @@ def read_stored(text: str | bytes, what: str = "the history") -> StoredHistory:
     """Read what `write_stored` or the AWS CLI wrote; `what` names it in errors.
 
     Raises:
-        HistoryError: it is not JSON, or no history of SWF's.
+        HistoryError: it is not JSON, or not a history of SWF.
     """
     try:
         told = msgspec.json.decode(text, type=_File)
@@ -122,14 +122,14 @@ def read_event(told: dict[str, Any]) -> Event:
     """Read one event; its time is a number of seconds, or text in the form of ISO 8601.
 
     Raises:
-        msgspec.ValidationError: it is none of SWF's.
+        msgspec.ValidationError: it is not an event of SWF.
     """
     facts = {name: told.get(name) for name in _ENVELOPE}
     time = facts["eventTimestamp"]
     if isinstance(time, int | float):
         facts["eventTimestamp"] = _EPOCH + timedelta(milliseconds=round(time * 1000))
     attributes = told.get(_name_attributes(str(facts["eventType"]))) or {}
-    # Old histories have tags that are null (SWF), which no type says.
+    # Old histories have tags that are null (SWF), which no type declares.
     tags = attributes.get("tagList") or ()
     odd: dict[str, Any] = {"tagList": []} if None in tags else {}
     event: Event = msgspec.convert(facts | attributes | odd, Event)

@@ -1,6 +1,6 @@
 """Keep how an attempt of a local activity ended: write it as the details of a marker, and read it back.
 
-Takes what became of the attempt; gives text. The text is a head, one line of JSON that says what was done, when, for
+The text is a head, one line of JSON with what ran, when, for
 how long, and how it failed if it did. Below it stands the result, or the details of the failure, as any activity's
 would: so a codec makes of them what it makes of all payloads, and the head can be read without one.
 """
@@ -49,7 +49,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def find_room(activity: str, version: str, began: datetime) -> int:
-    """Say how many characters a result may have beside the head of its record."""
+    """Return how many characters remain for a result after the head of its record."""
     return PAYLOAD_CHARS_MAX - len(write_record(Record(activity, version, began, _SECONDS_LONGEST)))
 
 
@@ -70,7 +70,7 @@ def write_record(record: Record) -> str:
 
 
 def find_record(details: str | None) -> Record | None:
-    """Read the details of a marker; `None` if they are no record.
+    """Read the details of a marker; `None` if they are not a record.
 
     Laws:
         find_record(write_record(r)) == r
@@ -85,11 +85,11 @@ def find_record(details: str | None) -> Record | None:
 
 
 def find_known(event: e.MarkerRecorded, since: datetime) -> HistoryStep | None:
-    """Tell what a marker keeps of a local activity as the history would tell it of another; `None` if it keeps none.
+    """Convert the record of a local activity to the events of an ordinary one; `None` if the marker has none.
 
     Args:
         event: the marker.
-        since: when the run began. Whoever did the activity had a clock of its own, which is believed within the run.
+        since: when the run began. The worker's clock is trusted within the run.
     """
     record = find_record(event.details)
     if record is None:

@@ -19,7 +19,7 @@ _ASCII = str.maketrans("…✓✗–├└│─█░·", "~+x-|`|-#.,")
 
 
 class Line(msgspec.Struct, frozen=True):
-    """One line of text, and the state that it tells; `None` for a place that holds steps, and for the head."""
+    """One line of text and the state it shows; `None` for scopes and for the head."""
 
     text: str
     state: State | None = None
@@ -31,7 +31,7 @@ def render(timeline: Timeline, *, width: int = 100, branches_max: int | None = N
     Args:
         timeline: what to write.
         width: the most columns of a line, 40 at the least.
-        branches_max: a group of more branches tells those that are not done and some of the others.
+        branches_max: a group of more branches shows those that are not done and some of the others.
         ascii: for terminals that know no other characters.
     """
     lines = lay_out(timeline, width=width, branches_max=branches_max, ascii=ascii)
@@ -127,7 +127,7 @@ def _tell_span(row: Row) -> str:
 
 
 def format_span(span: timedelta) -> str:
-    """Say a span in at most nine characters.
+    """Format a duration in at most nine characters.
 
     Example:
         >>> [format_span(timedelta(seconds=s)) for s in (0.012, 3.456, 75, 3_900, 180_000)]

@@ -135,7 +135,7 @@ class HistoryState:
         self._running: int | None = None
 
     def add(self, event: e.Event) -> HistoryStep | None:
-        """Take the next event; give the step that it opens, starts or closes, if any.
+        """Add the next event, and return the step that it opens, starts or closes, if any.
 
         Raises:
             HistoryError: no execution can have this event here.
@@ -250,7 +250,7 @@ _TAKES: dict[type, Callable[[HistoryState, Any], HistoryStep | None]] = {
 
 
 def fold(events: Iterable[e.Event]) -> list[HistoryStep]:
-    """Give every step of a history, in the order in which they were opened.
+    """Return every step of a history, in the order in which they were opened.
 
     Raises:
         HistoryError: no execution can have these events.

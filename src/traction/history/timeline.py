@@ -1,10 +1,10 @@
 """Show a history as people read it: the tree of steps, each with its bar of time.
 
 Takes the events of one run; gives rows, and text. Never looks at a clock: a run that is open lasts until its last
-event, or until the instant that the reader says.
+event, or until an instant that the caller passes.
 
 The tree is read back from the ids. `1.0.IndexStories-1` is the first `IndexStories` of branch 0 of group 1, and what
-comes before a dot that is no number is a scope of `.named`. What follows a tilde at the end is how the step went:
+comes before a dot and is not a number is a scope of `.named`. What follows a tilde at the end is how the step went:
 `X-1~2` is the second attempt of `X-1`, `X-1~retry-1` and `X-1~wait-1` are pauses between attempts. The labels of a row
 and of those above it, one after the other, are its id again.
 """
@@ -153,7 +153,7 @@ def read_timeline(events: Iterable[e.Event], *, until: datetime | None = None, c
 
     Raises:
         HistoryError: no execution can have these events.
-        ValueError: there are no events.
+        ValueError: the list of events is empty.
     """
     history, root, asked = HistoryState(), _Node("", "", "scope"), set[str]()
     first: e.WorkflowExecutionStarted | None = None
@@ -242,7 +242,7 @@ def _make_rows(parent: _Node, began: datetime, over: bool, asked: set[str], code
     for node in parent.within.values():
         if not node.known:
             rows = tuple(_make_rows(node, began, over, asked, codec))
-            # A branch or scope that holds one thing alone is told on that thing's line.
+            # A branch or scope with one member is shown on the line of that member.
             if len(rows) == 1 and node.kind != "group":
                 yield msgspec.structs.replace(rows[0], label=node.label + rows[0].label)
                 continue
@@ -338,7 +338,7 @@ def _read_failure(closing: Any, codec: Codec | None) -> FailureInfo:
 
 
 def _tell(closing: Any, codec: Codec | None) -> str:
-    """Say in one line how something closed."""
+    """Describe in one line how something closed."""
     if (cause := getattr(closing, "cause", None)) is not None:
         return f"refused: {cause}"
     if (timeout := getattr(closing, "timeout_type", None)) is not None:
@@ -388,12 +388,12 @@ FAILURES_MAX = 5
 
 
 def _shorten(text: str, width: int = NOTE_CHARS_MAX) -> str:
-    """Put a text on one line, without control characters, no wider than so many columns."""
+    """Put a text on one line, without control characters, no wider than `width` columns."""
     return _cut(" ".join("".join(c if c.isprintable() else " " for c in text[: 4 * width]).split()), width)
 
 
 def _cut(line: str, width: int) -> str:
-    """Cut a line to so many columns."""
+    """Cut a line to `width` columns."""
     if _measure(line) <= width:
         return line
     kept, columns = "", 0

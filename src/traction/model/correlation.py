@@ -59,7 +59,7 @@ REFUSALS = CLOSE_REFUSALS | {
     e.StartChildWorkflowExecutionFailed,
     e.ScheduleLambdaFunctionFailed,
 }
-"""The answers that refuse what was asked."""
+"""The events that report a refused decision."""
 
 
 CHILD_STATUS: dict[type, str] = {
@@ -79,15 +79,15 @@ TRANSIENT = frozenset(
         "CHILD_CREATION_RATE_EXCEEDED",
     }
 )
-"""The causes of refusals that pass by themselves: the room or the rate comes back."""
+"""The causes of refusals that are transient: a limit or a rate."""
 
 
 UNKNOWN_TYPE = frozenset({"ACTIVITY_TYPE_DOES_NOT_EXIST", "WORKFLOW_TYPE_DOES_NOT_EXIST"})
-"""The causes of refusals that pass if the type was registered a moment ago, and else do not."""
+"""The causes of refusals that are transient only if the type was registered a moment ago."""
 
 
 def is_answer(event: Any, completed_event_id: int) -> bool:
-    """Say whether an event is what the decisions of that DecisionTaskCompleted caused at once.
+    """Return whether an event was caused directly by the decisions of that DecisionTaskCompleted.
 
     A child whose id is in use is refused later, by an event of its own that names the one that began it (SWF).
     """
@@ -96,7 +96,7 @@ def is_answer(event: Any, completed_event_id: int) -> bool:
 
 
 def is_answer_to(event: Any, decision: Any) -> bool:
-    """Say whether an event answers a decision: its kind, its id and its type are those that were asked."""
+    """Return whether an event matches a decision in kind, id and type."""
     asked, id_name, type_name = ANSWERS[type(event)]
     return (
         type(decision) is asked

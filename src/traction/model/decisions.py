@@ -1,4 +1,4 @@
-"""Say what may be asked of the service: the 13 decision types of Amazon SWF, as one closed union.
+"""The 13 decision types of Amazon SWF, as one closed union.
 
 Takes nothing; gives frozen structs under SWF's own names (camelCase members in snake_case here). What
 is `None` is left out, and SWF then takes the default of the registered type. Holds no behaviour.
@@ -59,7 +59,7 @@ class CancelWorkflowExecution(BaseDecision):
 
 
 class ContinueAsNewWorkflowExecution(BaseDecision):
-    """Close and start the next run. What is not given comes from the type's defaults, never from this run."""
+    """Close and start the next run. Omitted settings come from the type's defaults, never from this run."""
 
     input: str | None = None
     execution_start_to_close_timeout: Duration | None = None

@@ -1,4 +1,4 @@
-"""Say what the service reports: the 54 event types of Amazon SWF, as one closed union.
+"""The 54 event types of Amazon SWF, as one closed union.
 
 Takes nothing; gives frozen structs under SWF's own names (camelCase members in snake_case here). An
 event is flat: its id, its time, its attributes. Times are aware datetimes of whole milliseconds,
@@ -64,7 +64,7 @@ class WorkflowExecutionStarted(BaseEvent):
 
 
 class WorkflowExecutionCancelRequested(BaseEvent):
-    """Somebody asks the execution to stop. A notice: it goes on until its decider acts."""
+    """Cancellation was requested. The execution continues until its decider acts."""
 
     external_workflow_execution: WorkflowExecution | None = None
     external_initiated_event_id: int | None = None
@@ -180,7 +180,7 @@ class DecisionTaskCompleted(BaseEvent):
 
 
 class DecisionTaskTimedOut(BaseEvent):
-    """No answer in time (START_TO_CLOSE), or a sticky list nobody polled (SCHEDULE_TO_START)."""
+    """No response in time (START_TO_CLOSE), or no poll on a sticky list (SCHEDULE_TO_START)."""
 
     timeout_type: DecisionTaskTimeoutType
     scheduled_event_id: int
@@ -257,7 +257,7 @@ class ActivityTaskCanceled(BaseEvent):
 
 
 class ActivityTaskCancelRequested(BaseEvent):
-    """A started task is told at its next heartbeat. Names the activity id, not the scheduled event."""
+    """A started task learns it at its next heartbeat. Names the activity id, not the scheduled event."""
 
     decision_task_completed_event_id: int
     activity_id: str

@@ -71,7 +71,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Open executions of a domain, children included."""
 
     execution_seconds_max: int = 31_536_000
-    """Seconds that an execution may be given to close: one year."""
+    """The longest execution timeout, in seconds: one year."""
 
     history_events_max: int = 25_000
     """Events of a run; one that grows beyond is terminated."""
@@ -89,7 +89,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Open Lambda tasks of a run. SWF has such a limit, and does not publish it."""
 
     pollers_max: int = 1_000
-    """Polls that may wait on one task list at once. Whoever holds the connections enforces it."""
+    """Polls that may wait on one task list at once. The server that holds the connections enforces it."""
 
     list_tasks_per_second_max: int = 2_000
     """Activity tasks per second that one task list takes; enforced when `throttling`."""
@@ -98,7 +98,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes of one request's body, as boto3 writes it. Enforced by the backends, and by the server as it reads them."""
 
     page_items_max: int = 1_000
-    """Items of a page that may be asked for, and that come if no number is given."""
+    """The most items of a page, and the number returned by default."""
 
     page_token_lifetime: timedelta = timedelta(hours=24)
     """How long a page token is good."""
@@ -161,7 +161,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Days that a domain may keep closed executions."""
 
     lambda_seconds_max: int = 900
-    """Seconds that a Lambda task may be given, and is given if the decision does not say."""
+    """The longest timeout of a Lambda task, in seconds, which is also the default."""
 
     throttling: bool = False
     """Whether the rates below are enforced."""

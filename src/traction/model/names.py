@@ -1,6 +1,6 @@
 """Name things as SWF names them: types, task lists, executions, and the rule that every id obeys.
 
-Takes strings; gives frozen structs, or says what is wrong with a name. Knows nothing else.
+Frozen structs, and the rules that SWF checks names by.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def make_child_id(run_id: str, step_id: str) -> str:
 
 
 def find_name_error(name: str, chars_max: int = NAME_CHARS_MAX) -> str | None:
-    """Say which of SWF's rules a name breaks, or `None`.
+    """Return which of SWF's rules a name breaks, or `None`.
 
     The rule is one for domains, types, versions, workflow ids, activity ids, timer ids, task lists and
     Lambda ids: 1 to 256 characters (versions 64), no white space at either end, none of `:` `/` `|` nor

@@ -1,4 +1,4 @@
-"""Say what may be asked of a service from outside: the 39 operations of Amazon SWF.
+"""The 39 operations of Amazon SWF as request and response types.
 
 Takes nothing; gives a frozen struct per request, typed by its answer (`Request[Run]` is answered by a
 `Run`), and the shapes of the answers, all under SWF's own names (camelCase members in snake_case here).
@@ -213,7 +213,7 @@ class WorkflowExecutionOpenCounts(ModelStruct):
 
 
 class WorkflowExecutionDetail(ModelStruct):
-    """All that SWF tells of an execution but its events."""
+    """What SWF describes of an execution, without its events."""
 
     execution_info: WorkflowExecutionInfo
     execution_configuration: WorkflowExecutionConfiguration
@@ -348,27 +348,27 @@ class DeprecateWorkflowType(Request[None]):
 
 
 class DescribeActivityType(Request[ActivityTypeDetail]):
-    """Tell a type's status and the defaults that it was registered with."""
+    """Return a type's status and the defaults that it was registered with."""
 
     domain: str
     activity_type: ActivityType
 
 
 class DescribeDomain(Request[DomainDetail]):
-    """Tell a domain's status and retention, deprecated or not."""
+    """Return a domain's status and retention, deprecated or not."""
 
     name: str
 
 
 class DescribeWorkflowExecution(Request[WorkflowExecutionDetail]):
-    """Tell an execution's status, configuration and open counts; `run_id` is required."""
+    """Return an execution's status, configuration and open counts; `run_id` is required."""
 
     domain: str
     execution: WorkflowExecution
 
 
 class DescribeWorkflowType(Request[WorkflowTypeDetail]):
-    """Tell a type's status and the defaults that it was registered with."""
+    """Return a type's status and the defaults that it was registered with."""
 
     domain: str
     workflow_type: WorkflowType
@@ -472,7 +472,7 @@ class PollForDecisionTask(Request[DecisionTask]):
 
 
 class RecordActivityTaskHeartbeat(Request[ActivityTaskStatus]):
-    """Say that a task is alive; learn whether it shall stop. Writes no event."""
+    """Report that a task is alive, and return whether its cancellation was requested. Writes no event."""
 
     task_token: str
     details: str | None = None

@@ -31,7 +31,7 @@ def measure(shape: Any) -> int:
 
 
 def check_request_size(request: Any, bytes_max: int) -> None:
-    """Refuse a request that would be too large for the wire.
+    """Raise if a request is larger than SWF accepts.
 
     Raises:
         RequestEntityTooLarge: it takes more than `bytes_max` bytes.
