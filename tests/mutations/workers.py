@@ -39,9 +39,9 @@ from traction import (
 from traction.decider import inbound as meanings
 from traction.decider.decider import Decider
 from traction.decider.frames import VALUE, Leaf
-from traction.decider.inbound import NEWS
+from traction.decider.inbound import HANDLERS
 from traction.decider.interpreter import Interpreter
-from traction.decider.outbound import ASKS
+from traction.decider.outbound import REQUESTS
 from traction.errors import FlowError, HistoryError, NonDeterminismError
 from traction.flow.effects import ContinuedAsNew, SideEffect
 from traction.model import events as e
@@ -421,7 +421,7 @@ def to_cancel_what_has_just_ended_is_an_error(patch: pytest.MonkeyPatch) -> None
     def hear(_: Any, event: Any, __: Any) -> None:
         raise FlowError(f"{event.activity_id} cannot be cancelled: {event.cause}")
 
-    patch.setitem(NEWS, e.RequestCancelActivityTaskFailed, hear)
+    patch.setitem(HANDLERS, e.RequestCancelActivityTaskFailed, hear)
 
 
 @flaw(_TIDY, AssertionError)
@@ -439,8 +439,8 @@ def a_side_effect_happens_again_on_replay(patch: pytest.MonkeyPatch) -> None:
         given = real(desk, leaf)
         return (VALUE, leaf.node.f()) if desk.replaying else given
 
-    real = ASKS[SideEffect]
-    patch.setitem(ASKS, SideEffect, ask)
+    real = REQUESTS[SideEffect]
+    patch.setitem(REQUESTS, SideEffect, ask)
 
 
 @flaw(_REMEMBER, NonDeterminismError, UnsoundFlowError)
