@@ -1,4 +1,4 @@
-"""Tell the real time, in whole milliseconds: the only clock of this package."""
+"""The real time in whole milliseconds. The only clock of this package."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def system_now() -> datetime:
-    """Give the time of this machine, in UTC."""
+    """Return the time of this machine, in UTC."""
     return _read(time.time_ns() // 1_000_000)
 
 

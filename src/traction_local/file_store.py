@@ -1,6 +1,6 @@
-"""Keep payloads in a directory, which may be one that several machines mount.
+"""A payload store in a directory, which several machines may mount.
 
-Each is a file of its own, written whole under another name first, and readable for its owner alone.
+Each payload is a file. It is written under a temporary name first, and only its owner can read it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 from traction.errors import BackendError
 from traction.payloads.stores import PayloadStore, is_key
 
-# Where the system has them: a link is an error, and a pipe does not block.
+# Flags that the system supports: a link is an error, and a pipe does not block.
 _READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 
@@ -59,7 +59,7 @@ class DirectoryStore(PayloadStore):
                 found = os.fstat(file.fileno())
                 if not stat.S_ISREG(found.st_mode):
                     raise OSError("it is not a regular file")
-                # A read has a buffer of the length that it is asked for.
+                # A read allocates a buffer of the requested length.
                 return file.read(min(found.st_size, bytes_max + 1))
         except FileNotFoundError:
             return None
@@ -68,31 +68,31 @@ class DirectoryStore(PayloadStore):
 
     def _find(self, key: str) -> Path:
         if not is_key(key):
-            raise BackendError(f"{key!r:.100} is no key: a key is a SHA-256 in lower-case hexadecimal")
+            raise BackendError(f"{key!r:.100} is not a key: a key is a SHA-256 in lower-case hexadecimal")
         return self.directory / key[:2] / key
 
 
 def _check_folder(folder: Path) -> None:
-    """Refuse a link in the place of a directory.
+    """Check that a path is a directory and not a link.
 
     Raises:
-        OSError: it is one, or not a directory, or not there.
+        OSError: it is a link, not a directory, or does not exist.
     """
     if not stat.S_ISDIR(folder.lstat().st_mode):
         raise OSError(f"{folder} is not a directory, and links are not followed")
 
 
 def open_directory(url: str) -> DirectoryStore:
-    """Open `file:///directory`, which is made when something is first written.
+    """Open `file:///directory`, which is created at the first write.
 
     Raises:
-        BackendError: the URL names no directory of this machine.
+        BackendError: the URL does not name a directory of this machine.
     """
     parts = urlsplit(url)
     path = unquote(parts.path)
     if parts.netloc not in ("", "localhost") or not path.startswith("/") or parts.query or parts.fragment:
-        raise BackendError(f"{url!r} names no directory of this machine: write file:///srv/payloads")
+        raise BackendError(f"{url!r} does not name a directory of this machine: write file:///srv/payloads")
     directory = Path(path)
     if directory.exists() and not directory.is_dir():
-        raise BackendError(f"{url!r} names a file, and payloads are kept in a directory")
+        raise BackendError(f"{url!r} names a file: payloads are stored in a directory")
     return DirectoryStore(directory, url=url)

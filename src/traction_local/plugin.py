@@ -1,7 +1,7 @@
-"""Open `local:` URLs: the plugin by which Traction finds this backend.
+"""The plugin that opens `local:` URLs.
 
-`local:` is in memory. `local:work.db` is the file `work.db`, which processes share; `domain` names another domain than
-the usual one, and `sync=full` has answers outlive a power cut: `local:work.db?domain=acme&sync=full`.
+`local:` is in memory. `local:work.db` is the file `work.db`, which processes share. `domain` names another domain
+than the default, and with `sync=full` responses survive a power cut: `local:work.db?domain=acme&sync=full`.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ RETENTION_DAYS = "30"
 """How long the domain keeps closed executions."""
 
 _OPTIONS: dict[str, tuple[str, ...] | None] = {"domain": None, "sync": ("normal", "full")}
-"""What may follow the question mark, and the values that it may have."""
+"""The options of a URL and their possible values."""
 
 
 @hookimpl
 def traction_backend(url: str) -> Backend | None:
-    """Open `local:`, a backend in memory that lives as long as it is open, or `local:FILE`, one that outlives it."""
+    """Open `local:`, a backend in memory, or `local:FILE`, a backend in a file."""
     if not url.startswith(SCHEME):
         return None
     path, _, query = url.removeprefix(SCHEME).partition("?")
@@ -43,14 +43,14 @@ def traction_backend(url: str) -> Backend | None:
         return open_file(path, url=url, domain=domain, sync=options.get("sync", "normal"))
     if "sync" in options:
         raise BackendError(
-            f"{url!r} names no file to sync: local: keeps all in memory. Name one: local:work.db?{query}"
+            f"{url!r} does not name a file to sync: local: stores everything in memory. Name a file: local:work.db?{query}"
         )
     return open_local(url=url, domain=domain)
 
 
 @hookimpl
 def traction_schemes() -> list[str]:
-    """Name the scheme."""
+    """Return the schemes of this backend."""
     return [SCHEME]
 
 
@@ -79,13 +79,13 @@ def open_local(*, url: str = SCHEME, domain: str = DOMAIN) -> LocalBackend:
 
 
 def open_file(path: str, *, url: str | None = None, domain: str = DOMAIN, sync: Any = "normal") -> LocalBackend:
-    """Open a backend on a file, which is made if it is not there; see docs/durability.md.
+    """Open a backend on a file, which is created if it does not exist; see docs/durability.md.
 
     Raises:
         JournalError: the file cannot be used.
-        JournalUnavailable: it cannot be used now.
+        JournalUnavailable: the file cannot be used now.
     """
-    # Not before it is wanted: who works in memory need not load SQLite.
+    # Imported here so that backends in memory do not load SQLite.
     from traction_local.journal import JournaledService
 
     service = JournaledService(os.path.expanduser(path), seed=_make_seed(), sync=sync, group=True)
@@ -98,7 +98,7 @@ def _make_seed() -> str:
 
 
 def _begin(backend: LocalBackend) -> LocalBackend:
-    """Have the domain registered."""
+    """Register the domain."""
     try:
         with suppress(DomainAlreadyExistsFault):
             backend.call(
@@ -114,7 +114,7 @@ def _read_options(url: str, query: str) -> dict[str, str]:
     options: dict[str, str] = {}
     for name, value in parse_qsl(query, keep_blank_values=True):
         if name not in _OPTIONS or name in options:
-            raise BackendError(f"{url!r}: {name} is {'given twice' if name in options else 'no option'}: {_USAGE}")
+            raise BackendError(f"{url!r}: {name} is {'given twice' if name in options else 'not an option'}: {_USAGE}")
         allowed = _OPTIONS[name]
         if not value or (allowed is not None and value not in allowed):
             raise BackendError(f"{url!r}: {name} is not {value!r}: {_USAGE}")
@@ -122,4 +122,4 @@ def _read_options(url: str, query: str) -> dict[str, str]:
     return options
 
 
-_USAGE = "write local:work.db?domain=NAME&sync=full, where domain may be left out, and sync is normal or full"
+_USAGE = "write local:work.db?domain=NAME&sync=full, where domain and sync are optional, and sync is normal or full"

@@ -1,7 +1,4 @@
-"""Tell another time than this machine's: one that stands still until it is moved, or one that runs faster.
-
-Takes a time, or a pace; gives clocks for a service, and moves the one that is moved by hand. Waits for nothing.
-"""
+"""Clocks for a service: one that only moves when it is advanced, and one that runs faster than real time."""
 
 from __future__ import annotations
 
@@ -16,34 +13,34 @@ if TYPE_CHECKING:
 
 
 class VirtualClock:
-    """A clock that stands still until somebody moves it."""
+    """A clock that only moves when it is advanced."""
 
     def __init__(self, time: datetime) -> None:
         self.time = _cut(time)
 
     def __call__(self) -> datetime:
-        """Give the time."""
+        """Return the time."""
         return self.time
 
 
 def advance(backend: LocalBackend, clock: VirtualClock, seconds: float) -> tuple[datetime, datetime | None]:
-    """Let so much time pass, and everything happen at its own moment; give the time, and the next one of note.
+    """Advance the clock, and fire each alarm at its own time. Returns the time and the time of the next alarm.
 
     Raises:
-        BackendError: what is due could not be done; time stands where it was to happen.
+        BackendError: an alarm could not be handled. The clock stays at its time.
     """
     target = clock.time + timedelta(milliseconds=round(seconds * 1000))
     now, alarm = backend.settle()
     while now < target:
         if alarm is not None and alarm <= now:
-            raise BackendError(f"what is due at {alarm} cannot be done now: try again")
+            raise BackendError(f"the alarm at {alarm} could not be handled: try again")
         clock.time = target if alarm is None else min(alarm, target)
         now, alarm = backend.settle()
     return now, alarm
 
 
 class FastClock:
-    """A clock that begins now at some time, and runs at another pace than this machine's."""
+    """A clock that starts at a given time, and runs `pace` times as fast as this machine's."""
 
     def __init__(self, pace: float, begin: datetime) -> None:
         self._pace = pace
@@ -51,7 +48,7 @@ class FastClock:
         self._began = system_now()
 
     def __call__(self) -> datetime:
-        """Give the time."""
+        """Return the time."""
         return _cut(self._begin + (system_now() - self._began) * self._pace)
 
 

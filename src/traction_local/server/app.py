@@ -1,16 +1,16 @@
-"""Speak SWF's wire protocol over HTTP, for one service in this process.
+"""SWF's wire protocol over HTTP, for one service in this process.
 
-Takes HTTP requests; gives SWF's answers and faults. `backend` holds the service, the polls that wait and the alarms;
-`traction_swf.wire` reads and writes; here is what lies between: targets, headers, limits, clients that go away.
+`backend` holds the service, the waiting polls and the alarms. `traction_swf.wire` encodes and decodes. This module
+handles targets, headers, limits, and clients that disconnect.
 
-Theory of operation. Every operation is answered at once, in the loop, but a poll that finds nothing: that leaves a
-waiter with the backend, and its coroutine sleeps until the waiter is woken, its time is up, or its client goes away.
-A waiter is withdrawn whichever it was, so that no task goes to a client that is not there. As with SWF, a task that
-was assigned in the last moment before its client left comes back when it times out.
+Theory of operation. Every operation runs at once, in the event loop, except a poll that finds no task: it leaves a waiter
+with the backend, and its coroutine sleeps until the waiter is woken, the wait is over, or the client disconnects. In each
+case the waiter is withdrawn, so that no task goes to a missing client. As in SWF, a task that was assigned just before the
+client disconnected times out.
 
-The server is for one machine. It answers to loopback names alone (or to those it is given), and to no page of another
-site: else any page in a browser could reach it by a name that is made to resolve to 127.0.0.1. Signatures are not
-checked. Nothing that is sent may raise here: what is not well formed is SWF's fault, or a 4xx.
+The server is for one machine. It accepts only loopback names (and `hosts`), and no requests from pages of other sites.
+Otherwise any page in a browser could reach it through a name that resolves to 127.0.0.1. Signatures are not checked.
+Invalid input never raises here: the response is SWF's fault, or a 4xx.
 """
 
 from __future__ import annotations
@@ -50,17 +50,17 @@ App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 KEEP_ALIVE = 75
-"""For how many seconds a connection may be idle: longer than clients keep theirs, so that none meets a closing one."""
+"""How many seconds a connection may be idle: longer than clients keep theirs, so that they never use a closed one."""
 
 
 CLIENT_BYTES_MAX = 64
-"""How long the name of a client may be."""
+"""The maximum length of a client's name."""
 
 
 log = logging.getLogger("traction.server")
 
 
-# Time, by hand.
+# Virtual time.
 
 
 class _Advance(msgspec.Struct, forbid_unknown_fields=True):
@@ -68,53 +68,53 @@ class _Advance(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class AdvanceEndpoint:
-    """`POST /_traction/advance`: let time pass, if it stands still."""
+    """`POST /_traction/advance`: advance the virtual clock."""
 
     def __init__(self, backend: LocalBackend, hosts: frozenset[str], clock: VirtualClock | None) -> None:
         self._backend, self._hosts, self._clock = backend, hosts, clock
 
     async def __call__(self, request: Request) -> Response:
-        """Answer with the time, and when there is next something to do."""
+        """Respond with the time, and the time of the next alarm."""
         try:
             check_client(dict(request.scope["headers"]), self._hosts)
             body = await read_body(request.receive, 1024)
             if self._clock is None:
-                raise Refusal(409, "Conflict", "time passes by itself here: start the server with --virtual")
+                raise Refusal(409, "Conflict", "the clock of this server cannot be advanced: start it with --virtual")
             asked = msgspec.json.decode(body or b"{}", type=_Advance)
             now, alarm = advance(self._backend, self._clock, asked.seconds)
         except ClientGone:
             return Response(status_code=400)
         except Refusal as refusal:
-            return _tell(refusal.status, {"message": str(refusal)})
+            return _to_response(refusal.status, {"message": str(refusal)})
         except BackendError as error:
-            return _tell(503, {"message": str(error)})
+            return _to_response(503, {"message": str(error)})
         except (msgspec.MsgspecError, OverflowError, RecursionError) as error:
-            return _tell(400, {"message": f'send {{"seconds": 60}}, at most a billion: {error}'})
-        return _tell(200, {"now": now, "nextAlarm": alarm})
+            return _to_response(400, {"message": f'send {{"seconds": 60}}, with at most a billion: {error}'})
+        return _to_response(200, {"now": now, "nextAlarm": alarm})
 
 
 class ReleaseEndpoint:
-    """`POST /_traction/release`: answer the polls of a client, named in its header, that is about to leave."""
+    """`POST /_traction/release`: release the polls of a client that stops. A header names the client."""
 
     def __init__(self, hosts: frozenset[str], held: HeldPolls) -> None:
         self._hosts, self._held = hosts, held
 
     async def __call__(self, request: Request) -> Response:
-        """Release them."""
+        """Release the polls."""
         headers = dict(request.scope["headers"])
         try:
             check_client(headers, self._hosts)
         except Refusal as refusal:
-            return _tell(refusal.status, {"message": str(refusal)})
+            return _to_response(refusal.status, {"message": str(refusal)})
         client = headers.get(wire.CLIENT_HEADER.encode(), b"")
         if not 0 < len(client) <= CLIENT_BYTES_MAX:
-            return _tell(400, {"message": f"the header {wire.CLIENT_HEADER} names no client"})
+            return _to_response(400, {"message": f"the header {wire.CLIENT_HEADER} does not name a client"})
         self._held.release(client)
-        return _tell(200, {})
+        return _to_response(200, {})
 
 
-def _tell(status: int, said: dict[str, Any]) -> Response:
-    return Response(msgspec.json.encode(said), status, media_type="application/json")
+def _to_response(status: int, content: dict[str, Any]) -> Response:
+    return Response(msgspec.json.encode(content), status, media_type="application/json")
 
 
 # The server.
@@ -127,20 +127,20 @@ def make_app(
     hosts: frozenset[str] = frozenset(),
     wait: timedelta = POLL_WAIT_MAX,
 ) -> Starlette:
-    """Make the application.
+    """Return the application.
 
     Args:
-        backend: What answers.
-        clock: Its clock, if it is to be moved by hand.
-        hosts: The names, besides those of loopback, by which clients may reach it; `*` for any.
-        wait: How long a poll is held, in real time.
+        backend: The backend that handles requests.
+        clock: Its clock, if it is virtual.
+        hosts: Host names that clients may use besides loopback names; `*` for any.
+        wait: How long a poll waits, in real time.
     """
 
     async def refuse(request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 500
         headers = error.headers if isinstance(error, HTTPException) else None
         body = wire.encode_fault(
-            "UnknownOperationException", f"{request.method} {request.url.path}: SWF is asked by POST /"
+            "UnknownOperationException", f"{request.method} {request.url.path}: send SWF requests as POST /"
         )
         return Response(body, status, headers, media_type="application/json")
 
@@ -154,7 +154,7 @@ def make_app(
 
 
 class Server(uvicorn.Server):
-    """A server that says when it is ready, and answers its polls before it goes."""
+    """A server that calls `ready` when it listens, and releases its polls before it stops."""
 
     def __init__(self, app: App, backend: LocalBackend, ready: Callable[[], None]) -> None:
         super().__init__(
@@ -172,26 +172,26 @@ class Server(uvicorn.Server):
         self._backend, self._ready = backend, ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, and say so."""
+        """Listen, then call `ready`."""
         await super().startup(sockets)
         self._ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Answer the polls that wait, empty, and then stop."""
+        """Release the waiting polls, then stop."""
         self._backend.close()
         await super().shutdown(sockets)
 
 
 def bind(host: str, port: int) -> tuple[socket.socket, str]:
-    """Listen on an address, on a free port if that is 0; give the URL too.
+    """Listen on an address, on a free port if `port` is 0. Returns the socket and the URL.
 
     Raises:
-        OSError: the address is not this machine's, or is taken.
+        OSError: the address is not local, or is in use.
     """
     family, kind, protocol, _, address = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=socket.AI_PASSIVE
     )[0]
-    # The loop sends small packets at once (TCP_NODELAY) only on sockets that say that they are TCP.
+    # The event loop sets TCP_NODELAY only on sockets whose protocol is TCP.
     listener = socket.socket(family, kind, protocol)
     try:
         if os.name == "posix":
@@ -215,13 +215,13 @@ def serve(
     wait: timedelta = POLL_WAIT_MAX,
     ready: Callable[[str], None],
 ) -> None:
-    """Serve until a signal says to stop; `ready` is called with the URL.
+    """Serve until SIGINT or SIGTERM. `ready` is called with the URL.
 
     Raises:
-        OSError: the address cannot be listened on.
+        OSError: the address is not local, or is in use.
     """
     listener, url = bind(host, port)
-    # The server stops well at these, and then sends them to whoever had them before: to end well, they end here.
+    # After a graceful shutdown the server sends these signals again, to the previous handlers. Ignore them there.
     before = {number: signal.signal(number, _ignore) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         Server(_make(backend, host, clock, hosts, wait), backend, lambda: ready(url)).run([listener])
@@ -244,14 +244,14 @@ def serving(
     hosts: frozenset[str] = frozenset(),
     wait: timedelta = POLL_WAIT_MAX,
 ) -> Iterator[str]:
-    """Serve in a thread of its own while the body runs; give the URL."""
+    """Serve in a thread while the body runs. Yields the URL."""
     with serving_app(_make(backend, host, clock, hosts, wait), backend, host=host, port=port) as url:
         yield url
 
 
 @contextmanager
 def serving_app(app: App, backend: LocalBackend, *, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
-    """Serve an application that was made by `make_app`, or has some that were, in a thread of its own."""
+    """Serve an application made of `make_app` applications, in a thread. Yields the URL."""
     listener, url = bind(host, port)
     ready = threading.Event()
     server = Server(app, backend, ready.set)

@@ -1,7 +1,4 @@
-"""`traction serve`: let boto3, the AWS CLI and other frameworks work on the simulator, over HTTP.
-
-Takes options; gives a server that runs until it is told to stop. Nothing is decided here.
-"""
+"""`traction serve`: the simulator over HTTP, for boto3, the AWS CLI and other frameworks."""
 
 from __future__ import annotations
 
@@ -33,7 +30,7 @@ if TYPE_CHECKING:
     from traction_local.journal import JournaledService
 
 PORT = 8787
-"""Where the server is, unless it is told otherwise."""
+"""The default port."""
 
 PACE_MAX = 1_000_000
 
@@ -46,38 +43,40 @@ def add_to(app: typer.Typer) -> None:
 
 
 def serve(
-    host: Annotated[str, typer.Option(help="The address to listen on. Nothing is encrypted, and nobody checked.")] = (
+    host: Annotated[str, typer.Option(help="The address to listen on. No encryption, no authentication.")] = (
         "127.0.0.1"
     ),
-    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")] = PORT,
-    db: Annotated[str | None, typer.Option(metavar="FILE", help="Keep all in this file, not in memory.")] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 chooses a free one.")] = PORT,
+    db: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Store the state in this file instead of in memory.")
+    ] = None,
     domain: Annotated[
         list[str] | None, typer.Option(help="Register a domain at the start; may be given more than once.")
     ] = None,
-    virtual: Annotated[bool, typer.Option("--virtual", help="Let time stand still until it is advanced.")] = False,
+    virtual: Annotated[bool, typer.Option("--virtual", help="Stop the clock until it is advanced.")] = False,
     speed: Annotated[
-        float, typer.Option(min=0.001, max=PACE_MAX, help="How many seconds pass in one.", show_default=True)
+        float, typer.Option(min=0.001, max=PACE_MAX, help="Seconds of simulated time per second.", show_default=True)
     ] = 1.0,
     lambda_: Annotated[
         list[str] | None,
-        typer.Option("--lambda", metavar="[NAME=]MODULE:FUNCTION", help="What answers a Lambda function, by its name."),
+        typer.Option("--lambda", metavar="[NAME=]MODULE:FUNCTION", help="The handler of a Lambda function, by name."),
     ] = None,
     poll_wait: Annotated[
-        float, typer.Option(min=0, max=3600, help="How many seconds a poll is held; 0 answers it at once.")
+        float, typer.Option(min=0, max=3600, help="Seconds that a poll waits for a task; 0 returns at once.")
     ] = 60.0,
     throttle: Annotated[bool, typer.Option("--throttle", help="Refuse calls beyond SWF's rates.")] = False,
     allow_host: Annotated[
         list[str] | None,
-        typer.Option(help="A name besides localhost by which clients may reach the server; * for any."),
+        typer.Option(help="A host name besides localhost that clients may use; * for any."),
     ] = None,
 ) -> None:
     """Serve the simulator of SWF over HTTP: point boto3 or the AWS CLI at the URL that is printed."""
     if virtual and speed != 1.0:
-        raise typer.BadParameter("time stands still with --virtual: it has no speed", param_hint="--speed")
+        raise typer.BadParameter("cannot be used with --virtual, which stops the clock", param_hint="--speed")
     from traction_local.server.app import serve as run
 
     service, file = _open_service(db, Limits(throttling=throttle), load_lambdas(lambda_ or ()))
-    # A file may come from a server whose time went faster, and a service's time never goes back.
+    # The time of a service never goes back, and the file may come from a server whose time ran faster.
     begin = max(system_now(), service.clock)
     clock = VirtualClock(begin)
     backend = LocalBackend(
@@ -99,7 +98,7 @@ def serve(
             clock=clock if virtual else None,
             hosts=frozenset(name.lower() for name in allow_host or ()),
             wait=timedelta(seconds=poll_wait),
-            ready=_say,
+            ready=_print_url,
         )
     except OSError as error:
         raise typer.BadParameter(f"cannot listen on {host}, port {port}: {error}", param_hint="--port") from None
@@ -107,7 +106,7 @@ def serve(
         backend.close()
 
 
-def _say(url: str) -> None:
+def _print_url(url: str) -> None:
     sys.stdout.write(f"{url}\n")
     sys.stdout.flush()
 
@@ -128,10 +127,10 @@ def _open_service(
 
 
 def load_lambdas(targets: Sequence[str]) -> Callable[[LambdaCall], LambdaOutcome] | None:
-    """Find functions by `[NAME=]MODULE:FUNCTION`, and give what answers Lambda tasks with them, if there are any.
+    """Load handlers by `[NAME=]MODULE:FUNCTION`. Returns a function that runs Lambda tasks with them, if any.
 
     Raises:
-        DefinitionError: there is no such function.
+        DefinitionError: the function does not exist.
     """
     return answer_by(dict(_load(target) for target in targets))
 
@@ -140,7 +139,7 @@ def _load(target: str) -> tuple[str, Handler]:
     name, _, place = target.rpartition("=")
     module, _, path = place.partition(":")
     if not module or not path:
-        raise DefinitionError(f"{target!r} names no function: write MODULE:FUNCTION, or NAME=MODULE:FUNCTION")
+        raise DefinitionError(f"{target!r} does not name a function: write MODULE:FUNCTION, or NAME=MODULE:FUNCTION")
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.insert(0, here)
     try:
@@ -150,7 +149,9 @@ def _load(target: str) -> tuple[str, Handler]:
     except (ImportError, AttributeError) as error:
         raise DefinitionError(f"{target!r} cannot be loaded: {error}") from error
     if not callable(function) or not _takes_two(function):
-        raise DefinitionError(f"{target!r} is no Lambda handler: it must take the input and a context")
+        raise DefinitionError(
+            f"{target!r} is not a Lambda handler: it must take two arguments, the input and a context"
+        )
     return name or path.rpartition(".")[2], function
 
 

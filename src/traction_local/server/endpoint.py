@@ -33,14 +33,14 @@ Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
 CONTENT_TYPES = frozenset({b"application/x-amz-json-1.0", b"application/x-amz-json-1.1", b"application/json"})
-"""What clients have been seen to send. The answer's is `application/json`, as recorded."""
+"""The content types that clients send. Responses have `application/json`, as recorded."""
 
 
 _NEVER_TAKEN = (CompleteWorkflowExecution(), CompleteWorkflowExecution())
 
 
 def check_client(headers: dict[bytes, bytes], allowed: frozenset[str]) -> None:
-    """Refuse a client that reached this server by a name that is not its own, or for a page that is not its own."""
+    """Refuse a request with an untrusted `Host` or `Origin`."""
     if (refusal := find_refusal(headers, allowed)) is not None:
         raise Refusal(403, "AccessDeniedException", refusal)
 
@@ -72,17 +72,17 @@ class SwfEndpoint:
         except ServiceFault as fault:
             status, more, body = describe_fault(fault)
         except BackendError as error:
-            log.error("a request was not answered: %s", error)
+            log.error("request failed: %s", error)
             status, body = 503, wire.encode_fault("ServiceUnavailable", str(error))
         except Exception:
-            log.exception("a request was not answered: this is a defect of the simulator")
+            log.exception("internal error of the simulator")
             status, more, body = describe_fault(InternalFailure())
         await respond(send, status, body, *more)
 
     async def _answer(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive) -> bytes:
         check_client(headers, self._hosts)
         if scope["method"] != "POST":
-            raise Refusal(405, "UnknownOperationException", "SWF is asked by POST", ((b"allow", b"POST"),))
+            raise Refusal(405, "UnknownOperationException", "SWF requests use POST", ((b"allow", b"POST"),))
         operation = find_operation(headers)
         body = await read_body(receive, self._backend.limits.request_bytes_max)
         request = wire.decode_request(operation, body)
@@ -93,21 +93,21 @@ class SwfEndpoint:
         return wire.encode(self._backend.ask(request))
 
     def _fit_decisions(self, request: o.RespondDecisionTaskCompleted) -> o.RespondDecisionTaskCompleted:
-        """Take decisions as they are meant. A token that is no good is told before a batch that is none."""
+        """Convert the decisions of a request. An invalid token is reported before invalid decisions."""
         try:
             return check_decisions(request, self._validator)
         except ValidationException as error:
             if any(self._validator.requests[type(request)].complain(request, "")):
                 raise
-            told = error
+            invalid = error
         try:
             self._backend.ask(msgspec.structs.replace(request, decisions=_NEVER_TAKEN))
         except ValidationException as error:
-            raise told if str(error) == CLOSE_NOT_LAST else error from None
+            raise invalid if str(error) == CLOSE_NOT_LAST else error from None
         raise AssertionError("a batch of two closes was taken")
 
     async def _poll(self, request: o.Request[Any], receive: Receive, client: bytes | None) -> Any:
-        """Give a task as soon as there is one, or the empty answer when the time is up."""
+        """Return a task as soon as there is one, or the empty response after the wait."""
         loop = asyncio.get_running_loop()
         woken: asyncio.Future[None] = loop.create_future()
 
@@ -118,7 +118,7 @@ class SwfEndpoint:
         answer = self._backend.ask(request, wake if held else None)
         if not isinstance(answer, Waiter):
             return answer
-        # The body has been read: what comes next can only be that the client is gone.
+        # The body has been read, so the next message can only be the disconnect.
         gone: asyncio.Future[Any] = asyncio.ensure_future(receive())
         either: set[asyncio.Future[Any]] = {woken, gone}
         try:
@@ -129,19 +129,19 @@ class SwfEndpoint:
             gone.cancel()
         if gone in done:
             if answer.answer is not None:
-                log.warning("a task was assigned to a client that had just gone: it comes back when it times out")
+                log.warning("a task was assigned to a client that has disconnected: it will time out")
             raise ClientGone
         return answer.get_answer()
 
 
 def find_operation(headers: dict[bytes, bytes]) -> type[o.Request[Any]]:
-    """Find which operation is asked for, by what stands after the last dot of its target."""
+    """Return the operation that X-Amz-Target names after its last dot."""
     kind = headers.get(b"content-type")
     if kind is not None and kind.partition(b";")[0].strip().lower() not in CONTENT_TYPES:
-        raise Refusal(415, "SerializationException", "the content type is none of SWF's")
+        raise Refusal(415, "SerializationException", "the content type is not one that SWF accepts")
     target = headers.get(b"x-amz-target")
     if not target:
-        raise Refusal(400, "MissingAction", "the header X-Amz-Target is missing, which names the operation")
+        raise Refusal(400, "MissingAction", "the header X-Amz-Target is missing: it names the operation")
     operation = wire.OPERATIONS.get(target.rpartition(b".")[2].decode("latin-1"))
     if operation is None:
         raise UnknownOperationException("The requested operation is not recognized by the service.")
@@ -149,9 +149,9 @@ def find_operation(headers: dict[bytes, bytes]) -> type[o.Request[Any]]:
 
 
 def check_decisions(request: o.RespondDecisionTaskCompleted, validator: Validator) -> o.RespondDecisionTaskCompleted:
-    """Judge decisions that have no type, an unknown one, no attributes, or attributes of others besides their own.
+    """Validate decisions with a missing or unknown type, missing attributes, or attributes of other types.
 
-    Attributes of others must be well formed, and do nothing. Source: measured, as implementers tell.
+    Attributes of other types must be valid, and are ignored. Source: measured by implementers.
     """
     batch: Any = request.decisions or ()
     if not any(type(decision) is wire.UnfitDecision for decision in batch):
@@ -160,8 +160,8 @@ def check_decisions(request: o.RespondDecisionTaskCompleted, validator: Validato
     decisions: list[Any] = []
     for position, decision in enumerate(batch, 1):
         if type(decision) is wire.UnfitDecision:
-            told, fit = _judge(position, decision, validator)
-            complaints += told
+            found, fit = _validate_unfit(position, decision, validator)
+            complaints += found
             decisions.append(fit)
         else:
             complaints += _complain(position, decision, validator)
@@ -175,8 +175,8 @@ def check_decisions(request: o.RespondDecisionTaskCompleted, validator: Validato
     return msgspec.structs.replace(request, decisions=tuple(decisions))
 
 
-def _judge(position: int, unfit: wire.UnfitDecision, validator: Validator) -> tuple[list[str], Any]:
-    """Say what is wrong with an odd decision, and which decision it is, if it has the attributes of its type."""
+def _validate_unfit(position: int, unfit: wire.UnfitDecision, validator: Validator) -> tuple[list[str], Any]:
+    """Return the messages for an unfit decision, and the decision of its type, if it has those attributes."""
     path, name = f"decisions.{position}.member", unfit.decision_type
     complaints: list[str] = []
     fit: Any = None
@@ -194,7 +194,7 @@ def _judge(position: int, unfit: wire.UnfitDecision, validator: Validator) -> tu
 
 
 def _complain(position: int, decision: Any, validator: Validator) -> Iterator[str]:
-    """Say what is wrong with the attributes of a decision."""
+    """Yield the messages for the attributes of a decision."""
     member = wire.name_attributes(type(decision).__name__, "Decision")
     return validator.decisions[type(decision)].complain(decision, f"decisions.{position}.member.{member}")
 
@@ -203,21 +203,21 @@ def _complain(position: int, decision: Any, validator: Validator) -> Iterator[st
 
 
 def describe_fault(fault: ServiceFault) -> tuple[int, Headers, bytes]:
-    """Give status, headers and body of a fault."""
-    whose, status, message = b"Sender", 400, str(fault)
+    """Return the status, headers and body of a fault."""
+    sender, status, message = b"Sender", 400, str(fault)
     if isinstance(fault, InternalFailure):
-        whose, status = b"Receiver", 500
-    header = (b"x-amzn-query-error", fault.code.encode() + b";" + whose)
+        sender, status = b"Receiver", 500
+    header = (b"x-amzn-query-error", fault.code.encode() + b";" + sender)
     return status, (header,), wire.encode_fault(fault.code, message if status == 400 else None)
 
 
 async def respond(send: Send, status: int, body: bytes, *headers: tuple[bytes, bytes]) -> None:
-    """Send an answer, with SWF's headers."""
-    told = [
+    """Send a response with SWF's headers."""
+    all_headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
         (b"x-amzn-requestid", str(UUID(bytes=os.urandom(16), version=4)).encode()),
         *headers,
     ]
-    await send({"type": "http.response.start", "status": status, "headers": told})
+    await send({"type": "http.response.start", "status": status, "headers": all_headers})
     await send({"type": "http.response.body", "body": body})

@@ -1,4 +1,4 @@
-"""Know which polls are held for which client, so that a client that leaves can have its own answered."""
+"""The waiting polls by client, so that a client that stops can release its own."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 RELEASED_MAX = 10_000
-"""How many clients that have left are remembered, for polls that arrive after that."""
+"""How many released clients are remembered, for polls that arrive late."""
 
 
 class HeldPolls:
-    """The polls that wait, by the client that sent them, so that a client that leaves can have its own answered.
+    """The waiting polls by client, so that a client that stops can release its own.
 
-    A client that drops its connections instead may lose a task: the one that was assigned just before.
+    A client that drops its connections instead may lose a task that was just assigned.
     """
 
     def __init__(self) -> None:
@@ -21,12 +21,12 @@ class HeldPolls:
         self._released: dict[bytes, None] = {}
 
     def has_left(self, client: bytes | None) -> bool:
-        """Whether a client has asked for its polls back, so that one that arrives late is not held."""
+        """Whether a client has released its polls: then a late poll returns at once."""
         return client in self._released
 
     @contextmanager
     def hold(self, client: bytes | None, woken: asyncio.Future[None]) -> Iterator[None]:
-        """Keep a poll while the body runs."""
+        """Register a poll while the body runs."""
         if client is None:
             yield
             return
@@ -40,7 +40,7 @@ class HeldPolls:
                 self._waiting.pop(client, None)
 
     def release(self, client: bytes) -> None:
-        """Wake the polls of a client, and remember that it leaves."""
+        """Wake the polls of a client, and remember that it stops."""
         self._released[client] = None
         if len(self._released) > RELEASED_MAX:
             del self._released[next(iter(self._released))]
@@ -49,6 +49,6 @@ class HeldPolls:
 
 
 def settle(future: asyncio.Future[None]) -> None:
-    """Wake who waits for a future, if it is not awake already."""
+    """Complete a future, if it is not done."""
     if not future.done():
         future.set_result(None)

@@ -1,4 +1,4 @@
-"""Read the bodies of requests, as far as they may be, and refuse the others."""
+"""Read request bodies up to a size limit."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Headers: TypeAlias = tuple[tuple[bytes, bytes], ...]
 
 DRAINED_BYTES_MAX = 16 * 1024 * 1024
-"""How much of a body that is too large is read before it is refused, so that the client gets to read the refusal."""
+"""How much of a body that is too large is read before it is refused, so that the client can read the response."""
 
 BODY_WAIT = 60.0
-"""For how many seconds the rest of a body is waited for."""
+"""The timeout for the rest of a body, in seconds."""
 
 
 class Refusal(Exception):
-    """A request that is answered with an HTTP status of its own, in the form of a fault."""
+    """A request is refused with an HTTP status other than 400, and the body of a fault."""
 
     def __init__(self, status: int, code: str, message: str, headers: Headers = ()) -> None:
         super().__init__(message)
@@ -25,7 +25,7 @@ class Refusal(Exception):
 
 
 class ClientGone(Exception):
-    """There is nobody left to answer."""
+    """The client has disconnected."""
 
 
 async def read_body(receive: Receive, bytes_max: int) -> bytes:
@@ -56,11 +56,13 @@ async def _read_rest(first: bytes, receive: Receive, bytes_max: int) -> bytes:
                 if not message.get("more_body", False) or read > DRAINED_BYTES_MAX:
                     break
     except TimeoutError:
-        raise Refusal(408, "RequestTimeout", "the body did not come") from None
+        raise Refusal(408, "RequestTimeout", "the request body was not received in time") from None
     if read > bytes_max:
         raise _too_large(bytes_max)
     return b"".join(chunks)
 
 
 def _too_large(bytes_max: int) -> Refusal:
-    return Refusal(413, "RequestEntityTooLarge", f"a request may have {bytes_max} bytes", ((b"connection", b"close"),))
+    return Refusal(
+        413, "RequestEntityTooLarge", f"a request may have at most {bytes_max} bytes", ((b"connection", b"close"),)
+    )

@@ -1,9 +1,7 @@
-"""Say who may ask a server that is for one machine.
+"""Check the `Host` and `Origin` headers of requests to a server for one machine.
 
-Takes the headers of a request and the names that were allowed; gives why it is refused, or nothing.
-
-A page in a browser can make requests to 127.0.0.1, and can make its own name resolve to that address. The first kind
-tells its own site as `Origin`, the second as `Host`: so both must be names of this machine's loopback, or allowed.
+A page in a browser can send requests to 127.0.0.1, and can make its own host name resolve to that address. The first
+kind of request has its site as `Origin`, the second as `Host`. So both must be loopback names, or allowed names.
 """
 
 from __future__ import annotations
@@ -13,7 +11,7 @@ from urllib.parse import urlsplit
 
 
 def is_accepted(host: str, allowed: frozenset[str]) -> bool:
-    """Say whether a host, as a client names it, is this machine's loopback or allowed. `*` allows all.
+    """Whether the host of a request is a loopback name or allowed. `*` allows all.
 
     Example:
         >>> [is_accepted(host, frozenset({"swf.test"})) for host in ("localhost:80", "127.0.0.2", "[::1]", "swf.test")]
@@ -39,11 +37,11 @@ def is_accepted(host: str, allowed: frozenset[str]) -> bool:
 
 
 def find_refusal(headers: dict[bytes, bytes], allowed: frozenset[str]) -> str | None:
-    """Say why a client is not answered, if it is not."""
+    """Return why a request is refused, or `None` if it is accepted."""
     host = headers.get(b"host", b"").decode("latin-1")
     if not is_accepted(host, allowed):
-        return f"this server does not answer to the name {host!r}: see --allow-host"
+        return f"this server does not accept the host name {host!r}: see --allow-host"
     origin = headers.get(b"origin")
     if origin is not None and not is_accepted(origin.decode("latin-1").partition("://")[2], allowed):
-        return "this server does not answer to pages of other sites"
+        return "this server does not accept requests from pages of other sites"
     return None

@@ -1,7 +1,7 @@
-"""State what is not known of SWF for certain, as choices.
+"""Options for the behaviour of SWF that is not known for certain, and the input and result of Lambda functions.
 
-Takes nothing; gives `Knobs`, whose defaults are the likeliest behaviour. A flow that gives the same answer
-under each of them does not lean on a guess. Also here: what a Lambda function is given and may answer.
+The defaults of `Knobs` are the likeliest behaviour. A flow with the same result under every value does not depend on a
+guess.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from traction.model.names import WorkflowExecution
 
 
 class Knobs(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the documents are silent and no recording is known: one field per question."""
+    """One field per question that neither the documentation nor a recording answers."""
 
     effect_latency: timedelta = timedelta(0)
-    """How long after a batch of decisions its effects on others come: 10 to 125 ms in recorded histories."""
+    """The delay between a batch of decisions and its effects on others: 10 to 125 ms in recorded histories."""
 
     visibility_delay: timedelta = timedelta(0)
     """How far lists and counts of executions lag behind: up to seconds (developer guide)."""
@@ -27,17 +27,17 @@ class Knobs(msgspec.Struct, frozen=True, kw_only=True):
     """A page may be shorter than asked for and yet not the last."""
 
     page_bytes_served_max: int = 1 << 20
-    """For how many bytes of JSON a page has room, whatever was asked for; counts stop there too. About 1 MB."""
+    """The most bytes of JSON in a page, whatever size was requested. Counts stop there too. About 1 MB."""
 
     start_by_timestamp: bool = False
-    """Whether `startAtPreviousStartedEvent` goes by time, as documented, or by event id, as measured. They differ
-    if earlier events share the millisecond."""
+    """Whether `startAtPreviousStartedEvent` uses the time, as documented, or the event id, as measured. They
+    differ if earlier events share the millisecond."""
 
     previous_counts_timed_out: bool = False
-    """Whether `previousStartedEventId` moves on over a decision task that timed out."""
+    """Whether `previousStartedEventId` counts a decision task that timed out."""
 
     sticky_persists: bool = True
-    """Whether an override of the decision task list outlives an answer that names none."""
+    """Whether an override of the decision task list stays in force after a response without a task list."""
 
     failed_decision_blocks_close: bool = False
     """Whether a close fails with UNHANDLED_DECISION after a decision of its own batch has failed."""
@@ -46,29 +46,29 @@ class Knobs(msgspec.Struct, frozen=True, kw_only=True):
     """The closes at which the child policy is applied. Recorded for COMPLETED, documented for the last two."""
 
     heartbeat_keeps_details: bool = True
-    """Whether a heartbeat without details leaves those of the one before."""
+    """Whether a heartbeat without details keeps the details of the previous one."""
 
     lambda_ids_unique: bool = False
-    """Whether the id of an open Lambda task is refused for another one. Documented, and not what was measured."""
+    """Whether the id of an open Lambda task is refused for another one. Documented, but measured otherwise."""
 
     lambda_available: bool = True
     """Whether the region has Lambda."""
 
     openings_count_started_decision: bool = False
-    """Whether `openDecisionTasks` counts a started task. Recorded answers say 0."""
+    """Whether `openDecisionTasks` counts a started task. It is 0 in recorded responses."""
 
     cancel_requested_after_close: bool = False
-    """Whether a closed execution still says `cancelRequested`. Recorded answers say false."""
+    """Whether `cancelRequested` stays true after the close. It is false in recorded responses."""
 
     default_undefined_names_default: bool = True
-    """Whether DefaultUndefinedFault says `defaultTaskList` or `taskList`."""
+    """Whether DefaultUndefinedFault names `defaultTaskList` or `taskList`."""
 
     denied: tuple[str, ...] = ()
     """Operations and decisions, by SWF's names, that the caller may not use (IAM)."""
 
 
 class LambdaCall(msgspec.Struct, frozen=True, kw_only=True):
-    """What a Lambda task asks."""
+    """The call of a Lambda function."""
 
     execution: WorkflowExecution
     id: str
@@ -78,7 +78,7 @@ class LambdaCall(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LambdaOutcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What a Lambda function answers, `after` some time: a result, or if `reason` is given a failure."""
+    """The result of a Lambda function, `after` some time. It is a failure if `reason` is set."""
 
     result: str | None = None
     reason: str | None = None

@@ -1,8 +1,7 @@
-"""Answer Lambda tasks by functions of this process.
+"""Run Lambda tasks with functions of this process.
 
-Takes functions by their names; gives what the service invokes. A function is called as AWS calls a handler: with the
-input, read from JSON, and a context, here the call. What it returns is written as JSON; what it raises is the failure
-of the task. It must be a function of its input.
+A function is called as AWS calls a handler: with the decoded JSON input and a context, here the `LambdaCall`. Its
+return value is encoded as JSON. An exception fails the task. It must depend on its input only.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ Handler: TypeAlias = Callable[[Any, LambdaCall], Any]
 
 
 def answer_by(handlers: Mapping[str, Handler]) -> Callable[[LambdaCall], LambdaOutcome] | None:
-    """Give what answers Lambda tasks with these functions, if there are any."""
+    """Return a function that runs Lambda tasks with these handlers, or `None` if there are none."""
     if not handlers:
         return None
 
@@ -29,7 +28,7 @@ def answer_by(handlers: Mapping[str, Handler]) -> Callable[[LambdaCall], LambdaO
         try:
             return LambdaOutcome(result=json.dumps(handler(json.loads(call.input), call)))
         except Exception as error:
-            told = {"errorMessage": str(error), "errorType": type(error).__name__}
-            return LambdaOutcome(reason=type(error).__name__[:256], details=json.dumps(told)[:32768])
+            fields = {"errorMessage": str(error), "errorType": type(error).__name__}
+            return LambdaOutcome(reason=type(error).__name__[:256], details=json.dumps(fields)[:32768])
 
     return invoke

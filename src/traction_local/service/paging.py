@@ -1,7 +1,6 @@
-"""Cut answers into pages, and mint and read page tokens.
+"""Cut responses into pages, and make and read page tokens.
 
-Takes a request and a position in its answer; gives a token that is good for that request alone and for a
-day, and the position back. A token carries all it says, so that it costs no memory.
+A token is valid for one request and for one day. It contains the position itself, so it needs no memory.
 """
 
 from __future__ import annotations
@@ -31,14 +30,14 @@ class _Sealed(msgspec.Struct, array_like=True):
 
 
 def get_page_size(region: Region, asked: int | None) -> int:
-    """How many items a page has. None and 0 both mean as many as the service gives."""
+    """Return the most items in a page. `None` and 0 both mean the maximum of the service."""
     return min(asked or region.limits.page_items_max, region.knobs.page_items_served_max)
 
 
 def fit(region: Region, page: list[ItemT]) -> list[ItemT]:
-    """Cut a page to what it has room for, and one item at least."""
+    """Cut a page to its size limit, but keep at least one item."""
     room = region.knobs.page_bytes_served_max
-    # So few are hardly ever longer, and need not be measured.
+    # Small pages hardly ever exceed the limit, so they are not measured.
     if len(page) * _ITEM_BYTES_MAX <= room or len(msgspec.json.encode(page)) <= room:
         return page
     for fitting, item in enumerate(page):
@@ -49,14 +48,14 @@ def fit(region: Region, page: list[ItemT]) -> list[ItemT]:
 
 
 def make_page_token(region: Region, request: Any, now: datetime, *position: int) -> str:
-    """Make the token with which the same request goes on at this position."""
+    """Return the token with which the same request continues at this position."""
     issued_ms = (now - EPOCH) // _MILLISECOND
     sealed = _Sealed(_seal(region, request, issued_ms, position), issued_ms, position)
     return b64encode(_PREFIX + msgspec.json.encode(sealed)).decode()
 
 
 def read_page_token(region: Region, request: Any, now: datetime, places: int) -> tuple[int, ...]:
-    """Read where the request goes on: so many numbers. A token of another request is as good as none."""
+    """Return the position at which the request continues. The token of another request is invalid."""
     try:
         raw = b64decode(request.next_page_token, validate=True)
         sealed = msgspec.json.decode(raw.removeprefix(_PREFIX), type=_Sealed)
@@ -71,7 +70,7 @@ def read_page_token(region: Region, request: Any, now: datetime, places: int) ->
 
 
 def _seal(region: Region, request: Any, issued_ms: int, position: tuple[int, ...]) -> str:
-    """Bind position and time to the request and the service."""
+    """Return a checksum of the position, time, request and service."""
     query = msgspec.structs.replace(request, next_page_token=None)
-    told = msgspec.json.encode((region.seed, type(request).__name__, query, issued_ms, position))
-    return b64encode(sha256(told).digest()[:12]).decode()
+    sealed = msgspec.json.encode((region.seed, type(request).__name__, query, issued_ms, position))
+    return b64encode(sha256(sealed).digest()[:12]).decode()

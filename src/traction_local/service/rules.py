@@ -1,8 +1,7 @@
-"""Say of one member of a request whether it is well formed, and if not, in SWF's words why.
+"""Rules for the members of requests, and SWF's messages about values that break them.
 
-Takes a value and its path; gives a verdict, and complaints. A rule's `ok` is the fast path: one call, true or
-false. `complain` is only asked when some rule of a request said no, and says so for each member that is
-wrong. Never changes a value.
+`Rule.ok` is the fast path: one call, true or false. `Rule.complain` is only called if a rule of the request failed, and
+yields a message for each wrong member.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ INTEGER_PATTERN = r"-?[0-9]+"
 
 
 def tell(value: object, path: str, constraint: str) -> str:
-    """Word one complaint as SWF does."""
+    """Return the message for one broken rule, in SWF's words."""
     if value is None:
         shown = "null"
     elif isinstance(value, tuple | list):
@@ -36,20 +35,20 @@ def tell(value: object, path: str, constraint: str) -> str:
 
 
 class Rule(ABC):
-    """What a value must be."""
+    """A condition on a value."""
 
     __slots__ = ("ok",)
 
     ok: Callable[[Any], object]
-    """Whether a value that is there obeys the rule; anything true is yes."""
+    """Whether a value that is not `None` obeys the rule; any true value counts."""
 
     @abstractmethod
     def complain(self, value: Any, path: str) -> Iterator[str]:
-        """Say what is wrong with a value."""
+        """Yield a message for each violation."""
 
 
 class Text(Rule):
-    """A string of some length, and of some form."""
+    """A string with limits on its length and form."""
 
     __slots__ = ("_chars_max", "_chars_min", "_pattern", "_range")
 
@@ -70,7 +69,7 @@ class Text(Rule):
         elif pattern is None:
             self.ok = lambda text: chars_min <= len(text) <= chars_max
         elif values is None and pattern == NAME_PATTERN:
-            # One C call instead of two, for ids are new each time.
+            # One C call instead of two: ids are rarely repeated, so a cache does not help.
             self.ok = re.compile(f"(?=.{{{chars_min},{chars_max}}}\\Z)" + pattern).fullmatch
         else:
             self.ok = self._is_ok
@@ -92,7 +91,7 @@ class Text(Rule):
 
 
 class Number(Rule):
-    """An integer of some range."""
+    """An integer in a range."""
 
     __slots__ = ("_max", "_min")
 
@@ -108,7 +107,7 @@ class Number(Rule):
 
 
 class Choice(Rule):
-    """One of a few words."""
+    """One of a set of words."""
 
     __slots__ = ("_words",)
 
@@ -122,7 +121,7 @@ class Choice(Rule):
 
 
 class Moment(Rule):
-    """An instant: any, as long as it is one."""
+    """Any aware datetime."""
 
     __slots__ = ()
 
@@ -131,13 +130,13 @@ class Moment(Rule):
 
     def complain(self, value: object, path: str) -> Iterator[str]:
         if not self.ok(value):
-            raise TypeError(f"{path} is no aware datetime")
+            raise TypeError(f"{path} is not an aware datetime")
         return iter(())
 
 
 class Each(Rule):
-    """A list of so many items, each of which obeys a rule. An item may be null: SWF once took `[null]` as tags,
-    and so it stands in old recordings."""
+    """A list with a maximum length, each item of which obeys a rule. An item may be null: SWF once accepted
+    `[null]` as tags, and old recordings contain it."""
 
     __slots__ = ("_item", "_items_max")
 

@@ -1,12 +1,12 @@
-"""Answer the 39 operations of Amazon SWF, as a pure state machine.
+"""The 39 operations of Amazon SWF, as a pure state machine.
 
-Takes a request and a time; gives the answer, or raises SWF's fault. Never waits, rolls dice, or looks at a
-clock: the same calls give the same answers, byte for byte, in any process.
+It never waits, uses no randomness and reads no clock: the same calls return the same responses, byte for byte, in any
+process.
 
-The state follows from the calls alone. `call` first brings the state up to its time, so whether and how often
-`advance` ran in between makes no difference: a journal of what changed the state is a list of (time, request),
-where the time is `clock`, the service's own, which never goes backwards. A poll is answered at once, with a task
-or empty; who wants to wait asks again when `take_ready` names the list.
+The state is a function of the calls. `call` first advances the state to its time, so whether and how often `advance` ran
+in between makes no difference. A journal of the changes is a list of (time, request), where the time is `clock`, the
+service's own, which never goes backwards. A poll returns at once, with a task or empty. To wait for a task, poll again
+when `take_ready` returns the list.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ class Service:
         knobs: Knobs = _KNOBS,
         lambdas: Callable[[LambdaCall], LambdaOutcome] | None = None,
     ) -> None:
-        """Begin with nothing registered.
+        """Create a service without domains.
 
         Args:
-            seed: What the ids are made from.
+            seed: The seed of the run ids.
             limits: The quotas.
-            knobs: What SWF leaves open.
-            lambdas: What Lambda functions answer. Without it there are none. It must be a function of its argument.
+            knobs: The behaviour that SWF does not document.
+            lambdas: Runs Lambda functions. Without it there are none. It must depend on its argument only.
         """
         self._region = Region(seed, limits, knobs, lambdas)
         self._guarded = limits.throttling or bool(knobs.denied)
@@ -65,11 +65,11 @@ class Service:
 
     @property
     def clock(self) -> datetime:
-        """The time as the service knows it: the latest it was told, in whole milliseconds."""
+        """The latest time that the service was called with, in whole milliseconds."""
         return self._region.clock
 
     def call(self, request: o.Request[T], now: datetime) -> T:
-        """Answer a request, after all that is due by then has happened.
+        """Fire all alarms that are due at `now`, then handle a request and return its response.
 
         Raises:
             ServiceFault: SWF's fault; the request changed nothing.
@@ -89,27 +89,27 @@ class Service:
         return answer
 
     def advance(self, now: datetime) -> None:
-        """Let happen what is due at or before `now`, each at its own time, in order."""
+        """Fire the alarms that are due at or before `now`, each at its own time, in order."""
         self._region.advance(now)
 
     def next_alarm(self) -> datetime | None:
-        """When there is next something for `advance` to do."""
+        """Return when the next alarm is due, if any is set."""
         return self._region.alarms.find_next()
 
     def may_be_due(self, by: datetime) -> bool:
-        """Whether an alarm may be due by then: cheaper than `next_alarm`, and at times too hopeful."""
+        """Whether an alarm may be due by then. Cheaper than `next_alarm`; may be a false positive."""
         return self._region.alarms.is_due(by)
 
     def next_rank(self) -> int | None:
-        """What the next alarm is: the rank of an effect or a timer, of a task's timeout, or of an execution's."""
+        """Return the rank of the next alarm: of an effect or timer, a task's timeout, or an execution's timeout."""
         return self._region.alarms.find_rank()
 
     def has_ready(self) -> bool:
-        """Whether `take_ready` would name a queue."""
+        """Whether `take_ready` would return a queue."""
         return bool(self._region.ready)
 
     def take_ready(self) -> list[Ready]:
-        """Which queues got a task to hand out since last asked: one entry per task."""
+        """Return the queues that got a task since the last call: one entry per task."""
         ready = self._region.ready
         if not ready:
             return []
@@ -118,7 +118,7 @@ class Service:
         return taken
 
     def take_closed(self) -> list[str]:
-        """Which runs closed since last asked, by run id."""
+        """Return the ids of the runs that closed since the last call."""
         closed = self._region.closed
         if not closed:
             return []
@@ -127,16 +127,16 @@ class Service:
         return taken
 
     def drop_news(self) -> None:
-        """Forget what `take_ready` and `take_closed` would give."""
+        """Clear the results of `take_ready` and `take_closed`."""
         self._region.ready.clear()
         self._region.closed.clear()
 
 
 def _guard(region: Region, request: Any, now: datetime) -> None:
-    """Refuse a request that is asked for too often, of all executions or of one, or that the caller may not make."""
+    """Refuse a request that exceeds a rate, in total or for one execution, or that the caller may not make."""
     name = type(request).__name__
     if region.buckets.active:
-        # Even a refused call took a token, so each one changes the state.
+        # A refused call takes a token too, so every call changes the state.
         region.revision += 1
         whose = getattr(request, "execution", None) or getattr(request, "workflow_id", None)
         whose = whose or getattr(request, "task_token", "")
@@ -188,7 +188,7 @@ OPERATIONS: dict[type, Callable[[Region, Any, datetime], Any]] = {
     o.UndeprecateWorkflowType: registration.undeprecate_workflow_type,
     o.UntagResource: registration.untag_resource,
 }
-"""How each operation is answered."""
+"""The function that handles each operation."""
 
 READING = (
     o.CountClosedWorkflowExecutions,
@@ -208,7 +208,7 @@ READING = (
     o.ListWorkflowTypes,
 )
 POLLS = (o.PollForActivityTask, o.PollForDecisionTask)
-"""They change the state if they hand out a task, and count that themselves."""
+"""They change the state if they return a task. They increase `revision` themselves."""
 
 CHANGING = frozenset(OPERATIONS) - frozenset(READING) - frozenset(POLLS)
-"""The operations whose success is a change."""
+"""The operations that change the state when they succeed."""

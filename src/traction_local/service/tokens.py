@@ -1,11 +1,9 @@
-"""Mint run ids and task tokens, and read tokens.
+"""Make run ids and task tokens, and parse tokens.
 
-Takes a seed and numbers; gives strings that look like SWF's and mean nothing to a caller. Equal seeds and
-numbers give equal strings.
+The strings look like SWF's and are opaque to callers. They depend on the seed and the numbers only.
 
-A token says which execution and which scheduled event, and no more: whether that task is still open is for
-its execution to know. So a token costs no memory after its task, and one that was never given out is told
-from one that came too late by looking at the event it names.
+A token contains its execution and scheduled event. Whether the task is still open is a question for the execution. So a
+token needs no memory after its task, and the event it names separates tokens never issued and late ones.
 """
 
 from __future__ import annotations
@@ -22,22 +20,22 @@ ACTIVITY = "A"
 
 
 def make_run_id(seed: str, number: int) -> str:
-    """Make the id of a service's n-th run: 46 characters like `22Pij42qQYS4zptpD4JBqrvr24zGnPxT9rTOkGXVcZVhA=`."""
+    """Return the id of a service's n-th run: 46 characters like `22Pij42qQYS4zptpD4JBqrvr24zGnPxT9rTOkGXVcZVhA=`."""
     return "22" + b64encode(sha256(f"{seed}/{number}".encode()).digest()).decode()
 
 
 def make_stem(run_id: str) -> str:
-    """Make what all task tokens of a run begin with."""
+    """Return the common prefix of all task tokens of a run."""
     return _PREFIX + b64encode(sha384(run_id.encode()).digest()).decode()
 
 
 def make_token(stem: str, kind: str, scheduled_event_id: int) -> str:
-    """Make the token of a task."""
+    """Return the token of a task."""
     return f"{stem}{kind}{scheduled_event_id:010d}"
 
 
 def parse_token(token: str, kind: str) -> tuple[str, int] | None:
-    """Take a token apart into stem and scheduled event id, or find that it is none of this kind."""
+    """Return the stem and scheduled event id of a token, or `None` if it is not one of this kind."""
     digits = token[STEM_CHARS + 1 :]
     if (
         token[STEM_CHARS : STEM_CHARS + 1] != kind

@@ -1,10 +1,9 @@
-"""Say whether a request is well formed: which rule each member of each request and decision obeys.
+"""Validate requests and decisions: the rule of each member. Reads no state.
 
-Takes requests; raises SWF's ValidationException with one complaint per wrong member, and does nothing
-otherwise. Never looks at any state.
+An invalid request raises SWF's ValidationException, with one message per wrong member.
 
-Sources: the SWF service model for lengths and required members, its documentation strings for the rule of
-names and of durations, and measured answers for the wording. Lengths count characters.
+Sources: the SWF service model for lengths and required members, its documentation strings for the rules of names and
+durations, and measured responses for the wording. Lengths count characters.
 """
 
 from __future__ import annotations
@@ -66,11 +65,11 @@ class Validator:
         self.decisions: dict[type, Members] = {kind: Members(kind, rules) for kind, rules in _decisions(limits).items()}
 
     def check(self, request: object) -> None:
-        """Raise unless the request is well formed. The decisions of a batch are for `check_decisions`."""
+        """Raise unless the request is well formed. `check_decisions` checks the decisions of a batch."""
         kind = type(request)
         rule = self.requests[kind]
         try:
-            # A request is frozen, and who polls makes the same one again and again.
+            # Requests are frozen, and a poller sends the same one again and again.
             if request is self._last.get(kind):
                 return
             if rule.ok(request):
@@ -116,12 +115,12 @@ def _invalid(complaints: list[str]) -> ValidationException:
 
 
 def _unserialisable(error: Exception) -> SerializationException:
-    return SerializationException(f"a member is not of the type that the service model gives it: {error}")
+    return SerializationException(f"a member does not have the type of the service model: {error}")
 
 
 @lru_cache(maxsize=64)
 def get_validator(limits: Limits) -> Validator:
-    """The validator of these limits. It has no state, so that many services share one."""
+    """Return the validator of these limits. Services share it: its only state is a cache."""
     return Validator(limits)
 
 
@@ -133,7 +132,7 @@ class _Shared:
         self.reason = Text(limits.reason_chars_max)
         self.identity = Text(limits.identity_chars_max)
         self.description = Text(limits.description_chars_max)
-        # Names come again and again, ids seldom: a cache pays for the first only.
+        # Names repeat and ids rarely do, so only names are cached.
         self.name = Text(limits.name_chars_max, chars_min=1, pattern=NAME_PATTERN, cached=True)
         self.id = Text(limits.name_chars_max, chars_min=1, pattern=NAME_PATTERN)
         self.version = Text(limits.version_chars_max, chars_min=1, pattern=NAME_PATTERN, cached=True)
@@ -166,7 +165,7 @@ class _Shared:
         self.activity_type = Members(ActivityType, {"name": self.name, "version": self.version}, cached=True)
         # Only a start's id has the form of names: Amazon's own Flow framework calls a child `runId:n`, slashes and all.
         self.workflow_id = self.label
-        # The order in which what is missing is told: measured for executions, as implementers tell.
+        # The order in which missing members are reported was measured by implementers.
         self.execution = Members(WorkflowExecution, {"run_id": self.run_id, "workflow_id": self.workflow_id})
         self.times = Members(o.ExecutionTimeFilter, {"oldest_date": Moment(), "latest_date": Moment()})
         self.execution_filter = Members(o.WorkflowExecutionFilter, {"workflow_id": self.workflow_id})
@@ -177,7 +176,7 @@ class _Shared:
         self.close_filter = Members(o.CloseStatusFilter, {"status": Choice(*get_args(CloseStatus))})
         self.resource_tag_key = Text(limits.resource_tag_key_chars_max, chars_min=1)
         resource_tag = {"key": self.resource_tag_key, "value": Text(limits.resource_tag_value_chars_max)}
-        # How many there may be is not a matter of form: SWF has a fault for it.
+        # Their number is not validated here: SWF has a fault for it.
         self.resource_tags = Each(Members(o.ResourceTag, resource_tag), 2**31)
 
     @property

@@ -32,11 +32,11 @@ NO_ACTIVITY_TASK = ActivityTask(
     workflow_execution=WorkflowExecution("", ""),
     activity_type=ActivityType("", ""),
 )
-"""The answer to a poll that found nothing."""
+"""The response to a poll that found no task."""
 
 
 def poll_for_activity_task(region: Region, request: PollForActivityTask, now: datetime) -> ActivityTask:
-    """Hand out the next task of a list. A list nobody used is not an error."""
+    """Assign the next task of a list. An unused list is not an error."""
     queue = region.get_domain(request.domain).find_activity_queue(request.task_list.name)
     activity = None if queue is None else queue.take()
     if activity is None:
@@ -56,7 +56,7 @@ def poll_for_activity_task(region: Region, request: PollForActivityTask, now: da
 
 
 def _get_started(region: Region, token: str) -> Activity:
-    """The started task of a token, or the fault that says why there is none."""
+    """Return the started task of a token, or raise the fault for an invalid token."""
     execution, event_id = region.read_token(token, ACTIVITY)
     scheduled = execution.events[event_id - 1]
     if not isinstance(scheduled, ActivityTaskScheduled):
@@ -108,7 +108,7 @@ def respond_activity_task_canceled(region: Region, request: RespondActivityTaskC
 def record_activity_task_heartbeat(
     region: Region, request: RecordActivityTaskHeartbeat, now: datetime
 ) -> ActivityTaskStatus:
-    """Restart the heartbeat clock, keep the details, and tell whether the decider asked the task to stop."""
+    """Restart the heartbeat timeout and store the details. Return whether cancellation was requested."""
     activity = _get_started(region, request.task_token)
     activity.beat_at = now
     if request.details is not None or not region.knobs.heartbeat_keeps_details:

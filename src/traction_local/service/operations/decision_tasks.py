@@ -1,7 +1,4 @@
-"""Hand out decision tasks, take their answers, and read histories.
-
-Takes polls, answers, and pages asked for; gives events. Never looks into a decision (see `apply`).
-"""
+"""Poll for decision tasks, complete them, and read histories."""
 
 from __future__ import annotations
 
@@ -32,11 +29,11 @@ NO_DECISION_TASK = DecisionTask(
     workflow_type=WorkflowType("", ""),
     events=(),
 )
-"""The answer to a poll that found nothing."""
+"""The response to a poll that found no task."""
 
 
 def poll_for_decision_task(region: Region, request: PollForDecisionTask, now: datetime) -> DecisionTask:
-    """Hand out the next task of a list, or with a page token the next page of one that was handed out."""
+    """Assign the next task of a list, or with a page token return the next page of its history."""
     domain = region.get_domain(request.domain)
     if request.next_page_token is not None:
         return _read_on(region, request, now)
@@ -50,11 +47,11 @@ def poll_for_decision_task(region: Region, request: PollForDecisionTask, now: da
     first = _find_first(execution, request.start_at_previous_started_event)
     previous = execution.previous_started_event_id
     last = task.started_event_id
-    return _tell(region, request, now, execution, last, previous, (first, last))
+    return _make_task(region, request, now, execution, last, previous, (first, last))
 
 
 def _find_first(execution: Execution, start_at_previous: bool | None) -> int:
-    """The event at which the history for a decider begins."""
+    """Return the first event id of the history for a decider."""
     first = execution.previous_started_event_id
     if not start_at_previous or not first:
         return 1
@@ -66,13 +63,13 @@ def _find_first(execution: Execution, start_at_previous: bool | None) -> int:
 
 
 def _read_on(region: Region, request: PollForDecisionTask, now: datetime) -> DecisionTask:
-    """Give another page. It claims no task, and says of its own task what the first page said."""
+    """Return another page. It assigns no task, and repeats the task fields of the first page."""
     number, last, previous, first, final = read_page_token(region, request, now, 5)
     execution = region.get_run(number)
-    return _tell(region, request, now, execution, last, previous, (first, final))
+    return _make_task(region, request, now, execution, last, previous, (first, final))
 
 
-def _tell(
+def _make_task(
     region: Region,
     request: PollForDecisionTask,
     now: datetime,
@@ -99,11 +96,11 @@ def _tell(
 
 
 def _cut(
-    region: Region, execution: Execution, span: tuple[int, int], asked: int | None, reverse: bool | None
+    region: Region, execution: Execution, span: tuple[int, int], size_max: int | None, reverse: bool | None
 ) -> tuple[tuple[Event, ...], tuple[int, int] | None]:
-    """Take a page from an end of a span of event ids; give also what is left of the span, if anything."""
+    """Return a page from one end of a span of event ids, and the rest of the span, if any."""
     first, last = span
-    events, size = execution.events, get_page_size(region, asked)
+    events, size = execution.events, get_page_size(region, size_max)
     if reverse:
         page = fit(region, events[max(first - 1, last - size) : last][::-1])
         first, last = first, last - len(page)
@@ -114,7 +111,7 @@ def _cut(
 
 
 def respond_decision_task_completed(region: Region, request: RespondDecisionTaskCompleted, now: datetime) -> None:
-    """Take the answer to a decision task and apply its decisions: all or nothing as to form, one by one as to fate."""
+    """Complete a decision task and apply its decisions. An invalid decision rejects all; a failing one only itself."""
     execution, event_id = region.read_token(request.task_token, DECISION)
     if not isinstance(execution.events[event_id - 1], DecisionTaskScheduled):
         raise ValidationException("Invalid token")
@@ -135,12 +132,12 @@ def respond_decision_task_completed(region: Region, request: RespondDecisionTask
 
 def get_workflow_execution_history(region: Region, request: GetWorkflowExecutionHistory, now: datetime) -> History:
     """Read a page of events of a run, open or closed."""
-    asked = request.execution
-    execution = region.get_domain(request.domain).get_execution(asked.workflow_id, asked.run_id)
+    target = request.execution
+    execution = region.get_domain(request.domain).get_execution(target.workflow_id, target.run_id)
     span = (1, len(execution.events))
     if request.next_page_token is not None:
         first, last = read_page_token(region, request, now, 2)
-        # Oldest first, what was appended since the first page is told as well.
+        # Oldest first, events that were appended since the first page are included.
         span = (first, last if request.reverse_order else len(execution.events))
     events, rest = _cut(region, execution, span, request.maximum_page_size, request.reverse_order)
     token = None if rest is None else make_page_token(region, request, now, *rest)

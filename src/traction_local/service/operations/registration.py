@@ -1,6 +1,6 @@
-"""Register, describe, list, deprecate, revive, and delete domains and types; tag domains.
+"""Register, describe, list, deprecate, undeprecate and delete domains and types; tag domains.
 
-Takes requests; changes and tells what is registered. Never touches an execution: what runs, runs on.
+Running executions are not affected.
 """
 
 from __future__ import annotations
@@ -81,17 +81,17 @@ def register_domain(region: Region, request: RegisterDomain, _now: datetime) -> 
 
 
 def describe_domain(region: Region, request: DescribeDomain, _now: datetime) -> DomainDetail:
-    """Tell a domain's status and retention."""
+    """Return a domain's status and retention."""
     domain = region.get_domain(request.name)
     configuration = DomainConfiguration(workflow_execution_retention_period_in_days=domain.retention_days)
-    return DomainDetail(domain_info=_tell_domain(domain), configuration=configuration)
+    return DomainDetail(domain_info=_to_domain_info(domain), configuration=configuration)
 
 
 def list_domains(region: Region, request: ListDomains, now: datetime) -> DomainInfos:
     """List domains of one status by name."""
     deprecated = request.registration_status == "DEPRECATED"
     domains = [domain for _, domain in sorted(region.domains.items()) if domain.deprecated == deprecated]
-    page, token = _cut(region, request, now, domains, _tell_domain)
+    page, token = _cut(region, request, now, domains, _to_domain_info)
     return DomainInfos(domain_infos=page, next_page_token=token)
 
 
@@ -108,14 +108,14 @@ def deprecate_domain(region: Region, request: DeprecateDomain, now: datetime) ->
 
 
 def undeprecate_domain(region: Region, request: UndeprecateDomain, _now: datetime) -> None:
-    """Revive a domain. Nothing is said of its types being revived with it, and so they are not."""
+    """Undeprecate a domain. Its types stay deprecated: the documentation does not mention them."""
     domain = region.get_domain(request.name)
     if not domain.deprecated:
         raise DomainAlreadyExistsFault(request.name)
     domain.deprecated = False
 
 
-def _tell_domain(domain: Domain) -> DomainInfo:
+def _to_domain_info(domain: Domain) -> DomainInfo:
     return DomainInfo(
         name=domain.name,
         status="DEPRECATED" if domain.deprecated else "REGISTERED",
@@ -124,7 +124,7 @@ def _tell_domain(domain: Domain) -> DomainInfo:
     )
 
 
-# Types. The two kinds are separate name spaces with the same rules.
+# Types. Workflow types and activity types are separate name spaces with the same rules.
 
 
 def _name(type: WorkflowType | ActivityType) -> str:
@@ -176,7 +176,7 @@ def _delete(types: dict[TypeT, Registered[TypeT, ConfigurationT]], type: TypeT) 
 def _select(
     types: dict[TypeT, Registered[TypeT, ConfigurationT]], request: ListWorkflowTypes | ListActivityTypes
 ) -> list[Registered[TypeT, ConfigurationT]]:
-    """The types of one status, and of one name if one is given, by name."""
+    """Return the types with a status, and the given name if there is one, sorted by name."""
     deprecated = request.registration_status == "DEPRECATED"
     chosen = [
         registered
@@ -187,7 +187,7 @@ def _select(
 
 
 def register_workflow_type(region: Region, request: RegisterWorkflowType, now: datetime) -> None:
-    """Register a workflow type with the defaults that are given."""
+    """Register a workflow type with the defaults of the request."""
     domain = region.get_domain(request.domain)
     configuration = WorkflowTypeConfiguration(**_take_defaults(request, WorkflowTypeConfiguration))
     registered = Registered(WorkflowType(request.name, request.version), configuration, request.description, now)
@@ -195,7 +195,7 @@ def register_workflow_type(region: Region, request: RegisterWorkflowType, now: d
 
 
 def register_activity_type(region: Region, request: RegisterActivityType, now: datetime) -> None:
-    """Register an activity type with the defaults that are given."""
+    """Register an activity type with the defaults of the request."""
     domain = region.get_domain(request.domain)
     configuration = ActivityTypeConfiguration(**_take_defaults(request, ActivityTypeConfiguration))
     registered = Registered(ActivityType(request.name, request.version), configuration, request.description, now)
@@ -203,37 +203,37 @@ def register_activity_type(region: Region, request: RegisterActivityType, now: d
 
 
 def _take_defaults(request: msgspec.Struct, configuration: type[msgspec.Struct]) -> dict[str, Any]:
-    """The members that a registration and what it configures have in common."""
+    """Return the members that a registration request has in common with a configuration."""
     return {name: getattr(request, name) for name in configuration.__struct_fields__}
 
 
 def describe_workflow_type(region: Region, request: DescribeWorkflowType, _now: datetime) -> WorkflowTypeDetail:
-    """Tell a type's status and defaults."""
+    """Return a type's status and defaults."""
     registered = _get(region.get_domain(request.domain).workflow_types, request.workflow_type)
-    return WorkflowTypeDetail(type_info=_tell_workflow_type(registered), configuration=registered.configuration)
+    return WorkflowTypeDetail(type_info=_to_workflow_type_info(registered), configuration=registered.configuration)
 
 
 def describe_activity_type(region: Region, request: DescribeActivityType, _now: datetime) -> ActivityTypeDetail:
-    """Tell a type's status and defaults."""
+    """Return a type's status and defaults."""
     registered = _get(region.get_domain(request.domain).activity_types, request.activity_type)
-    return ActivityTypeDetail(type_info=_tell_activity_type(registered), configuration=registered.configuration)
+    return ActivityTypeDetail(type_info=_to_activity_type_info(registered), configuration=registered.configuration)
 
 
 def list_workflow_types(region: Region, request: ListWorkflowTypes, now: datetime) -> WorkflowTypeInfos:
     """List workflow types of one status by name."""
     types = _select(region.get_domain(request.domain).workflow_types, request)
-    page, token = _cut(region, request, now, types, _tell_workflow_type)
+    page, token = _cut(region, request, now, types, _to_workflow_type_info)
     return WorkflowTypeInfos(type_infos=page, next_page_token=token)
 
 
 def list_activity_types(region: Region, request: ListActivityTypes, now: datetime) -> ActivityTypeInfos:
     """List activity types of one status by name."""
     types = _select(region.get_domain(request.domain).activity_types, request)
-    page, token = _cut(region, request, now, types, _tell_activity_type)
+    page, token = _cut(region, request, now, types, _to_activity_type_info)
     return ActivityTypeInfos(type_infos=page, next_page_token=token)
 
 
-def _tell_workflow_type(registered: Registered[WorkflowType, WorkflowTypeConfiguration]) -> WorkflowTypeInfo:
+def _to_workflow_type_info(registered: Registered[WorkflowType, WorkflowTypeConfiguration]) -> WorkflowTypeInfo:
     return WorkflowTypeInfo(
         workflow_type=registered.type,
         status="REGISTERED" if registered.deprecated_at is None else "DEPRECATED",
@@ -243,7 +243,7 @@ def _tell_workflow_type(registered: Registered[WorkflowType, WorkflowTypeConfigu
     )
 
 
-def _tell_activity_type(registered: Registered[ActivityType, ActivityTypeConfiguration]) -> ActivityTypeInfo:
+def _to_activity_type_info(registered: Registered[ActivityType, ActivityTypeConfiguration]) -> ActivityTypeInfo:
     return ActivityTypeInfo(
         activity_type=registered.type,
         status="REGISTERED" if registered.deprecated_at is None else "DEPRECATED",
@@ -264,12 +264,12 @@ def deprecate_activity_type(region: Region, request: DeprecateActivityType, now:
 
 
 def undeprecate_workflow_type(region: Region, request: UndeprecateWorkflowType, _now: datetime) -> None:
-    """Revive a type."""
+    """Undeprecate a type."""
     _undeprecate(region.get_domain(request.domain).workflow_types, request.workflow_type)
 
 
 def undeprecate_activity_type(region: Region, request: UndeprecateActivityType, _now: datetime) -> None:
-    """Revive a type."""
+    """Undeprecate a type."""
     _undeprecate(region.get_domain(request.domain).activity_types, request.activity_type)
 
 
@@ -294,7 +294,7 @@ def tag_resource(region: Region, request: TagResource, _now: datetime) -> None:
 
 
 def untag_resource(region: Region, request: UntagResource, _now: datetime) -> None:
-    """Remove tags from a domain. One that is not there is no error."""
+    """Remove tags from a domain. A missing tag is not an error."""
     domain = _get_resource(region, request.resource_arn)
     for key in request.tag_keys:
         domain.tags.pop(key, None)
@@ -325,14 +325,14 @@ def _cut(
     request: ListDomains | ListWorkflowTypes | ListActivityTypes,
     now: datetime,
     items: list[T],
-    tell: Callable[[T], InfoT],
+    to_info: Callable[[T], InfoT],
 ) -> tuple[tuple[InfoT, ...], str | None]:
-    """Tell a page of a list that is in ascending order, and the token of the next."""
+    """Return a page of a list that is in ascending order, and the token of the next page."""
     if request.reverse_order:
         items.reverse()
     start = 0 if request.next_page_token is None else read_page_token(region, request, now, 1)[0]
-    asked = items[start : start + get_page_size(region, request.maximum_page_size)]
-    page = fit(region, list(map(tell, asked)))
+    chosen = items[start : start + get_page_size(region, request.maximum_page_size)]
+    page = fit(region, list(map(to_info, chosen)))
     stop = start + len(page)
     token = make_page_token(region, request, now, stop) if stop < len(items) else None
     return tuple(page), token

@@ -1,7 +1,6 @@
-"""Let runs be signalled, asked to cancel, and terminated: by request, or by another run.
+"""Signal, cancel and terminate open runs, for a request or for another run.
 
-Takes the target's name; gives the events in the target's history and, for another run, the answer in that
-one's. Only open runs can be reached.
+The result of a signal or cancel request from another run is an event in the history of that run.
 """
 
 from __future__ import annotations
@@ -33,17 +32,17 @@ from traction_local.service.state.region import Region
 
 
 def signal_workflow_execution(region: Region, request: SignalWorkflowExecution, now: datetime) -> None:
-    """Signal an open run. The link to a signalling run is 0: there is none."""
+    """Signal an open run. The event names no source."""
     _signal(region.get_domain(request.domain).get_open(request.workflow_id, request.run_id), request, now)
 
 
 def request_cancel_workflow_execution(region: Region, request: RequestCancelWorkflowExecution, now: datetime) -> None:
-    """Ask an open run to cancel. It is a notice: what to do is for the decider."""
+    """Request cancellation of an open run. Its decider chooses what to do."""
     region.get_domain(request.domain).get_open(request.workflow_id, request.run_id).request_cancel(now)
 
 
 def terminate_workflow_execution(region: Region, request: TerminateWorkflowExecution, now: datetime) -> None:
-    """Close an open run at once, even while a decider is at work on it."""
+    """Close an open run at once, even while a decision task is running."""
     target = region.get_domain(request.domain).get_open(request.workflow_id, request.run_id)
     policy = request.child_policy or target.settings.child_policy
     target.terminate(
@@ -73,7 +72,7 @@ _DELIVERED: dict[type[Initiated], Callable[..., Event]] = {
 
 
 def follow_external(source: Execution, initiated: Initiated, now: datetime) -> None:
-    """Arrange for what was accepted to be delivered after the batch, even if its source closes with it."""
+    """Schedule the delivery after the batch, even if its source closes in that batch."""
     source.region.follow(partial(_deliver, source, initiated), now)
 
 
@@ -86,16 +85,16 @@ def _deliver(source: Execution, initiated: Initiated, now: datetime) -> None:
             target.request_cancel(now, source=source.execution, initiated_event_id=initiated.event_id)
     if not source.is_open:
         return
-    told: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "event_id": source.next_event_id,
         "event_timestamp": now,
         "initiated_event_id": initiated.event_id,
     }
     if target is not None:
-        event = _DELIVERED[type(initiated)](**told, workflow_execution=target.execution)
+        event = _DELIVERED[type(initiated)](**fields, workflow_execution=target.execution)
     else:
         event = FAILED[type(initiated)](
-            **told,
+            **fields,
             workflow_id=initiated.workflow_id,
             cause="UNKNOWN_EXTERNAL_WORKFLOW_EXECUTION",
             decision_task_completed_event_id=initiated.decision_task_completed_event_id,
@@ -107,7 +106,7 @@ def _deliver(source: Execution, initiated: Initiated, now: datetime) -> None:
 
 def _signal(
     target: Execution,
-    asked: SignalWorkflowExecution | SignalExternalWorkflowExecutionInitiated,
+    signal: SignalWorkflowExecution | SignalExternalWorkflowExecutionInitiated,
     now: datetime,
     source: WorkflowExecution | None = None,
     initiated_event_id: int = 0,
@@ -116,8 +115,8 @@ def _signal(
         WorkflowExecutionSignaled(
             event_id=target.next_event_id,
             event_timestamp=now,
-            signal_name=asked.signal_name,
-            input=asked.input,
+            signal_name=signal.signal_name,
+            input=signal.input,
             external_workflow_execution=source,
             external_initiated_event_id=initiated_event_id,
         )

@@ -1,7 +1,6 @@
 """Start runs: by request, as a child, as a continuation.
 
-Takes what was asked and the registered type; gives a new run with its first two events, or says what
-forbids it. Nothing is inherited: each setting is the one given, else the type's default, else an error.
+Settings are not inherited: each is the requested one, else the type's default, else an error.
 """
 
 from __future__ import annotations
@@ -47,9 +46,9 @@ StartCause: TypeAlias = Literal[
     "DEFAULT_TASK_START_TO_CLOSE_TIMEOUT_UNDEFINED",
     "DEFAULT_CHILD_POLICY_UNDEFINED",
 ]
-"""What a decision to start a run may fail of before the run exists."""
+"""The causes for which a decision to start a run may fail before the run exists."""
 
-Asked: TypeAlias = StartWorkflowExecution | StartChildWorkflowExecution | ContinueAsNewWorkflowExecution
+StartRequest: TypeAlias = StartWorkflowExecution | StartChildWorkflowExecution | ContinueAsNewWorkflowExecution
 
 _UNDEFINED: dict[StartCause, str] = {
     "DEFAULT_EXECUTION_START_TO_CLOSE_TIMEOUT_UNDEFINED": "ExecutionStartToCloseTimeout",
@@ -59,18 +58,18 @@ _UNDEFINED: dict[StartCause, str] = {
 }
 
 
-def resolve(asked: Asked, defaults: WorkflowTypeConfiguration) -> WorkflowExecutionConfiguration | StartCause:
-    """Take each setting from the request or else the type; say which one neither has, in SWF's order of looking."""
-    execution_timeout = asked.execution_start_to_close_timeout or defaults.default_execution_start_to_close_timeout
+def resolve(request: StartRequest, defaults: WorkflowTypeConfiguration) -> WorkflowExecutionConfiguration | StartCause:
+    """Take each setting from the request or the type. Return the cause if neither has it, checked in SWF's order."""
+    execution_timeout = request.execution_start_to_close_timeout or defaults.default_execution_start_to_close_timeout
     if execution_timeout is None:
         return "DEFAULT_EXECUTION_START_TO_CLOSE_TIMEOUT_UNDEFINED"
-    task_list = asked.task_list or defaults.default_task_list
+    task_list = request.task_list or defaults.default_task_list
     if task_list is None:
         return "DEFAULT_TASK_LIST_UNDEFINED"
-    task_timeout = asked.task_start_to_close_timeout or defaults.default_task_start_to_close_timeout
+    task_timeout = request.task_start_to_close_timeout or defaults.default_task_start_to_close_timeout
     if task_timeout is None:
         return "DEFAULT_TASK_START_TO_CLOSE_TIMEOUT_UNDEFINED"
-    child_policy = asked.child_policy or defaults.default_child_policy
+    child_policy = request.child_policy or defaults.default_child_policy
     if child_policy is None:
         return "DEFAULT_CHILD_POLICY_UNDEFINED"
     return WorkflowExecutionConfiguration(
@@ -78,23 +77,25 @@ def resolve(asked: Asked, defaults: WorkflowTypeConfiguration) -> WorkflowExecut
         task_list=task_list,
         task_start_to_close_timeout=task_timeout,
         child_policy=child_policy,
-        task_priority=asked.task_priority or defaults.default_task_priority,
-        lambda_role=asked.lambda_role or defaults.default_lambda_role,
+        task_priority=request.task_priority or defaults.default_task_priority,
+        lambda_role=request.lambda_role or defaults.default_lambda_role,
     )
 
 
-def find_settings(domain: Domain, type: WorkflowType, asked: Asked) -> WorkflowExecutionConfiguration | StartCause:
-    """The settings of a run that a decision asks for, or the cause of which the decision fails."""
+def find_settings(
+    domain: Domain, type: WorkflowType, request: StartRequest
+) -> WorkflowExecutionConfiguration | StartCause:
+    """Return the settings of a run that a decision starts, or the cause for which it fails."""
     registered = domain.workflow_types.get(type)
     if registered is None:
         return "WORKFLOW_TYPE_DOES_NOT_EXIST"
     if registered.deprecated_at is not None:
         return "WORKFLOW_TYPE_DEPRECATED"
-    return resolve(asked, registered.configuration)
+    return resolve(request, registered.configuration)
 
 
 def to_fields(settings: WorkflowExecutionConfiguration) -> dict[str, Any]:
-    """The members that the events of a start, a child, and a continuation have in common."""
+    """Return the common members of the events that start a run."""
     return msgspec.structs.asdict(settings)
 
 
@@ -112,7 +113,7 @@ def open_run(
     continued: Execution | None = None,
     number: tuple[int, str] | None = None,
 ) -> Execution:
-    """Begin a run: its WorkflowExecutionStarted and the first decision task, in the same millisecond."""
+    """Create a run with WorkflowExecutionStarted and the first decision task, in the same millisecond."""
     order, run_id = number or region.number_run()
     identity = (order, WorkflowExecution(workflow_id, run_id))
     execution = Execution(region, domain, identity, type, settings, parent, now)
@@ -154,7 +155,7 @@ def start_workflow_execution(region: Region, request: StartWorkflowExecution, no
         named = region.knobs.default_undefined_names_default
         raise DefaultUndefinedFault(f"default{name}" if named else f"{name[0].lower()}{name[1:]}")
     if request.workflow_id in domain.open:
-        # The id of the open run is not told.
+        # The fault does not contain the id of the open run.
         raise WorkflowExecutionAlreadyStartedFault("")
     if len(domain.open) >= region.limits.open_executions_max:
         raise LimitExceededFault("Limit on open executions in the domain reached")
@@ -177,7 +178,7 @@ def follow_child(
     settings: WorkflowExecutionConfiguration,
     now: datetime,
 ) -> None:
-    """Arrange for a child that was accepted to be started after the batch."""
+    """Schedule the start of an accepted child after the batch."""
     parent.children[initiated.event_id] = Child()
     parent.region.follow(partial(_start_child, parent, initiated, settings), now)
 
@@ -188,10 +189,10 @@ def _start_child(
     settings: WorkflowExecutionConfiguration,
     now: datetime,
 ) -> None:
-    """Start a child, and tell the parent if it is still open.
+    """Start a child, and record it in the history of the parent if that is open.
 
-    A parent that closed in the batch that asked for the child knows it as Initiated only (recorded history); the
-    child starts all the same, and meets its parent's child policy if that is applied.
+    If the parent closed in the same batch, its history has only the Initiated event (recorded history). The child
+    starts nevertheless, and the child policy of its parent applies to it.
     """
     child = parent.children.get(initiated.event_id)
     if initiated.workflow_id in parent.domain.open:

@@ -1,9 +1,7 @@
-"""Tell of executions from outside: describe one, list and count many, count tasks that wait.
+"""Describe, list and count executions, and count pending tasks.
 
-Takes filters; gives what passes them, newest first. Never gives an event.
-
-Lists see the world as it was `Knobs.visibility_delay` ago. A page token names the last execution told, so
-that what closes or starts between two pages neither repeats nor hides another.
+Lists show the state of `Knobs.visibility_delay` ago. A page token names the last execution of its page, so an execution
+that starts or closes between two pages neither repeats nor hides another.
 """
 
 from __future__ import annotations
@@ -35,7 +33,7 @@ from traction_local.service.state.execution import Execution
 from traction_local.service.state.region import Region
 
 _COUNTED_MAX = 10_000
-"""More are told in no megabyte."""
+"""More do not fit into a megabyte."""
 
 OpenQuery = ListOpenWorkflowExecutions | CountOpenWorkflowExecutions
 ClosedQuery = ListClosedWorkflowExecutions | CountClosedWorkflowExecutions
@@ -44,11 +42,11 @@ ClosedQuery = ListClosedWorkflowExecutions | CountClosedWorkflowExecutions
 def describe_workflow_execution(
     region: Region, request: DescribeWorkflowExecution, _now: datetime
 ) -> WorkflowExecutionDetail:
-    """Tell all of a run but its events. The task list is the run's own, whatever overrides it for now."""
-    asked = request.execution
-    execution = region.get_domain(request.domain).get_execution(asked.workflow_id, asked.run_id)
+    """Return everything about a run except its events. The task list is the run's own, not the sticky one."""
+    target = request.execution
+    execution = region.get_domain(request.domain).get_execution(target.workflow_id, target.run_id)
     return WorkflowExecutionDetail(
-        execution_info=_tell(execution, execution.is_open),
+        execution_info=_to_info(execution, execution.is_open),
         execution_configuration=execution.settings,
         open_counts=execution.count_open(),
         latest_activity_task_timestamp=execution.latest_activity_at,
@@ -67,7 +65,7 @@ def list_open_workflow_executions(
 def list_closed_workflow_executions(
     region: Region, request: ListClosedWorkflowExecutions, now: datetime
 ) -> WorkflowExecutionInfos:
-    """List closed runs by start or by close, as the time filter is."""
+    """List closed runs by start or by close, depending on the time filter."""
     domain = region.get_domain(request.domain)
     by_close = request.close_time_filter is not None
     return _list(region, request, now, _find_closed(region, domain, request, now), by_close=by_close)
@@ -92,7 +90,7 @@ def count_closed_workflow_executions(
 def count_pending_activity_tasks(
     region: Region, request: CountPendingActivityTasks, _now: datetime
 ) -> PendingTaskCount:
-    """Count the activity tasks that wait on a list."""
+    """Count the pending activity tasks of a list."""
     queue = region.get_domain(request.domain).find_activity_queue(request.task_list.name)
     return PendingTaskCount(count=0 if queue is None else queue.waiting, truncated=False)
 
@@ -100,13 +98,13 @@ def count_pending_activity_tasks(
 def count_pending_decision_tasks(
     region: Region, request: CountPendingDecisionTasks, _now: datetime
 ) -> PendingTaskCount:
-    """Count the decision tasks that wait on a list, among them those that wait for the one before to end."""
+    """Count the pending decision tasks of a list, including those that wait for a running one to close."""
     queue = region.get_domain(request.domain).find_decision_queue(request.task_list.name)
     return PendingTaskCount(count=0 if queue is None else queue.waiting, truncated=False)
 
 
 class Window(NamedTuple):
-    """What a query may find: part of a timeline, and a filter. A page then costs what it skips and what it holds."""
+    """Part of a timeline, and a filter. The cost of a page is what it skips and what it contains."""
 
     executions: list[Execution]
     start: int
@@ -115,7 +113,7 @@ class Window(NamedTuple):
 
 
 def _find_open(region: Region, domain: Domain, request: OpenQuery, now: datetime) -> Window:
-    """The open runs that pass the filters, oldest first."""
+    """Return the open runs that match the filters, oldest first."""
     chosen = _make_filter(request)
     seen = now - region.knobs.visibility_delay
     if request.execution_filter is not None:
@@ -130,7 +128,7 @@ def _find_open(region: Region, domain: Domain, request: OpenQuery, now: datetime
 
 
 def _find_closed(region: Region, domain: Domain, request: ClosedQuery, now: datetime) -> Window:
-    """The closed runs that pass the filters, oldest first."""
+    """Return the closed runs that match the filters, oldest first."""
     if request.start_time_filter is not None and request.close_time_filter is not None:
         raise ValidationException("Cannot specify both a startTimeFilter and a closeTimeFilter")
     times = request.start_time_filter or request.close_time_filter
@@ -150,7 +148,7 @@ def _find_closed(region: Region, domain: Domain, request: ClosedQuery, now: date
 
 
 def _make_filter(request: OpenQuery | ClosedQuery) -> Callable[[Execution], bool]:
-    """What the one filter besides time lets pass. That by workflow id has been applied already."""
+    """Return the filter of a query, without the time and workflow id filters, which are applied elsewhere."""
     status = None if isinstance(request, OpenQuery) else request.close_status_filter
     type, tag = request.type_filter, request.tag_filter
     filters = {
@@ -184,7 +182,7 @@ def _list(
     *,
     by_close: bool,
 ) -> WorkflowExecutionInfos:
-    """Take a page from the newest end of a window, or in reverse order from its oldest."""
+    """Return a page of a window, newest first, or oldest first in reverse order."""
 
     def number(execution: Execution) -> int:
         return execution.close_number if by_close else execution.number
@@ -199,27 +197,27 @@ def _list(
     places = range(start, stop) if request.reverse_order else reversed(range(start, stop))
     found = (execution for place in places if passes(execution := executions[place]))
     size = get_page_size(region, request.maximum_page_size)
-    asked = list(islice(found, size))
+    chosen_page = list(islice(found, size))
     still_open = isinstance(request, ListOpenWorkflowExecutions)
-    page = fit(region, [_tell(execution, still_open) for execution in asked])
-    more = len(page) < len(asked) or next(found, None) is not None
+    page = fit(region, [_to_info(execution, still_open) for execution in chosen_page])
+    more = len(page) < len(chosen_page) or next(found, None) is not None
     return WorkflowExecutionInfos(
         execution_infos=tuple(page),
-        next_page_token=make_page_token(region, request, now, number(asked[len(page) - 1])) if more else None,
+        next_page_token=make_page_token(region, request, now, number(chosen_page[len(page) - 1])) if more else None,
     )
 
 
 def _count(region: Region, window: Window, *, still_open: bool) -> WorkflowExecutionCount:
-    """Count what passes, as far as one page would reach that had to tell it all (API reference: "truncated")."""
+    """Count the matches that would fit into one page (API reference: "truncated")."""
     executions, start, stop, passes = window
     found = (execution for execution in islice(executions, start, stop) if passes(execution))
-    asked = [_tell(execution, still_open) for execution in islice(found, _COUNTED_MAX)]
-    count = len(fit(region, asked))
-    return WorkflowExecutionCount(count=count, truncated=count < len(asked) or next(found, None) is not None)
+    chosen_page = [_to_info(execution, still_open) for execution in islice(found, _COUNTED_MAX)]
+    count = len(fit(region, chosen_page))
+    return WorkflowExecutionCount(count=count, truncated=count < len(chosen_page) or next(found, None) is not None)
 
 
-def _tell(execution: Execution, still_open: bool) -> WorkflowExecutionInfo:
-    """An execution as lists show it: as open, if that is what the list still sees."""
+def _to_info(execution: Execution, still_open: bool) -> WorkflowExecutionInfo:
+    """Return the list entry of an execution, shown as open if the list still sees it open."""
     started = execution.started
     keeps = still_open or execution.region.knobs.cancel_requested_after_close
     return WorkflowExecutionInfo(

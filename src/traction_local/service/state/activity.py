@@ -19,7 +19,7 @@ from traction_local.service.state.task_list import Task, TaskQueue
 
 
 class Activity(Task):
-    """An open activity task. As an alarm: the earliest of its clocks."""
+    """An open activity task. As an alarm: its earliest timeout."""
 
     __slots__ = (
         "beat_at",
@@ -48,7 +48,7 @@ class Activity(Task):
             self.set_alarm()
 
     def _find_deadlines(self) -> list[tuple[datetime, ActivityTaskTimeoutType]]:
-        """The clocks that run, the widest first."""
+        """Return the deadlines of the running timeouts, the widest first."""
         scheduled, started_at = self.scheduled, self.started_at
         scheduled_at = scheduled.event_timestamp
         deadlines: list[tuple[datetime, ActivityTaskTimeoutType]] = []
@@ -65,7 +65,7 @@ class Activity(Task):
         return deadlines
 
     def set_alarm(self) -> None:
-        """Set the alarm to the earliest clock that runs, if any does."""
+        """Set the alarm to the earliest deadline, if there is one."""
         deadlines = self._find_deadlines()
         if deadlines:
             self.execution.region.alarms.set(self, min(deadlines)[0])
@@ -76,7 +76,7 @@ class Activity(Task):
         self.queue.withdraw(self)
 
     def start(self, identity: str | None, now: datetime) -> None:
-        """Hand the task to a poller."""
+        """Assign the task to a poller."""
         execution = self.execution
         self.started_event_id = event_id = len(execution.events) + 1
         self.started_at = execution.latest_activity_at = now
@@ -103,7 +103,7 @@ class Activity(Task):
         execution.append_trigger(event)
 
     def fire(self, now: datetime) -> None:
-        """Time out, with the details of the last heartbeat, whichever clock it is (API reference)."""
+        """Time out, with the details of the last heartbeat for every timeout type (API reference)."""
         reached: list[ActivityTaskTimeoutType] = [kind for deadline, kind in self._find_deadlines() if deadline <= now]
         self.end(
             ActivityTaskTimedOut(
@@ -117,7 +117,7 @@ class Activity(Task):
         )
 
     def cancel_unstarted(self, now: datetime) -> None:
-        """Cancel the task unless it was started, or has ended, since that was asked."""
+        """Cancel the task, unless it was started or closed since the request."""
         still_open = self.execution.activities.get(self.scheduled.activity_id) is self
         if still_open and self.started_at is None:
             self.end(self._make_canceled(None, now))
@@ -133,5 +133,5 @@ class Activity(Task):
         )
 
     def cancel(self, details: str | None, now: datetime) -> None:
-        """Take a worker's word that it stopped. Nobody need have asked it to (recorded history)."""
+        """Close the task as cancelled. A cancel request is not required (recorded history)."""
         self.end(self._make_canceled(details, now))

@@ -1,15 +1,11 @@
-"""Remember what is to happen, and when.
+"""A priority queue of alarms, ordered by (due, rank, order of setting). Reads no clock.
 
-Takes alarms and the times at which they are due; gives them back in order of (due, rank, when set).
-Never looks at a clock.
-
-Theory of operation. Most alarms are timeouts, and most timeouts are put off (a heartbeat) or called off (a
-task closes) before they are due; so both cost no search in the heap. An alarm knows its one valid entry
-there. To call off is to forget the entry; to put off is to move `due` and leave the entry where it is,
-which is mended when it comes up. Entries that no alarm knows any more are dropped when they come up, or all
-at once when they are the greater part of the heap: so the heap stays in proportion to what is pending.
-What is far away and never changed, the ends of retention, has a heap of its own: it comes nearly in order, so
-it costs nothing to add, and what is near does not sift through it.
+Theory of operation. Most alarms are timeouts, and most timeouts are postponed (a heartbeat) or cleared (a task closes)
+before they are due, so neither searches the heap. An alarm holds a reference to its one valid entry there. Clearing it
+drops the reference. Postponing it changes `due` and leaves the entry in place, which is corrected when it reaches the
+top. Entries without an alarm are dropped when they reach the top, or all at once when they are more than half of the
+heap, so its size stays proportional to the pending alarms. Alarms that are far away and never change, the ends of
+retention, have a heap of their own: they are added nearly in order, which is cheap, and do not slow down the others.
 """
 
 from __future__ import annotations
@@ -21,7 +17,7 @@ from heapq import heapify, heappop, heappush, heapreplace
 from typing import ClassVar, TypeAlias
 
 EFFECT = 0
-"""The rank of what follows from a batch of decisions, timers included: in the order that they were asked."""
+"""The rank of the effects of a batch of decisions, including timers: in the order of the decisions."""
 
 TASK = 1
 """The rank of the timeouts of tasks."""
@@ -30,11 +26,11 @@ EXECUTION = 2
 """The rank of the timeouts of executions, so that a task due at the same instant still gets its event."""
 
 _STALE_MIN = 256
-"""Below this many stale entries, tidying up costs more than it gives."""
+"""With fewer stale entries, the heap is not rebuilt."""
 
 
 class Alarm(ABC):
-    """Something with a time at which it is due. What it does then is `fire`."""
+    """An object whose `fire` is called at a time."""
 
     __slots__ = ("due", "entry", "sequence")
 
@@ -50,14 +46,14 @@ class Alarm(ABC):
 
     @abstractmethod
     def fire(self, now: datetime) -> None:
-        """Do what is due at `now`."""
+        """Handle the alarm."""
 
 
 Entry: TypeAlias = tuple[datetime, int, int, Alarm]
 
 
 class Effect(Alarm):
-    """A step that follows from another, once and soon."""
+    """A function that is called once, after a batch of decisions."""
 
     __slots__ = ("act",)
 
@@ -72,7 +68,7 @@ class Effect(Alarm):
 
 
 class Alarms:
-    """All alarms that are set, soonest first."""
+    """The alarms that are set, soonest first."""
 
     __slots__ = ("_fixed", "_heap", "_sequence", "_stale")
 
@@ -83,7 +79,7 @@ class Alarms:
         self._stale = 0
 
     def set(self, alarm: Alarm, due: datetime) -> None:
-        """Make the alarm due at this time and no other."""
+        """Set the alarm to this time, instead of any earlier setting."""
         self._sequence = sequence = self._sequence + 1
         alarm.due = due
         alarm.sequence = sequence
@@ -97,7 +93,7 @@ class Alarms:
         heappush(self._heap, entry)
 
     def fix(self, alarm: Alarm, due: datetime) -> None:
-        """Make the alarm due at this time for good: until then it is neither set nor called off again."""
+        """Set the alarm to this time for good: it must not be set or cleared again until then."""
         self.clear(alarm)
         self._sequence = sequence = self._sequence + 1
         alarm.due = due
@@ -106,7 +102,7 @@ class Alarms:
         heappush(self._fixed, entry)
 
     def clear(self, alarm: Alarm) -> None:
-        """Call the alarm off, if it is set."""
+        """Clear the alarm, if it is set."""
         if alarm.entry is None:
             return
         alarm.due = alarm.entry = None
@@ -120,22 +116,22 @@ class Alarms:
             self._stale = 0
 
     def find_next(self) -> datetime | None:
-        """When the soonest alarm is due, if any is set."""
+        """Return when the soonest alarm is due, if any is set."""
         heap = self._settle()
         return heap[0][0] if heap else None
 
     def find_rank(self) -> int | None:
-        """The rank of the soonest alarm, if any is set."""
+        """Return the rank of the soonest alarm, if any is set."""
         heap = self._settle()
         return heap[0][1] if heap else None
 
     def is_due(self, now: datetime) -> bool:
-        """Whether it is worth asking `take_due`. Cheap, and at times too hopeful."""
+        """Whether an alarm may be due. Cheap; may be a false positive."""
         heap, fixed = self._heap, self._fixed
         return bool((heap and heap[0][0] <= now) or (fixed and fixed[0][0] <= now))
 
     def take_due(self, now: datetime) -> tuple[datetime, Alarm] | None:
-        """Take the soonest alarm and its time, if it is due at or before `now`."""
+        """Remove and return the soonest alarm and its time, if it is due at or before `now`."""
         heap = self._settle()
         if not heap or heap[0][0] > now:
             return None
@@ -144,7 +140,7 @@ class Alarms:
         return due, alarm
 
     def _settle(self) -> list[Entry]:
-        """Bring a valid entry to the top of the heap; give the heap whose top is the soonest of all."""
+        """Move a valid entry to the top of the heap. Return the heap that has the soonest entry."""
         heap, fixed = self._heap, self._fixed
         while heap:
             entry = heap[0]

@@ -1,7 +1,6 @@
-"""Tie a parent to its children: report their ends to it, and its end to them.
+"""Report the close of a child to its parent, and apply the child policy when a parent closes.
 
-Takes a run that closes; gives the effects on its parent and on its children, each after the batch that
-closed it. Never starts a child (see `starting`).
+Both happen after the batch that closed the run. `operations.start` starts children.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class Child:
-    """A child as its parent knows it: asked for, perhaps started, not known to have closed."""
+    """An open child of an execution: requested, and perhaps started."""
 
     __slots__ = ("run", "started_event_id")
 
@@ -42,9 +41,9 @@ class Child:
 
 
 def follow_close(execution: Execution, event: Event, policy: ChildPolicy, now: datetime) -> None:
-    """Arrange what follows from a close: the report to the parent, and the child policy.
+    """Schedule the effects of a close: the report to the parent, and the child policy.
 
-    A run that continued as new has not ended in its parent's eyes: its successor takes its place.
+    For the parent, a run that continued as new has not closed: its successor takes its place.
     """
     if execution.parent is not None:
         if execution.close_status != "CONTINUED_AS_NEW":
@@ -59,13 +58,13 @@ def follow_close(execution: Execution, event: Event, policy: ChildPolicy, now: d
 
 
 def _apply_policy(execution: Execution, policy: ChildPolicy, now: datetime) -> None:
-    """Do to each open child what the policy of the run that closed says.
+    """Apply the child policy of a closed run to each open child.
 
-    What the child's own policy then does to its children is for the child's close.
+    The children of a child are handled when that child closes.
     """
     for child in list(execution.children.values()):
         run = child.run
-        # It was started, or refused, before: effects come in the order in which they were asked.
+        # Effects keep the order of their decisions, so the child was started or refused before.
         assert run is not None
         if not run.is_open:
             continue
@@ -85,7 +84,7 @@ def _apply_policy(execution: Execution, policy: ChildPolicy, now: datetime) -> N
 
 
 def _report(parent: Execution, initiated_event_id: int, run: Execution, event: Event, now: datetime) -> None:
-    """Tell the parent, if it is still open, how its child ended."""
+    """Write the close of a child into the history of its parent, if that is open."""
     if not parent.is_open:
         return
     child = parent.children.pop(initiated_event_id)

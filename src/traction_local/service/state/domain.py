@@ -1,8 +1,4 @@
-"""Hold one domain: its types, its queues, its executions.
-
-Takes names; gives what is registered or running under them, or SWF's fault that it is unknown. Never changes
-an execution. Nothing crosses domains.
-"""
+"""The state of one domain: its types, task queues and executions."""
 
 from __future__ import annotations
 
@@ -41,7 +37,7 @@ class Registered(Generic[TypeT, ConfigurationT]):
 
 
 class StartIndex:
-    """Executions in the order of their start or close, from which the forgotten ones drop out lazily."""
+    """Executions in the order of their start or close. Deleted ones are removed lazily."""
 
     __slots__ = ("_executions", "_forgotten")
 
@@ -54,19 +50,19 @@ class StartIndex:
         self._executions.append(execution)
 
     def forget(self) -> None:
-        """Count one that is now `forgotten`, and drop those at some point: often enough, and seldom enough."""
+        """Count an execution as `forgotten`. Once they are more than half of the list, remove them all."""
         self._forgotten += 1
         if self._forgotten > 64 and self._forgotten * 2 > len(self._executions):
             self._executions = [execution for execution in self._executions if not execution.forgotten]
             self._forgotten = 0
 
     def get_all(self) -> list[Execution]:
-        """The executions, oldest first, among them some that are forgotten."""
+        """Return the executions, oldest first, including some that are `forgotten`."""
         return self._executions
 
 
 class Domain:
-    """A domain and all that is in it."""
+    """A domain with its types, queues and executions."""
 
     __slots__ = (
         "_activity_queues",
@@ -110,36 +106,36 @@ class Domain:
         self._activity_queues: dict[str, TaskQueue[Activity]] = {}
 
     def get_decision_queue(self, name: str) -> TaskQueue[PendingDecision]:
-        """The queue of this name, made at its first use."""
+        """Return the queue of this name. It is created at its first use."""
         queue = self._decision_queues.get(name)
         if queue is None:
             queue = self._decision_queues[name] = TaskQueue(Ready("decision", self.name, name), self._ready)
         return queue
 
     def get_activity_queue(self, name: str) -> TaskQueue[Activity]:
-        """The queue of this name, made at its first use."""
+        """Return the queue of this name. It is created at its first use."""
         queue = self._activity_queues.get(name)
         if queue is None:
             queue = self._activity_queues[name] = TaskQueue(Ready("activity", self.name, name), self._ready)
         return queue
 
     def find_decision_queue(self, name: str) -> TaskQueue[PendingDecision] | None:
-        """The queue of this name, if a task was ever put there."""
+        """Return the queue of this name, if it was ever used."""
         return self._decision_queues.get(name)
 
     def find_activity_queue(self, name: str) -> TaskQueue[Activity] | None:
-        """The queue of this name, if a task was ever put there."""
+        """Return the queue of this name, if it was ever used."""
         return self._activity_queues.get(name)
 
     def find_open(self, workflow_id: str, run_id: str | None) -> Execution | None:
-        """The open run of a workflow id: the one named, if one is named."""
+        """Return the open run of a workflow id, if its run id matches the given one."""
         execution = self.open.get(workflow_id)
         if execution is None or not run_id or execution.run_id == run_id:
             return execution
         return None
 
     def get_open(self, workflow_id: str, run_id: str | None) -> Execution:
-        """As `find_open`, or SWF's fault."""
+        """Like `find_open`, but raise SWF's fault if there is none."""
         execution = self.find_open(workflow_id, run_id)
         if execution is None:
             if run_id:
@@ -148,28 +144,28 @@ class Domain:
         return execution
 
     def get_execution(self, workflow_id: str, run_id: str) -> Execution:
-        """A run, open or closed, within retention."""
+        """Return a run, open or closed, within retention."""
         execution = self.executions.get(run_id)
         if execution is None or execution.workflow_id != workflow_id:
             raise unknown_execution(workflow_id, run_id)
         return execution
 
     def add(self, execution: Execution) -> None:
-        """Take in a run that starts."""
+        """Add a run that starts."""
         self.executions[execution.run_id] = execution
         self.open[execution.workflow_id] = execution
         self.by_workflow_id.setdefault(execution.workflow_id, []).append(execution)
         self.started.append(execution)
 
     def close(self, execution: Execution) -> None:
-        """Move a run to the closed ones."""
+        """Move a run to the closed runs."""
         del self.open[execution.workflow_id]
         self.closes += 1
         execution.close_number = self.closes
         self.closed.append(execution)
 
     def forget(self, execution: Execution) -> None:
-        """Drop a closed run whose retention is over."""
+        """Delete a closed run whose retention period is over."""
         execution.forgotten = True
         del self.executions[execution.run_id]
         runs = self.by_workflow_id[execution.workflow_id]
@@ -181,14 +177,14 @@ class Domain:
 
 
 def unknown_execution(workflow_id: str, run_id: str) -> UnknownResourceFault:
-    """SWF's fault for a run that is not there, or not open where it must be."""
+    """Return SWF's fault for a run that does not exist, or is not open."""
     return UnknownResourceFault(f"Unknown execution: WorkflowExecution=[workflowId={workflow_id}, runId={run_id}]")
 
 
 def slice_by_time(
     executions: list[Execution], oldest: datetime, latest: datetime, *, by_close: bool
 ) -> tuple[int, int]:
-    """Where in a timeline the executions between two times are, both included."""
+    """Return the range of the executions between two times, both included."""
     start = bisect_left(executions, oldest, key=lambda execution: execution.get_time(by_close))
     stop = bisect_right(executions, latest, key=lambda execution: execution.get_time(by_close))
     return start, stop

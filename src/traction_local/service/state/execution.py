@@ -1,12 +1,11 @@
-"""Run the history of one execution: append events, ask for decision tasks, close.
+"""The history of one execution: append events, schedule decision tasks, close.
 
-Takes what happened; gives the events that SWF would write. Never interprets a decision, and never touches
-another execution but through effects that come after.
+An execution changes others only through effects that happen after the batch.
 
 Theory of operation: the coalescing rule. An execution has at most one decision task that is *queued* and at
-most one that is *running*, and may have both. An event that a decider should see asks for a decision task:
-if none is queued, one is scheduled at once, in the same millisecond, even while another runs; it is only
-handed out when that one has ended. Sources: recorded histories, and the deciders chapter of the developer
+most one that is *running*, and may have both. An event that a decider should see needs a decision task:
+if none is queued, one is scheduled at once, in the same millisecond, even while another is running; pollers
+only get it when that one has closed. Sources: recorded histories, and the deciders chapter of the developer
 guide ("at most one additional task").
 """
 
@@ -46,14 +45,14 @@ if TYPE_CHECKING:
 
 
 class Sticky(msgspec.Struct, frozen=True):
-    """An override of the task list on which decision tasks are scheduled; for a time if `timeout` is given."""
+    """An override of the decision task list. With a `timeout`, it ends when a task was not started in time."""
 
     task_list: TaskList
     timeout: Duration | None
 
 
 class PendingDecision(Task):
-    """A decision task, queued or running. As an alarm: whichever of its two timeouts is on."""
+    """A decision task, queued or running. As an alarm: its current timeout."""
 
     __slots__ = ("arrival", "queue", "started_event_id")
 
@@ -69,7 +68,7 @@ class PendingDecision(Task):
         self.queue.withdraw(self)
 
     def start(self, identity: str | None, now: datetime) -> None:
-        """Hand the task to a poller."""
+        """Assign the task to a poller."""
         execution = self.execution
         region = execution.region
         region.alarms.clear(self)
@@ -87,9 +86,9 @@ class PendingDecision(Task):
         region.limit(self, parse_duration(execution.settings.task_start_to_close_timeout), now)
 
     def fire(self, now: datetime) -> None:
-        """Time out: the task was not started in time from a sticky list, or not answered in time.
+        """Time out: the task was not started in time on a sticky list, or not completed in time.
 
-        The task is scheduled again, on the original list if the override was for a time only.
+        The task is scheduled again, on the original list if the override had a timeout.
         """
         execution = self.execution
         started = execution.running is self
@@ -103,7 +102,7 @@ class PendingDecision(Task):
             )
         )
         if execution.sticky is not None and execution.sticky.timeout is not None:
-            # An override for a time only has had its time.
+            # An override with a timeout ends here.
             execution.sticky = None
         if started:
             execution.running = None
@@ -193,14 +192,14 @@ class Execution(Alarm):
         self.timers: dict[str, Timer] = {}
         """The open ones, by timer id."""
         self.children: dict[int, Child] = {}
-        """Those not known to have closed, by Initiated event."""
+        """The open ones, by Initiated event."""
         self.lambdas: dict[int, LambdaTask] = {}
         """The open ones, by Scheduled event."""
         self._open_counts: WorkflowExecutionOpenCounts | None = None
 
     @property
     def next_event_id(self) -> int:
-        """The id that the next event gets: ids are dense from 1."""
+        """The id of the next event: ids are dense from 1."""
         return len(self.events) + 1
 
     @property
@@ -216,22 +215,22 @@ class Execution(Alarm):
         return event
 
     def was_open(self, when: datetime) -> bool:
-        """Whether it had started and not closed by then."""
+        """Whether it was open at that time."""
         return self.started_at <= when and (self.closed_at is None or self.closed_at > when)
 
     def had_closed(self, when: datetime) -> bool:
-        """Whether it had closed by then."""
+        """Whether it was closed at that time."""
         return self.closed_at is not None and self.closed_at <= when
 
     def get_time(self, of_close: bool) -> datetime:
-        """When it started, or when it closed."""
+        """Return the start time or the close time."""
         if not of_close:
             return self.started_at
         assert self.closed_at is not None
         return self.closed_at
 
     def append(self, event: Event) -> None:
-        """Write an event."""
+        """Append an event to the history."""
         assert self.close_status is None, "an event after the close"
         events = self.events
         events.append(event)
@@ -239,7 +238,7 @@ class Execution(Alarm):
             self.region.follow(self._end_history, event.event_timestamp)
 
     def append_trigger(self, event: Event) -> None:
-        """Write an event that a decider should see."""
+        """Append an event, and schedule a decision task for it."""
         self.append(event)
         self.schedule_decision(event.event_timestamp)
 
@@ -268,14 +267,14 @@ class Execution(Alarm):
             self.offer_queued()
 
     def offer_queued(self) -> None:
-        """Let pollers have the queued decision task: none is running now."""
+        """Make the queued decision task available to pollers, now that none is running."""
         if (task := self.queued) is not None:
             task.queue.offer(task, self.priority, task.arrival)
 
     def complete_decision(
         self, context: str | None, task_list: TaskList | None, wait: Duration | None, now: datetime
     ) -> int:
-        """Take the answer to the running decision task; its decisions are applied next, by others."""
+        """Close the running decision task as completed. The caller then applies its decisions."""
         task = self.running
         assert task is not None
         self.region.alarms.clear(task)
@@ -302,12 +301,12 @@ class Execution(Alarm):
         return event_id
 
     def close(self, event: Event, status: CloseStatus, now: datetime, *, policy: ChildPolicy | None = None) -> None:
-        """Write the last event. What is open stays open for ever, and is never heard of again.
+        """Append the last event. Open tasks and timers get no further event.
 
-        The child policy is that of the run that closes, unless the call that closes it brings another.
+        The child policy is the run's own, unless `policy` overrides it.
         """
         self.append(event)
-        # Frozen, but that no decision task is counted that will never be handed out (recorded answers).
+        # Frozen, except that queued decision tasks are not counted (recorded responses).
         self._open_counts = msgspec.structs.replace(self.count_open(), open_decision_tasks=0)
         self.close_status, self.closed_at = status, now
         region = self.region
@@ -324,9 +323,9 @@ class Execution(Alarm):
         child.follow_close(self, event, policy or self.settings.child_policy, now)
 
     def count_open(self) -> WorkflowExecutionOpenCounts:
-        """Count what is open, or was when the run closed.
+        """Count what is open, or was open at the close.
 
-        A started decision task counts as none: so it was in the recorded answers.
+        By default a started decision task is not counted (recorded responses).
         """
         if self._open_counts is not None:
             return self._open_counts
@@ -347,7 +346,7 @@ class Execution(Alarm):
         initiated_event_id: int = 0,
         cause: Literal["CHILD_POLICY_APPLIED"] | None = None,
     ) -> None:
-        """Take note that somebody wants the run to stop: another run, or who calls."""
+        """Record a cancel request, from another execution or from the API."""
         self.cancel_requested = True
         self.append_trigger(
             WorkflowExecutionCancelRequested(
@@ -362,11 +361,11 @@ class Execution(Alarm):
     def terminate(
         self, event: WorkflowExecutionTerminated, now: datetime, *, policy: ChildPolicy | None = None
     ) -> None:
-        """Close at once, whatever runs."""
+        """Close at once, whatever is running."""
         self.close(event, "TERMINATED", now, policy=policy)
 
     def fire(self, now: datetime) -> None:
-        """Time out, or when closed be forgotten."""
+        """Time out. After the close: delete the execution, its retention is over."""
         if not self.is_open:
             del self.region.by_stem[self.stem]
             self.domain.forget(self)
@@ -384,7 +383,7 @@ class Execution(Alarm):
         )
 
     def _end_history(self, now: datetime) -> None:
-        """Terminate, for the history has outgrown its limit."""
+        """Terminate, because the history exceeded its limit."""
         if self.is_open:
             self.terminate(
                 WorkflowExecutionTerminated(

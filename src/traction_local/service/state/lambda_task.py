@@ -1,7 +1,6 @@
-"""Carry a Lambda task from its schedule to its end.
+"""A Lambda task of an execution.
 
-Takes a Scheduled event and what the function answers; gives the events of the task. Nobody polls for it:
-SWF calls the function itself, after the batch. There is no way to cancel one, and no retry.
+SWF calls the function itself, after the batch: there is no poll, no cancellation and no retry.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ NO_ROLE = "No IAM role is attached to the current workflow execution."
 
 
 class LambdaTask(Alarm):
-    """An open Lambda task. As an alarm: its answer or its timeout, whichever comes first."""
+    """An open Lambda task. As an alarm: its result or its timeout, whichever is first."""
 
     __slots__ = ("_outcome", "execution", "scheduled", "started_event_id")
 
@@ -62,7 +61,7 @@ class LambdaTask(Alarm):
                 event_id=self.started_event_id, event_timestamp=now, scheduled_event_id=scheduled.event_id
             )
         )
-        # A handler without input is given an empty object.
+        # Without input, the function gets an empty object.
         call = LambdaCall(
             execution=execution.execution,
             id=scheduled.id,
@@ -71,9 +70,9 @@ class LambdaTask(Alarm):
             role=role,
         )
         outcome = LambdaOutcome(reason="ResourceNotFoundException") if region.invoke is None else region.invoke(call)
-        # What no decision gave is not in the event, and holds all the same. Recorded: simpleflow, test_lambda, 2017.
-        given = scheduled.start_to_close_timeout
-        timeout = parse_duration(str(region.limits.lambda_seconds_max) if given is None else given)
+        # A default timeout applies but is not in the event. Recorded: simpleflow, test_lambda, 2017.
+        seconds = scheduled.start_to_close_timeout
+        timeout = parse_duration(str(region.limits.lambda_seconds_max) if seconds is None else seconds)
         if timeout is not None and timeout <= outcome.after:
             region.alarms.set(self, now + timeout)
         else:
@@ -81,7 +80,7 @@ class LambdaTask(Alarm):
             region.alarms.set(self, now + cut(outcome.after))
 
     def fire(self, now: datetime) -> None:
-        """End the task as the function did, or as timed out."""
+        """Close the task with the function's result or failure, or as timed out."""
         execution = self.execution
         outcome = self._outcome
         scheduled_event_id = self.scheduled.event_id
@@ -121,6 +120,6 @@ class LambdaTask(Alarm):
 
 
 def follow_lambda(execution: Execution, scheduled: LambdaFunctionScheduled, now: datetime) -> None:
-    """Arrange for a Lambda task to be started after the batch."""
+    """Schedule the start of a Lambda task after the batch."""
     task = execution.lambdas[scheduled.event_id] = LambdaTask(execution, scheduled)
     execution.region.follow(task.start, now)

@@ -1,8 +1,4 @@
-"""Count calls against rates, as token buckets.
-
-Takes a name and a time; says whether there is a token left, and takes it. Never refuses anything unless
-`Limits.throttling` is on.
-"""
+"""Rate limits, as token buckets. Nothing is refused unless `Limits.throttling` is on."""
 
 from __future__ import annotations
 
@@ -12,7 +8,7 @@ from traction.model.limits import Bucket, Limits
 
 
 class Buckets:
-    """How full each bucket is."""
+    """The levels of all buckets."""
 
     __slots__ = ("_levels", "_specs", "active")
 
@@ -25,14 +21,14 @@ class Buckets:
             self._specs.update(((kind, bucket.name), bucket) for bucket in buckets)
         self._levels: dict[tuple[str, str, str], tuple[float, datetime]] = {}
 
-    def take(self, kind: str, name: str, now: datetime, whose: str = "") -> bool:
-        """Take a token from the bucket of this kind and name, and owner if each has their own."""
+    def take(self, kind: str, name: str, now: datetime, owner: str = "") -> bool:
+        """Take a token from a bucket. Returns whether there was one. `owner`: set if each has its own bucket."""
         if not self.active:
             return True
         spec = self._specs.get((kind, name))
         if spec is None:
             return True
-        key = (kind, name, whose)
+        key = (kind, name, owner)
         level, since = self._levels.get(key, (float(spec.size), now))
         level = min(float(spec.size), level + (now - since).total_seconds() * spec.refill)
         enough = level >= 1

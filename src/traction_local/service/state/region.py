@@ -1,7 +1,4 @@
-"""Hold all that one service holds: domains, executions, alarms, and what it counts.
-
-Takes and gives the parts of its state; fires alarms as time goes on. Never decides what a request means.
-"""
+"""The state of one service: domains, executions, alarms, rate limits and counters."""
 
 from __future__ import annotations
 
@@ -28,17 +25,17 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @lru_cache(maxsize=1024)
 def parse_duration(duration: str | None) -> timedelta | None:
-    """Read a duration; `None` for `"NONE"` and for none given."""
+    """Parse a duration. `None` for `"NONE"` and for `None`."""
     return None if duration is None or duration == "NONE" else timedelta(seconds=int(duration))
 
 
 def cut(span: timedelta) -> timedelta:
-    """Cut a span to whole milliseconds: SWF knows no finer time."""
+    """Round a span down to whole milliseconds, the resolution of SWF."""
     return span - timedelta(microseconds=span.microseconds % 1000)
 
 
 class Region:
-    """The state of one service: what in AWS is one region of one account."""
+    """The state of one service: in AWS, one region of one account."""
 
     __slots__ = (
         "_runs",
@@ -76,9 +73,9 @@ class Region:
         self._runs = 0
 
     def advance(self, now: datetime) -> datetime:
-        """Move the clock, never backwards, and fire what is due by then, each at its own time.
+        """Move the clock, never backwards, and fire the alarms that are due, each at its own time.
 
-        Returns the time as the service tells it: UTC, whole milliseconds.
+        Returns the new time of the service: UTC, whole milliseconds.
         """
         if now is not self.clock:
             if now.tzinfo is not UTC:
@@ -94,35 +91,35 @@ class Region:
         return now
 
     def number_run(self) -> tuple[int, str]:
-        """Count a new run and give it its id."""
+        """Return the number and id of a new run."""
         self._runs += 1
         return self._runs, make_run_id(self.seed, self._runs)
 
     def follow(self, act: Callable[[datetime], None], now: datetime) -> None:
-        """Let something happen after the batch that asked for it, never inside it; order is kept."""
+        """Call `act` after the current batch, never inside it. The order is kept."""
         self.alarms.set(Effect(act), now + cut(self.knobs.effect_latency))
 
     def limit(self, alarm: Alarm, timeout: timedelta | None, now: datetime) -> None:
-        """Let an alarm fire after a timeout, if there is one."""
+        """Set an alarm to a timeout from now, if there is one."""
         if timeout is not None:
             self.alarms.set(alarm, now + timeout)
 
     def get_domain(self, name: str) -> Domain:
-        """A domain, registered or deprecated."""
+        """Return a domain, registered or deprecated."""
         domain = self.domains.get(name)
         if domain is None:
             raise UnknownResourceFault(f"Unknown domain: {name}")
         return domain
 
     def get_run(self, number: int) -> Execution:
-        """The n-th run, while it is remembered. Its stem follows from its number."""
+        """Return the n-th run, within retention."""
         execution = self.by_stem.get(make_stem(make_run_id(self.seed, number)))
         if execution is None:
             raise ValidationException("Invalid token")
         return execution
 
     def read_token(self, token: str, kind: str) -> tuple[Execution, int]:
-        """The execution and the scheduled event that a task token names."""
+        """Return the execution and the scheduled event id of a task token."""
         parsed = parse_token(token, kind)
         execution = None if parsed is None else self.by_stem.get(parsed[0])
         if parsed is None or execution is None or not 0 < parsed[1] <= len(execution.events):

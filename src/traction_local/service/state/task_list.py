@@ -1,9 +1,7 @@
-"""Keep the tasks that wait, one queue per task list and kind.
+"""Queues of pending tasks: one per task list and kind, ordered by priority, then by arrival.
 
-Takes tasks; gives them by priority, then in order of arrival. Never starts one.
-
-SWF hands tasks out roughly so, "best effort" (developer guide); here the order is exact. Lists exist from
-their first use on, and a list of decision tasks and one of activity tasks may share a name.
+SWF keeps this order on a "best effort" basis (developer guide); here it is exact. Lists exist from their first use. A
+list of decision tasks and one of activity tasks may have the same name.
 """
 
 from __future__ import annotations
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Ready(NamedTuple):
-    """A queue that got a task which may be handed out."""
+    """The key of a queue that got a task for pollers."""
 
     kind: Literal["decision", "activity"]
     domain: str
@@ -27,7 +25,7 @@ class Ready(NamedTuple):
 
 
 class Task(Alarm):
-    """A task of an execution. `waiting` until it is handed out or no longer wanted."""
+    """A task of an execution. `waiting` until it is assigned or withdrawn."""
 
     __slots__ = ("execution", "scheduled_event_id", "waiting")
 
@@ -37,7 +35,7 @@ class Task(Alarm):
 
     @abstractmethod
     def withdraw(self) -> None:
-        """Let no poller have the task, if it still waits."""
+        """Remove the task from its queue, if it is still waiting."""
 
 
 TaskT = TypeVar("TaskT", bound=Task)
@@ -56,19 +54,19 @@ class TaskQueue(Generic[TaskT]):
         self.waiting = 0
 
     def arrive(self, task: TaskT) -> int:
-        """Count the task as waiting, and give it its place in the order of arrival."""
+        """Count the task as waiting, and return its place in the order of arrival."""
         task.waiting = True
         self.waiting += 1
         self._arrivals += 1
         return self._arrivals
 
     def offer(self, task: TaskT, priority: int, arrival: int) -> None:
-        """Let pollers have the task."""
+        """Make the task available to pollers."""
         heappush(self._heap, (-priority, arrival, task))
         self._ready.append(self._key)
 
     def take(self) -> TaskT | None:
-        """Hand out the next task."""
+        """Remove and return the next task, if there is one."""
         heap = self._heap
         while heap:
             task = heappop(heap)[2]
@@ -79,7 +77,7 @@ class TaskQueue(Generic[TaskT]):
         return None
 
     def withdraw(self, task: TaskT) -> None:
-        """Hand the task out to nobody. It leaves the queue when it comes up, or with the next tidying."""
+        """Remove a task. It leaves the heap when it reaches the top, or when the heap is rebuilt."""
         if not task.waiting:
             return
         task.waiting = False

@@ -1,7 +1,4 @@
-"""Fire timers.
-
-Takes a timer and its time; gives its TimerFired. Never writes what a decision asked (see `apply`).
-"""
+"""A timer of an execution."""
 
 from __future__ import annotations
 
@@ -22,8 +19,8 @@ class Timer(Alarm):
 
     __slots__ = ("execution", "id", "started_event_id")
 
-    # Timers due at the same time fire in the order in which they were started; one of 0 s is an effect of its
-    # batch like any other.
+    # Timers that are due at the same time fire in the order of their start. A timer of 0 s is an effect of its batch
+    # like any other.
     rank = EFFECT
 
     def __init__(self, execution: Execution, id: str, started_event_id: int) -> None:
@@ -33,7 +30,7 @@ class Timer(Alarm):
         self.started_event_id = started_event_id
 
     def start(self, duration: Duration, now: datetime) -> None:
-        """Let the timer fire after this time, and never inside the batch that starts it."""
+        """Set the timer to fire after this time, and never inside the batch that starts it."""
         region = self.execution.region
         region.alarms.set(self, now + max(timedelta(seconds=int(duration)), cut(region.knobs.effect_latency)))
 
