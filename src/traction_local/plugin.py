@@ -43,7 +43,7 @@ def traction_backend(url: str) -> Backend | None:
         return open_file(path, url=url, domain=domain, sync=options.get("sync", "normal"))
     if "sync" in options:
         raise BackendError(
-            f"{url!r} does not name a file to sync: local: stores everything in memory. Name a file: local:work.db?{query}"
+            f"{url!r} does not name a file to sync: local: is in memory. Name a file: local:work.db?{query}"
         )
     return open_local(url=url, domain=domain)
 

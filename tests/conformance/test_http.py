@@ -895,7 +895,7 @@ def test_lambda_functions_are_answered_by_functions(stack: ExitStack, tmp_path: 
     [
         (("--lambda", "nowhere"), "names no function"),
         (("--lambda", "os:nowhere"), "cannot be loaded"),
-        (("--lambda", "os:getpid"), "no Lambda handler"),
+        (("--lambda", "os:getpid"), "not a Lambda handler"),
         (("--virtual", "--speed", "2"), "it has no speed"),
         (("--host", "192.0.2.1"), "cannot listen on 192.0.2.1"),
     ],

@@ -3,10 +3,10 @@
 `backend` holds the service, the waiting polls and the alarms. `traction_swf.wire` encodes and decodes. This module
 handles targets, headers, limits, and clients that disconnect.
 
-Theory of operation. Every operation runs at once, in the event loop, except a poll that finds no task: it leaves a waiter
-with the backend, and its coroutine sleeps until the waiter is woken, the wait is over, or the client disconnects. In each
-case the waiter is withdrawn, so that no task goes to a missing client. As in SWF, a task that was assigned just before the
-client disconnected times out.
+Theory of operation. Every operation runs at once, in the event loop, except a poll that finds no task: it leaves a
+waiter with the backend, and its coroutine sleeps until it is woken, the wait is over, or the client disconnects.
+In each case the waiter is withdrawn, so that no task goes to a missing client. As in SWF, a task that was assigned just
+before the client disconnected times out.
 
 The server is for one machine. It accepts only loopback names (and `hosts`), and no requests from pages of other sites.
 Otherwise any page in a browser could reach it through a name that resolves to 127.0.0.1. Signatures are not checked.

@@ -3,8 +3,8 @@
 It never waits, uses no randomness and reads no clock: the same calls return the same responses, byte for byte, in any
 process.
 
-The state is a function of the calls. `call` first advances the state to its time, so whether and how often `advance` ran
-in between makes no difference. A journal of the changes is a list of (time, request), where the time is `clock`, the
+The state is a function of the calls. `call` first advances the state to its time, so how often `advance` ran in
+between makes no difference. A journal of the changes is a list of (time, request), where the time is `clock`, the
 service's own, which never goes backwards. A poll returns at once, with a task or empty. To wait for a task, poll again
 when `take_ready` returns the list.
 """

@@ -634,10 +634,10 @@ def test_a_url_says_the_file_the_domain_and_what_answers_outlive(
     ("url", "told"),
     [
         ("local:work.db?sync=sometimes", "sync is not 'sometimes'"),
-        ("local:work.db?color=red", "color is no option"),
+        ("local:work.db?color=red", "color is not an option"),
         ("local:work.db?domain=", "domain is not ''"),
         ("local:work.db?sync=full&sync=full", "sync is given twice"),
-        ("local:?sync=full", "names no file to sync"),
+        ("local:?sync=full", "does not name a file to sync"),
         ("local:/nowhere/at/all/work.db", "there is no directory /nowhere/at/all"),
     ],
 )
