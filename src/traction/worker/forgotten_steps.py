@@ -159,15 +159,22 @@ def _list_drops(code: CodeType) -> dict[int, int]:
 
 def _takes_out(before: list[dis.Instruction]) -> bool:
     """Return whether the call that was just made takes something out of a container."""
-    call = before[-1].positions
+    call = _find_start(before[-1])
     for one in reversed(before):
-        place = one.positions
-        if place is None or call is None or (place.lineno, place.col_offset) < (call.lineno, call.col_offset):
+        place = _find_start(one)
+        if place is None or call is None or place < call:
             return False
-        same = (place.lineno, place.col_offset) == (call.lineno, call.col_offset)
-        if same and one.opname in ("LOAD_METHOD", "LOAD_ATTR"):
+        if place == call and one.opname in ("LOAD_METHOD", "LOAD_ATTR"):
             return one.argval in _REMOVERS
     return False
+
+
+def _find_start(one: dis.Instruction) -> tuple[int, int] | None:
+    """Return the line and column of an instruction; `None` for one that the compiler added."""
+    place = one.positions
+    if place is None or place.lineno is None or place.col_offset is None:
+        return None
+    return place.lineno, place.col_offset
 
 
 def _is_in_flow(frame: FrameType | None) -> bool:

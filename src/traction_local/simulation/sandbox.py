@@ -1,7 +1,7 @@
 """The sandbox: refuse calls of flows to clocks, random numbers, files, sockets and threads.
 
 A profile function sees every call, and raises where a flow makes a forbidden one, before the call is made. Functions
-that a flow calls count as the flow, except logging, imports and time zone rules. Functions of `side_effect` do not count,
+that a flow calls count as the flow, except logging, imports and time zone rules. Functions of `side_effect` do not,
 since their results are recorded.
 
 A flow is replayed from its history when its decider is not cached, and must then make the same decisions. The rule is
