@@ -1,7 +1,7 @@
-"""Draw runs of workflows for Hypothesis: schedules, inputs, signals, executions, histories.
+"""Hypothesis strategies for schedules, inputs, signals, executions and histories.
 
-Takes definitions and what their activities need; gives strategies. A schedule is drawn as a short list of deviations,
-so what Hypothesis shrinks is the story: fewer deviations, earlier ones, nearer to the plain choice.
+A schedule is drawn as a short list of deviations, so Hypothesis shrinks to fewer and earlier deviations, nearer to the
+plain choice.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ with needed_by("drawing schedules, inputs, executions and histories"):
 T = TypeVar("T")
 
 CHOICES = 100
-"""Among how many choices a schedule deviates, unless told otherwise."""
+"""The default number of choices among which a schedule deviates."""
 
 DEVIATIONS_MAX = 10
-"""How often a drawn schedule deviates at the most, unless told otherwise."""
+"""The default maximal number of deviations of a drawn schedule."""
 
 NEAR = 4
-"""How many choices further on a deviation is near."""
+"""The distance, in choices, within which deviations count as near."""
 
 NEAR_MAX = 3
-"""How many deviations may follow near to each other."""
+"""The maximal number of deviations near to each other."""
 
 OFTEN = (3, 2)
-"""How often it goes wrong where it goes wrong again."""
+"""How often a fault repeats in schedules whose faults recur."""
 
 _ALTERNATIVES = 63
 
@@ -46,16 +46,16 @@ _ALTERNATIVES = 63
 def schedules(
     choices: int = CHOICES, max_deviations: int = DEVIATIONS_MAX, *, widths: Sequence[int] = ()
 ) -> st.SearchStrategy[Schedule]:
-    """Draw schedules that deviate here and there.
+    """Draw schedules with a few deviations.
 
     Args:
-        choices: among how many choices; about as many as a run makes.
-        max_deviations: how often at the most.
-        widths: of how many alternatives each choice of the plain run is, if that is known; then one schedule in five
-            or so deviates once, to one of these, one goes on near to that, and one does the same again at the next
-            choices of the same reason.
+        choices: the number of choices to deviate at; about as many as a run makes.
+        max_deviations: the maximal number of deviations.
+        widths: the number of alternatives of each choice of the plain run, if known. Then about one schedule in five
+            deviates once, to one of these; one deviates again near to that; one repeats the deviation at the next
+            choices with the same reason.
     """
-    # A run that deviates is longer than the plain one, and may deviate again where that has ended.
+    # A run that deviates is longer than the plain run, and may deviate after the end of that.
     choices = len(widths) * 3 // 2 + 4 if widths else choices
     numbers, chosen = st.integers(0, max(choices - 1, 0)), st.integers(1, _ALTERNATIVES)
     several = st.dictionaries(numbers, chosen, max_size=max_deviations).map(Deviations)
@@ -70,12 +70,12 @@ def schedules(
 
 
 def _recur(first: tuple[int, int], often: int) -> Recurring:
-    """Deviate at a choice, and again at the next of the same reason."""
+    """Deviate at a choice, and again at the next ones with the same reason."""
     return Recurring(*first, often)
 
 
 def _follow(first: tuple[int, int], further: list[tuple[int, int]]) -> Deviations:
-    """Deviate at a choice, and so many choices further on again."""
+    """Deviate at a choice, and again after each of the given gaps."""
     choices, (number, chosen) = {}, first
     choices[number] = chosen
     for gap, chosen in further:
@@ -85,14 +85,14 @@ def _follow(first: tuple[int, int], further: list[tuple[int, int]]) -> Deviation
 
 
 def inputs(workflow: Callable[..., Workflow[T]], codec: Codec = JSON) -> st.SearchStrategy[Workflow[T]]:
-    """Draw calls of a workflow, each field by its type; only such as can be written and read.
+    """Draw calls of a workflow whose fields survive encoding and decoding.
 
     Raises:
-        DefinitionError: it is no workflow.
+        DefinitionError: `workflow` is not a workflow.
     """
     definition: Any = workflow
     if not (isinstance(definition, type) and issubclass(definition, Workflow)):
-        raise DefinitionError(f"inputs() draws calls of a workflow, and {definition!r:.100} is none")
+        raise DefinitionError(f"inputs() draws calls of a workflow, and {definition!r:.100} is not one")
     drawn = st.builds(definition, **_fields(definition))
 
     def reads_back(call: Any) -> bool:
@@ -105,12 +105,12 @@ def inputs(workflow: Callable[..., Workflow[T]], codec: Codec = JSON) -> st.Sear
 
 
 def signals(*kinds: type[Signal], max_size: int = 3, within: timedelta | None = None) -> st.SearchStrategy[list[Any]]:
-    """Draw what is sent to an execution, as `simulate(signals=...)` takes it: which signals, and when.
+    """Draw lists of signals, as `simulate(signals=...)` takes them.
 
     Args:
-        kinds: which types.
-        max_size: how many at the most.
-        within: up to how long after the start; at any time if not given.
+        kinds: the types of the signals.
+        max_size: the maximal length of a list.
+        within: the maximal span after the start; default: signals come at any time.
     """
     one = st.one_of([st.builds(kind, **_fields(kind)) for kind in kinds])
     if within is None:
@@ -119,10 +119,10 @@ def signals(*kinds: type[Signal], max_size: int = 3, within: timedelta | None = 
 
 
 def executions(workflow: Any, *, choices: int = CHOICES, **world: Any) -> st.SearchStrategy[Any]:
-    """Draw runs of a workflow under drawn schedules: what `simulate` gives.
+    """Draw simulated runs of a workflow under drawn schedules.
 
     Args:
-        workflow: a call of a workflow; or a workflow, whose input is then drawn as well.
+        workflow: a call of a workflow; or a workflow, whose input is drawn too.
         choices: as for `schedules`.
         world: as for `simulate`.
     """
@@ -133,7 +133,7 @@ def executions(workflow: Any, *, choices: int = CHOICES, **world: Any) -> st.Sea
 
 
 def histories(workflow: Any, **options: Any) -> st.SearchStrategy[list[Event]]:
-    """Draw histories of a workflow: those of `executions`."""
+    """Draw histories of a workflow, with the arguments of `executions`."""
     return executions(workflow, **options).map(lambda run: run.history)
 
 
