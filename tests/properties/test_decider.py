@@ -127,7 +127,7 @@ def list_asked(played: Play) -> list[tuple[str, str | None]]:
 @example(first_of(work(1), work(2)), choose_from([]))
 @example(first_of(work(1), sleep(1)), choose_from([]))
 @example(first_of(part(1), sleep(1)), choose_from([]))
-def test_what_nobody_waits_for_is_closed_or_asked_to_cancel(flow: Step[Any], choose: Choose) -> None:
+def test_withdrawn_steps_are_closed_or_cancelled(flow: Step[Any], choose: Choose) -> None:
     played = play(to_workflow(flow), choose, codec=Codec())
     open_ids: dict[int, str] = {}
     asked_to_cancel: set[str] = set()

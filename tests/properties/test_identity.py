@@ -100,7 +100,7 @@ def test_do_notation_and_flat_map_give_the_same_decisions(choose: Choose) -> Non
         ),
     ],
 )
-def test_the_id_of_a_step_says_its_place(flow: Step[Any], asked: list[str]) -> None:
+def test_the_id_of_a_step_names_its_place(flow: Step[Any], asked: list[str]) -> None:
     assert Story(flow).turn() == asked
 
 

@@ -1,4 +1,4 @@
-"""What a flow gives, held against a second reading of it: in this thread, one step after the other, with no history."""
+"""The result of a flow equals that of a direct interpreter: in this thread, step by step, without a history."""
 
 from __future__ import annotations
 

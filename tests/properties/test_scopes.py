@@ -47,7 +47,7 @@ async def tidy_within(seconds: int) -> int:
     return await work(3)
 
 
-def test_what_is_held_may_be_taken_and_let_go_of_by_steps() -> None:
+def test_async_with_may_acquire_and_release_by_steps() -> None:
     class Lock:
         def __aenter__(self) -> Step[int]:
             return work(1)
@@ -238,7 +238,7 @@ async def cancel_by_hand(scope: CancelScope) -> int:
 
 
 @pytest.mark.parametrize("make", [cancel_scope, lambda: move_on_after(60), lambda: fail_after(60)])
-def test_a_scope_that_its_flow_cancels_is_left_at_once_says_so_and_has_not_timed_out(
+def test_a_scope_cancelled_by_its_flow_ends_at_once_without_a_timeout(
     make: Callable[[], CancelScope],
 ) -> None:
     assert Story(done(0).flat_map(lambda _: cancel_by_hand(make()))).ask() == ['complete "11"']
@@ -404,7 +404,7 @@ def test_a_saga_that_is_cancelled_undoes_the_last_first_and_to_its_end() -> None
     assert story.turn() == ["be cancelled"]
 
 
-def test_a_compensation_that_fails_is_told_with_the_failure_that_it_was_to_undo() -> None:
+def test_a_failed_compensation_is_noted_on_the_original_failure() -> None:
     undone = done(1).compensate(lambda _: fail(KeyError("cannot")))
     story = Story(saga(undone.flat_map(lambda _: fail(ODD))))
     story.start()
@@ -413,7 +413,7 @@ def test_a_compensation_that_fails_is_told_with_the_failure_that_it_was_to_undo(
     assert "a compensation failed: KeyError: 'cannot'" in read_failure(failure.reason, failure.details).traceback
 
 
-def test_a_failure_that_is_said_once_keeps_no_notes_of_earlier_readings() -> None:
+def test_a_reused_failure_keeps_no_notes_of_earlier_runs() -> None:
     refused = fail(ODD)
     undone = done(1).compensate(lambda _: fail(ValueError("cannot")))
     workflow, codec = to_workflow(saga(undone.flat_map(lambda _: refused))), Codec()
@@ -466,7 +466,7 @@ def test_a_request_to_cancel_that_comes_while_the_next_run_is_asked_for_is_sent_
     assert story.ask() == ["go on"]
     story.ask_to_cancel()
     story.respond()
-    # The close was refused, since the flow had not heard of the request.
+    # The close was refused, since the flow had not received the request.
     assert story.turn() == ["cancel child played", "go on"]
 
 

@@ -1,4 +1,4 @@
-"""What becomes of races, cancellations, refusals and queues where they are hard: histories told move by move."""
+"""What becomes of races, cancellations, refusals and queues where they are hard: histories written event by event."""
 
 from __future__ import annotations
 
@@ -228,7 +228,7 @@ def test_cancelling_a_child_that_has_closed_is_done_at_once() -> None:
 
 
 @pytest.mark.parametrize("closes_before", [True, False])
-def test_cancelling_a_child_that_closes_meanwhile_is_no_failure(closes_before: bool) -> None:
+def test_cancelling_a_child_that_closes_meanwhile_does_not_fail(closes_before: bool) -> None:
     story = Story(start_child(part(1)).flat_map(lambda child: child.cancel()))
     story.turn()
     story.begin("start_child-1")
@@ -350,7 +350,7 @@ def test_a_race_is_decided_by_what_its_decider_had_seen() -> None:
     assert story.turn() == []
 
 
-def test_a_task_that_completes_while_its_cancellation_is_decided_is_passed_over() -> None:
+def test_a_task_that_completes_during_its_cancellation_is_ignored() -> None:
     story = Story(first_of(work(1), sleep(1)).flat_map(lambda _: work(2)))
     story.turn()
     story.fire_timer("1.1.sleep-1")
@@ -364,7 +364,7 @@ def test_a_task_that_completes_while_its_cancellation_is_decided_is_passed_over(
 @pytest.mark.parametrize(
     "outcome", ["0", ValueError("late"), None, Cancelled()], ids=["done", "failed", "late", "gone"]
 )
-def test_whatever_becomes_of_a_loser_is_passed_over(outcome: str | BaseException | None) -> None:
+def test_any_outcome_of_a_loser_is_ignored(outcome: str | BaseException | None) -> None:
     story = Story(first_of(persist(1), sleep(1)).flat_map(lambda _: work(2)))
     story.turn()
     story.begin("1.0.persist-1")
@@ -523,7 +523,7 @@ def test_a_cancel_and_a_completion_in_one_turn_go_by_the_order_of_events() -> No
     completed.ask_to_cancel()
     cancelled.ask_to_cancel()
     cancelled.complete("work-1")
-    # The second task was asked for and withdrawn before anybody heard of it.
+    # The second task was asked for and withdrawn before any worker received it.
     assert completed.turn() == cancelled.turn() == ["be cancelled"]
 
 
@@ -647,7 +647,7 @@ def test_other_refusals_do_not_shorten_the_wait_for_a_type() -> None:
 
 
 @pytest.mark.parametrize("cause", ["OPERATION_NOT_PERMITTED", "WORKFLOW_TYPE_DOES_NOT_EXIST"])
-def test_a_close_that_is_refused_is_told_and_the_same_is_asked_for_by_the_next_decision_task(cause: str) -> None:
+def test_a_refused_close_is_reported_and_requested_by_the_next_decision_task(cause: str) -> None:
     story = Story(work(1))
     story.turn()
     story.complete("work-1")
@@ -761,7 +761,7 @@ def test_the_timer_that_brings_the_rest_may_be_refused() -> None:
 # Decision tasks that time out.
 
 
-def test_a_decision_task_that_timed_out_is_passed_over() -> None:
+def test_a_decision_task_that_timed_out_is_ignored() -> None:
     story = Story(all_of(work(1), work(2)).flat_map(lambda _: now()))
     story.turn()
     story.complete("1.0.work-1")
@@ -773,7 +773,7 @@ def test_a_decision_task_that_timed_out_is_passed_over() -> None:
     assert str(story.play.events[story.fed - 1].event_timestamp) in asked
 
 
-def test_a_decider_whose_decision_was_lost_says_so() -> None:
+def test_a_decider_whose_decision_was_lost_raises() -> None:
     story = Story(work(1))
     story.ask()
     decider = story.decider
@@ -813,7 +813,7 @@ def test_what_a_cancelled_branch_fails_with_does_not_replace_the_outcome_of_its_
     assert story.turn() == ["cancel 1.0.sleep-1", 'complete "6"']
 
 
-def test_a_branch_that_resists_its_cancellation_holds_the_group_and_is_not_heard() -> None:
+def test_a_branch_that_resists_cancellation_delays_the_group_and_is_ignored() -> None:
     @step
     async def resist() -> int:
         try:
@@ -923,7 +923,7 @@ def test_a_cancel_while_a_refused_task_waits_cancels_the_wait() -> None:
     assert story.turn() == ["cancel work-1~wait-1", "be cancelled"]
 
 
-def test_a_refusal_of_what_was_withdrawn_meanwhile_is_passed_over() -> None:
+def test_a_refusal_of_a_withdrawn_decision_is_ignored() -> None:
     story = Story(first_of(work(1).flat_map(lambda _: work(2)), sleep(1)).flat_map(lambda _: work(3)))
     story.turn()
     story.complete("1.0.work-1")

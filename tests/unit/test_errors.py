@@ -1,4 +1,4 @@
-"""Errors carry facts as attributes, in every process; what they tell stands in `tests/golden/errors`."""
+"""Errors carry facts as attributes, in every process; their texts are in `tests/golden/errors`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A replay says yes to what today's code would have made, and says where the code parts with the rest."""
+"""A replay accepts histories of the current code, and reports where others diverge."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def part(flow: Callable[..., Any], history: Any = KEPT) -> NonDeterminismError:
     return found.value
 
 
-def test_it_says_how_much_was_read() -> None:
+def test_the_result_counts_what_was_read() -> None:
     replayed = replay(KEPT, checkout)
     assert (replayed.events, replayed.decision_tasks, replayed.closed) == (len(KEPT), 3, True)
     assert replayed.workflow_type == checkout.spec.type

@@ -1,4 +1,4 @@
-"""What the decider says of flows that do what no flow may do, and of histories that other code made."""
+"""The decider's errors for flows that break rules, and for histories of other code."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def begin(definition: Any, input: str = "{}") -> list[e.Event]:
     ]
 
 
-def test_deciding_lets_go_of_the_flow() -> None:
+def test_deciding_closes_the_flow() -> None:
     let_go: list[bool] = []
 
     @workflow
@@ -66,7 +66,7 @@ def test_deciding_lets_go_of_the_flow() -> None:
     assert let_go == [True]
 
 
-def test_a_failure_said_once_and_read_twice_gives_equal_decisions() -> None:
+def test_a_failure_that_is_reused_gives_equal_decisions() -> None:
     spent = fail(ValueError("spent"))
 
     @workflow
@@ -121,7 +121,7 @@ def awaits_a_future() -> Any:
 @pytest.mark.parametrize(
     "said", [awaits_nothing, awaits_a_coroutine, awaits_asyncio, awaits_asyncio_for_a_moment, awaits_a_future]
 )
-def test_awaiting_what_is_no_step_is_told_with_its_line_and_fails_no_execution(said: Callable[[], Any]) -> None:
+def test_awaiting_a_non_step_reports_the_line_and_fails_no_execution(said: Callable[[], Any]) -> None:
     @workflow
     async def flow() -> None:
         await step(said)()
@@ -151,7 +151,7 @@ def maps_to_a_step() -> Any:
 
 
 @pytest.mark.parametrize("said", [returns_a_step, returns_a_coroutine, maps_to_a_step])
-def test_a_forgotten_await_is_told(said: Callable[[], Any]) -> None:
+def test_a_forgotten_await_is_reported(said: Callable[[], Any]) -> None:
     @workflow
     def flow() -> Step[int]:
         return step(said)()
@@ -241,7 +241,7 @@ def replay(before: Step[Any], after: Step[Any]) -> NonDeterminismError:
         ),
     ],
 )
-def test_code_that_asks_for_something_else_is_told_with_both_sides(
+def test_a_divergence_shows_both_sides(
     before: Step[Any], after: Step[Any], step: str, event_id: int, expected: str, actual: str
 ) -> None:
     error = replay(before, after)
@@ -284,7 +284,7 @@ def charge_and(f: Callable[[int], Any]) -> Step[Any]:
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit, GeneratorExit])
-def test_what_stops_the_process_is_no_failure_of_the_flow(stop: type[BaseException]) -> None:
+def test_an_exception_that_stops_the_process_does_not_fail_the_flow(stop: type[BaseException]) -> None:
     def interrupt(_: int) -> int:
         raise stop
 

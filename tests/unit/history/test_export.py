@@ -1,4 +1,4 @@
-"""Histories are written down as SWF tells them, and read from whoever wrote them."""
+"""Histories are written in SWF's format, and read from any writer of it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ QUEUED = e.DecisionTaskScheduled(event_id=2, event_timestamp=TIME, task_list=Tas
 HISTORY = StoredHistory([begin(input="{}"), QUEUED], WorkflowExecution("order 7", "r1"))
 
 
-def test_a_file_says_its_format_the_type_the_execution_and_the_events() -> None:
+def test_a_file_has_its_format_the_type_the_execution_and_the_events() -> None:
     told = json.loads(write_stored(HISTORY))
     assert list(told) == ["traction", "workflowType", "execution", "events"]
     assert (told["traction"], told["workflowType"]) == (1, {"name": "order", "version": "1"})
@@ -56,7 +56,7 @@ def test_what_the_aws_cli_prints_is_read(time: object) -> None:
     assert read_stored(json.dumps({"events": told["events"]})) == StoredHistory(HISTORY.events)
 
 
-def test_the_newest_event_may_be_told_first() -> None:
+def test_the_newest_event_may_come_first() -> None:
     told = json.loads(write_stored(HISTORY))
     assert read_stored(json.dumps({"events": told["events"][::-1]})).events == HISTORY.events
 
@@ -76,12 +76,12 @@ def test_tags_may_be_null_in_old_histories() -> None:
         ('{"events": []}', "and this one with nothing"),
     ],
 )
-def test_what_is_no_history_is_refused(text: str, says: str) -> None:
+def test_text_that_is_not_a_history_is_refused(text: str, says: str) -> None:
     with pytest.raises(HistoryError) as refused:
         read_stored(text, "order.json")
     assert says in str(refused.value)
 
 
-def test_a_page_that_is_not_the_first_is_no_history() -> None:
+def test_a_page_other_than_the_first_is_refused() -> None:
     with pytest.raises(HistoryError, match=r"begins with event 1 .* and this one with event 2 DecisionTaskScheduled"):
         make_stored([QUEUED])

@@ -1,4 +1,4 @@
-"""Which sequences of events no execution can have, and what is said of them."""
+"""Sequences of events that no execution can have, and their errors."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_what_no_execution_can_have_is_rejected(events: list[e.Event], text: str
         fold(events)
 
 
-def test_a_sticky_decision_task_that_nobody_took_may_be_queued_again() -> None:
+def test_a_sticky_decision_task_without_a_poll_may_be_queued_again() -> None:
     history = HistoryState()
     for event in write(BEGIN, QUEUE, timed_out(2, 0, "SCHEDULE_TO_START"), QUEUE, start(4)):
         history.add(event)

@@ -1,4 +1,4 @@
-"""A history is shown as its tree of steps: what each row says, and how the text looks."""
+"""A history is shown as a tree of steps: the rows, and the text."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CHILD = WorkflowType("Child", "2")
 
 
 class Story:
-    """Tells a history: each event at a time, in seconds since the start."""
+    """Builds a history: each event at a time, in seconds since the start."""
 
     def __init__(self) -> None:
         self.events: list[e.Event] = []
@@ -41,7 +41,7 @@ class Story:
         return self.add(at, kind, decision_task_completed_event_id=0, **facts)
 
     def activity(self, id: str, at: float, start: float | None = None, end: float | None = None, **close: Any) -> None:
-        """An activity that is scheduled, starts and closes: as said, or with a result."""
+        """An activity that is scheduled, starts and closes: as passed, or with a result."""
         scheduled = self.decision(
             at, e.ActivityTaskScheduled, activity_type=ActivityType("A", "1"), activity_id=id, task_list=LIST
         )
@@ -159,7 +159,7 @@ def test_attempts_and_pauses_are_parts_of_one_step() -> None:
     assert [part.state for part in row.parts] == ["Failed", "Done", "TimedOut", "Done", "Done"]
 
 
-def test_a_step_that_pauses_before_another_attempt_is_open_and_says_why() -> None:
+def test_a_step_that_pauses_before_a_retry_is_open_and_shows_why() -> None:
     row = find(tell_open(), "poll-1")
     assert (row.state, row.closed, row.note) == ("Open", None, "to be tried again; busy")
 
@@ -209,13 +209,13 @@ def test_an_id_that_no_flow_makes_is_shown_as_it_is() -> None:
     assert find(story, ".hidden..x").label == ".hidden..x"
 
 
-def test_an_open_run_lasts_until_the_instant_that_the_reader_says() -> None:
+def test_an_open_run_lasts_until_the_instant_passed() -> None:
     events = tell_open().events
     assert read_timeline(events).lasted == timedelta(seconds=9)
     assert read_timeline(events, until=BEGAN + timedelta(minutes=5)).lasted == timedelta(minutes=5)
 
 
-def test_a_step_left_open_by_the_close_of_its_run_says_so() -> None:
+def test_a_step_left_open_by_the_close_of_its_run_is_marked() -> None:
     story = Story()
     story.activity("slow-1", 0, 1)
     story.add(5, e.WorkflowExecutionTerminated, child_policy="TERMINATE", reason="enough")
@@ -223,7 +223,7 @@ def test_a_step_left_open_by_the_close_of_its_run_says_so() -> None:
     assert read_timeline(story.events).note == "enough"
 
 
-def test_many_branches_are_told_in_a_few_lines_and_those_that_failed_always() -> None:
+def test_many_branches_take_a_few_lines_and_failed_ones_are_always_shown() -> None:
     story = Story()
     for index in range(50):
         kind = e.ActivityTaskCanceled if index == 30 else e.ActivityTaskCompleted
@@ -234,7 +234,7 @@ def test_many_branches_are_told_in_a_few_lines_and_those_that_failed_always() ->
     assert "… 45 more, done" in text
 
 
-def test_a_line_tells_the_state_of_its_step() -> None:
+def test_a_line_shows_the_state_of_its_step() -> None:
     lines = lay_out(read_timeline(tell_plain().events))
     assert [line.state for line in lines] == [None, "Done", None, "Done", "Done"]
 
@@ -245,7 +245,7 @@ def test_control_characters_never_reach_the_terminal() -> None:
     assert re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", render(read_timeline(story.events))) is None
 
 
-def test_no_events_are_no_run() -> None:
+def test_a_timeline_without_events_is_refused() -> None:
     with pytest.raises(ValueError, match="no events"):
         read_timeline([])
     with pytest.raises(HistoryError):

@@ -1,4 +1,4 @@
-"""Events, decisions and operations say what the service says: botocore's copy of its model is the second opinion."""
+"""Events, decisions and operations equal those in botocore's copy of the service model."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def split_optional(hint: Any) -> Any:
 
 
 def list_differences(hint: Any, shape: Shape, path: str, passed_over: frozenset[str] = frozenset()) -> list[str]:
-    """Say where a type of ours differs from a shape of SWF's, member by member, all the way down."""
+    """List where a type differs from SWF's shape, member by member, recursively."""
     hint = split_optional(hint)
     if shape.name in UNIONS:
         return [] if hint == UNIONS[shape.name] else [f"{path}: {hint} for any {shape.name}"]
@@ -73,7 +73,7 @@ def list_differences(hint: Any, shape: Shape, path: str, passed_over: frozenset[
 
 
 def name_attributes(type_name: str, kind: str) -> str:
-    """Give the member of HistoryEvent or of Decision that holds what is told of one type."""
+    """Return the member of HistoryEvent or Decision that holds the attributes of a type."""
     return f"{type_name[0].lower()}{type_name[1:]}{kind}Attributes"
 
 

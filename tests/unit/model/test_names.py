@@ -1,4 +1,4 @@
-"""The rule that every name obeys, and what is said of a name that breaks it."""
+"""The rules of names, and the errors for names that break them."""
 
 from __future__ import annotations
 
