@@ -1,7 +1,4 @@
-"""Refuse what cannot be run, where it is given and not where it would fail.
-
-Takes what workers and clients are given; gives nothing, or a `DefinitionError` that says what to give instead.
-"""
+"""Check the calls, definitions and dependencies that are passed to workers and clients."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from traction.model.names import ActivityType, WorkflowType
 
 
 def check_call(workflow: Any) -> None:
-    """Refuse to start what is no call of a workflow.
+    """Check that a value is a call of a workflow.
 
     Raises:
         DefinitionError: it is a definition, an activity, or something else.
@@ -26,7 +23,7 @@ def check_call(workflow: Any) -> None:
 
 
 def check_kind(definition: Any, kind: type[Activity[Any, Any] | Workflow[Any]]) -> None:
-    """Refuse to start a worker for what is no definition of its kind.
+    """Check that a value is a definition of the worker's kind.
 
     Raises:
         DefinitionError: it is a call, a plain function, or a definition of the other kind.
@@ -66,7 +63,7 @@ def index_by_type(workflows: Iterable[type[Workflow[Any]]]) -> dict[WorkflowType
 
 
 def check_twins(one: Any, other: Any) -> None:
-    """Refuse two definitions under one type.
+    """Check that two definitions of one type are the same.
 
     Raises:
         DefinitionError: they are not the same definition.
@@ -80,7 +77,7 @@ def check_twins(one: Any, other: Any) -> None:
 
 
 def check_dependency(activity: Any, dependency: Any) -> None:
-    """Refuse to start a worker without what its activity needs.
+    """Check a worker's dependency against its activity.
 
     Raises:
         DefinitionError: the dependency is missing, or there is one too many.

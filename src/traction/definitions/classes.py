@@ -156,15 +156,15 @@ class Activity(ActivityStep[R_co], msgspec.Struct, Generic[C_contra, R_co], meta
         Raises:
             DefinitionError: SWF does not take an option.
         """
-        told: dict[str, Any] = dict(options)
+        values: dict[str, Any] = dict(options)
         where = f"{type(self).__qualname__}.options"
-        overrides, policy = read_overrides(where, told, TaskOptions), told.get("retry")
-        if "retry" in told and policy is None:
-            policy = Retry(attempts=1)  # whatever the class says
+        overrides, policy = read_overrides(where, values, TaskOptions), values.get("retry")
+        if "retry" in values and policy is None:
+            policy = Retry(attempts=1)  # overrides the policy of the class
         return Adjusted(self, overrides, policy)
 
     def locally(self) -> Step[R_co]:
-        """Have this call done by the worker that decides, within the decision task, and kept as a marker.
+        """Run this call in the workflow worker, within the decision task, and record its result as a marker.
 
         For what takes milliseconds: a look into a cache, a short query. It costs no task, and no time of one. It is
         done again if the decision task is lost, and it has no time-outs and no heartbeats of its own. All that a flow
@@ -174,7 +174,7 @@ class Activity(ActivityStep[R_co], msgspec.Struct, Generic[C_contra, R_co], meta
             price = await LookUp("tea").locally()
 
         Raises:
-            ActivityFailed: (in the flow) it failed, and its class says no further attempt.
+            ActivityFailed: (in the flow) it failed, and its retry policy allows no more attempts.
 
         History:
             Asks RecordMarker, in the decision task that does it; for a pause between attempts, StartTimer.
@@ -218,16 +218,16 @@ class Workflow(WorkflowStep[R_co], msgspec.Struct, Generic[R_co], metaclass=Work
     def options(self, **options: Unpack[ChildOptions]) -> AdjustedChild[R_co]:
         """Make this call, as a child, with options of its own: its id, time-outs, task list, child policy, tags.
 
-        `cancellation` says what happens to the child when its await is cancelled: `"wait"` (the default) asks it to
+        `cancellation` defines what happens to the child when its await is cancelled: `"wait"` (the default) asks it to
         cancel and waits until it has closed, `"request"` asks it and goes on, `"abandon"` does not ask it.
 
         Raises:
             DefinitionError: an option is unknown, or its value is not one that SWF or Traction accepts.
         """
-        told: dict[str, Any] = dict(options)
+        values: dict[str, Any] = dict(options)
         where = f"{type(self).__qualname__}.options"
-        overrides = read_overrides(where, told, ChildOptions)
-        return AdjustedChild(self, overrides, cancellation=read_cancellation(where, told))
+        overrides = read_overrides(where, values, ChildOptions)
+        return AdjustedChild(self, overrides, cancellation=read_cancellation(where, values))
 
 
 def check_definition(definition: Any) -> None:
@@ -236,7 +236,7 @@ def check_definition(definition: Any) -> None:
     Workers and clients call this for every definition that they are given.
 
     Raises:
-        DefinitionError: this is no definition, an annotation does not resolve, or a type cannot be written as JSON.
+        DefinitionError: it is not a definition, an annotation does not resolve, or a type cannot be written as JSON.
     """
     is_made = isinstance(definition, ActivityMeta | WorkflowMeta) and definition not in (Activity, Workflow)
     if not is_made:

@@ -89,7 +89,7 @@ def activity(f: Any = None, /, *, needs: Any = None, **options: Any) -> Any:
         def run(self: Any, *dependency: Any) -> Any:
             return f(*dependency, **msgspec.structs.asdict(self))
 
-        # What says whether it is async; not __wrapped__, whose parameters would be taken for those of `run`.
+        # Shows whether it is async; not __wrapped__, whose parameters would be taken for those of `run`.
         vars(run)["body"] = f
         return _make_class(f, typing.cast(Any, Activity)[needs, signature.result], signature, {"run": run}, options)
 

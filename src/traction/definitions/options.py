@@ -29,7 +29,7 @@ ROLE_CHARS_MAX = 1_600
 
 
 class ActivityOptions(TypedDict, total=False):
-    """The class keywords of an activity. Spans are `timedelta`s or numbers of seconds; `None` is no limit.
+    """The class keywords of an activity. Spans are `timedelta`s or numbers of seconds; `None` means unlimited.
 
     Those of a base class hold for its subclasses too, but for name, version and description.
     """
@@ -89,7 +89,7 @@ class WorkflowOptions(TypedDict, total=False):
 
 
 class TaskOptions(TypedDict, total=False):
-    """What one call of an activity may say otherwise than its class."""
+    """Options of one call of an activity, in place of those of its class."""
 
     task_list: str
     schedule_to_start: Span | None
@@ -191,7 +191,7 @@ def read_retry(where: str, options: dict[str, Any]) -> Retry | None:
 
 
 def read_raises(where: str, options: dict[str, Any]) -> Raises:
-    """Check that declared errors are such, and that their names tell them apart."""
+    """Check that declared errors are subclasses of `DeclaredError` with distinct names."""
     raises = options.get("raises", ())
     if not isinstance(raises, tuple):
         only = raises.__name__ if isinstance(raises, type) else repr(raises)
@@ -253,33 +253,33 @@ def read_text(where: str, options: dict[str, Any], key: str, chars_max: int) -> 
 
 
 def read_overrides(where: str, options: dict[str, Any], known: Any) -> dict[str, Any]:
-    """Read the options of one call, and give what its decision says besides, in SWF's words.
+    """Return the options of one call as attributes of its decision.
 
     Raises:
         DefinitionError: an option is unknown, or SWF does not take it.
     """
     check_options(where, options, known)
-    told: dict[str, Any] = {}
+    overrides: dict[str, Any] = {}
     for key in options:
         if key == "execution_start_to_close":
-            told[f"{key}_timeout"] = read_execution_span(where, options)
+            overrides[f"{key}_timeout"] = read_execution_span(where, options)
         elif key == "heartbeat" or key.endswith(("_to_start", "_to_close")):
-            told[f"{key}_timeout"] = read_span(where, options, key, None)
+            overrides[f"{key}_timeout"] = read_span(where, options, key, None)
         elif key == "task_list":
-            told[key] = TaskList(read_name(where, key, options[key], NAME_CHARS_MAX))
+            overrides[key] = TaskList(read_name(where, key, options[key], NAME_CHARS_MAX))
         elif key == "workflow_id":
-            told[key] = read_name(where, key, options[key], NAME_CHARS_MAX)
+            overrides[key] = read_name(where, key, options[key], NAME_CHARS_MAX)
         elif key == "priority":
-            told["task_priority"] = read_priority(where, options)
+            overrides["task_priority"] = read_priority(where, options)
         elif key == "tags":
-            told["tag_list"] = read_tags(where, options) or None
+            overrides["tag_list"] = read_tags(where, options) or None
         elif key == "child_policy":
-            told[key] = read_child_policy(where, options)
+            overrides[key] = read_child_policy(where, options)
         elif key == "lambda_role":
-            told[key] = read_text(where, options, key, ROLE_CHARS_MAX)
+            overrides[key] = read_text(where, options, key, ROLE_CHARS_MAX)
         elif key == "cancellation":
             read_cancellation(where, options)
         else:
             assert key == "retry", key
             read_retry(where, options)
-    return told
+    return overrides

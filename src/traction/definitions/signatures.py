@@ -1,8 +1,4 @@
-"""Read what classes and functions say of their types, and judge whether it will do.
-
-Takes classes, functions and annotations; gives types, or a `DefinitionError` that tells the author what to mend. Calls
-nothing that it reads, and makes no class.
-"""
+"""Read and check the annotations of classes and functions. Calls nothing that it reads."""
 
 from __future__ import annotations
 
@@ -27,7 +23,7 @@ _COROUTINE = 0x80
 
 
 class Signature(msgspec.Struct, frozen=True):
-    """What a function says: its fields by name, which of them are given by name only, their defaults, its result."""
+    """The signature of a function: its fields, the keyword-only ones, their defaults, its result type."""
 
     fields: dict[str, Any]
     keywords: frozenset[str]
@@ -85,7 +81,7 @@ def check_needs(where: str, needs: Any) -> None:
 
 
 def check_run(cls: Any, where: str, needs: Any, result: Any) -> None:
-    """Check that `run` is there, takes what it will be given, and gives what the class says."""
+    """Check the parameters and the result type of `run` against the class."""
     check_needs(where, needs)
     write = "run(self)" if needs is None else f"run(self, dependency: {name_type(needs)})"
     method = _find_method(cls, where, "run", f"def {write} -> {name_type(result)}")
@@ -107,7 +103,7 @@ def check_run(cls: Any, where: str, needs: Any, result: Any) -> None:
 
 
 def check_flow(cls: Any, where: str, result: Any) -> None:
-    """Check that `flow` is there, takes nothing, and gives what the class says."""
+    """Check the parameters and the result type of `flow` against the class."""
     method = _find_method(cls, where, "flow", f"async def flow(self) -> {name_type(result)}")
     note_wrapped(method)
     _check_arity(method, where, 0, "the input of a workflow is in its fields; write flow(self)")
@@ -138,7 +134,7 @@ def _find_method(cls: Any, where: str, name: str, write: str) -> types.FunctionT
 
 
 def _check_arity(method: types.FunctionType, where: str, expected: int, because: str) -> tuple[str, ...]:
-    """Check that a method takes `self` and so many arguments more; give the names of what it takes after `self`."""
+    """Check that a method takes `self` and `expected` more arguments; return their names."""
     code = method.__code__
     name = method.__name__
     if code.co_flags & _GENERATOR:
@@ -156,7 +152,7 @@ def _check_arity(method: types.FunctionType, where: str, expected: int, because:
 
 
 def _find_hints(method: Any, where: str) -> dict[str, Any] | None:
-    """Read a method's annotations, or give `None` if they name what comes later: type checkers see it, we do not."""
+    """Return a method's annotations, or `None` if they name types that are defined later."""
     if method.__code__.co_flags & _VARARGS:  # a decorator's function, which takes whatever it is given
         return None
     try:
@@ -168,7 +164,7 @@ def _find_hints(method: Any, where: str) -> dict[str, Any] | None:
 
 
 def _agree(said: Any, wanted: Any) -> bool:
-    """Whether a result of one type may be read as another: a payload is read by exactly what the class says."""
+    """Whether a result of one type can be decoded as another: payloads are decoded by the declared type exactly."""
     if said in (Any, typing.Never, typing.NoReturn) or wanted is Any or is_open(said):
         return True
     return _is_same(said, _strip(wanted))
@@ -218,7 +214,7 @@ def _accepts(parameter: Any, needs: Any) -> bool:
 
 
 def _find_awaited(said: Any) -> Any:
-    """Find what the step (or coroutine) of this type gives: `Any` if it cannot be seen, `None` if it is no step."""
+    """Return the result type of a step or coroutine type: `Any` if unknown, `None` if it is neither."""
     said = _resolve_alias(said)
     origin = typing.get_origin(said) or said
     arguments = typing.get_args(said)
@@ -349,7 +345,7 @@ def _find_function_hints(f: Any, wrapped: Any) -> dict[str, Any]:
     signed = inspect.unwrap(f, stop=lambda one: hasattr(one, "__signature__"))
     if not hasattr(signed, "__signature__"):
         return typing.get_type_hints(wrapped, include_extras=True)
-    # A decorator that says which parameters it has.
+    # A decorator that declares its parameters.
     signature = inspect.signature(signed)
     said = {parameter.name: parameter.annotation for parameter in signature.parameters.values()}
     said["return"] = signature.return_annotation

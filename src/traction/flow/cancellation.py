@@ -1,11 +1,9 @@
-"""Say how far a cancellation reaches, and how long a part of a flow may take.
+"""Cancel scopes and timeouts for parts of a flow, entered with `async with`, as in trio.
 
-Takes spans; gives scopes, to be entered with `async with`, as in trio. The interpreter knows their nodes.
-
-    async with move_on_after(minutes(5)) as scope:
-        answer = await receive(Approve)
-    if scope.cancelled:
-        ...
+async with move_on_after(minutes(5)) as scope:
+    answer = await receive(Approve)
+if scope.cancelled:
+    ...
 """
 
 from __future__ import annotations
@@ -78,23 +76,23 @@ class CancelNow(Step[None], msgspec.Struct, frozen=True):
 
 
 def cancel_scope() -> CancelScope:
-    """Make a scope that the flow cancels itself: `await scope.cancel()`, from inside it or from a branch beside it."""
+    """Return a scope that the flow cancels: `await scope.cancel()`, from inside it or from a branch beside it."""
     return CancelScope(None, fails=False)
 
 
 def move_on_after(span: Span) -> CancelScope:
-    """Make a scope that is cancelled after a span, and is then left; `scope.cancelled` tells.
+    """Return a scope that is cancelled after a span; `scope.cancelled` is then true.
 
     History:
-        Asks StartTimer when it is entered, and CancelTimer when it is left in time.
+        StartTimer when it is entered, and CancelTimer when it exits in time.
     """
     return CancelScope(to_timedelta(span), fails=False)
 
 
 def fail_after(span: Span) -> CancelScope:
-    """Make a scope that is cancelled after a span, and then raises `StepTimedOut`.
+    """Return a scope that is cancelled after a span, and then raises `StepTimedOut`.
 
     History:
-        Asks StartTimer when it is entered, and CancelTimer when it is left in time.
+        StartTimer when it is entered, and CancelTimer when it exits in time.
     """
     return CancelScope(to_timedelta(span), fails=True)

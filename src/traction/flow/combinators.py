@@ -1,7 +1,4 @@
-"""Say steps: values, groups, timers, chance, helper flows.
-
-Takes values, functions and steps; gives the nodes of `step`, where the laws stand. Nothing runs when it is built.
-"""
+"""Functions that build steps: values, groups, timers, random values, helper flows."""
 
 from __future__ import annotations
 
@@ -49,7 +46,7 @@ P = ParamSpec("P")
 
 
 def done(value: T) -> Step[T]:
-    """Give a value: the unit of `flat_map`."""
+    """Return a value: the unit of `flat_map`."""
     return Done(value)
 
 
@@ -85,9 +82,9 @@ def all_of(steps: Iterable[Step[T]], /, *, max_failures: int) -> Step[list[Outco
 @overload
 def all_of(*steps: Step[T], max_failures: int) -> Step[tuple[Outcome[T], ...]]: ...
 def all_of(*steps: Any, max_failures: int | None = None) -> Any:
-    """Do all concurrently and give all results, in the order of the arguments; the first failure cancels the rest.
+    """Run all concurrently and return all results, in the order of the arguments; the first failure cancels the rest.
 
-    One iterable of steps gives a list; several steps give a tuple. With `max_failures`, the results are outcomes
+    One iterable of steps returns a list; several steps return a tuple. With `max_failures`, the results are outcomes
     (`Success` or `Failure`), and one failure more than that cancels the rest and fails.
 
     Type checkers know the type of each of up to eight results; of more, what they have in common. `a & b & c` keeps the
@@ -98,8 +95,8 @@ def all_of(*steps: Any, max_failures: int | None = None) -> Any:
         all_of([s, t], max_failures=0) == all_of([s, t]).map(lambda xs: [Success(x) for x in xs])
     """
     listed = len(steps) == 1 and not isinstance(steps[0], Step) and not is_awaitable(steps[0])
-    said: Any = steps[0] if listed else steps
-    branches = _check_steps("all_of", said)
+    items: Any = steps[0] if listed else steps
+    branches = _check_steps("all_of", items)
     if max_failures is None:
         return All(branches) if listed else Both(branches)
     group = _tolerate("all_of", branches, None, max_failures)
@@ -131,10 +128,10 @@ def first_of(
 @overload
 def first_of(*steps: Step[T]) -> Step[T]: ...
 def first_of(*steps: Any) -> Any:
-    """Do all concurrently, go on with whichever closes first, and cancel the rest. See `Step.__or__`.
+    """Run all concurrently, return the first to finish, and cancel the rest. See `Step.__or__`.
 
     Raises:
-        ValueError: there are no steps, so none could be first.
+        ValueError: `steps` is empty.
     """
     if len(steps) == 1 and not isinstance(steps[0], Step) and not is_awaitable(steps[0]):
         steps = tuple(steps[0])
@@ -152,10 +149,10 @@ def each(
 def each(
     f: Callable[[T], Step[Any]], items: Iterable[T], *, limit: int | None = None, max_failures: int | None = None
 ) -> Step[list[Any]]:
-    """Do `f(item)` for every item, at most `limit` at a time, and give the results in the order of the items.
+    """Run `f(item)` for every item, at most `limit` at a time, and return the results in the order of the items.
 
     `f` is called when its item's turn comes. The first failure cancels the rest; with `max_failures`, the results are
-    outcomes, `Success` or `Failure`, and only a failure more than so many cancels the rest and fails.
+    outcomes, `Success` or `Failure`, and one failure more than that cancels the rest and fails.
 
     Laws:
         each(done, xs) == done(list(xs));  each(f, xs) == all_of([f(x) for x in xs])
@@ -168,7 +165,7 @@ def each(
 
 
 def shield(step: Step[T]) -> Step[T]:
-    """Do a step to its end though it is cancelled; the cancellation is felt after it.
+    """Complete a step even if it is cancelled; the cancellation takes effect after it.
 
     Example:
         await shield(transfer(amount))
@@ -177,7 +174,7 @@ def shield(step: Step[T]) -> Step[T]:
 
 
 def saga(step: Step[T]) -> Step[T]:
-    """Do a step; if it fails or is cancelled, undo what it did, and then fail so.
+    """Run a step; if it fails or is cancelled, run its compensations, then fail the same way.
 
     What is to be undone was registered with `Step.compensate`, and is done to its end even if a cancellation comes
     meanwhile. Compensations run one after the other, the last registered first, each to its end: one that fails does
@@ -223,18 +220,18 @@ def sleep_until(time: datetime) -> Step[None]:
 
 
 def now() -> Step[datetime]:
-    """Give the time of the decision task under which the flow runs: the same on every replay, and in UTC."""
+    """Return the time of the decision task under which the flow runs: the same on every replay, and in UTC."""
     return Now()
 
 
 def uuid4() -> Step[UUID]:
-    """Give a random UUID that is the same on every replay: a function of the run and of the place in the flow."""
+    """Return a random UUID that is the same on every replay: a function of the run and of the place in the flow."""
     # Version 4 (RFC 9562): 122 bits are chance.
     return Draw().map(lambda bits: _to_uuid(bits, 4))
 
 
 def uuid7() -> Step[UUID]:
-    """Give a UUID that begins with the milliseconds of `now()`, the same on every replay.
+    """Return a UUID that begins with the milliseconds of `now()`, the same on every replay.
 
     Those of one run grow in the order in which they are asked for, so that they sort as they came.
 
@@ -257,7 +254,7 @@ def _to_uuid(bits: int, version: int) -> UUID:
 
 
 def random() -> Step[float]:
-    """Give a random number in [0, 1) that is the same on every replay: a function of the run and the place."""
+    """Return a random number in [0, 1) that is the same on every replay: a function of the run and the place."""
     return Draw().map(to_chance)
 
 
@@ -266,7 +263,7 @@ def step(f: Callable[P, Coroutine[Any, Any, T]], /) -> Callable[P, Step[T]]: ...
 @overload
 def step(f: Callable[P, Step[T]], /) -> Callable[P, Step[T]]: ...
 def step(f: Callable[..., Any], /) -> Callable[..., Step[Any]]:
-    """Make a helper flow of an `async def` that awaits steps: its calls are steps, to be awaited or combined.
+    """Decorate an `async def` that awaits steps: its calls are steps, to be awaited or combined.
 
     Example:
         >>> @step

@@ -42,11 +42,11 @@ class Interval(msgspec.Struct, frozen=True):
     span: timedelta
 
     def find_next(self, after: datetime) -> datetime:
-        """Give the first time after another."""
+        """Return the first time after another."""
         return after + self.span
 
     def find_due(self, last: datetime, now: datetime, catch_up: int) -> datetime:
-        """Give the time to deal with after `last`: of those that have passed since, the latest so many are left."""
+        """Return the next time to handle after `last`, which skips all but the latest `catch_up` missed times."""
         passed = max((now - last) // self.span, 0)
         return last + self.span * (1 + max(passed - catch_up, 0))
 
@@ -56,8 +56,8 @@ class Cron(msgspec.Struct, frozen=True):
 
     Five fields: minute, hour, day of the month, month, day of the week (0 and 7 are Sunday); each `*`, numbers, names,
     ranges, lists and steps, as in `*/15 9-17 * * mon-fri`; or `@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly`. If
-    both days are given, either is enough (POSIX). A local time that a clock change leaves out is passed over, and
-    one that it repeats is taken once.
+    both days are given, either is enough (POSIX). A local time that a clock change leaves out is skipped, and
+    one that it repeats is used once.
     """
 
     line: str
@@ -70,7 +70,7 @@ class Cron(msgspec.Struct, frozen=True):
     zone: Any
 
     def find_next(self, after: datetime) -> datetime:
-        """Give the first time after another, in UTC."""
+        """Return the first time after another, in UTC."""
         local = after.astimezone(self.zone)
         day = local.date()
         for _ in range(_SEARCH_DAYS):
@@ -84,7 +84,7 @@ class Cron(msgspec.Struct, frozen=True):
         raise ValueError(f"{self.line!r} never matches a date: none of its months has such a day")
 
     def find_due(self, last: datetime, now: datetime, catch_up: int) -> datetime:
-        """Give the time to deal with after `last`: of those that have passed since, the latest so many are left."""
+        """Return the next time to handle after `last`, which skips all but the latest `catch_up` missed times."""
         if catch_up == 0:
             return self.find_next(max(last, now))
         # Look back from now, wider and wider: much may have passed, and only the end of it counts.
@@ -122,8 +122,8 @@ def read_recurrence(when: str | Span | Recurrence, zone: tzinfo = UTC) -> Recurr
         '2030-01-07T09:30:00+00:00'
 
     Raises:
-        ValueError: it is no cron line, it names a date that never comes, or the span is zero.
-        TypeError: the zone is none.
+        ValueError: it is not a cron expression, it never matches a date, or the span is zero.
+        TypeError: the zone is not a time zone.
     """
     if not isinstance(zone, tzinfo):
         raise TypeError(f"{zone!r:.100} is not a time zone; write zoneinfo.ZoneInfo({zone!r:.100})")

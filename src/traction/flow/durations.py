@@ -16,7 +16,7 @@ NO_TIMEOUT = "NONE"
 
 
 SPAN_SECONDS_MAX = 99_999_999
-"""The longest span that SWF can be told, in seconds: its durations have at most 8 digits."""
+"""The longest span that SWF accepts, in seconds: its durations have at most 8 digits."""
 
 
 EXECUTION_SECONDS_MAX = 31_536_000
@@ -24,31 +24,31 @@ EXECUTION_SECONDS_MAX = 31_536_000
 
 
 def seconds(n: float) -> timedelta:
-    """Give a span of `n` seconds."""
+    """Return a span of `n` seconds."""
     return timedelta(seconds=n)
 
 
 def minutes(n: float) -> timedelta:
-    """Give a span of `n` minutes."""
+    """Return a span of `n` minutes."""
     return timedelta(minutes=n)
 
 
 def hours(n: float) -> timedelta:
-    """Give a span of `n` hours."""
+    """Return a span of `n` hours."""
     return timedelta(hours=n)
 
 
 def days(n: float) -> timedelta:
-    """Give a span of `n` days."""
+    """Return a span of `n` days."""
     return timedelta(days=n)
 
 
 def to_timedelta(span: Span) -> timedelta:
-    """Read a span, and refuse one that is negative or that SWF cannot be told.
+    """Return a span as a `timedelta`, checked against SWF's limits.
 
     Raises:
         ValueError: it is negative, not a number, or longer than 99,999,999 seconds.
-        TypeError: it is no span at all.
+        TypeError: it is not a span.
     """
     if isinstance(span, timedelta):
         number = span.total_seconds()
@@ -64,7 +64,7 @@ def to_timedelta(span: Span) -> timedelta:
 
 
 def to_duration(span: Span) -> Duration:
-    """Write a span as SWF does: whole seconds, rounded up, so that nothing fires early.
+    """Return a span as SWF writes it: whole seconds, rounded up, so that nothing fires early.
 
     Example:
         >>> to_duration(minutes(1.5)), to_duration(0.2)

@@ -1,9 +1,6 @@
-"""Say what reaches beyond the flow: other executions, markers, Lambda functions, the next run.
+"""Steps that reach beyond the flow: other executions, markers, Lambda functions, the next run.
 
-Takes values and definitions; gives leaves, which the decider answers. `step` has the algebra that they stand in, and
-the leaves that come with it: activities, children, timers.
-
-Some of these are answered at once and leave a marker in the history (`side_effect`, `patched`), or none (`set_state`,
+Some of these complete at once and leave a marker in the history (`side_effect`, `patched`), or none (`set_state`,
 `history_length`, and `receive` when a signal waits). The others wait for an event.
 """
 
@@ -64,7 +61,7 @@ class Patched(Asked[bool], msgspec.Struct, frozen=True):
 
 
 class SetState(Asked[None], msgspec.Struct, frozen=True):
-    """A state of the flow, for those who look at it."""
+    """A status that a flow publishes."""
 
     step_label: ClassVar[str] = "set_state"
     status: Any
@@ -120,18 +117,18 @@ class InvokeLambda(Asked[R_co], msgspec.Struct, Generic[R_co], frozen=True):
 
 
 class Local(Asked[R_co], msgspec.Struct, Generic[R_co], frozen=True):
-    """The call of an activity that is done by whoever decides."""
+    """A local activity: a call that the workflow worker runs itself."""
 
     call: ActivityStep[R_co]
 
     @property
     def step_label(self) -> str:  # type: ignore[override]
-        """The word of the call."""
+        """The label of the call."""
         return self.call.step_label
 
     @property
     def spec(self) -> ActivitySpec:
-        """What its definition says."""
+        """The spec of the activity."""
         return self.call.spec
 
 
@@ -184,7 +181,7 @@ class ChildHandle(Generic[R_co]):
         return self.execution.run_id
 
     def result(self) -> Step[R_co]:
-        """Wait until the child has closed, and give its result; as often as wanted.
+        """Wait until the child has closed, and return its result. May be called many times.
 
         The child itself is not cancelled with this step.
         """
@@ -220,13 +217,13 @@ def cancel(execution: WorkflowExecution | str) -> Step[None]:
 
 
 def side_effect(f: Callable[[], T], type: Any = None) -> Step[T]:
-    """Run code once, in the decider's worker, and give what it gave then on every replay.
+    """Run code once, in the workflow worker, and return the recorded value on every replay.
 
     For what is quick and cannot fail: a read of a setting, an id from a library. What takes time or may fail belongs
     in an activity. The value is read back as `type`, or as the function's return annotation, or as plain JSON.
 
     Raises:
-        TypeError: it is no plain function.
+        TypeError: `f` is not a plain function.
         DefinitionError: its return annotation does not resolve.
 
     History:
@@ -244,12 +241,12 @@ def side_effect(f: Callable[[], T], type: Any = None) -> Step[T]:
 
 
 def patched(name: str) -> Step[bool]:
-    """Say whether this execution came to this place with the code that has the patch.
+    """Return whether this execution reached this place with the patched code.
 
-    `True` for executions that get here for the first time from now on, and for ever in them; `False` for those whose
+    `True` for executions that get here for the first time from now on, and stays so for them; `False` for those whose
     history shows that they had passed here before. Put the new code under `if await patched("..."):`. When no execution
     without the patch is open any more, take the old branch and the call out: markers of patches that the code does not
-    know are passed over.
+    contain are ignored.
 
     History:
         Asks RecordMarker, once for each name.
@@ -262,7 +259,7 @@ def patched(name: str) -> Step[bool]:
 
 
 def set_state(status: object) -> Step[None]:
-    """Show a state of the flow to those who look at the execution while it runs. The last one counts.
+    """Publish a status of the flow, which replaces the last one.
 
     `Handle.state` reads it at any length; `Handle.published_state` and SWF's console show it if it fits SWF's limit.
 
@@ -273,14 +270,14 @@ def set_state(status: object) -> Step[None]:
 
 
 def history_length() -> Step[int]:
-    """Say how many events the history has now; SWF ends an execution at 25,000, and `continue_as_new` starts afresh."""
+    """Return the number of events in the history. SWF closes an execution at 25,000; use `continue_as_new` before."""
     return HistoryLength()
 
 
 def run_deadline() -> Step[datetime]:
-    """Say when the service ends this run, if it is still open then: its start, and `execution_start_to_close`.
+    """Return when this run times out: its start time plus `execution_start_to_close`.
 
-    That is a year at the most (SWF). What is to go on for longer starts afresh before, by `continue_as_new`.
+    At most one year (SWF). Use `continue_as_new` for longer work.
     """
     return RunDeadline()
 
@@ -305,7 +302,7 @@ def invoke_lambda(name: str, input: object = None, *, type: type[T], timeout: Sp
 @overload
 def invoke_lambda(name: str, input: object = None, *, type: Any, timeout: Span | None = None) -> Step[Any]: ...
 def invoke_lambda(name: str, input: object = None, *, type: Any = Any, timeout: Span | None = None) -> Step[Any]:
-    """Call an AWS Lambda function, and give its answer, read as `type`.
+    """Call an AWS Lambda function and return its result, decoded as `type`.
 
     The workflow's class needs `lambda_role`. `timeout` is at most 15 minutes (SWF).
 
@@ -350,8 +347,8 @@ def continue_as_new(call: WorkflowStep[Any]) -> Step[Never]:
     """Close this run and go on as a new one with an empty history, under the same workflow id.
 
     The call is of the same workflow; its version may be another. Task list, timeouts, child policy and tags stay as
-    they are. `finally` blocks are done first. Signals that nobody received, and a request to cancel that came too late
-    for this run, are sent on to the new one.
+    they are. `finally` blocks run first. Signals that were not received, and a cancel request that came too late for
+    this run, are sent on to the new one.
 
     Raises:
         PayloadError: (in the flow) the input is too long for SWF, or cannot be written.
@@ -378,5 +375,5 @@ def _resolve(f: Any) -> Any:
 
 
 def _hint_call(thing: Any) -> str:
-    """Say what was meant where a definition stands for its call."""
+    """Return a hint if a definition was passed instead of a call."""
     return f"; write {thing.__qualname__}(...)" if isinstance(thing, type) and issubclass(thing, WorkflowStep) else ""

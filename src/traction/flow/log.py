@@ -15,7 +15,7 @@ class FlowLogger(logging.LoggerAdapter[logging.Logger]):
     """A logger for flows. It drops records while a flow is replayed, read or closed."""
 
     def isEnabledFor(self, level: int) -> bool:
-        """Say whether a record of this level would be emitted now."""
+        """Return whether a record of this level would be emitted now."""
         turn = find_turn()
         return (turn is None or not (turn.replaying or turn.silent)) and super().isEnabledFor(level)
 

@@ -69,7 +69,7 @@ class Retry(msgspec.Struct, frozen=True):
                 raise TypeError(f"Retry({name}={kinds!r:.100}): {one!r:.100} is neither an exception type nor its name")
 
     def find_delay(self, attempt: int) -> timedelta | None:
-        """Say how long to wait after attempt number `attempt` (from 1) has failed, or `None` to give up.
+        """Return how long to wait after attempt number `attempt` (from 1) has failed, or `None` to give up.
 
         Example:
             >>> [str(Retry(attempts=4, backoff=10).find_delay(n)) for n in (1, 2, 3, 4)]
@@ -84,7 +84,7 @@ class Retry(msgspec.Struct, frozen=True):
     def find_pause(
         self, attempt: int, error: Exception, *, elapsed: timedelta = timedelta(0), chance: float = 0.0
     ) -> timedelta | None:
-        """Say how long to wait after an attempt has failed so, or `None` to give up. A `PayloadError` is final.
+        """Return how long to wait after a failed attempt, or `None` to give up. A `PayloadError` is final.
 
         Args:
             attempt: which one failed, from 1.

@@ -1,8 +1,4 @@
-"""Say signals: what executions tell each other, and what people tell them.
-
-Takes classes of yours; gives signals, and steps that receive and send them. `leaves` has the other steps that reach
-beyond the flow.
-"""
+"""Signals, and the steps that receive and send them."""
 
 from __future__ import annotations
 
@@ -46,10 +42,10 @@ else:
                 cls = super().__new__(mcls, cls_name, bases, namespace, frozen=True, kw_only=kw_only)
             except TypeError as error:
                 raise DefinitionError(f"{where}: {error}") from error
-            told = cls_name if name is None else name
-            if not isinstance(told, str) or not 1 <= len(told) <= NAME_CHARS_MAX:
+            label = cls_name if name is None else name
+            if not isinstance(label, str) or not 1 <= len(label) <= NAME_CHARS_MAX:
                 raise DefinitionError(
-                    f"{where}: name={told!r:.100}: a signal's name must be a string of 1 to {NAME_CHARS_MAX} "
+                    f"{where}: name={label!r:.100}: a signal's name must be a string of 1 to {NAME_CHARS_MAX} "
                     "characters (SWF)"
                 )
             if "spec" in cls.__struct_fields__:
@@ -57,7 +53,7 @@ else:
                     f"{where}: a field cannot be named 'spec', which is an attribute of every signal "
                     "(Traction); rename it to spec_"
                 )
-            cls.spec = SignalSpec(told)
+            cls.spec = SignalSpec(label)
             try:
                 check_fields(cls, where, OF_A_SIGNAL)
             except DefinitionError as error:
@@ -69,7 +65,7 @@ else:
 
 
 class Signal(msgspec.Struct, metaclass=SignalMeta):
-    """A message to an execution, under a name, the class's own unless given: its fields are what it says.
+    """A message to an execution; its fields are the payload. The name defaults to the name of the class.
 
     Example:
         >>> class Approve(Signal):
@@ -78,8 +74,8 @@ class Signal(msgspec.Struct, metaclass=SignalMeta):
         'Approve'
 
     Raises:
-        DefinitionError: when the class is made, for whatever is wrong with it; or when it is first said, where its
-            annotations name what comes later.
+        DefinitionError: when the class is created with a mistake; or when it is first sent or received, if its
+            annotations name types that are defined later.
     """
 
     spec: ClassVar[SignalSpec]
@@ -90,7 +86,7 @@ class Signal(msgspec.Struct, metaclass=SignalMeta):
 
 
 class Receive(Asked[R_co], msgspec.Struct, Generic[R_co], frozen=True):
-    """The next signal of one of these types that nobody has received."""
+    """The next unreceived signal of one of these types."""
 
     step_label: ClassVar[str] = "receive"
     signals: tuple[type[Signal], ...]
@@ -127,7 +123,7 @@ def receive(signal: type[S], other: type[S2], /) -> Step[S | S2]: ...
 @overload
 def receive(*signals: type[S]) -> Step[S]: ...
 def receive(*signals: Any) -> Step[Any]:
-    """Give the next signal of these types, waiting for one if none has arrived; each signal is received once.
+    """Return the next signal of these types, waiting for one if none has arrived; each signal is received once.
 
     Signals are kept in the order in which they arrived, from the start of the run on. Of several that wait for one
     type, the first to wait is the first to receive.
@@ -189,10 +185,10 @@ def is_signal(thing: object) -> bool:
 
 
 def check_sent(where: str, signal: object) -> None:
-    """Refuse to send what is no signal, or one whose fields cannot be written and read.
+    """Check that a value is a signal whose fields can be encoded.
 
     Raises:
-        TypeError, DefinitionError: it is so.
+        TypeError, DefinitionError: it is not.
     """
     if not isinstance(signal, Signal):
         raise TypeError(f"{where}: expected a signal, got {name_thing(signal)}; {_hint_signal(signal)}")
@@ -200,10 +196,10 @@ def check_sent(where: str, signal: object) -> None:
 
 
 def check_signal(where: str, signal: Any) -> None:
-    """Refuse what is no class of signals, or one whose fields cannot be written and read.
+    """Check that a value is a class of signals whose fields can be encoded.
 
     Raises:
-        TypeError, DefinitionError: it is so.
+        TypeError, DefinitionError: it is not.
     """
     if not is_signal(signal):
         hint = f"write {type(signal).__qualname__}" if isinstance(signal, Signal) else "define a subclass of Signal"

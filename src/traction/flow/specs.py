@@ -25,13 +25,13 @@ and the await ends at once. `abandon`: the await ends at once, and the child is 
 
 
 class SignalSpec(msgspec.Struct, frozen=True):
-    """What a definition says of a signal: the name it goes by."""
+    """The spec of a signal: its name."""
 
     name: str
 
 
 class ActivitySpec(msgspec.Struct, frozen=True, kw_only=True):
-    """What a definition says of an activity: its type, its defaults in SWF's words, its retries, its result."""
+    """The spec of an activity: its type, defaults as SWF writes them, retries and result."""
 
     type: ActivityType
     label: str
@@ -49,7 +49,7 @@ class ActivitySpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WorkflowSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """What a definition says of a workflow: its type, its defaults in SWF's words, its result."""
+    """The spec of a workflow: its type, defaults as SWF writes them, and result."""
 
     type: WorkflowType
     label: str

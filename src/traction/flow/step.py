@@ -1,12 +1,12 @@
-"""Say what a flow may say: the algebra of steps.
+"""The algebra of steps: the nodes that flows are made of.
 
-Takes values, functions and other steps; gives a tree of frozen nodes. Nothing runs when it is built: `decide` reads
-the tree, and a worker does the work. A step may be built once and read many times.
+A step is a tree of frozen nodes. Building it runs nothing: the decider interprets the tree, and workers do the
+work. A step may be built once and used many times.
 
-There are four kinds of nodes. *Leaves* ask something of the service: activities, timers, children. *Sources* answer at
-once: a value, a failure, the time, chance. *Continuations* wrap one step and say what follows it: `map`, `flat_map`,
-`recover`, `ensure`, `named`. *Groups* hold several: `&` and `|`. Everything else is made of these. This room has the
-nodes and the methods of all steps; `combinators` has the functions that say them.
+There are four kinds of nodes. *Leaves* request something from the service: activities, timers, children. *Sources*
+return at once: a value, a failure, the time, chance. *Continuations* wrap one step and define what follows it: `map`,
+`flat_map`, `recover`, `ensure`, `named`. *Groups* hold several: `&` and `|`. Everything else is made of these. This
+module has the nodes and the methods of steps; `combinators` has the functions that build them.
 
 Laws, checked in `traction.testing.laws.laws` (equality means the same decisions with the same ids for every history):
     done(x).flat_map(f) == f(x);  s.flat_map(done) == s
@@ -42,9 +42,9 @@ Ts = TypeVarTuple("Ts")
 
 
 class Step(Generic[R_co]):
-    """Something a flow says: a description of work that, when it is done, gives an `R`.
+    """A description of work whose result is an `R`.
 
-    Inside an `async def` flow, `await step` goes on when the step is done and gives its result, or raises its failure.
+    Inside an `async def` flow, `await step` waits until the step is done and returns its result, or raises its failure.
     """
 
     __slots__ = ()
@@ -85,8 +85,8 @@ class Step(Generic[R_co]):
     def recover(self, errors: type[E] | tuple[type[E], ...], f: Callable[[E], Step[U]]) -> Step[R_co | U]:
         """Go on with the step that `f` makes of a failure of the given type; other failures pass.
 
-        An `ActivityFailed` or `ChildFailed` is also of the type of the exception that it reports, as for `Retry`: what
-        `f` is given then is the failure, and not that exception. `except` knows it as the failure alone.
+        An `ActivityFailed` or `ChildFailed` is also of the type of the exception that it reports, as for `Retry`: `f`
+        receives the failure, not that exception. `except` matches only the type of the failure.
 
         Laws:
             fail(e).recover(type(e), f) == f(e);  done(x).recover(E, f) == done(x)
@@ -119,10 +119,10 @@ class Step(Generic[R_co]):
         return succeeded.recover(Exception, lambda error: Done(Failure(error)))
 
     def retry(self, policy: Retry) -> Step[R_co]:
-        """Try this step again when it fails, as the policy says; the failure of the last attempt is the step's.
+        """Retry this step when it fails, by the policy; the step fails with the failure of the last attempt.
 
         The ids of the first attempt are those of the step alone; those of attempt `n`, and of the pause before it,
-        begin with `~n`. An activity's own `retry` tries one task again; this one tries whatever the step says.
+        begin with `~n`. An activity's own `retry` repeats one task; this one repeats the whole step.
 
         Laws:
             done(x).retry(p) == done(x);  s.retry(Retry(attempts=1)) == s
@@ -134,7 +134,7 @@ class Step(Generic[R_co]):
         return Now().flat_map(lambda began: _retry(self, policy, 1, began, timedelta(0)))
 
     def timeout(self, span: Span) -> Step[R_co]:
-        """Give this step so long; after that, cancel it and fail with `StepTimedOut`.
+        """Cancel this step after a span, and fail with `StepTimedOut`.
 
         Laws:
             done(x).timeout(d) == done(x)
@@ -144,12 +144,12 @@ class Step(Generic[R_co]):
         return First((self, late))
 
     def compensate(self, f: Callable[[R_co], Step[object]]) -> Step[R_co]:
-        """Register what undoes this step once it is done: `f` of its result, if the `saga` around it fails.
+        """Register `f` of the result as the compensation of this step, which runs if the enclosing `saga` fails.
 
-        It is shielded: what is being done when a cancellation comes is done to its end, so that it can be undone.
+        The step is shielded: a cancellation takes effect after it has completed, so that it can be undone.
 
         Raises:
-            FlowError: (in the flow) there is no saga around it.
+            FlowError: (in the flow) it is not inside a `saga`.
 
         Laws:
             s.compensate(f) == shield(s.compensate(f));  saga(u.compensate(done)) == shield(u)
@@ -157,7 +157,7 @@ class Step(Generic[R_co]):
         return Shield(Compensate(self, _check_function("compensate", f)))
 
     def named(self, name: str) -> Step[R_co]:
-        """Give this step a place of its own: the ids within it begin with `name` and a dot.
+        """Run this step in a scope of its own: the ids within it begin with `name` and a dot.
 
         With it, code before or beside the step may change without changing its ids.
 
@@ -169,24 +169,24 @@ class Step(Generic[R_co]):
         return Named(self, name)
 
     def __and__(self, other: Step[U]) -> Both[R_co, U]:
-        """Do both concurrently and give both results; the first failure cancels the other and fails.
+        """Run both concurrently and return both results; the first failure cancels the other and fails.
 
         `a & b & c` is one group of three. To nest a group on the left, write `all_of(a & b, c)`.
 
         History:
-            Asks what both ask, left first, in one decision task.
+            The decisions of both steps, left first, in one decision task.
         """
         if not isinstance(other, Step):
             raise _refuse_operand("&", self, other)
         return Both((self, other))
 
     def __or__(self, other: Step[U]) -> Step[R_co | U]:
-        """Do both concurrently, go on with whichever closes first, and cancel the other.
+        """Run both concurrently, return the first to finish, and cancel the other.
 
-        A failure closes as well as a success does. Ties go to the order of the history.
+        A failure finishes too. The order of the history decides ties.
 
         History:
-            Asks what both ask; then RequestCancelActivityTask or CancelTimer for the loser.
+            The decisions of both steps; then RequestCancelActivityTask or CancelTimer for the loser.
 
         Laws:
             done(x) | s == done(x)
@@ -205,7 +205,7 @@ class Step(Generic[R_co]):
 
 
 class Success(msgspec.Struct, Generic[R_co], frozen=True):
-    """The outcome of a step that gave a value."""
+    """The outcome of a step that succeeded."""
 
     value: R_co
 
@@ -217,14 +217,14 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 Outcome: TypeAlias = Success[R_co] | Failure
-"""What became of a step: match on `Success(value)` and `Failure(error)`."""
+"""The outcome of a step: match on `Success(value)` and `Failure(error)`."""
 
 
 class Cancelled(BaseException):
-    """Thrown into a flow at the step that it awaits, when that step is no longer wanted.
+    """Raised in a flow at the step that it awaits, when that step is cancelled.
 
-    Not an `Exception`, so that `except Exception` lets it pass. Code in `finally` may await further steps. `scope` is
-    the cancel scope that it comes from, which takes it in; without one, all of the flow or a whole branch is cancelled.
+    Not an `Exception`, so that `except Exception` does not catch it. Code in `finally` may await more steps. `scope` is
+    the cancel scope that was cancelled, which catches it; if `None`, the whole flow or branch is cancelled.
     """
 
     def __init__(self, scope: object = None) -> None:
@@ -237,7 +237,7 @@ class Cancelled(BaseException):
 
 
 class Asked(Step[R_co]):
-    """A leaf: what the decider answers, at once or when an event does. `step_label` is its word in ids."""
+    """A leaf, completed by the decider at once or by an event. `step_label` is its name in step ids."""
 
     __slots__ = ()
     step_label: ClassVar[str]
@@ -251,7 +251,7 @@ class ActivityStep(Asked[R_co]):
 
 
 class Adjusted(Asked[R_co], msgspec.Struct, Generic[R_co], frozen=True):
-    """A call with options of its own: what the decision says besides, in SWF's words."""
+    """A call with options of its own; `overrides` are attributes of its decision."""
 
     call: Any
     overrides: dict[str, Any]
@@ -259,7 +259,7 @@ class Adjusted(Asked[R_co], msgspec.Struct, Generic[R_co], frozen=True):
 
     @property
     def step_label(self) -> str:  # type: ignore[override]
-        """The word of the call."""
+        """The label of the call."""
         label: str = self.call.step_label
         return label
 
@@ -278,11 +278,11 @@ class WorkflowStep(Asked[R_co]):
 
     @abstractmethod
     def flow(self) -> Step[R_co] | Coroutine[Any, Any, R_co]:
-        """Say the flow: as a step, or as an `async def` that awaits steps."""
+        """Return the flow, as a step or as a coroutine that awaits steps."""
 
     @abstractmethod
     def workflow_id(self) -> str:
-        """Name the execution that this call starts."""
+        """Return the id of the execution that this call starts."""
 
 
 class Done(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
@@ -292,7 +292,7 @@ class Done(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
 
 
 class Fail(Step[Never], msgspec.Struct, frozen=True):
-    """A failure. The error is thrown as it was when it was said, traceback and notes, however often it is read."""
+    """A failure. The error is raised with the traceback and notes that it had when the step was built, every time."""
 
     error: Exception
     traceback: TracebackType | None = None
@@ -300,7 +300,7 @@ class Fail(Step[Never], msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, error: Exception) -> Fail:
-        """Keep an error as it is now."""
+        """Return a failure with the error's current traceback and notes."""
         return cls(error, error.__traceback__, tuple(getattr(error, "__notes__", ())))
 
 
@@ -327,7 +327,7 @@ class Recover(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
 
 
 class Ensure(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
-    """`source`, then `finalizer` whatever became of it."""
+    """`source`, then `finalizer`, whatever the outcome."""
 
     source: Step[R_co]
     finalizer: Step[object]
@@ -341,13 +341,13 @@ class Named(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
 
 
 class Shield(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
-    """`source`, which is done to its end before a cancellation is felt."""
+    """`source`, which completes before a cancellation takes effect."""
 
     source: Step[R_co]
 
 
 class Saga(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
-    """`source`; if it fails or is cancelled, what it had registered is undone, the last first."""
+    """`source`; if it fails or is cancelled, its registered compensations run, the last first."""
 
     source: Step[R_co]
 
@@ -412,7 +412,7 @@ class Draw(Step[int], msgspec.Struct, frozen=True):
 
 
 class Tick(Step[int], msgspec.Struct, frozen=True):
-    """A number that grows each time it is asked for: 48 bits of the milliseconds of `now()`, and 12 bits of count."""
+    """A number that grows with each use: 48 bits of the milliseconds of `now()`, and 12 bits of count."""
 
 
 class Helper(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
@@ -424,11 +424,11 @@ class Helper(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
 
 
 _WRAPPED: WeakSet[Any] = WeakSet()
-"""The code of functions that stand below a decorator of a flow, which awaits their coroutines in its own."""
+"""The code of functions wrapped by a decorator of a flow, which may await their coroutines."""
 
 
 def note_wrapped(f: Any) -> None:
-    """Let the decorators of a flow, as `functools.wraps` marks them, await the functions that they wrap."""
+    """Allow decorators of a flow that use `functools.wraps` to await the functions that they wrap."""
     while (f := getattr(f, "__wrapped__", None)) is not None:
         if (code := getattr(f, "__code__", None)) is not None:
             _WRAPPED.add(code)
@@ -448,7 +448,7 @@ def to_chance(bits: int) -> float:
 
 
 def _refuse_operand(sign: str, left: object, right: object) -> Exception:
-    """Return the error of an operand that is no step: a FlowError for a coroutine or the like, else a TypeError."""
+    """Return the error of an operand that is not a step: a FlowError for a coroutine or the like, else a TypeError."""
     other = right if isinstance(left, Step) else left
     if is_awaitable(other):
         return refuse(sign, other)
@@ -462,7 +462,7 @@ def _check_function(where: str, f: Callable[..., U]) -> Callable[..., U]:
 
 
 def find_segment_fault(name: str) -> str | None:
-    """Say why a name cannot be a segment of an id, or `None`."""
+    """Return why a name cannot be a segment of a step id, or `None`."""
     if not name or name.strip() != name:
         return "it is empty, or starts or ends with whitespace"
     if name.isdigit():
@@ -475,7 +475,7 @@ def find_segment_fault(name: str) -> str | None:
 
 
 def _retry(source: Step[T], policy: Retry, attempt: int, began: datetime | None, pause: timedelta) -> Step[T]:
-    """Make attempt number `attempt` after a pause, and what follows if it fails."""
+    """Return the step for attempt `attempt` and its later attempts."""
     body = Sleep(pause).flat_map(lambda _: source) if pause else source
 
     def again(error: Exception, time: datetime, chance: float) -> Step[T]:

@@ -1,7 +1,4 @@
-"""Let an activity know its own task: say that it is alive, learn that it should stop, leave the answer to another.
-
-Takes calls from inside an activity's `run`; gives them to the worker that runs it. Knows no backend.
-"""
+"""What code inside an activity may use: its task, heartbeats, asynchronous completion."""
 
 from __future__ import annotations
 
@@ -32,12 +29,12 @@ class RunningTask(ABC):
     """Which attempt this is, from 1."""
 
     token: str
-    """What names the task to the service: whoever has it may answer, from any process. See `COMPLETE_LATER`."""
+    """The task token. Any process that has it can complete the task. See `COMPLETE_LATER`."""
 
     @property
     @abstractmethod
     def cancelled(self) -> bool:
-        """Whether nobody wants the result any more, as far as the last heartbeat told. Asks nobody, raises nothing."""
+        """Whether the last heartbeat reported that the task was cancelled. Sends no request, raises nothing."""
 
     @overload
     def last_details(self, type: builtins.type[T]) -> T | None: ...
@@ -45,7 +42,7 @@ class RunningTask(ABC):
     def last_details(self, type: Any = ...) -> Any: ...
     @abstractmethod
     def last_details(self, type: Any = Any) -> Any:
-        """Give what the last heartbeat of the attempts before this one said, read as `type`; `None` if nothing.
+        """Return the last heartbeat details of earlier attempts, decoded as `type`; `None` if there are none.
 
         Raises:
             PayloadError: it is not of that type.
@@ -53,10 +50,10 @@ class RunningTask(ABC):
 
     @abstractmethod
     def heartbeat(self, details: object = None) -> None:
-        """Say that the task is alive, with details (at most 2,048 characters as JSON) that a time-out will carry.
+        """Send a heartbeat with details (at most 2,048 characters as JSON), which a timeout reports.
 
         Raises:
-            Cancelled: the flow no longer wants the result, or the execution has closed. Clean up, and let it pass.
+            Cancelled: the flow cancelled the activity, or the execution has closed. Clean up, and do not catch it.
         """
 
 
@@ -72,7 +69,7 @@ class _Later:
 
 
 COMPLETE_LATER: Any = _Later()
-"""What an activity returns when somebody else will answer its task, by the task's `token`.
+"""Returned by an activity whose task is completed elsewhere, by the task's `token`.
 
 Example:
     @activity(start_to_close=days(3))
@@ -93,10 +90,10 @@ def find_task() -> RunningTask | None:
 
 
 def current_task() -> RunningTask:
-    """Give the task that is being worked on.
+    """Return the activity task that runs here.
 
     Raises:
-        TractionError: no activity runs here.
+        TractionError: no activity is running.
     """
     task = find_task()
     if task is None:
@@ -105,10 +102,10 @@ def current_task() -> RunningTask:
 
 
 def heartbeat(details: object = None) -> None:
-    """Say how far the current activity task is, and learn whether it is still wanted.
+    """Record the progress of the current activity task, and raise `Cancelled` if it should stop.
 
-    That it is alive its worker says by itself. The first call sends what it is given at once; of the calls within a
-    second after that, the details of the latest are sent.
+    The worker sends heartbeats by itself. The first call sends its details at once; of the calls within a second
+    after that, only the latest details are sent.
 
     Example:
         @activity(heartbeat=30)
@@ -118,7 +115,7 @@ def heartbeat(details: object = None) -> None:
                 heartbeat(page)
 
     Raises:
-        Cancelled: the flow no longer wants the result, or the execution has closed. Clean up, and let it pass.
-        TractionError: no activity runs here.
+        Cancelled: the flow cancelled the activity, or the execution has closed. Clean up, and do not catch it.
+        TractionError: no activity is running.
     """
     current_task().heartbeat(details)

@@ -88,7 +88,7 @@ def refuse(where: str, thing: Any, place: str | None = None) -> FlowError:
 
 
 def is_awaitable(thing: object) -> bool:
-    """Return whether Python could await something; steps are meant to be told apart before."""
+    """Return whether Python could await a value. Check for steps first."""
     return isinstance(thing, CoroutineType) or hasattr(type(thing), "__await__")
 
 
@@ -111,10 +111,10 @@ def name_thing(thing: Any) -> str:
 
 
 def close_unstarted(things: Iterable[Any]) -> None:
-    """Close the coroutines among some things that nobody has begun to await, so that Python does not warn of them."""
+    """Close unstarted coroutines in a collection, so that Python does not warn about them."""
     for thing in things:
         if type(thing) is CoroutineType:
-            # Neither begun nor closed: as inspect.getcoroutinestate() tells it, on every Python.
+            # Neither started nor closed, as by inspect.getcoroutinestate(), on every Python.
             if not thing.cr_running and not thing.cr_suspended and thing.cr_frame is not None:
                 thing.close()
         elif type(thing) in (list, tuple, set):
@@ -137,7 +137,7 @@ def _find_caller() -> FrameType | None:
 
 
 class NoEventLoop:
-    """What asyncio finds as the running event loop while a flow runs. Whoever uses it gets a `FlowError`."""
+    """What asyncio finds as the running event loop while a flow runs. Using it raises a `FlowError`."""
 
     __slots__ = ()
 

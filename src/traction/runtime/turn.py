@@ -1,7 +1,4 @@
-"""Let what a flow calls know that a flow runs, whose it is, and whether it goes over what was decided before.
-
-Takes a turn, as a decider takes it; gives it to whoever asks from inside.
-"""
+"""The turn of the flow that runs in the current thread: its execution, and whether it is replaying."""
 
 from __future__ import annotations
 
@@ -47,7 +44,7 @@ _current = _Current()
 
 
 def take_turn(turn: Turn, act: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Do what is a turn of a flow."""
+    """Run `act` as a turn of a flow."""
     before, _current.turn = _current.turn, turn
     set_loop = getattr(sys.modules.get("asyncio"), "_set_running_loop", None)
     if set_loop is None:
@@ -65,7 +62,7 @@ def take_turn(turn: Turn, act: Callable[P, T], *args: P.args, **kwargs: P.kwargs
 
 
 def leave_flow(act: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Do what a turn needs and is not the flow's: it may use the event loop that runs here, or one of its own."""
+    """Run `act` outside the flow, with the thread's own event loop if there is one."""
     asyncio: Any = sys.modules.get("asyncio")
     if asyncio is None or asyncio._get_running_loop() is not NO_EVENT_LOOP:
         return act(*args, **kwargs)
@@ -77,5 +74,5 @@ def leave_flow(act: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
 
 
 def find_turn() -> Turn | None:
-    """Give the turn that is being taken here, if a flow runs."""
+    """Return the current turn, or `None` if no flow runs."""
     return _current.turn
