@@ -153,7 +153,7 @@ def test_a_decorated_function_has_the_fields_and_defaults_of_the_function() -> N
         add_named(1, 2)  # type: ignore[misc]
 
 
-def test_a_decorator_may_say_which_parameters_it_has() -> None:
+def test_a_decorator_may_declare_its_parameters() -> None:
     def with_default(f: Any) -> Any:
         @functools.wraps(f)
         def inner(a: int) -> Any:

@@ -1,7 +1,7 @@
 """Definitions: what they are made of, what is refused at their first line, and what their instances are.
 
 This module has `from __future__ import annotations`, so all its annotations are strings when classes are made.
-What each mistake is told stands in `tests/golden/errors`.
+The error texts are in `tests/golden/errors`.
 """
 
 # ruff: noqa: ARG001 - what a function takes is what matters here
@@ -109,7 +109,7 @@ def greet(name: str, *, greeting: str, mark: Annotated[str, msgspec.Meta(max_len
     return f"{greeting}, {name}{mark}"
 
 
-# What a definition says.
+# The specs of definitions.
 
 
 def test_a_definition_has_its_type_of_the_class_and_its_keywords() -> None:
@@ -249,7 +249,7 @@ def test_a_function_names_the_type_of_what_it_gives(define: Any, result: Any) ->
         define(same)
 
 
-def test_a_call_of_a_base_that_leaves_types_open_is_told_by_whoever_asks_for_it() -> None:
+def test_reading_the_spec_of_a_generic_base_class_raises() -> None:
     class Same(Workflow[T], Generic[T]):
         value: T
 
@@ -341,7 +341,7 @@ def test_the_options_of_a_base_hold_for_its_subclasses_but_for_those_that_name_i
     assert (CountQuery.spec.type.name, CountQuery.spec.type.version) == ("CountQuery", "1")
 
 
-def test_a_generic_base_is_no_definition() -> None:
+def test_a_generic_base_class_is_not_a_definition() -> None:
     for use in (lambda: check_definition(Query), lambda: Query(1).spec, lambda: Query[int](1).spec):
         with pytest.raises(DefinitionError, match=r"make a subclass of Query\[int\]"):
             use()
@@ -521,7 +521,7 @@ def test_a_run_of_another_shape_is_refused(run: Any) -> None:
 @pytest.mark.parametrize(
     "run", [None, 7, staticmethod(len), classmethod(len), property(len)], ids=lambda run: type(run).__name__
 )
-def test_a_run_that_is_no_method_is_refused(run: Any) -> None:
+def test_a_run_that_is_not_a_method_is_rejected(run: Any) -> None:
     with pytest.raises(DefinitionError, match="write def run"):
         types.new_class("Fetch", (A[Connection, int],), {}, lambda body: body.update(run=run))
 
@@ -546,7 +546,7 @@ def test_a_run_may_be_async_unannotated_or_of_a_wider_parameter() -> None:
         assert made.spec.result is int
 
 
-def test_a_flow_is_async_or_gives_a_step_of_what_the_class_says() -> None:
+def test_a_flow_is_async_or_returns_a_step_of_the_declared_type() -> None:
     async def later(self: Any) -> int: ...
 
     def step(self: Any) -> Step[int]: ...
@@ -645,7 +645,7 @@ def test_a_field_that_would_hide_a_method_is_refused(name: str) -> None:
 # Functions that are refused.
 
 
-def test_what_is_no_plain_function_is_refused() -> None:
+def test_anything_but_a_plain_function_is_rejected() -> None:
     for thing in ("Fetch", 7, Connection, len, Connection().__init__, Collect):
         with pytest.raises(DefinitionError, match="made from a function"):
             activity(thing)  # type: ignore[call-overload]
@@ -692,7 +692,7 @@ def test_a_dependency_is_the_first_parameter_by_place_and_of_its_type() -> None:
         activity(needs=Connection())(by_name)  # type: ignore[call-overload]
 
 
-def test_a_function_says_itself_what_is_given_by_name_only() -> None:
+def test_a_function_declares_its_own_keyword_only_parameters() -> None:
     def collect_nothing(number: int) -> None: ...
 
     with pytest.raises(DefinitionError, match=r"write a \*"):
@@ -744,7 +744,7 @@ def test_a_later_type_within_a_field_is_checked_later(head: str) -> None:
         check_definition(module.Fetch)
 
 
-def test_an_annotation_that_is_no_type_is_refused_at_once(head: str) -> None:
+def test_an_annotation_that_is_not_a_type_is_rejected_at_once(head: str) -> None:
     with pytest.raises(DefinitionError, match="is not a type"):
         make_module(head + FETCH.replace("'Page'", "'Page |'"))
 
@@ -754,7 +754,7 @@ def test_a_mistake_in_what_is_known_is_refused_at_once_though_something_else_com
         make_module(head + FETCH.replace("int", "Path"))
 
 
-def test_what_is_no_definition_is_refused_by_the_check() -> None:
+def test_check_definition_rejects_other_values() -> None:
     for thing in (Collect(7), Activity, Workflow, int, "Collect", None):
         with pytest.raises(DefinitionError, match="expected a definition"):
             check_definition(thing)

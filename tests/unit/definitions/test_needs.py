@@ -95,7 +95,7 @@ def test_a_value_of_the_needed_type_is_provided(run_shop: Callable[[], object]) 
     assert run_shop() == DONE
 
 
-def test_a_function_is_no_type_that_an_activity_may_need() -> None:
+def test_a_function_is_rejected_as_the_type_of_a_dependency() -> None:
     def connect() -> Everything:
         return Everything()
 

@@ -22,7 +22,7 @@ spans = timedeltas | numbers
 @given(timedeltas)
 @example(timedelta(microseconds=1))
 @example(timedelta(seconds=99_999_998, microseconds=1))
-def test_a_duration_is_the_least_whole_number_of_seconds_that_is_no_shorter(span: timedelta) -> None:
+def test_a_duration_is_rounded_up_to_whole_seconds(span: timedelta) -> None:
     written = timedelta(seconds=int(to_duration(span)))
     assert span <= written < span + timedelta(seconds=1)
 
@@ -40,7 +40,7 @@ def test_a_whole_number_of_seconds_is_written_as_it_is(number: int) -> None:
 
 
 @given(numbers)
-def test_a_number_is_a_span_of_so_many_seconds(number: float) -> None:
+def test_a_number_is_a_span_in_seconds(number: float) -> None:
     assert to_timedelta(number) == timedelta(seconds=number)
 
 
@@ -63,13 +63,13 @@ def test_a_span_that_is_not_zero_or_more_is_refused(span: Any) -> None:
     "span",
     [SPAN_SECONDS_MAX + 1, 1e15, 1e300, 10**400, float("inf"), longest + timedelta(microseconds=1), timedelta.max],
 )
-def test_a_span_that_is_longer_than_swf_can_be_told_is_refused(span: Any) -> None:
+def test_a_span_longer_than_swf_accepts_is_rejected(span: Any) -> None:
     with pytest.raises(ValueError, match="too long"):
         to_timedelta(span)
 
 
 @pytest.mark.parametrize("span", ["60", None, True, [1], object])
-def test_what_is_no_span_is_refused(span: Any) -> None:
+def test_values_that_are_not_spans_are_rejected(span: Any) -> None:
     with pytest.raises(TypeError, match="not a time span"):
         to_timedelta(span)
 

@@ -37,19 +37,19 @@ def test_a_scope_has_the_span_that_it_is_given(make: Any) -> None:
 
 @pytest.mark.parametrize("make", [move_on_after, fail_after])
 @pytest.mark.parametrize("span", [-1, float("nan"), timedelta(seconds=-1), 100_000_000])
-def test_a_span_that_swf_cannot_be_told_is_refused_before_a_scope_is_entered(make: Any, span: Any) -> None:
+def test_a_span_that_swf_rejects_is_rejected_before_a_scope_is_entered(make: Any, span: Any) -> None:
     with pytest.raises(ValueError, match=r"a time span (must|has)"):
         make(span)
 
 
 @pytest.mark.parametrize("make", [move_on_after, fail_after])
 @pytest.mark.parametrize("span", ["1 h", None, True])
-def test_what_is_no_span_is_refused_before_a_scope_is_entered(make: Any, span: Any) -> None:
+def test_values_that_are_not_spans_are_rejected_before_a_scope_is_entered(make: Any, span: Any) -> None:
     with pytest.raises(TypeError, match="is not a time span"):
         make(span)
 
 
-def test_a_scope_that_nobody_entered_is_not_cancelled() -> None:
+def test_a_scope_that_was_never_entered_is_not_cancelled() -> None:
     assert not cancel_scope().cancelled
 
 
@@ -85,7 +85,7 @@ def test_a_scope_that_is_over_is_cancelled_in_vain() -> None:
 
 @pytest.mark.parametrize("say", [shield, saga])
 @pytest.mark.parametrize("thing", [7, None, fetch, lambda: sleep(1)])
-def test_what_is_no_step_is_neither_shielded_nor_undone(say: Any, thing: Any) -> None:
+def test_shield_and_saga_reject_values_that_are_not_steps(say: Any, thing: Any) -> None:
     with pytest.raises(TypeError, match="expected a step"):
         say(thing)
 

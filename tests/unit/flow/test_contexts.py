@@ -256,7 +256,7 @@ def test_a_simulated_failure_is_logged_below_a_warning(caplog: pytest.LogCapture
     assert [(record.levelno, record.exc_info is not None) for record in told] == [(logging.INFO, True)]
 
 
-def test_a_cancelled_flow_is_no_failure_to_log(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_cancelled_flow_is_not_logged_as_a_failure(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "traction.worker"):
         simulate(hold(), cancels=[None])
         simulate(again(2))

@@ -1,4 +1,4 @@
-"""What reaches beyond the flow, before anybody reads it: what is refused where it is said."""
+"""Steps that reach beyond the flow: which arguments they reject when they are built."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def read_now() -> int:
 
 @pytest.mark.parametrize("say", [start_child, continue_as_new])
 @pytest.mark.parametrize("thing", [fetch(7), fetch(7).options(priority=1), book, done(1), "book", None])
-def test_what_is_no_call_of_a_workflow_is_not_started(say: Any, thing: Any) -> None:
+def test_start_child_and_continue_as_new_accept_only_calls_of_workflows(say: Any, thing: Any) -> None:
     with pytest.raises(TypeError, match="expected a call of a workflow"):
         say(thing)
 
@@ -87,7 +87,7 @@ def test_the_next_run_takes_no_options() -> None:
         ({"task_list": ""}, "task_list="),
     ],
 )
-def test_an_option_of_a_childs_call_is_checked_where_it_is_said(options: Any, says: str) -> None:
+def test_an_option_of_a_childs_call_is_checked_at_the_call(options: Any, says: str) -> None:
     with pytest.raises(DefinitionError, match=says):
         book(7).options(**options)
 
@@ -103,7 +103,7 @@ def test_an_option_of_a_childs_call_is_checked_where_it_is_said(options: Any, sa
         ({"task_list": "a|b"}, "task_list="),
     ],
 )
-def test_an_option_of_an_activitys_call_is_checked_where_it_is_said(options: Any, says: str) -> None:
+def test_an_option_of_an_activitys_call_is_checked_at_the_call(options: Any, says: str) -> None:
     with pytest.raises(DefinitionError, match=says):
         fetch(7).options(**options)
 
@@ -131,7 +131,7 @@ def test_a_timeout_is_a_span(span: Any) -> None:
 
 @pytest.mark.parametrize("name", ["give_up_on", "retry_on"])
 @pytest.mark.parametrize("kinds", [ValueError, "ValueError", [ValueError], (7,), (int,), (KeyboardInterrupt,)])
-def test_failures_are_told_by_types_of_exceptions_or_their_names(name: str, kinds: Any) -> None:
+def test_retry_policies_accept_only_exception_types_or_names(name: str, kinds: Any) -> None:
     with pytest.raises(TypeError, match=rf"Retry\({name}="):
         Retry(**{name: kinds})
 
@@ -152,11 +152,11 @@ def test_a_side_effect_is_a_plain_function(f: Any) -> None:
 
 
 @pytest.mark.parametrize("f", [read_now, lambda: 7, partial(int, "7"), int])
-def test_a_side_effect_runs_nothing_when_it_is_said(f: Any) -> None:
+def test_building_a_side_effect_runs_nothing(f: Any) -> None:
     assert side_effect(f).f is f  # type: ignore[attr-defined]
 
 
-def test_a_side_effect_is_read_as_its_function_says_unless_told_otherwise() -> None:
+def test_a_side_effect_is_decoded_by_its_annotation_unless_type_is_passed() -> None:
     def read() -> Any: ...
 
     read.__annotations__["return"] = int
@@ -169,12 +169,12 @@ def read_day() -> date:
     return date(2024, 2, 29)
 
 
-def test_a_return_annotation_that_is_a_string_is_read_as_what_it_says() -> None:
+def test_a_string_return_annotation_is_resolved() -> None:
     assert read_day.__annotations__ == {"return": "date"}
     assert side_effect(read_day).type is date  # type: ignore[attr-defined]
 
 
-def test_a_return_annotation_that_does_not_resolve_is_told() -> None:
+def test_an_unresolvable_return_annotation_is_reported() -> None:
     class Mine: ...
 
     def read() -> Mine: ...  # type: ignore[empty-body]
@@ -231,7 +231,7 @@ class CopyAll(Workflow[int]):
         return await Copy(9)
 
 
-def test_a_further_attempt_knows_its_number_and_what_the_last_one_said_of_its_progress(stage: Stage) -> None:
+def test_a_later_attempt_knows_its_number_and_the_last_heartbeat_details(stage: Stage) -> None:
     seen: list[tuple[str, int, Any]] = []
 
     def act() -> None:
@@ -265,7 +265,7 @@ def test_an_attempt_after_one_that_failed_by_itself_knows_its_progress(stage: St
 
 
 @pytest.mark.parametrize("dies", [True, False])
-def test_what_was_said_of_progress_holds_until_something_else_is_said(stage: Stage, dies: bool) -> None:
+def test_heartbeat_details_are_kept_until_they_are_replaced(stage: Stage, dies: bool) -> None:
     seen: list[tuple[int, Any]] = []
 
     def act() -> None:
@@ -285,7 +285,7 @@ def test_what_was_said_of_progress_holds_until_something_else_is_said(stage: Sta
 
 
 @pytest.mark.parametrize("codec", [Codec(), Codec(Encrypt(KeyRing({"one": bytes(16)})))])
-def test_an_attempt_that_is_handed_back_leaves_what_it_said_of_its_progress(stage: Stage, codec: Codec) -> None:
+def test_an_attempt_that_is_returned_keeps_its_heartbeat_details(stage: Stage, codec: Codec) -> None:
     seen: list[tuple[int, Any]] = []
     pulse = Heartbeater()
 

@@ -1,4 +1,4 @@
-"""Work recurs at the times that its line says, and catches up as its policy says."""
+"""Recurring work starts at the times of its cron expression, and catches up by its policy."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)  # a Tuesday
         ("@weekly", ["01-06 00:00", "01-13 00:00"]),
     ],
 )
-def test_a_cron_line_says_its_times(line: str, times: list[str]) -> None:
+def test_a_cron_expression_yields_its_times(line: str, times: list[str]) -> None:
     cron, time, found = read_recurrence(line), NOON, []
     for _ in times:
         time = cron.find_next(time)
@@ -46,7 +46,7 @@ def test_a_cron_line_says_its_times(line: str, times: list[str]) -> None:
     "line",
     ["", "* * * *", "60 * * * *", "* 24 * * *", "x * * * *", "*/0 * * * *", "5-1 * * * *", "* * 0 * *", "1,,2 * * * *"],
 )
-def test_what_is_no_cron_line_is_refused(line: str) -> None:
+def test_invalid_cron_expressions_are_rejected(line: str) -> None:
     with pytest.raises(ValueError, match="is not a cron expression"):
         read_recurrence(line)
 
@@ -56,12 +56,12 @@ def test_a_date_that_never_comes_is_refused() -> None:
         every("0 0 30 2 *", lambda _: sleep(0), again=lambda _: Tick())
 
 
-def test_an_interval_of_no_length_is_refused() -> None:
+def test_an_interval_of_zero_is_rejected() -> None:
     with pytest.raises(ValueError, match="longer than zero"):
         read_recurrence(0)
 
 
-def test_a_local_time_that_is_left_out_is_passed_over_and_one_that_repeats_is_taken_once() -> None:
+def test_a_skipped_local_time_is_ignored_and_a_repeated_one_is_used_once() -> None:
     berlin = read_recurrence("30 2 * * *", ZoneInfo("Europe/Berlin"))
     spring = berlin.find_next(datetime(2030, 3, 30, 12, tzinfo=UTC))  # the clock leaves 2:30 out on the 31st
     assert spring == datetime(2030, 4, 1, 0, 30, tzinfo=UTC)
@@ -182,7 +182,7 @@ def test_no_time_is_left_out_or_taken_twice_from_one_run_to_the_next(monkeypatch
         ("@yearly", days(365), days(731), 2),
         (days(300), days(365), days(730), 2),
         ("0 12 * * *", hours(10), days(30), 30),
-        # Further away than a timer can be told.
+        # Further away than the longest timer.
         ("0 0 29 2 *", days(365), days(1157), 1),
     ],
 )
@@ -246,7 +246,7 @@ def test_work_that_goes_on_beside_may_have_options_of_its_own() -> None:
     assert sum(isinstance(event, e.ChildWorkflowExecutionStarted) for event in run.history) == 3
 
 
-def test_what_is_no_call_of_a_workflow_does_not_go_on_beside() -> None:
+def test_overlap_beside_requires_a_call_of_a_workflow() -> None:
     @workflow
     async def flow() -> None:
         await every(hours(1), work, again=lambda _: flow(), overlap="beside")
@@ -261,7 +261,7 @@ def test_the_last_time_is_an_instant_with_a_zone(since: Any) -> None:
         every("@daily", work, again=Tick, since=since)
 
 
-def test_a_time_zone_is_no_name() -> None:
+def test_the_name_of_a_time_zone_is_rejected() -> None:
     zone: Any = "Europe/Berlin"
     with pytest.raises(TypeError, match=r"ZoneInfo\('Europe/Berlin'\)"):
         read_recurrence("@daily", zone)

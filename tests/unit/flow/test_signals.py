@@ -1,4 +1,4 @@
-"""What signals are before anybody sends them: frozen, named, checked where they are defined and where they are said."""
+"""Signals are frozen and named, and checked when they are defined and when they are used."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_signal_made_of_another_has_its_fields_and_a_name_of_its_own() -> None
     assert (Urgent.spec.name, Urgent("late").why, Reject.spec.name) == ("Urgent", "late", "no")
 
 
-def test_a_signal_is_frozen_and_equal_to_one_that_says_the_same() -> None:
+def test_a_signal_is_frozen_and_equal_to_one_with_the_same_fields() -> None:
     assert Approve("Ann") == Approve("Ann", note="")
     with pytest.raises(AttributeError, match="immutable"):
         Approve("Ann").by = "Bob"
@@ -120,7 +120,7 @@ def test_a_field_may_name_what_is_defined_further_down() -> None:
 
 
 @pytest.mark.parametrize("say", [receive, signals, lambda found: send("a", found())])
-def test_a_field_that_names_nothing_is_refused_when_the_signal_is_said(say: Any) -> None:
+def test_an_unresolvable_field_is_rejected_when_the_signal_is_used(say: Any) -> None:
     class Found(S):
         page: Page = None  # type: ignore[name-defined]  # noqa: F821
 
@@ -133,13 +133,13 @@ def test_a_field_that_names_nothing_is_refused_when_the_signal_is_said(say: Any)
 
 @pytest.mark.parametrize("say", [receive, signals])
 @pytest.mark.parametrize("thing", ["Approve", Approve("Ann"), fetch, str, None])
-def test_what_is_no_class_of_signals_is_not_received(say: Any, thing: Any) -> None:
+def test_receive_accepts_only_classes_of_signals(say: Any, thing: Any) -> None:
     with pytest.raises(TypeError, match="expected a class of signals"):
         say(Approve, thing)
 
 
 @pytest.mark.parametrize("say", [receive, signals])
-def test_of_no_signals_none_is_received(say: Any) -> None:
+def test_receive_needs_at_least_one_class_of_signals(say: Any) -> None:
     with pytest.raises(ValueError, match="at least one class of signals"):
         say()
 
@@ -151,7 +151,7 @@ def test_the_base_of_all_signals_is_not_received(say: Any) -> None:
 
 
 @pytest.mark.parametrize("say", [receive, signals])
-def test_two_signals_of_one_name_are_not_told_apart_and_so_refused_together(say: Any) -> None:
+def test_two_signals_with_one_name_are_rejected_together(say: Any) -> None:
     class No(Signal, name="no"): ...
 
     with pytest.raises(DefinitionError, match="both named 'no'"):
@@ -163,14 +163,14 @@ def test_the_same_signal_twice_is_the_same_as_once() -> None:
 
 
 @pytest.mark.parametrize("thing", ["Approve", Approve, fetch(7), None])
-def test_what_is_no_signal_is_not_sent(thing: Any) -> None:
+def test_send_accepts_only_signals(thing: Any) -> None:
     with pytest.raises(TypeError, match="expected a signal"):
         send("a", thing)
 
 
 @pytest.mark.parametrize("say", [lambda to: send(to, Approve("Ann")), traction.cancel], ids=["send", "cancel"])
 @pytest.mark.parametrize("thing", [None, 7, fetch(7)])
-def test_what_is_no_execution_is_not_addressed(say: Any, thing: Any) -> None:
+def test_send_and_cancel_accept_only_executions(say: Any, thing: Any) -> None:
     with pytest.raises(TypeError, match="expected an execution"):
         say(thing)
 

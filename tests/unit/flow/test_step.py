@@ -1,4 +1,4 @@
-"""What steps are before anybody reads them: frozen, checked when they are said, and laws of their own."""
+"""Steps are frozen, and checked when they are built."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ def test_three_by_or_are_one_race_of_three() -> None:
 
 
 @pytest.mark.parametrize("say", [lambda: done(1) & 2, lambda: done(1) | 2], ids=["&", "|"])
-def test_a_group_with_what_is_no_step_is_refused(say: Any) -> None:
+def test_a_group_rejects_values_that_are_not_steps(say: Any) -> None:
     with pytest.raises(TypeError, match="unsupported operand"):
         say()
 
 
 @pytest.mark.parametrize("say", [all_of, first_of])
-def test_a_group_names_the_item_that_is_no_step(say: Any) -> None:
+def test_a_group_names_the_item_that_is_not_a_step(say: Any) -> None:
     with pytest.raises(TypeError, match=rf"{say.__name__}: item 1: expected a step, got a value of type str"):
         say([done(1), "two"])
 
@@ -71,7 +71,7 @@ def test_one_iterable_gives_a_list_and_several_steps_a_tuple() -> None:
     assert read(all_of([])) == "[]"
 
 
-def test_of_no_steps_none_is_first() -> None:
+def test_first_of_needs_at_least_one_step() -> None:
     with pytest.raises(ValueError, match="at least one step"):
         first_of([])
 
@@ -101,14 +101,14 @@ def test_each_does_at_least_one_at_a_time(limit: int) -> None:
         each(done, [1], limit=limit)
 
 
-def test_recovering_from_what_is_no_exception_type_is_refused_where_it_is_said() -> None:
+def test_recover_rejects_values_that_are_not_exception_types() -> None:
     for errors in (ValueError("no"), "ValueError", (ValueError, 3), int):
         with pytest.raises(TypeError, match="is not an exception type"):
             done(1).recover(errors, done)  # type: ignore[type-var, arg-type]
 
 
 @pytest.mark.parametrize("span", [-1, timedelta(seconds=-1), float("nan"), float("inf"), 100_000_000])
-def test_a_span_that_swf_cannot_be_told_is_refused(span: Any) -> None:
+def test_a_span_that_swf_does_not_accept_is_rejected(span: Any) -> None:
     with pytest.raises(ValueError, match=r"a time span (must|has)"):
         sleep(span)
 
@@ -202,7 +202,7 @@ def test_a_helper_keeps_the_name_of_its_function() -> None:
     assert read(book(3)) == "3"
 
 
-def test_a_helper_may_be_said_once_and_read_twice() -> None:
+def test_a_helper_step_can_be_built_once_and_awaited_twice() -> None:
     @step
     async def book(n: int) -> int:
         return n

@@ -32,7 +32,7 @@ class CallLook(Workflow[int]):
 
 
 @pytest.mark.parametrize("ask", [current_task, heartbeat])
-def test_outside_of_an_activity_there_is_no_task(ask: Any) -> None:
+def test_there_is_no_current_task_outside_an_activity(ask: Any) -> None:
     with pytest.raises(TractionError, match="no activity is running"):
         ask()
 

@@ -209,7 +209,7 @@ def test_a_side_effect_may_run_an_event_loop() -> None:
         assert ws.run(kept()) == 7
 
 
-def test_what_is_no_step_and_not_awaitable_stays_a_type_error() -> None:
+def test_an_operand_that_is_not_awaitable_raises_a_type_error() -> None:
     with pytest.raises(TypeError, match="unsupported operand"):
         act(1) & 5  # type: ignore[operator]
     with pytest.raises(TypeError, match="item 0: expected a step"):
