@@ -76,17 +76,17 @@ class SimulationMachine(RuleBasedStateMachine):
         _call(self.begin)
 
     def begin(self) -> None:
-        """Do what comes before all rules: start executions."""
+        """Prepare before all rules: start executions."""
 
     def end(self) -> None:
-        """Do what comes after all rules, before everything is run to its end."""
+        """Finish after all rules, before all executions run to their end."""
 
     def check_end(self) -> None:
-        """Claim what holds when every execution has closed."""
+        """Assert what holds after every execution has closed."""
 
     @rule(moves=st.integers(1, 10), schedule=schedules(choices=20, max_deviations=3))
     def somebody_moves(self, moves: int, schedule: Any) -> None:
-        """Let somebody move, a few times."""
+        """Run a few actions of the simulation."""
         self._choices.choose = schedule.choose
         for _ in range(moves):
             if not (self.simulation.has_open() and self.simulation.can_move()):
@@ -95,7 +95,7 @@ class SimulationMachine(RuleBasedStateMachine):
         self._choices.choose = PLAIN.choose
 
     def teardown(self) -> None:
-        """Let nothing go wrong any more, and run everything to its end."""
+        """Run all executions to their end, without faults."""
         self._choices.choose = PLAIN.choose
         _call(self.end)
         moves = 0

@@ -1,10 +1,10 @@
-"""Decide once more, in a process with another hash seed, other random numbers and another memory.
+"""The cross-process check: replay a history in another process, with another hash seed, and compare the decisions.
 
-Takes a history and what was decided live; says whether the twin decides the same. What depends on the order of a set,
+What depends on the order of a set,
 on `hash()`, on an address or on what a module happened to keep differs there.
 
 The twin is one process for as long as its parent lives, and begins with the first question. It imports the module of a
-definition by its name, so it knows only definitions at the top of modules: of others it says nothing, nor of modules
+definition by its name, so it knows only definitions at the top of modules; others are not checked, nor modules
 that have changed since the parent began. A module that simulates while it is imported does so in the twin as well,
 which has no twin of its own. What modules print or read there goes nowhere.
 """
@@ -42,13 +42,13 @@ HASH_SEEDS: Final = ("4242", "24")
 """The hash seed of the twin; the second if the parent has the first."""
 
 HISTORIES_MAX: Final = 40
-"""How many different histories of a definition the twin is asked about."""
+"""The maximal number of different histories that are checked per definition."""
 
 EVENTS_MAX: Final = 20_000
-"""How many events the twin may have to read for one question."""
+"""The maximal number of events that the twin reads for one question."""
 
 REPLY_SECONDS_MAX: Final = 30.0
-"""How long a reply may take, with the import of a module."""
+"""The maximal time of a reply, including the import of a module."""
 
 _BEGAN: Final = time.time()  # noqa: TID251  # by the clock of the file system
 
@@ -59,7 +59,7 @@ _WAY_OUT: Final = (
 
 
 class Question(msgspec.Struct):
-    """What the twin is asked: to decide at these cuts of a history."""
+    """A request to the twin: decide at these cuts of a history."""
 
     path: list[str]
     module: str
@@ -71,7 +71,7 @@ class Question(msgspec.Struct):
 
 
 class Reply(msgspec.Struct):
-    """What it decides there; or why it has no answer, or which error came."""
+    """The decisions at each cut; or why there are none, or the error."""
 
     decided: list[list[d.Decision]] = []
     globals: dict[str, str] = {}
@@ -104,11 +104,11 @@ class Twin:
         return self._owner == os.getpid() and self._process.poll() is None
 
     def ask(self, question: Question) -> Reply:
-        """Ask, and wait for the reply."""
+        """Send a question, and wait for the reply."""
         process = self._process
         assert process.stdin is not None
         assert process.stdout is not None
-        # A module may wait for ever while it is imported, and so would who waits for the twin.
+        # A module may hang while it is imported.
         patience = threading.Timer(REPLY_SECONDS_MAX, process.kill)
         patience.daemon = True
         with self._lock:
@@ -119,7 +119,7 @@ class Twin:
                 line = process.stdout.readline()
             except OSError:
                 line = b""
-            except BaseException:  # what interrupts the question would leave its reply for the next one
+            except BaseException:  # else the next question would read this reply
                 self.close()
                 raise
             finally:
@@ -183,7 +183,7 @@ def check_twin(
 
 
 def _explain_unknown(workflow: Any) -> str:
-    """Say why the twin does not know a definition; empty if it may."""
+    """Return why the twin cannot know a definition; empty if it may."""
     name, module = workflow.__qualname__, workflow.__module__
     if "<locals>" in name:
         return f"{name} is not at the top of a module"
@@ -202,7 +202,7 @@ def _explain_unknown(workflow: Any) -> str:
 def _compare(
     workflow: Any, execution: WorkflowExecution, events: Sequence[e.Event], decided: Mapping[int, Sequence[d.Decision]]
 ) -> tuple[str, str]:
-    """Return what the twin decides otherwise, and why it says nothing."""
+    """Return the first difference, and why the check was skipped; both may be empty."""
     module, file = workflow.__module__, getattr(sys.modules.get(workflow.__module__), "__file__", None)
     cuts = list_cuts(events, decided)
     while sum(cuts) > EVENTS_MAX and len(cuts) > 1:
@@ -255,19 +255,19 @@ def describe_globals(module: ModuleType) -> dict[str, str]:
 
 
 def _is_twin() -> bool:
-    """Say whether this process is one."""
+    """Return whether this process is a twin."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     return spec is not None and spec.name == "traction_local.simulation.cross_process"
 
 
 def _normalize(decision: d.Decision) -> dict[str, Any]:
-    said = msgspec.structs.asdict(decision)
+    fields = msgspec.structs.asdict(decision)
     if isinstance(decision, d.FailWorkflowExecution):
-        said["details"] = None  # a traceback, which is for people
+        fields["details"] = None  # a traceback, which is for people
     for name in ("input", "result", "details"):
-        if isinstance(said.get(name), str):
-            said[name] = _sort(said[name])
-    return {"kind": type(decision).__name__, **said}
+        if isinstance(fields.get(name), str):
+            fields[name] = _sort(fields[name])
+    return {"kind": type(decision).__name__, **fields}
 
 
 def _sort(payload: str) -> Any:
