@@ -28,11 +28,11 @@ class TaskCompleter:
         self._pause = pause
 
     def complete(self, token: str, value: object) -> None:
-        """Give the result of a task."""
+        """Complete a task with its result."""
         self._send(o.RespondActivityTaskCompleted(task_token=token, result=self._codec.encode(value)))
 
     def fail(self, token: str, error: BaseException) -> None:
-        """Say that a task failed; `Cancelled` says that it stopped because nobody wanted its result."""
+        """Fail a task; with `Cancelled`, report it as cancelled."""
         if isinstance(error, Cancelled):
             self._send(o.RespondActivityTaskCanceled(task_token=token))
             return
@@ -40,7 +40,7 @@ class TaskCompleter:
         self._send(o.RespondActivityTaskFailed(task_token=token, reason=reason, details=details))
 
     def heartbeat(self, token: str, details: object = None) -> None:
-        """Say that a task is alive."""
+        """Record a heartbeat of a task."""
         payload = None if details is None else write_details(self._codec, details)
         try:
             request = o.RecordActivityTaskHeartbeat(task_token=token, details=payload)

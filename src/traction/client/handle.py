@@ -72,7 +72,7 @@ class Handle(Generic[R]):
         return self.execution.run_id
 
     def result(self, timeout: Span | None = None) -> R:
-        """Wait until the execution has closed, and give its result.
+        """Wait until the execution has closed, and return its result.
 
         Args:
             timeout: how long to wait at the most, in seconds or as a `timedelta`; without it, for ever.
@@ -154,7 +154,7 @@ class Handle(Generic[R]):
         self._ask_open(o.RequestCancelWorkflowExecution)
 
     def terminate(self, reason: str | None = None) -> None:
-        """Close the execution at once; its flow is told nothing, its children according to their policy.
+        """Close the execution at once, without notice to its flow; the child policy applies to its children.
 
         Raises:
             UnknownResourceFault: it is not open any more.
@@ -185,7 +185,7 @@ class Handle(Generic[R]):
         return True
 
     def history(self) -> list[e.Event]:
-        """Give all events so far.
+        """Return all events so far.
 
         Raises:
             UnknownResourceFault: the run is not known, or no longer kept.
@@ -193,7 +193,7 @@ class Handle(Generic[R]):
         return self._backend.get_history(self.execution)
 
     def describe(self) -> o.WorkflowExecutionDetail:
-        """Give what the service tells of the run besides its events.
+        """Return the service's description of the run.
 
         Raises:
             UnknownResourceFault: the run is not known, or no longer kept.
@@ -205,17 +205,17 @@ class Handle(Generic[R]):
     @overload
     def state(self, type: Any = Any) -> Any: ...
     def state(self, type: Any = Any) -> Any:
-        """Give what the flow has reported last as of now, read as `type`; `None` if nothing.
+        """Return the state of the flow as of now, decoded as `type`; `None` if it has set none.
 
         The whole history is read, and the flow replayed here, as a worker would: with the events that no decision task
         has brought to it yet. It asks for nothing, and does nothing that the history does not show: where it comes to
-        a new `side_effect` or local activity, it stays. A report may be of any length.
+        a new `side_effect` or local activity, it stays. A state may be of any length.
 
         Raises:
             DefinitionError: the code of the workflow is needed, and the handle has none, or that of another version.
             NonDeterminismError, FlowError: the execution was made by other code, or cannot go on.
             UnknownResourceFault: the run is not known, or no longer kept.
-            PayloadError: the report is not of that type.
+            PayloadError: the state is not of that type.
         """
         events = self.history()
         while self._follow(events[-1]):
@@ -240,13 +240,13 @@ class Handle(Generic[R]):
     @overload
     def published_state(self, type: Any = Any) -> Any: ...
     def published_state(self, type: Any = Any) -> Any:
-        """Give what the service shows of what the flow reported, read as `type`; `None` if nothing.
+        """Return the state that the service stores, decoded as `type`; `None` if there is none.
 
-        That is the last report that was answered to a decision task and is no longer than SWF carries; see `state`.
+        That is the last state that was sent with a completed decision task and fits SWF's limit; see `state`.
 
         Raises:
             UnknownResourceFault: the run is not known, or no longer kept.
-            PayloadError: the report is not of that type.
+            PayloadError: the state is not of that type.
         """
         told = self.describe().latest_execution_context
         what = f"the state of {self.workflow_id}"
