@@ -1,14 +1,11 @@
-"""Answer to the contract in real time, in this process: the embedded backend.
+"""The embedded backend: the simulated service in this process, in real time.
 
-Takes requests from any thread; gives the service's answers. Holds the lock, the polls that wait, and the thread that
-calls the service when an alarm is due. Decides nothing: `service` does.
-
-Theory of operation. One lock covers the service. A poll that finds nothing leaves a *waiter*, its request and a way to
-wake whoever asked: a thread sleeps on a lock of its own, a server has a loop to call. Whoever brings the task, a
-responder or the alarm thread, makes the waiter's poll for it while it still holds the service's lock, puts the answer
-into the waiter, and wakes it: one task wakes one poll, once. A waiter whose time is up is withdrawn from the list, and
-if a task was assigned in between, that is its answer: so none is lost. If other processes share the service's file, the
-alarm thread looks into it as long as somebody waits: often while there is news, and seldom when there is none.
+Theory of operation. One lock covers the service. A poll that finds no task leaves a *waiter*: its request and a
+callback that wakes the caller. The thread that makes a task available, a responder or the alarm thread, repeats the
+poll of the waiter while it still holds the lock, stores the response in the waiter, and wakes it: one task wakes one
+poll, once. A waiter whose wait is over is withdrawn. If a task was assigned in the meantime, that is its response, so
+none is lost. If other processes share the service's file, the alarm thread reads it while callers wait: often after a
+change, and less often otherwise.
 """
 
 from __future__ import annotations
@@ -36,22 +33,22 @@ T = TypeVar("T")
 log = logging.getLogger("traction.local")
 
 DOMAIN = "traction"
-"""The domain that an embedded backend has from the start."""
+"""The default domain of an embedded backend."""
 
 LOOK = timedelta(seconds=30)
-"""How often the clock is looked at while an alarm is pending: clocks are set, and machines sleep."""
+"""The longest sleep while an alarm is pending: clocks are adjusted, and machines suspend."""
 
 NEWS_EVERY_MIN, NEWS_EVERY_MAX = timedelta(milliseconds=1), timedelta(milliseconds=16)
-"""How often a file that is shared is looked into while somebody waits: after news, and after a while without."""
+"""The interval at which a shared file is read while callers wait: after a change, and after a while without."""
 
 RETRY = timedelta(seconds=1)
-"""How soon what is due is tried again when the service could not be reached."""
+"""The delay before a due alarm is retried after an error of the file."""
 
 _KINDS: dict[type, Any] = {o.PollForDecisionTask: "decision", o.PollForActivityTask: "activity"}
 
 
 class Waiter:
-    """A poll that waits: its request, the answer or fault once there is one, and what then wakes whoever asked."""
+    """A waiting poll: its request, its response or fault once there is one, and the callback that wakes the caller."""
 
     __slots__ = ("answer", "empty", "fault", "queue", "request", "wake")
 
@@ -64,21 +61,21 @@ class Waiter:
         self.fault: BackendError | None = None
 
     def get_answer(self) -> Any:
-        """Give the task, or the empty answer if none came; or raise SWF's fault."""
+        """Return the task, or the empty response if there was none. Raises SWF's fault."""
         if self.fault is not None:
             raise self.fault
         return self.empty if self.answer is None else self.answer
 
 
 class SharedFile(Protocol):
-    """What other processes share with a service."""
+    """The file of a service, which other processes share."""
 
     def commit(self) -> None:
-        """Write down all that was called since the last time. If that fails, none of it has happened."""
+        """Commit all calls since the last commit. If that fails, they have no effect."""
         ...
 
     def close(self) -> None:
-        """Let go of the file. What is called later opens it for as long as it takes."""
+        """Close the file. A later call opens it for its duration."""
         ...
 
 
@@ -96,16 +93,16 @@ class LocalBackend(Backend):
         pace: float = 1.0,
         file: SharedFile | None = None,
     ) -> None:
-        """Begin to answer for a service.
+        """Create a backend for a service.
 
         Args:
-            service: What decides. Nobody else may call it.
-            url: What this was opened by.
+            service: The service. Only this backend may call it.
+            url: Its URL.
             domain: The domain of its requests.
-            limits: The quotas that it tells.
-            clock: What tells the time.
-            pace: How many seconds of that clock pass in one; 0 if it only moves when somebody moves it.
-            file: The service's file, if it has one that other processes share.
+            limits: Its quotas.
+            clock: Returns the time.
+            pace: The speed of that clock; 0 if it only moves when it is advanced.
+            file: The service's file, if it has one.
         """
         self.url = url
         self.domain = domain
@@ -126,7 +123,7 @@ class LocalBackend(Backend):
         self._closed = False
 
     def call(self, request: o.Request[T], wait: timedelta | None = None) -> T:
-        """Make a request and give its answer; see `Backend.call`."""
+        """Send a request and return its response; see `Backend.call`."""
         check_request_size(request, self.limits.request_bytes_max)
         if type(request) not in _KINDS:
             return self.ask(request)  # type: ignore[return-value]
@@ -142,18 +139,18 @@ class LocalBackend(Backend):
         try:
             in_time = woken.acquire(timeout=min(seconds, threading.TIMEOUT_MAX))
         finally:
-            # Its time is up, or its thread is interrupted: no task may go to it any more.
+            # The wait is over, or the thread was interrupted: no task may be assigned to it.
             if not in_time:
                 self.withdraw(waiter)
         return waiter.get_answer()  # type: ignore[no-any-return]
 
     def ask(self, request: o.Request[T], wake: Callable[[], None] | None = None) -> T | Waiter:
-        """Make a request and give its answer; or, if it is a poll that finds nothing, leave a waiter and give that.
+        """Send a request and return its response, or the waiter of a poll that found no task.
 
         Args:
             request: one of the 39 operations.
-            wake: called once when the waiter has its answer, in any thread, while nobody else can ask: it must be
-                quick and must not ask itself. Without it, a poll that finds nothing is answered empty.
+            wake: called once when the waiter has its response, in any thread, while the lock is held: it must be quick
+                and must not call the backend. Without it, a poll that finds no task returns empty.
 
         Raises:
             ServiceFault: as `Backend.call`.
@@ -176,23 +173,23 @@ class LocalBackend(Backend):
             return waiter
 
     def withdraw(self, waiter: Waiter) -> None:
-        """Let no task go to a waiter any more. If one did, `get_answer` has it."""
+        """Remove a waiter. If a task was assigned to it before, `get_answer` returns it."""
         with self._lock, suppress(ValueError):
             waiter.queue.remove(waiter)
 
     def settle(self) -> tuple[datetime, datetime | None]:
-        """Let happen what is due; give the time, and when there is next something to do."""
+        """Fire due alarms. Returns the time, and when the next alarm is due."""
         with self._lock:
             now = self._clock()
             self._look(now)
             return now, self._service.next_alarm()
 
     def now(self) -> datetime:
-        """Tell the time."""
+        """Return the time."""
         return self._clock()
 
     def wait_until_closed(self, execution: WorkflowExecution, wait: timedelta) -> bool:
-        """Wait until a run has closed, or for so long; say whether it has."""
+        """Wait until a run has closed, for at most `wait`. Returns whether it has."""
         closed = threading.Event()
         with self._lock:
             now = self._clock()
@@ -214,7 +211,7 @@ class LocalBackend(Backend):
         return closed.is_set()
 
     def close(self) -> None:
-        """Answer the polls that wait, empty, and stop the alarm thread."""
+        """Stop the alarm thread. Waiting polls return empty."""
         with self._lock:
             self._closed = True
             for queue in self._waiters.values():
@@ -228,25 +225,25 @@ class LocalBackend(Backend):
             with self._lock:
                 self._file.close()
 
-    # All of the below is done while the lock is held.
+    # The lock is held in all methods below.
 
     def _is_closed(self, execution: WorkflowExecution, now: datetime) -> bool:
         request = o.DescribeWorkflowExecution(domain=self.domain, execution=execution)
         return self._service.call(request, now).execution_info.execution_status == "CLOSED"
 
     def _settle(self, now: datetime) -> None:
-        """Let happen what follows at once: effects that are due, tasks for those who wait, news of closes.
+        """Fire due alarms, assign tasks to waiters, and wake those who wait for a close.
 
-        Nobody hears of it before it is written down.
+        They are woken after the commit.
         """
         if self._file is None and not self._waiters and not self._watchers:
-            # Nobody waits, so that nobody need be told.
-            self._happen(now)
+            # There are no waiters to wake.
+            self._fire_due(now)
             self._service.drop_news()
             return
         woken = self._woken
         try:
-            self._follow(now)
+            self._wake_waiters(now)
             if self._file is not None:
                 self._file.commit()
         except BaseException as error:
@@ -261,19 +258,19 @@ class LocalBackend(Backend):
             for watcher in self._watchers.pop(run_id, ()):
                 watcher.set()
 
-    def _follow(self, now: datetime) -> None:
+    def _wake_waiters(self, now: datetime) -> None:
         waiters = self._waiters
         while True:
-            self._happen(now)
-            # Only what wakes somebody can bring about more.
+            self._fire_due(now)
+            # Only a woken poll can cause further tasks.
             wanted = [key for key in self._service.take_ready() if waiters.get(key)]
             if not wanted:
                 break
             for key in wanted:
                 self._wake(key, now)
 
-    def _happen(self, now: datetime) -> None:
-        """Let the service do what is due, and see to it that it is called again."""
+    def _fire_due(self, now: datetime) -> None:
+        """Advance the service, and set the alarm thread to the next alarm."""
         service = self._service
         if self._wakes_at is not None and not service.may_be_due(max(self._wakes_at, now)):
             return
@@ -291,12 +288,12 @@ class LocalBackend(Backend):
             self._alarm.notify()
 
     def _await_news(self) -> None:
-        """Have the service's file looked into, since somebody waits now, if there is such a file."""
+        """Make the alarm thread read the shared file, if there is one."""
         if self._file is not None and not self._awaits_news and not self._closed:
             self._wake_ringer()
 
     def _look(self, now: datetime) -> None:
-        """Settle what is due, and what other processes wrote."""
+        """Fire due alarms, and read what other processes wrote."""
         if self._file is None:
             self._settle(now)
             return
@@ -306,7 +303,7 @@ class LocalBackend(Backend):
             news = self._service.revision != before
             self._settle(now)
         except BackendError as error:
-            log.warning("what is due is tried again in %s: %s", RETRY, error)
+            log.warning("a due alarm is retried in %s: %s", RETRY, error)
             with suppress(BackendError):
                 self._file.commit()
             self._news_every, self._wakes_at = RETRY, now + RETRY
@@ -314,7 +311,7 @@ class LocalBackend(Backend):
             self._news_every = NEWS_EVERY_MIN if news else min(self._news_every * 1.25, NEWS_EVERY_MAX)
 
     def _wake(self, key: Ready, now: datetime) -> None:
-        """Give a task to the poll that waits longest, if one does; one that is refused is told, and the next asked."""
+        """Assign a task to the poll that has waited longest. If that poll is refused, wake it and try the next."""
         queue = self._waiters.get(key)
         while queue:
             waiter = queue[0]
@@ -343,7 +340,7 @@ class LocalBackend(Backend):
                 self._alarm.wait(self._measure_pause(now))
 
     def _measure_pause(self, now: datetime) -> float | None:
-        """For how many seconds there is nothing to do; `None` until somebody says otherwise."""
+        """Return the seconds until the next alarm or read; `None` if there is neither."""
         pauses = []
         if self._wakes_at is not None and self._pace:
             pauses.append(max(min((self._wakes_at - now) / self._pace, LOOK), timedelta(0)))

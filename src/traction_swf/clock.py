@@ -1,11 +1,11 @@
-"""Tell the time as Amazon SWF stamps it: this machine's clock, kept within what SWF's answers say of its own.
+"""The time of Amazon SWF: this machine's clock, corrected by the `Date` of SWF's responses.
 
-Takes the `Date` of answers; gives aware times in UTC, in whole milliseconds. The only clock of this package.
+Times are aware, in UTC, in whole milliseconds. The only clock of this package.
 
-Theory of operation. A `Date` is SWF's time without its fraction, at some moment between the sending of the request and
-the coming of the answer; so each answer says within which bounds SWF's clock differs from ours. What all answers agree
-on is kept, and zero preferred: a clock that is right stays as it is. When answers disagree, a clock was set, and the
-newest answer is believed alone.
+Theory of operation. A `Date` is SWF's time in whole seconds, at some moment between the request and the response. So
+each response bounds the difference between SWF's clock and ours. Their intersection is kept, and zero is
+preferred: a correct clock is not changed. If the bounds contradict each other, a clock was adjusted, and only
+the newest response counts.
 """
 
 from __future__ import annotations
@@ -17,30 +17,30 @@ NOTHING = timedelta(0)
 SECOND = timedelta(seconds=1)
 
 DRIFT_PER_SECOND = 1e-4
-"""How much two clocks may part in a second: by so much older answers are believed less."""
+"""The assumed drift of two clocks per second. It widens the bounds of older responses."""
 
 
 def system_now() -> datetime:
-    """Give the time of this machine, in UTC."""
+    """Return the time of this machine, in UTC."""
     return datetime.now(UTC)
 
 
 class ServiceClock:
-    """A clock that follows a service's. May be read and told from any thread: the worst is an answer not heard."""
+    """A clock that follows the clock of a service. Thread-safe: a race may lose one observation."""
 
     def __init__(self, clock: Callable[[], datetime] = system_now) -> None:
         self.local = clock
         self._bounds: tuple[datetime, timedelta, timedelta] | None = None
-        self._told: datetime | None = None
+        self._latest: datetime | None = None
 
     def __call__(self) -> datetime:
-        """Give the time."""
+        """Return the time."""
         now = self.local() + self.offset
         now = now.replace(microsecond=now.microsecond // 1000 * 1000)
-        # What was learned since may set it back by less than it was uncertain: then it waits instead.
-        if self._told is not None and now < self._told < now + SECOND:
-            return self._told
-        self._told = now
+        # A new observation may set it back by less than a second. It stands still instead.
+        if self._latest is not None and now < self._latest < now + SECOND:
+            return self._latest
+        self._latest = now
         return now
 
     @property
@@ -52,7 +52,7 @@ class ServiceClock:
         return min(max(NOTHING, least), most)
 
     def observe(self, date: datetime, sent: datetime, received: datetime) -> None:
-        """Hear what time an answer told, and between which times of this machine it was made."""
+        """Update the bounds with the `Date` of a response, and the times of its request and receipt."""
         least, most = date - received, date + SECOND - sent
         if self._bounds is not None:
             when, known_least, known_most = self._bounds

@@ -1,6 +1,4 @@
-"""Say what an error of SWF's is, and who should act: by its code, its HTTP status, and nothing else.
-
-Takes codes and messages; gives Traction's errors. Knows nothing of boto3.
+"""Map SWF's error codes and HTTP statuses to Traction's errors. Imports no boto3.
 
 Sources: the common errors of the AWS API reference; recorded traffic. A code comes bare, or behind `namespace#`.
 """
@@ -18,21 +16,21 @@ from traction_swf.wire import FAULTS
 
 
 class ServiceUnavailable(BackendError):
-    """The service could not be reached, or did not answer: what was asked may or may not have had its effect."""
+    """The service could not be reached, or did not respond. The request may have had its effect."""
 
     retryable = True
 
 
 class AnswerCut(ServiceUnavailable):
-    """The connection ended within the answer."""
+    """The connection ended before the end of the response."""
 
 
 class NotTaken(ServiceUnavailable):
-    """No connection came to be: what was asked had no effect."""
+    """No connection was made. The request had no effect."""
 
 
 class SignatureExpired(NotTaken):
-    """The credentials, or the time, of the signature have passed: what was asked had no effect. It is signed anew."""
+    """The credentials or the time of the signature expired. The request had no effect. It is signed again."""
 
 
 THROTTLES = frozenset(
@@ -55,10 +53,10 @@ INTERNAL = frozenset({"InternalError", "InternalFailureException", "InternalServ
 """Other words for `InternalFailure`."""
 
 DENIALS = frozenset({"AccessDenied", "AccessDeniedException", "NotAuthorized", "UnauthorizedOperation"})
-"""What IAM says where SWF says `OperationNotPermittedFault`."""
+"""IAM's codes for `OperationNotPermittedFault`."""
 
 EXPIRIES = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "RequestTimeTooSkewed"})
-"""What says that a signature is too old: credentials are fetched again, and clocks are set."""
+"""The codes of a signature that is too old. The request is signed again."""
 
 PASSING = frozenset(
     {
@@ -69,16 +67,16 @@ PASSING = frozenset(
         "TransactionInProgressException",
     }
 )
-"""Errors that pass by themselves: services come back."""
+"""The codes of transient errors."""
 
 
 def read_code(code: str) -> str:
-    """Give a code without its namespace, and without what some services put behind it."""
+    """Return a code without its namespace and suffix."""
     return code.rpartition("#")[2].partition(":")[0]
 
 
 def classify(code: str, message: str, status: int = 400) -> BackendError:
-    """Give the error that a code stands for.
+    """Return the error for a code.
 
     Args:
         code: SWF's, bare or behind a namespace; or the HTTP status, if the answer had none.
@@ -88,18 +86,18 @@ def classify(code: str, message: str, status: int = 400) -> BackendError:
     name = read_code(code)
     if (kind := FAULTS.get(name)) is not None:
         return kind(message)
-    told = f"{name}: {message}" if message else name
+    text = f"{name}: {message}" if message else name
     if name in EXPIRIES:
-        return SignatureExpired(told)
+        return SignatureExpired(text)
     if name == "RequestEntityTooLargeException" or status == 413:
-        return RequestEntityTooLarge(told)
+        return RequestEntityTooLarge(text)
     if name in THROTTLES or status == 429:
-        return ThrottlingException(told)
+        return ThrottlingException(text)
     if name in INTERNAL or (status == 500 and name not in PASSING):
-        return InternalFailure(told)
+        return InternalFailure(text)
     if name in DENIALS:
-        return OperationNotPermittedFault(told)
-    # 408 is what load balancers answer when a request took them too long.
+        return OperationNotPermittedFault(text)
+    # Load balancers respond 408 when a request took too long.
     if name in PASSING or status >= 500 or status == 408:
-        return ServiceUnavailable(told)
-    return BackendError(told)
+        return ServiceUnavailable(text)
+    return BackendError(text)

@@ -1,7 +1,4 @@
-"""Open `swf://` and `s3://` URLs: the plugin by which Traction finds Amazon SWF, and payload stores in S3.
-
-Takes URLs; gives backends and stores. Importing this imports no boto3: who never opens such a URL need not have it.
-"""
+"""The plugin that opens `swf://` and `s3://` URLs. It imports boto3 only when such a URL is opened."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ SCHEME = "swf:"
 
 @hookimpl
 def traction_backend(url: str) -> Backend | None:
-    """Open `swf://domain?region=us-east-1`; `docs/production.md` tells all that may follow the question mark."""
+    """Open `swf://domain?region=us-east-1`; `docs/production.md` lists the options."""
     if not url.startswith(SCHEME):
         return None
     from traction_swf.backend import open_swf
@@ -24,13 +21,13 @@ def traction_backend(url: str) -> Backend | None:
 
 @hookimpl
 def traction_schemes() -> list[str]:
-    """Name the scheme."""
+    """Return the schemes of this backend."""
     return [SCHEME]
 
 
 @hookimpl
 def traction_payload_store(url: str) -> PayloadStore | None:
-    """Open `s3://bucket/prefix`; `docs/payloads.md` tells what may follow the question mark."""
+    """Open `s3://bucket/prefix`; `docs/payloads.md` lists the options."""
     if not url.startswith("s3:"):
         return None
     from traction_swf.s3 import open_bucket

@@ -1,7 +1,6 @@
-"""Keep payloads in a bucket of Amazon S3, through boto3.
+"""A payload store in Amazon S3. Each payload is an object, `prefix/key`.
 
-Takes bytes and keys; gives the bytes again. Each is an object, `prefix/key`. Nothing is ever deleted: a lifecycle rule
-of the bucket does that, some time after the histories that refer to it.
+Payloads are never deleted. Use a lifecycle rule of the bucket that is longer than the retention of the histories.
 """
 
 from __future__ import annotations
@@ -21,11 +20,11 @@ with needed_by("the payload store s3://"):
 
 _ABSENT = frozenset({"NoSuchKey", "404"})
 _OPTIONS = ("region", "endpoint", "profile")
-_USAGE = "write s3://bucket/prefix?region=eu-west-1, with endpoint and profile besides, if needed"
+_USAGE = "write s3://bucket/prefix?region=eu-west-1, optionally with endpoint and profile"
 
 
 class BucketStore(PayloadStore):
-    """A bucket, or what lies in it under a prefix."""
+    """A bucket, or the objects in it with a prefix."""
 
     def __init__(self, client: Any, bucket: str, prefix: str = "", *, url: str | None = None) -> None:
         self.url = url or f"s3://{bucket}/{prefix}"
@@ -52,7 +51,7 @@ class BucketStore(PayloadStore):
         except ClientError as error:
             if error.response.get("Error", {}).get("Code") in _ABSENT:
                 return None
-            # Who may not list a bucket is told 403 of what is not there (S3).
+            # Without permission to list the bucket, a missing object is a 403 (S3).
             raise BackendError(str(error)) from error
         except BotoCoreError as error:
             raise BackendError(str(error)) from error
@@ -60,22 +59,22 @@ class BucketStore(PayloadStore):
 
 
 def open_bucket(url: str) -> BucketStore:
-    """Open `s3://bucket/prefix`. The bucket is first asked when something is kept or wanted.
+    """Open `s3://bucket/prefix`. Sends nothing yet.
 
     Raises:
-        BackendError: the URL names no bucket, or has an option that is none, or AWS's configuration lacks something.
+        BackendError: the URL or the AWS configuration is wrong.
     """
     parts = urlsplit(url)
     given = parse_qsl(parts.query, keep_blank_values=True)
     options = dict(given)
     if not parts.netloc or parts.fragment:
-        raise BackendError(f"{url!r} names no bucket: {_USAGE}")
+        raise BackendError(f"{url!r} does not name a bucket: {_USAGE}")
     if len(options) != len(given) or not options.keys() <= set(_OPTIONS) or not all(options.values()):
-        raise BackendError(f"{url!r} has an option that is none, or is empty, or is given twice: {_USAGE}")
+        raise BackendError(f"{url!r} has an option that is unknown, empty or given twice: {_USAGE}")
     try:
         session = boto3.Session(profile_name=options.get("profile"), region_name=options.get("region"))
         make: Any = session.client
-        # Puts and gets are safe to send again, and threads share the connections.
+        # Puts and gets are idempotent, and threads share the connections.
         client = make(
             "s3",
             endpoint_url=options.get("endpoint"),

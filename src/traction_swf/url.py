@@ -1,7 +1,4 @@
-"""Read `swf://` URLs.
-
-Takes a URL; gives what it says, or an error that says what may be said. Opens nothing.
-"""
+"""Parse `swf://` URLs."""
 
 from __future__ import annotations
 
@@ -15,22 +12,22 @@ from traction.errors import BackendError
 from traction.model.names import find_name_error
 
 POOL = 2_000
-"""The most connections that are kept for polls, and as many for all else. A thread uses one at a time, and none is
+"""The most connections for polls, and as many for other calls. A thread uses one at a time, and none is
 opened in advance, so this is more than the threads of any process. With fewer, urllib3 warns and reconnects."""
 
 STICKY = timedelta(seconds=10)
 """How long a decision task waits for the worker that has its decider."""
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-"""Where no Amazon SWF is, but a server on this machine that checks no signatures."""
+"""Hosts of servers on this machine, which check no signatures."""
 
 
 class SwfOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What a URL says."""
+    """The parts of a URL."""
 
     domain: str
     region: str | None = None
-    """The AWS region; without it, what the profile or the environment says."""
+    """The AWS region; without it, the region of the profile or the environment."""
 
     endpoint: str | None = None
     """Another address than the region's, such as one that `traction serve` prints."""
@@ -48,7 +45,7 @@ class SwfOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Whether answers are read from their bytes at once, or from what botocore has made of them."""
 
     retention_days: int | None = None
-    """With it, a domain that is not there is registered, and keeps closed executions for so long."""
+    """If set, a missing domain is registered with this retention period for closed executions."""
 
     @property
     def is_local(self) -> bool:
@@ -60,12 +57,12 @@ def read_url(url: str) -> SwfOptions:
     """Read a URL.
 
     Raises:
-        BackendError: it has no domain, or something that is no option, or a value that an option cannot have.
+        BackendError: the domain is missing, or an option or its value is unknown.
     """
     parts = urlsplit(url)
     domain = unquote(parts.netloc)
     if not domain or parts.path not in ("", "/") or parts.fragment:
-        raise BackendError(f"{url!r} names no domain of Amazon SWF: {USAGE}")
+        raise BackendError(f"{url!r} does not name a domain of Amazon SWF: {USAGE}")
     if fault := find_name_error(domain):
         raise BackendError(f"{url!r}: a domain cannot be called {domain!r}: {fault} (SWF)")
     given = dict(parse_qsl(parts.query, keep_blank_values=True))
@@ -75,7 +72,7 @@ def read_url(url: str) -> SwfOptions:
     for name, value in given.items():
         read = _READ.get(name)
         if read is None:
-            raise BackendError(f"{url!r}: {name} is no option: {USAGE}")
+            raise BackendError(f"{url!r}: {name} is not an option: {USAGE}")
         try:
             options[name] = read(value)
         except ValueError:
@@ -131,6 +128,6 @@ _READ = {
 }
 
 USAGE = (
-    "write swf://DOMAIN?region=us-east-1, and as wanted endpoint=URL, profile=NAME, pool=1 to 10000, "
-    "sticky=off or seconds, decode=fast or plain, retention_days=0 to 90 (registers the domain if it is not there)"
+    "write swf://DOMAIN?region=us-east-1, and optionally endpoint=URL, profile=NAME, pool=1 to 10000, "
+    "sticky=off or seconds, decode=fast or plain, retention_days=0 to 90 (registers the domain if it does not exist)"
 )
