@@ -16,18 +16,19 @@ ROOT = Path(__file__).parents[2]
 RIDDLES = re.compile(
     r"\b(?:whoever|whomever|nobody|somebody|plainly|passed over|pass(?:es)? over|put(?:s)? aside|held against|"
     r"holds? (?:\w+ ){1,4}against|in hand|of no length|at the most|no longer wanted|a further one|what is new|"
-    r"is no [a-z]+|are no [a-z]+|lets? (?:it|them|him|go|pass|be|come)|let go|comes? to (?:its|an) end|"
+    r"(?<!there )(?:is|are) no (?!longer\b|more\b)[a-z]+|lets? (?:it|them|him|go|pass|be|come)|let go|comes? to (?:its|an) end|"
     r"mend(?:s|ed|ing)?|hears?|heard|say|says|said|saying|tell|tells|told|telling|so many|so long at)\b",
     re.IGNORECASE,
 )
 """Words that read as riddles. A technical word stands for each: return, raise, send, record, log, describe, fix."""
 
-MAXIMUM = {"docs": 46, "errors": 21, "src": 362, "tests": 418}
+MAXIMUM = {"docs": 0, "errors": 0, "src": 344, "tests": 414}
 """How often they stand in each part. Lower a number when a change lowers the count; never raise it."""
 
 
 def _read_docs() -> Iterator[tuple[str, str]]:
-    for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "tests").glob("*.md")]:
+    """Yield the lines of pages, without code. Decisions are records, and keep their words."""
+    for path in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "tests").glob("*.md")]:
         fenced = False
         for number, line in enumerate(path.read_text().splitlines(), 1):
             if line.startswith("```"):
@@ -37,7 +38,7 @@ def _read_docs() -> Iterator[tuple[str, str]]:
 
 
 def _read_errors() -> Iterator[tuple[str, str]]:
-    for path in sorted((ROOT / "tests" / "golden").rglob("*.txt")):
+    for path in sorted((ROOT / "tests" / "golden").rglob("*errors/*.txt")):
         for number, line in enumerate(path.read_text().splitlines(), 1):
             yield f"{path.relative_to(ROOT)}:{number}", line
 

@@ -822,7 +822,7 @@ def test_what_never_waits_is_told_from_what_waits_each_time_round(monkeypatch: p
         return total
 
     assert simulate(count(10, 40)).result == 400
-    with pytest.raises(FlowError, match=r"count .*test_language.py, line \d+\) has said 50 steps in a row"):
+    with pytest.raises(FlowError, match=r"count .*test_language.py, line \d+\) has built 50 steps in a row"):
         simulate(count(1, 60))
 
 
@@ -838,7 +838,7 @@ def test_groups_that_never_wait_are_told_too(monkeypatch: pytest.MonkeyPatch) ->
     async def flow() -> None:
         await all_of([sleep(1), spin()])
 
-    with pytest.raises(FlowError, match=r"spin .* has said 50 steps in a row"):
+    with pytest.raises(FlowError, match=r"spin .* has built 50 steps in a row"):
         simulate(flow())
 
 

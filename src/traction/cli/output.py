@@ -116,7 +116,7 @@ def report() -> Iterator[None]:
         text = str(error)
         if isinstance(error, MissingDependencyError):
             text = (
-                f"{error.activity} needs {error.needs}, and nobody provides it. Say --provide "
+                f"{error.activity} needs {error.needs}, and none is provided. Write --provide "
                 f"{error.activity}=module:factory, where factory() makes it"
             )
         tell(f"traction: {text}")

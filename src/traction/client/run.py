@@ -153,5 +153,5 @@ def _miss(definition: Any) -> MissingDependencyError:
     return MissingDependencyError(
         name,
         needs,
-        f"nobody provides it. Write run(..., provide={{{name}: dependency}})",
+        f"none is provided. Write run(..., provide={{{name}: dependency}})",
     )

@@ -60,7 +60,7 @@ def explain_await(coroutine: Any, given: Any) -> FlowError:
         inner = inner.cr_await
     by_yield = type(inner).__name__.startswith("async_generator")
     return FlowError(
-        f"{coroutine.__qualname__} awaits {name_thing(awaited)}, which is no step ({frame.f_code.co_filename}, "
+        f"{coroutine.__qualname__} awaits {name_thing(awaited)}, which is not a step ({frame.f_code.co_filename}, "
         f"line {frame.f_lineno}). {RULE}{_NO_GENERATORS if by_yield else ''}"
     )
 
@@ -77,7 +77,7 @@ def explain_result(coroutine: Any, given: Any) -> FlowError:
     if isinstance(given, CoroutineType):
         given.close()
     return FlowError(
-        f"{coroutine.__qualname__} returns {what}, a step that nobody awaits ({code.co_filename}, "
+        f"{coroutine.__qualname__} returns {what}, a step that is never awaited ({code.co_filename}, "
         f"line {code.co_firstlineno}). The result of an async flow is a value (Traction); write return await ..."
     )
 
@@ -86,7 +86,7 @@ def explain_endless(fiber: Any, node: Any, steps_max: int) -> FlowError:
     """Return the error for a flow that runs without end and never waits."""
     where = find_place(fiber) or _find_maker(node)
     return FlowError(
-        f"{where} has said {steps_max:,} steps in a row, and waited for none: it never ends. A flow "
+        f"{where} has built {steps_max:,} steps in a row without waiting: it never ends. A flow "
         "waits for something each time round (Traction): for an activity, a signal, or traction.sleep"
     )
 

@@ -212,7 +212,7 @@ class Codec:
                         ". Write await ... for its result"
                     ).as_bug()
             raise PayloadError(
-                f"{self._show(call)} cannot be sent, since nobody could read it: {self._explain(fault)}. The fields of "
+                f"{self._show(call)} cannot be sent, because it could not be read back: {self._explain(fault)}. The fields of "
                 f"{name_type(type(call))} are written and read by their types; give it values of these"
             ).as_bug(is_type_fault(fault)) from self._get_cause(fault)
         if loss := self._find_loss(call, read):

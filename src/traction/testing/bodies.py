@@ -41,7 +41,7 @@ def check_returned(test: Callable[..., Any], returned: object) -> None:
     """Check that a test has returned nothing: its verdict is what it raises.
 
     Raises:
-        DefinitionError: it returned something, be it False or a coroutine that nobody awaits.
+        DefinitionError: it returned something, such as False or a coroutine that is never awaited.
     """
     if returned is None:
         return
