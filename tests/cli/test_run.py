@@ -157,7 +157,7 @@ def test_a_codec_that_is_none_leaves_with_2(capsys: pytest.CaptureFixture[str]) 
 @pytest.mark.parametrize(
     ("provide", "says"),
     [
-        ([], "Say --provide Write=module:factory, where factory() makes it"),
+        ([], "Write --provide Write=module:factory, where factory() makes it"),
         (["--provide", "Write"], "write --provide Activity=module:factory"),
         (["--provide", f"Wrote={HERE}:open_book"], "there is no one activity 'Wrote'"),
         (["--provide", f"Write={HERE}:shut_book"], "has no 'shut_book'"),

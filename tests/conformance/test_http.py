@@ -893,10 +893,10 @@ def test_lambda_functions_are_answered_by_functions(stack: ExitStack, tmp_path: 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--lambda", "nowhere"), "names no function"),
+        (("--lambda", "nowhere"), "does not name a function"),
         (("--lambda", "os:nowhere"), "cannot be loaded"),
         (("--lambda", "os:getpid"), "not a Lambda handler"),
-        (("--virtual", "--speed", "2"), "it has no speed"),
+        (("--virtual", "--speed", "2"), "cannot be used with --virtual"),
         (("--host", "192.0.2.1"), "cannot listen on 192.0.2.1"),
     ],
 )

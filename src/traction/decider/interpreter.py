@@ -262,7 +262,7 @@ class Interpreter:
                     else:
                         if kind is FlatMap:
                             mode = STEP
-            elif kind is Recover and is_one_of(given, frame.errors):
+            elif kind is Recover and is_one_of(given, frame.errors):  # pyright: ignore[reportArgumentType]
                 try:
                     mode, given = STEP, frame.f(given)
                 except BaseException as error:
