@@ -34,7 +34,7 @@ def _read_docs() -> Iterator[tuple[str, str]]:
             if line.startswith("```"):
                 fenced = not fenced
             elif not fenced:
-                yield f"{path.relative_to(ROOT)}:{number}", line
+                yield f"{path.relative_to(ROOT)}:{number}", re.sub("`[^`]*`", "", line)
 
 
 def _read_errors() -> Iterator[tuple[str, str]]:

@@ -182,7 +182,7 @@ def test_a_simulation_finds_a_flow_that_goes_over_a_set(folder: Folder) -> None:
         "    simulate_all([flows.unsorted(n) for n in (7, 8)])\n"
         "except UnsoundFlowError:\n"
         "    print('unsound')\n"
-        "print(simulate(flows.unsorted(3), checked=False).error)\n"
+        "print(simulate(flows.unsorted(3), check_determinism=False).error)\n"
     )
     assert out == ["sound", *["unsound"] * 7, "None"]
 

@@ -67,7 +67,9 @@ def test_what_is_no_signal_is_not_sent(stage: Stage, said: Any, mend: str) -> No
 
 def test_a_signal_that_nobody_could_read_is_not_sent(stage: Stage) -> None:
     handle = stage.start(listen(0))
-    with pytest.raises(PayloadError, match="cannot be sent, because it could not be read back: Expected `str`, got `int`"):
+    with pytest.raises(
+        PayloadError, match="cannot be sent, because it could not be read back: Expected `str`, got `int`"
+    ):
         handle.send(Say(7))  # type: ignore[arg-type]
     assert not find_events(handle, e.WorkflowExecutionSignaled)
 
