@@ -16,7 +16,8 @@ ROOT = Path(__file__).parents[2]
 RIDDLES = re.compile(
     r"\b(?:whoever|whomever|nobody|somebody|plainly|passed over|pass(?:es)? over|put(?:s)? aside|held against|"
     r"holds? (?:\w+ ){1,4}against|in hand|of no length|at the most|no longer wanted|a further one|what is new|"
-    r"(?<!there )(?:is|are) no (?!longer\b|more\b)[a-z]+|lets? (?:it|them|him|go|pass|be|come)|let go|comes? to (?:its|an) end|"
+    r"(?<!there )(?:is|are) no (?!longer\b|more\b)[a-z]+|lets? (?:it|them|him|go|pass|be|come)|let go|"
+    r"comes? to (?:its|an) end|"
     r"mend(?:s|ed|ing)?|hears?|heard|say|says|said|saying|tell|tells|told|telling|so many|so long at)\b",
     re.IGNORECASE,
 )

@@ -212,8 +212,8 @@ class Codec:
                         ". Write await ... for its result"
                     ).as_bug()
             raise PayloadError(
-                f"{self._show(call)} cannot be sent, because it could not be read back: {self._explain(fault)}. The fields "
-                f"of {name_type(type(call))} are written and read by their types; pass values of these types"
+                f"{self._show(call)} cannot be sent, because it could not be read back: {self._explain(fault)}. The "
+                f"fields of {name_type(type(call))} are written and read by their types; pass values of these types"
             ).as_bug(is_type_fault(fault)) from self._get_cause(fault)
         if loss := self._find_loss(call, read):
             raise PayloadError(loss.explain(f"{self._show(call)} cannot be sent: it")).as_bug()

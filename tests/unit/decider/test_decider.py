@@ -156,7 +156,7 @@ def test_a_forgotten_await_is_reported(said: Callable[[], Any]) -> None:
     def flow() -> Step[int]:
         return step(said)()
 
-    with pytest.raises(FlowError, match="a step that nobody"):
+    with pytest.raises(FlowError, match="a step that is never awaited"):
         decide(flow, begin(flow))
 
 
