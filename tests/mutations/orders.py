@@ -393,12 +393,12 @@ def what_has_been_locked_is_unlocked(run: Run) -> None:
     assert not run.world.held["lock"]
 
 
-# A parent that closes does not wait for what its child does about its cancellation.
+# A parent that abandons its child terminates it when it closes, whatever the child still holds.
 
 
 @workflow
 async def leave_at_once() -> None:
-    await (stay_and_unlock() | sleep(days(1)))
+    await (stay_and_unlock().options(cancellation="abandon") | sleep(days(1)))
 
 
 @workflow

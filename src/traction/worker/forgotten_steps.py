@@ -158,7 +158,10 @@ def _list_drops(code: CodeType) -> dict[int, int]:
 
 
 def _takes_out(before: list[dis.Instruction]) -> bool:
-    """Return whether the call that was just made takes something out of a container."""
+    """Return whether what is dropped was taken out of a container, or is an exception that was handled."""
+    last = next((one.opname for one in reversed(before) if one.opname != "POP_TOP"), "")
+    if last == "POP_EXCEPT":  # the end of a `with` block or handler drops its exception
+        return True
     call = _find_start(before[-1])
     for one in reversed(before):
         place = _find_start(one)
