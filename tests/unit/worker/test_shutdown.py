@@ -43,7 +43,7 @@ if __name__ == "__main__":
         # Not before signals are heard.
         while signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             pass
-        handles.append(system.run(CallAct(["wait", pipe])))
+        handles.append(system.start(CallAct(["wait", pipe])))
 
     threading.Thread(target=start).start()
     code = system.run_until_stopped(grace)
