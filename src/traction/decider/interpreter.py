@@ -412,7 +412,7 @@ class Interpreter:
         if join is None:
             if isinstance(given, AWAITABLE):
                 raise FlowError(
-                    f"the flow gives {name_thing(given)}, a step that nobody asks for. The result of a flow is a "
+                    f"the flow gives {name_thing(given)}, a step that is never awaited. The result of a flow is a "
                     "value (Traction); where a function gives a step, write flat_map and not map"
                 )
             if fiber is self._root:
