@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -46,7 +47,13 @@ def working(stage: Stage, *names: str, provide: str | None = None) -> Iterator[s
             process.communicate(timeout=90)
 
 
+RUN_IN_CHILD_ID = re.compile(r"(?<=@)22[\w-]+=")
+"""The run id of the parent, which the generated workflow id of a child contains."""
+
+
 def strip(value: Any) -> Any:
+    if isinstance(value, str):
+        return RUN_IN_CHILD_ID.sub("RUN", value)
     if isinstance(value, dict):
         return {name: strip(member) for name, member in value.items() if name not in PASSED_OVER}
     return [strip(item) for item in value] if isinstance(value, list | tuple) else value

@@ -50,6 +50,15 @@ def an_activity_task_is_handed_out_and_its_result_told(backend: Backend) -> None
     links = (completed.scheduled_event_id, completed.started_event_id)
     expect_equal(links, (scheduled.event_id, started.event_id), "the links of the result")
     expect(isinstance(following, e.DecisionTaskScheduled), "a decision task should follow at once")
+    desk.terminate(execution)
+
+
+def a_result_and_the_decision_task_after_it_share_one_timestamp(backend: Backend) -> None:
+    """The service records both events of one request at one time."""
+    desk = Fixture(backend)
+    execution = _schedule(desk, "a")
+    desk.complete(desk.get_activity_task(), "42")
+    completed, following = backend.get_history(execution)[6:]
     expect_equal(following.event_timestamp, completed.event_timestamp, "the time of the decision task")
     desk.terminate(execution)
 
@@ -252,6 +261,7 @@ def what_a_worker_says_beyond_its_limits_is_refused_and_may_be_mended(backend: B
 
 CHECKS = (
     an_activity_task_is_handed_out_and_its_result_told,
+    a_result_and_the_decision_task_after_it_share_one_timestamp,
     an_activity_task_may_fail_or_be_answered_as_cancelled,
     an_activity_task_is_answered_once,
     each_of_the_four_clocks_of_an_activity_task_runs_out,
