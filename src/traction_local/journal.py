@@ -33,7 +33,7 @@ from traction.model import operations as o
 from traction.model.limits import Limits
 from traction_local.service.knobs import Knobs, LambdaCall, LambdaOutcome
 from traction_local.service.service import CHANGING, Service
-from traction_local.service.state.region import EPOCH
+from traction_local.service.state.environment import EPOCH
 from traction_local.service.state.task_list import Ready
 
 T = TypeVar("T")
@@ -210,7 +210,7 @@ class JournaledService(Service):
         domain = self._region.domains.get(key.domain)
         if domain is None:
             return 0
-        find: Any = domain.find_decision_queue if key.kind == "decision" else domain.find_activity_queue
+        find: Any = (domain.decision_queues if key.kind == "decision" else domain.activity_queues).find
         queue = find(key.task_list)
         return 0 if queue is None else queue.waiting
 

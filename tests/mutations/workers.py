@@ -62,8 +62,9 @@ from traction_local.service.decisions.apply import apply_decisions
 from traction_local.service.decisions.batch import Batch
 from traction_local.service.knobs import Knobs
 from traction_local.service.service import OPERATIONS
-from traction_local.service.state.execution import Execution, PendingDecision
+from traction_local.service.state.execution import Execution
 from traction_local.service.state.region import Region
+from traction_local.service.state.run import PendingDecision, Run
 from traction_local.service.state.timer import Timer
 from traction_local.service.tokens import ACTIVITY, DECISION
 
@@ -300,7 +301,9 @@ def a_decision_that_arrives_twice_counts_twice(patch: pytest.MonkeyPatch) -> Non
     def respond(region: Region, request: Any, now: datetime) -> None:
         execution, scheduled_event_id = region.read_token(request.task_token, DECISION)
         if execution.is_open and (completed_event_id := _find_completed(execution, scheduled_event_id)):
-            apply_decisions(execution, request.decisions, completed_event_id, now)
+            apply_decisions(
+                region.domains[execution.index.domain], execution, request.decisions, completed_event_id, now
+            )
         else:
             real(region, request, now)
 
@@ -374,17 +377,17 @@ def a_signal_that_comes_during_a_decision_is_lost(patch: pytest.MonkeyPatch) -> 
 
 @flaw(_TALLY, StuckExecutionError)
 def news_that_come_during_a_decision_ask_for_no_other(patch: pytest.MonkeyPatch) -> None:
-    def append(real: Any, self: Execution, event: Any) -> None:
+    def append(real: Any, self: Run, event: Any) -> None:
         self.append(event) if self.running is not None else real(self, event)
 
-    wrap(patch, Execution, "append_trigger", append)
+    wrap(patch, Run, "append_trigger", append)
 
 
 @flaw(_LINE, StuckExecutionError)
 def a_decision_task_that_timed_out_is_not_given_again(patch: pytest.MonkeyPatch) -> None:
     def fire(real: Any, self: PendingDecision, now: datetime) -> None:
         with pytest.MonkeyPatch.context() as meanwhile:
-            meanwhile.setattr(Execution, "schedule_decision", lambda *_: None)
+            meanwhile.setattr(Run, "schedule_decision", lambda *_: None)
             real(self, now)
 
     wrap(patch, PendingDecision, "fire", fire)

@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from traction.errors import ValidationException
-from traction_local.service.state.region import EPOCH, Region
+from traction_local.service.state.environment import EPOCH
+from traction_local.service.state.region import Region
 
 _MILLISECOND = timedelta(milliseconds=1)
 _PREFIX = b"AAAAKgAAAAEAAAAA"

@@ -23,9 +23,9 @@ from traction_local.service.state.timer import Timer
 
 def schedule_activity_task(batch: Batch, decision: ScheduleActivityTask) -> None:
     """Put a task on its list. The checks are made in SWF's order."""
-    execution, completed_event_id, now, _ = batch
+    domain, execution, completed_event_id, now, _ = batch
     event_id = len(execution.events) + 1
-    registered = execution.domain.activity_types.get(decision.activity_type)
+    registered = domain.activity_types.get(decision.activity_type)
     if registered is None:
         raise Refused("ACTIVITY_TYPE_DOES_NOT_EXIST")
     if registered.deprecated_at is not None:
@@ -52,7 +52,7 @@ def schedule_activity_task(batch: Batch, decision: ScheduleActivityTask) -> None
         raise Refused("OPEN_ACTIVITIES_LIMIT_EXCEEDED")
     batch.check_permission(decision)
     batch.check_rate(decision, "ACTIVITY_CREATION_RATE_EXCEEDED")
-    owner = f"{execution.domain.name}/{task_list.name}"
+    owner = f"{domain.name}/{task_list.name}"
     if not execution.region.buckets.take("task list", "task list", now, owner):
         raise Refused("ACTIVITY_CREATION_RATE_EXCEEDED")
     scheduled = ActivityTaskScheduled(
@@ -72,13 +72,12 @@ def schedule_activity_task(batch: Batch, decision: ScheduleActivityTask) -> None
     )
     execution.append(scheduled)
     execution.latest_activity_at = now
-    queue = execution.domain.get_activity_queue(task_list.name)
-    execution.activities[decision.activity_id] = Activity(execution, scheduled, queue)
+    Activity(execution, scheduled, domain.activity_queues.get(task_list.name), execution.activities)
 
 
 def request_cancel_activity_task(batch: Batch, decision: RequestCancelActivityTask) -> None:
     """Request cancellation of a task. A task that is not started is cancelled after the batch."""
-    execution, completed_event_id, now, _ = batch
+    _, execution, completed_event_id, now, _ = batch
     activity = execution.activities.get(decision.activity_id)
     if activity is None:
         raise Refused("ACTIVITY_ID_UNKNOWN")
@@ -113,7 +112,7 @@ def record_marker(batch: Batch, decision: RecordMarker) -> None:
 
 def start_timer(batch: Batch, decision: StartTimer) -> None:
     """Start a timer. Its id can be used again once it has fired or was cancelled."""
-    execution, completed_event_id, now, _ = batch
+    _, execution, completed_event_id, now, _ = batch
     if decision.timer_id in execution.timers:
         raise Refused("TIMER_ID_ALREADY_IN_USE")
     if len(execution.timers) >= execution.region.limits.open_timers_max:
@@ -131,8 +130,7 @@ def start_timer(batch: Batch, decision: StartTimer) -> None:
             control=decision.control,
         )
     )
-    execution.timers[decision.timer_id] = timer = Timer(execution, decision.timer_id, event_id)
-    timer.start(decision.start_to_fire_timeout, now)
+    Timer(execution, decision.timer_id, event_id, execution.timers).start(decision.start_to_fire_timeout, now)
 
 
 def cancel_timer(batch: Batch, decision: CancelTimer) -> None:

@@ -41,11 +41,12 @@ from traction_local.service.decisions.external import (
     signal_or_cancel_external,
     start_child,
 )
+from traction_local.service.state.domain import Domain
 from traction_local.service.state.execution import Execution
 
 
 def apply_decisions(
-    execution: Execution, decisions: tuple[Decision, ...], completed_event_id: int, now: datetime
+    domain: Domain, execution: Execution, decisions: tuple[Decision, ...], completed_event_id: int, now: datetime
 ) -> None:
     """Apply a batch of decisions, and write a `...Failed` event for each one that is refused.
 
@@ -54,7 +55,7 @@ def apply_decisions(
     """
     failed = False
     for decision in decisions:
-        batch = Batch(execution, completed_event_id, now, failed)
+        batch = Batch(domain, execution, completed_event_id, now, failed)
         try:
             APPLY[type(decision)](batch, decision)
         except Refused as refused:

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from traction.model.decisions import Decision
+from traction_local.service.state.domain import Domain
 from traction_local.service.state.execution import Execution
 
 
@@ -20,6 +21,7 @@ class Refused(Exception):
 class Batch(NamedTuple):
     """The execution that a decision belongs to, the DecisionTaskCompleted that carries it, and the time."""
 
+    domain: Domain
     execution: Execution
     completed_event_id: int
     now: datetime

@@ -52,17 +52,16 @@ def close(batch: Batch, decision: Close) -> None:
 
 def continue_as_new(batch: Batch, decision: ContinueAsNewWorkflowExecution) -> None:
     """Close and start the next run at once, so that the workflow id always has an open run."""
-    execution, completed_event_id, now, _ = batch
+    domain, execution, completed_event_id, now, _ = batch
     batch.check_close(decision)
-    region, domain = execution.region, execution.domain
     type = execution.type
     if decision.workflow_type_version is not None:
         type = WorkflowType(type.name, decision.workflow_type_version)
     settings = find_settings(domain, type, decision)
     if isinstance(settings, str):
         raise Refused(settings)
-    number = region.number_run()
-    parent = execution.parent
+    number = execution.region.number_run()
+    child = execution.as_child
     event = WorkflowExecutionContinuedAsNew(
         event_id=execution.next_event_id,
         event_timestamp=now,
@@ -75,7 +74,7 @@ def continue_as_new(batch: Batch, decision: ContinueAsNewWorkflowExecution) -> N
     )
     execution.close(event, "CONTINUED_AS_NEW", now)
     run = open_run(
-        region,
+        execution.region,
         domain,
         execution.workflow_id,
         type,
@@ -83,10 +82,10 @@ def continue_as_new(batch: Batch, decision: ContinueAsNewWorkflowExecution) -> N
         now,
         input=decision.input,
         tag_list=decision.tag_list,
-        parent=parent,
+        as_child=child,
         continued=execution,
         number=number,
     )
     # The parent still waits for the same child, under the same Initiated and Started events.
-    if parent is not None and (child := parent[0].children.get(parent[1])) is not None:
+    if child is not None:
         child.run = run

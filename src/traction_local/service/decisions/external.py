@@ -24,7 +24,7 @@ from traction.model.events import (
 from traction_local.service.decisions.batch import Batch, Refused
 from traction_local.service.operations.signal_cancel_terminate import Initiated, follow_external
 from traction_local.service.operations.start import find_settings, follow_child, to_fields
-from traction_local.service.state.lambda_task import follow_lambda
+from traction_local.service.state.lambda_task import LambdaTask
 
 External: TypeAlias = SignalExternalWorkflowExecution | RequestCancelExternalWorkflowExecution
 
@@ -57,14 +57,14 @@ def signal_or_cancel_external(batch: Batch, decision: External) -> None:
 
 def start_child(batch: Batch, decision: StartChildWorkflowExecution) -> None:
     """Accept a child. Everything is checked now, except whether its workflow id is in use (API reference)."""
-    execution, completed_event_id, now, _ = batch
-    limits, domain = execution.region.limits, execution.domain
+    domain, execution, completed_event_id, now, _ = batch
+    limits = execution.region.limits
     settings = find_settings(domain, decision.workflow_type, decision)
     if isinstance(settings, str):
         raise Refused(settings)
     if len(execution.children) >= limits.open_children_max:
         raise Refused("OPEN_CHILDREN_LIMIT_EXCEEDED")
-    if len(domain.open) >= limits.open_executions_max:
+    if len(domain.index.open) >= limits.open_executions_max:
         raise Refused("OPEN_WORKFLOWS_LIMIT_EXCEEDED")
     batch.check_permission(decision)
     batch.check_rate(decision, "CHILD_CREATION_RATE_EXCEEDED")
@@ -80,12 +80,12 @@ def start_child(batch: Batch, decision: StartChildWorkflowExecution) -> None:
         **to_fields(settings),
     )
     execution.append(initiated)
-    follow_child(execution, initiated, settings, now)
+    follow_child(domain, execution, initiated, settings, now)
 
 
 def schedule_lambda_function(batch: Batch, decision: ScheduleLambdaFunction) -> None:
     """Accept a Lambda task."""
-    execution, completed_event_id, now, _ = batch
+    _, execution, completed_event_id, now, _ = batch
     limits, knobs = execution.region.limits, execution.region.knobs
     if not knobs.lambda_available:
         raise Refused("LAMBDA_SERVICE_NOT_AVAILABLE_IN_REGION")
@@ -105,4 +105,4 @@ def schedule_lambda_function(batch: Batch, decision: ScheduleLambdaFunction) -> 
         start_to_close_timeout=decision.start_to_close_timeout,
     )
     execution.append(scheduled)
-    follow_lambda(execution, scheduled, now)
+    execution.region.follow(LambdaTask(execution, scheduled, execution.lambdas).start, now)

@@ -21,7 +21,7 @@ from traction.model.operations import (
     RespondActivityTaskFailed,
 )
 from traction_local.service.state.activity import Activity
-from traction_local.service.state.domain import unknown_execution
+from traction_local.service.state.index import unknown_execution
 from traction_local.service.state.region import Region
 from traction_local.service.tokens import ACTIVITY, make_token
 
@@ -37,7 +37,7 @@ NO_ACTIVITY_TASK = ActivityTask(
 
 def poll_for_activity_task(region: Region, request: PollForActivityTask, now: datetime) -> ActivityTask:
     """Assign the next task of a list. An unused list is not an error."""
-    queue = region.get_domain(request.domain).find_activity_queue(request.task_list.name)
+    queue = region.get_domain(request.domain).activity_queues.find(request.task_list.name)
     activity = None if queue is None else queue.take()
     if activity is None:
         return NO_ACTIVITY_TASK

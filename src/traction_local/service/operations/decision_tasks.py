@@ -16,9 +16,9 @@ from traction.model.operations import (
 )
 from traction_local.service.decisions.apply import apply_decisions
 from traction_local.service.paging import fit, get_page_size, make_page_token, read_page_token
-from traction_local.service.state.domain import unknown_execution
-from traction_local.service.state.execution import Execution
+from traction_local.service.state.index import unknown_execution
 from traction_local.service.state.region import Region
+from traction_local.service.state.run import Run
 from traction_local.service.tokens import DECISION, make_token
 
 NO_DECISION_TASK = DecisionTask(
@@ -37,7 +37,7 @@ def poll_for_decision_task(region: Region, request: PollForDecisionTask, now: da
     domain = region.get_domain(request.domain)
     if request.next_page_token is not None:
         return _read_on(region, request, now)
-    queue = domain.find_decision_queue(request.task_list.name)
+    queue = domain.decision_queues.find(request.task_list.name)
     task = None if queue is None else queue.take()
     if task is None:
         return NO_DECISION_TASK
@@ -50,7 +50,7 @@ def poll_for_decision_task(region: Region, request: PollForDecisionTask, now: da
     return _make_task(region, request, now, execution, last, previous, (first, last))
 
 
-def _find_first(execution: Execution, start_at_previous: bool | None) -> int:
+def _find_first(execution: Run, start_at_previous: bool | None) -> int:
     """Return the first event id of the history for a decider."""
     first = execution.previous_started_event_id
     if not start_at_previous or not first:
@@ -73,7 +73,7 @@ def _make_task(
     region: Region,
     request: PollForDecisionTask,
     now: datetime,
-    execution: Execution,
+    execution: Run,
     started_event_id: int,
     previous: int,
     span: tuple[int, int],
@@ -96,7 +96,7 @@ def _make_task(
 
 
 def _cut(
-    region: Region, execution: Execution, span: tuple[int, int], size_max: int | None, reverse: bool | None
+    region: Region, execution: Run, span: tuple[int, int], size_max: int | None, reverse: bool | None
 ) -> tuple[tuple[Event, ...], tuple[int, int] | None]:
     """Return a page from one end of a span of event ids, and the rest of the span, if any."""
     first, last = span
@@ -127,13 +127,13 @@ def respond_decision_task_completed(region: Region, request: RespondDecisionTask
     completed_event_id = execution.complete_decision(
         request.execution_context, request.task_list, request.task_list_schedule_to_start_timeout, now
     )
-    apply_decisions(execution, decisions, completed_event_id, now)
+    apply_decisions(region.domains[execution.index.domain], execution, decisions, completed_event_id, now)
 
 
 def get_workflow_execution_history(region: Region, request: GetWorkflowExecutionHistory, now: datetime) -> History:
     """Read a page of events of a run, open or closed."""
     target = request.execution
-    execution = region.get_domain(request.domain).get_execution(target.workflow_id, target.run_id)
+    execution = region.get_domain(request.domain).index.get_execution(target.workflow_id, target.run_id)
     span = (1, len(execution.events))
     if request.next_page_token is not None:
         first, last = read_page_token(region, request, now, 2)

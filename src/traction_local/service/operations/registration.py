@@ -77,7 +77,7 @@ def register_domain(region: Region, request: RegisterDomain, _now: datetime) -> 
         raise LimitExceededFault("Limit on domains in the account reached")
     tags = request.tags or ()
     _check_tags(region, {tag.key for tag in tags}, tags)
-    region.domains[request.name] = Domain(request, region.ready)
+    region.domains[request.name] = Domain(request, region.ready, region.by_stem)
 
 
 def describe_domain(region: Region, request: DescribeDomain, _now: datetime) -> DomainDetail:

@@ -33,17 +33,17 @@ from traction_local.service.state.region import Region
 
 def signal_workflow_execution(region: Region, request: SignalWorkflowExecution, now: datetime) -> None:
     """Signal an open run. The event names no source."""
-    _signal(region.get_domain(request.domain).get_open(request.workflow_id, request.run_id), request, now)
+    _signal(region.get_domain(request.domain).index.get_open(request.workflow_id, request.run_id), request, now)
 
 
 def request_cancel_workflow_execution(region: Region, request: RequestCancelWorkflowExecution, now: datetime) -> None:
     """Request cancellation of an open run. Its decider chooses what to do."""
-    region.get_domain(request.domain).get_open(request.workflow_id, request.run_id).request_cancel(now)
+    region.get_domain(request.domain).index.get_open(request.workflow_id, request.run_id).request_cancel(now)
 
 
 def terminate_workflow_execution(region: Region, request: TerminateWorkflowExecution, now: datetime) -> None:
     """Close an open run at once, even while a decision task is running."""
-    target = region.get_domain(request.domain).get_open(request.workflow_id, request.run_id)
+    target = region.get_domain(request.domain).index.get_open(request.workflow_id, request.run_id)
     policy = request.child_policy or target.settings.child_policy
     target.terminate(
         WorkflowExecutionTerminated(
@@ -77,7 +77,7 @@ def follow_external(source: Execution, initiated: Initiated, now: datetime) -> N
 
 
 def _deliver(source: Execution, initiated: Initiated, now: datetime) -> None:
-    target = source.domain.find_open(initiated.workflow_id, initiated.run_id)
+    target = source.index.find_open(initiated.workflow_id, initiated.run_id)
     if target is not None:
         if isinstance(initiated, SignalExternalWorkflowExecutionInitiated):
             _signal(target, initiated, now, source.execution, initiated.event_id)

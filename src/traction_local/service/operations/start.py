@@ -35,6 +35,7 @@ from traction.model.operations import (
 )
 from traction_local.service.state.child import Child
 from traction_local.service.state.domain import Domain
+from traction_local.service.state.environment import Environment
 from traction_local.service.state.execution import Execution
 from traction_local.service.state.region import Region
 
@@ -100,7 +101,7 @@ def to_fields(settings: WorkflowExecutionConfiguration) -> dict[str, Any]:
 
 
 def open_run(
-    region: Region,
+    region: Environment,
     domain: Domain,
     workflow_id: str,
     type: WorkflowType,
@@ -109,15 +110,14 @@ def open_run(
     *,
     input: str | None,
     tag_list: tuple[str, ...] | None,
-    parent: tuple[Execution, int] | None = None,
+    as_child: Child | None = None,
     continued: Execution | None = None,
     number: tuple[int, str] | None = None,
 ) -> Execution:
     """Create a run with WorkflowExecutionStarted and the first decision task, in the same millisecond."""
     order, run_id = number or region.number_run()
     identity = (order, WorkflowExecution(workflow_id, run_id))
-    execution = Execution(region, domain, identity, type, settings, parent, now)
-    parent_execution, parent_event_id = (None, 0) if parent is None else (parent[0].execution, parent[1])
+    execution = Execution(region, domain.index, domain.decision_queues, identity, type, settings, as_child, now)
     execution.append(
         WorkflowExecutionStarted(
             event_id=1,
@@ -126,13 +126,12 @@ def open_run(
             input=input,
             tag_list=tag_list or None,
             continued_execution_run_id=None if continued is None else continued.run_id,
-            parent_workflow_execution=parent_execution,
-            parent_initiated_event_id=parent_event_id,
+            parent_workflow_execution=None if as_child is None else as_child.parent.execution,
+            parent_initiated_event_id=0 if as_child is None else as_child.initiated_event_id,
             **to_fields(settings),
         )
     )
-    region.by_stem[execution.stem] = execution
-    domain.add(execution)
+    domain.index.add(execution)
     region.alarms.set(execution, now + timedelta(seconds=int(settings.execution_start_to_close_timeout)))
     execution.schedule_decision(now)
     return execution
@@ -154,10 +153,10 @@ def start_workflow_execution(region: Region, request: StartWorkflowExecution, no
         name = _UNDEFINED[settings]
         named = region.knobs.default_undefined_names_default
         raise DefaultUndefinedFault(f"default{name}" if named else f"{name[0].lower()}{name[1:]}")
-    if request.workflow_id in domain.open:
+    if request.workflow_id in domain.index.open:
         # The fault does not contain the id of the open run.
         raise WorkflowExecutionAlreadyStartedFault("")
-    if len(domain.open) >= region.limits.open_executions_max:
+    if len(domain.index.open) >= region.limits.open_executions_max:
         raise LimitExceededFault("Limit on open executions in the domain reached")
     execution = open_run(
         region,
@@ -173,18 +172,20 @@ def start_workflow_execution(region: Region, request: StartWorkflowExecution, no
 
 
 def follow_child(
+    domain: Domain,
     parent: Execution,
     initiated: StartChildWorkflowExecutionInitiated,
     settings: WorkflowExecutionConfiguration,
     now: datetime,
 ) -> None:
     """Schedule the start of an accepted child after the batch."""
-    parent.children[initiated.event_id] = Child()
-    parent.region.follow(partial(_start_child, parent, initiated, settings), now)
+    child = Child(parent, initiated.event_id, parent.children)
+    parent.region.follow(partial(_start_child, domain, child, initiated, settings), now)
 
 
 def _start_child(
-    parent: Execution,
+    domain: Domain,
+    child: Child,
     initiated: StartChildWorkflowExecutionInitiated,
     settings: WorkflowExecutionConfiguration,
     now: datetime,
@@ -194,9 +195,9 @@ def _start_child(
     If the parent closed in the same batch, its history has only the Initiated event (recorded history). The child
     starts nevertheless, and the child policy of its parent applies to it.
     """
-    child = parent.children.get(initiated.event_id)
-    if initiated.workflow_id in parent.domain.open:
-        parent.children.pop(initiated.event_id, None)
+    parent = child.parent
+    if initiated.workflow_id in domain.index.open:
+        child.forget()
         if parent.is_open:
             parent.append_trigger(
                 StartChildWorkflowExecutionFailed(
@@ -211,20 +212,18 @@ def _start_child(
                 )
             )
         return
-    run = open_run(
+    child.run = run = open_run(
         parent.region,
-        parent.domain,
+        domain,
         initiated.workflow_id,
         initiated.workflow_type,
         settings,
         now,
         input=initiated.input,
         tag_list=initiated.tag_list,
-        parent=(parent, initiated.event_id),
+        as_child=child,
     )
-    if child is not None:
-        child.run = run
-    if parent.is_open and child is not None:
+    if parent.is_open:
         child.started_event_id = parent.next_event_id
         parent.append_trigger(
             ChildWorkflowExecutionStarted(

@@ -28,8 +28,9 @@ from traction.model.operations import (
     WorkflowExecutionInfos,
 )
 from traction_local.service.paging import fit, get_page_size, make_page_token, read_page_token
-from traction_local.service.state.domain import Domain, slice_by_time
+from traction_local.service.state.domain import Domain
 from traction_local.service.state.execution import Execution
+from traction_local.service.state.index import slice_by_time
 from traction_local.service.state.region import Region
 
 _COUNTED_MAX = 10_000
@@ -44,7 +45,7 @@ def describe_workflow_execution(
 ) -> WorkflowExecutionDetail:
     """Return everything about a run except its events. The task list is the run's own, not the sticky one."""
     target = request.execution
-    execution = region.get_domain(request.domain).get_execution(target.workflow_id, target.run_id)
+    execution = region.get_domain(request.domain).index.get_execution(target.workflow_id, target.run_id)
     return WorkflowExecutionDetail(
         execution_info=_to_info(execution, execution.is_open),
         execution_configuration=execution.settings,
@@ -91,7 +92,7 @@ def count_pending_activity_tasks(
     region: Region, request: CountPendingActivityTasks, _now: datetime
 ) -> PendingTaskCount:
     """Count the pending activity tasks of a list."""
-    queue = region.get_domain(request.domain).find_activity_queue(request.task_list.name)
+    queue = region.get_domain(request.domain).activity_queues.find(request.task_list.name)
     return PendingTaskCount(count=0 if queue is None else queue.waiting, truncated=False)
 
 
@@ -99,7 +100,7 @@ def count_pending_decision_tasks(
     region: Region, request: CountPendingDecisionTasks, _now: datetime
 ) -> PendingTaskCount:
     """Count the pending decision tasks of a list, including those that wait for a running one to close."""
-    queue = region.get_domain(request.domain).find_decision_queue(request.task_list.name)
+    queue = region.get_domain(request.domain).decision_queues.find(request.task_list.name)
     return PendingTaskCount(count=0 if queue is None else queue.waiting, truncated=False)
 
 
@@ -117,11 +118,11 @@ def _find_open(region: Region, domain: Domain, request: OpenQuery, now: datetime
     chosen = _make_filter(request)
     seen = now - region.knobs.visibility_delay
     if request.execution_filter is not None:
-        executions = domain.by_workflow_id.get(request.execution_filter.workflow_id, [])
+        executions = domain.index.by_workflow_id.get(request.execution_filter.workflow_id, [])
     elif seen == now:
-        executions = list(domain.open.values())
+        executions = list(domain.index.open.values())
     else:
-        executions = domain.started.get_all()
+        executions = domain.index.started.get_all()
     latest = min(request.start_time_filter.latest_date or now, seen)
     start, stop = slice_by_time(executions, request.start_time_filter.oldest_date, latest, by_close=False)
     return Window(executions, start, stop, lambda run: not run.forgotten and run.was_open(seen) and chosen(run))
@@ -138,10 +139,10 @@ def _find_closed(region: Region, domain: Domain, request: ClosedQuery, now: date
     chosen = _make_filter(request)
     seen = now - region.knobs.visibility_delay
     if request.execution_filter is None:
-        executions = (domain.closed if by_close else domain.started).get_all()
+        executions = (domain.index.closed if by_close else domain.index.started).get_all()
     else:
         # Runs of one workflow id close in the order in which they started: only one is ever open.
-        runs = domain.by_workflow_id.get(request.execution_filter.workflow_id, [])
+        runs = domain.index.by_workflow_id.get(request.execution_filter.workflow_id, [])
         executions = [run for run in runs if not run.is_open]
     start, stop = slice_by_time(executions, times.oldest_date, times.latest_date or now, by_close=by_close)
     return Window(executions, start, stop, lambda run: not run.forgotten and run.had_closed(seen) and chosen(run))

@@ -13,8 +13,8 @@ from traction.model.events import (
     ActivityTaskTimedOut,
 )
 from traction.model.literals import ActivityTaskTimeoutType
-from traction_local.service.state.execution import Execution
-from traction_local.service.state.region import parse_duration
+from traction_local.service.state.environment import parse_duration
+from traction_local.service.state.run import Run
 from traction_local.service.state.task_list import Task, TaskQueue
 
 
@@ -22,18 +22,28 @@ class Activity(Task):
     """An open activity task. As an alarm: its earliest timeout."""
 
     __slots__ = (
+        "_siblings",
         "beat_at",
         "cancel_requested_event_id",
         "details",
+        "execution",
         "queue",
         "scheduled",
         "started_at",
         "started_event_id",
     )
 
-    def __init__(self, execution: Execution, scheduled: ActivityTaskScheduled, queue: TaskQueue[Activity]) -> None:
+    def __init__(
+        self,
+        execution: Run,
+        scheduled: ActivityTaskScheduled,
+        queue: TaskQueue[Activity],
+        siblings: dict[str, Activity],
+    ) -> None:
         self.due = self.entry = None
         self.execution = execution
+        self._siblings = siblings
+        siblings[scheduled.activity_id] = self
         self.scheduled = scheduled
         self.scheduled_event_id = scheduled.event_id
         self.queue = queue
@@ -98,7 +108,7 @@ class Activity(Task):
         execution = self.execution
         execution.region.alarms.clear(self)
         self.withdraw()
-        del execution.activities[self.scheduled.activity_id]
+        del self._siblings[self.scheduled.activity_id]
         execution.latest_activity_at = event.event_timestamp
         execution.append_trigger(event)
 
@@ -118,7 +128,7 @@ class Activity(Task):
 
     def cancel_unstarted(self, now: datetime) -> None:
         """Cancel the task, unless it was started or closed since the request."""
-        still_open = self.execution.activities.get(self.scheduled.activity_id) is self
+        still_open = self._siblings.get(self.scheduled.activity_id) is self
         if still_open and self.started_at is None:
             self.end(self._make_canceled(None, now))
 

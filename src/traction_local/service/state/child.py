@@ -1,14 +1,10 @@
-"""Report the close of a child to its parent, and apply the child policy when a parent closes.
-
-Both happen after the batch that closed the run. `operations.start` starts children.
-"""
+"""A child of an execution, as its parent keeps it. `operations.start` starts children."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from traction.model.events import (
     ChildWorkflowExecutionCanceled,
@@ -23,80 +19,43 @@ from traction.model.events import (
     WorkflowExecutionTerminated,
     WorkflowExecutionTimedOut,
 )
-from traction.model.literals import ChildPolicy
-
-if TYPE_CHECKING:
-    from traction_local.service.state.execution import Execution
+from traction_local.service.state.run import Run
 
 
 class Child:
     """An open child of an execution: requested, and perhaps started."""
 
-    __slots__ = ("run", "started_event_id")
+    __slots__ = ("_siblings", "initiated_event_id", "parent", "run", "started_event_id")
 
-    def __init__(self) -> None:
-        self.run: Execution | None = None
+    def __init__(self, parent: Run, initiated_event_id: int, siblings: dict[int, Child]) -> None:
+        self.parent = parent
+        self.initiated_event_id = initiated_event_id
+        self.run: Run | None = None
         """The open run: the successor's, after the child continued as new."""
         self.started_event_id = 0
+        self._siblings = siblings
+        siblings[initiated_event_id] = self
 
+    def forget(self) -> None:
+        """Remove it from the open children of its parent. It may be gone, if the parent has closed."""
+        self._siblings.pop(self.initiated_event_id, None)
 
-def follow_close(execution: Execution, event: Event, policy: ChildPolicy, now: datetime) -> None:
-    """Schedule the effects of a close: the report to the parent, and the child policy.
-
-    For the parent, a run that continued as new has not closed: its successor takes its place.
-    """
-    if execution.parent is not None:
-        if execution.close_status != "CONTINUED_AS_NEW":
-            parent, initiated_event_id = execution.parent
-            execution.region.follow(partial(_report, parent, initiated_event_id, execution, event), now)
-        execution.parent = None
-    if execution.children:
-        if policy != "ABANDON" and execution.close_status in execution.region.knobs.child_policy_applies:
-            execution.region.follow(partial(_apply_policy, execution, policy), now)
-        else:
-            execution.children = {}
-
-
-def _apply_policy(execution: Execution, policy: ChildPolicy, now: datetime) -> None:
-    """Apply the child policy of a closed run to each open child.
-
-    The children of a child are handled when that child closes.
-    """
-    for child in list(execution.children.values()):
-        run = child.run
-        # Effects keep the order of their decisions, so the child was started or refused before.
+    def report_close(self, event: Event, now: datetime) -> None:
+        """Write the close of the child into the history of its parent, if that is open."""
+        parent, run = self.parent, self.run
+        if not parent.is_open:
+            return
         assert run is not None
-        if not run.is_open:
-            continue
-        if policy == "TERMINATE":
-            run.terminate(
-                WorkflowExecutionTerminated(
-                    event_id=run.next_event_id,
-                    event_timestamp=now,
-                    child_policy=run.settings.child_policy,
-                    cause="CHILD_POLICY_APPLIED",
-                ),
-                now,
-            )
-        else:
-            run.request_cancel(now, source=execution.execution, cause="CHILD_POLICY_APPLIED")
-    execution.children = {}
-
-
-def _report(parent: Execution, initiated_event_id: int, run: Execution, event: Event, now: datetime) -> None:
-    """Write the close of a child into the history of its parent, if that is open."""
-    if not parent.is_open:
-        return
-    child = parent.children.pop(initiated_event_id)
-    common: dict[str, Any] = {
-        "event_id": parent.next_event_id,
-        "event_timestamp": now,
-        "workflow_execution": run.execution,
-        "workflow_type": run.type,
-        "initiated_event_id": initiated_event_id,
-        "started_event_id": child.started_event_id,
-    }
-    parent.append_trigger(_REPORTS[type(event)](event, common))
+        self.forget()
+        common: dict[str, Any] = {
+            "event_id": parent.next_event_id,
+            "event_timestamp": now,
+            "workflow_execution": run.execution,
+            "workflow_type": run.type,
+            "initiated_event_id": self.initiated_event_id,
+            "started_event_id": self.started_event_id,
+        }
+        parent.append_trigger(_REPORTS[type(event)](event, common))
 
 
 def _completed(event: WorkflowExecutionCompleted, common: dict[str, Any]) -> Event:

@@ -17,8 +17,8 @@ from traction.model.events import (
 )
 from traction_local.service.knobs import LambdaCall, LambdaOutcome
 from traction_local.service.state.alarms import Alarm
-from traction_local.service.state.execution import Execution
-from traction_local.service.state.region import cut, parse_duration
+from traction_local.service.state.environment import cut, parse_duration
+from traction_local.service.state.run import Run
 
 NO_ROLE = "No IAM role is attached to the current workflow execution."
 
@@ -26,14 +26,16 @@ NO_ROLE = "No IAM role is attached to the current workflow execution."
 class LambdaTask(Alarm):
     """An open Lambda task. As an alarm: its result or its timeout, whichever is first."""
 
-    __slots__ = ("_outcome", "execution", "scheduled", "started_event_id")
+    __slots__ = ("_outcome", "_siblings", "execution", "scheduled", "started_event_id")
 
-    def __init__(self, execution: Execution, scheduled: LambdaFunctionScheduled) -> None:
+    def __init__(self, execution: Run, scheduled: LambdaFunctionScheduled, siblings: dict[int, LambdaTask]) -> None:
         super().__init__()
         self.execution = execution
         self.scheduled = scheduled
         self.started_event_id = 0
         self._outcome: LambdaOutcome | None = None
+        self._siblings = siblings
+        siblings[scheduled.event_id] = self
 
     def start(self, now: datetime) -> None:
         """Call the function."""
@@ -44,7 +46,7 @@ class LambdaTask(Alarm):
             return
         role = execution.settings.lambda_role
         if role is None:
-            del execution.lambdas[scheduled.event_id]
+            del self._siblings[scheduled.event_id]
             execution.append_trigger(
                 StartLambdaFunctionFailed(
                     event_id=execution.next_event_id,
@@ -85,7 +87,7 @@ class LambdaTask(Alarm):
         outcome = self._outcome
         scheduled_event_id = self.scheduled.event_id
         event_id = execution.next_event_id
-        del execution.lambdas[scheduled_event_id]
+        del self._siblings[scheduled_event_id]
         if outcome is None:
             execution.append_trigger(
                 LambdaFunctionTimedOut(
@@ -117,9 +119,3 @@ class LambdaTask(Alarm):
                     result=outcome.result,
                 )
             )
-
-
-def follow_lambda(execution: Execution, scheduled: LambdaFunctionScheduled, now: datetime) -> None:
-    """Schedule the start of a Lambda task after the batch."""
-    task = execution.lambdas[scheduled.event_id] = LambdaTask(execution, scheduled)
-    execution.region.follow(task.start, now)

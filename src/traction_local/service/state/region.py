@@ -1,108 +1,33 @@
-"""The state of one service: domains, executions, alarms, rate limits and counters."""
+"""The state of one service: its domains, and its executions by their tokens."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from functools import lru_cache
-from typing import TYPE_CHECKING
 
 from traction.errors import UnknownResourceFault, ValidationException
 from traction.model.limits import Limits
 from traction_local.service.knobs import Knobs, LambdaCall, LambdaOutcome
-from traction_local.service.state.alarms import Alarm, Alarms, Effect
 from traction_local.service.state.domain import Domain
-from traction_local.service.state.rate_limits import Buckets
-from traction_local.service.state.task_list import Ready
+from traction_local.service.state.environment import Environment
+from traction_local.service.state.execution import Execution
 from traction_local.service.tokens import make_run_id, make_stem, parse_token
 from traction_local.service.validation import Validator, get_validator
 
-if TYPE_CHECKING:
-    from traction_local.service.state.execution import Execution
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-@lru_cache(maxsize=1024)
-def parse_duration(duration: str | None) -> timedelta | None:
-    """Parse a duration. `None` for `"NONE"` and for `None`."""
-    return None if duration is None or duration == "NONE" else timedelta(seconds=int(duration))
-
-
-def cut(span: timedelta) -> timedelta:
-    """Round a span down to whole milliseconds, the resolution of SWF."""
-    return span - timedelta(microseconds=span.microseconds % 1000)
-
-
-class Region:
+class Region(Environment):
     """The state of one service: in AWS, one region of one account."""
 
-    __slots__ = (
-        "_runs",
-        "alarms",
-        "buckets",
-        "by_stem",
-        "clock",
-        "closed",
-        "domains",
-        "invoke",
-        "knobs",
-        "limits",
-        "ready",
-        "revision",
-        "seed",
-        "validator",
-    )
+    __slots__ = ("by_stem", "domains", "revision", "validator")
 
     def __init__(
         self, seed: str, limits: Limits, knobs: Knobs, invoke: Callable[[LambdaCall], LambdaOutcome] | None
     ) -> None:
-        self.seed = seed
-        self.limits = limits
-        self.knobs = knobs
-        self.invoke = invoke
-        self.clock = EPOCH
-        self.alarms = Alarms()
-        self.buckets = Buckets(limits)
+        super().__init__(seed, limits, knobs, invoke)
         self.validator: Validator = get_validator(limits)
         self.domains: dict[str, Domain] = {}
         self.by_stem: dict[str, Execution] = {}
-        self.ready: list[Ready] = []
-        self.closed: list[str] = []
+        """The executions of all domains, within retention, by the common prefix of their task tokens."""
         self.revision = 0
-        self._runs = 0
-
-    def advance(self, now: datetime) -> datetime:
-        """Move the clock, never backwards, and fire the alarms that are due, each at its own time.
-
-        Returns the new time of the service: UTC, whole milliseconds.
-        """
-        if now is not self.clock:
-            if now.tzinfo is not UTC:
-                now = now.astimezone(UTC)
-            if excess := now.microsecond % 1000:
-                now -= timedelta(microseconds=excess)
-            now = max(now, self.clock)
-        if self.alarms.is_due(now):
-            while (taken := self.alarms.take_due(now)) is not None:
-                self.clock, alarm = taken
-                alarm.fire(self.clock)
-        self.clock = now
-        return now
-
-    def number_run(self) -> tuple[int, str]:
-        """Return the number and id of a new run."""
-        self._runs += 1
-        return self._runs, make_run_id(self.seed, self._runs)
-
-    def follow(self, act: Callable[[datetime], None], now: datetime) -> None:
-        """Call `act` after the current batch, never inside it. The order is kept."""
-        self.alarms.set(Effect(act), now + cut(self.knobs.effect_latency))
-
-    def limit(self, alarm: Alarm, timeout: timedelta | None, now: datetime) -> None:
-        """Set an alarm to a timeout from now, if there is one."""
-        if timeout is not None:
-            self.alarms.set(alarm, now + timeout)
 
     def get_domain(self, name: str) -> Domain:
         """Return a domain, registered or deprecated."""

@@ -8,12 +8,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from heapq import heapify, heappop, heappush
-from typing import TYPE_CHECKING, Generic, Literal, NamedTuple, TypeVar
+from typing import Generic, Literal, NamedTuple, TypeVar
 
 from traction_local.service.state.alarms import Alarm
-
-if TYPE_CHECKING:
-    from traction_local.service.state.execution import Execution
 
 
 class Ready(NamedTuple):
@@ -27,9 +24,8 @@ class Ready(NamedTuple):
 class Task(Alarm):
     """A task of an execution. `waiting` until it is assigned or withdrawn."""
 
-    __slots__ = ("execution", "scheduled_event_id", "waiting")
+    __slots__ = ("scheduled_event_id", "waiting")
 
-    execution: Execution
     scheduled_event_id: int
     waiting: bool
 
@@ -85,3 +81,26 @@ class TaskQueue(Generic[TaskT]):
         if len(self._heap) > 2 * self.waiting + 64:
             self._heap = [place for place in self._heap if place[2].waiting]
             heapify(self._heap)
+
+
+class TaskQueues(Generic[TaskT]):
+    """The task lists of one kind in one domain."""
+
+    __slots__ = ("_domain", "_kind", "_queues", "_ready")
+
+    def __init__(self, kind: Literal["decision", "activity"], domain: str, ready: list[Ready]) -> None:
+        self._kind: Literal["decision", "activity"] = kind
+        self._domain = domain
+        self._ready = ready
+        self._queues: dict[str, TaskQueue[TaskT]] = {}
+
+    def get(self, name: str) -> TaskQueue[TaskT]:
+        """Return the queue of this name. It is created at its first use."""
+        queue = self._queues.get(name)
+        if queue is None:
+            queue = self._queues[name] = TaskQueue(Ready(self._kind, self._domain, name), self._ready)
+        return queue
+
+    def find(self, name: str) -> TaskQueue[TaskT] | None:
+        """Return the queue of this name, if it was ever used."""
+        return self._queues.get(name)

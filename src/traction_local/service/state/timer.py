@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 from traction.model.events import TimerFired
 from traction.model.literals import Duration
 from traction_local.service.state.alarms import EFFECT, Alarm
-from traction_local.service.state.region import cut
-
-if TYPE_CHECKING:
-    from traction_local.service.state.execution import Execution
+from traction_local.service.state.environment import cut
+from traction_local.service.state.run import Run
 
 
 class Timer(Alarm):
     """An open timer."""
 
-    __slots__ = ("execution", "id", "started_event_id")
+    __slots__ = ("_siblings", "execution", "id", "started_event_id")
 
     # Timers that are due at the same time fire in the order of their start. A timer of 0 s is an effect of its batch
     # like any other.
     rank = EFFECT
 
-    def __init__(self, execution: Execution, id: str, started_event_id: int) -> None:
+    def __init__(self, execution: Run, id: str, started_event_id: int, siblings: dict[str, Timer]) -> None:
         super().__init__()
         self.execution = execution
         self.id = id
         self.started_event_id = started_event_id
+        self._siblings = siblings
+        siblings[id] = self
 
     def start(self, duration: Duration, now: datetime) -> None:
         """Set the timer to fire after this time, and never inside the batch that starts it."""
@@ -36,7 +35,7 @@ class Timer(Alarm):
 
     def fire(self, now: datetime) -> None:
         execution = self.execution
-        del execution.timers[self.id]
+        del self._siblings[self.id]
         execution.append_trigger(
             TimerFired(
                 event_id=execution.next_event_id,
