@@ -31,7 +31,7 @@ from traction.worker.heartbeats import Heartbeater
 from traction.worker.local_activities import LocalActivities
 from traction.worker.loop import Worker, run_worker
 from traction.worker.process_pool import PerProcess, ProcessPool
-from traction.worker.shutdown import FINISHED, UNFINISHED, Signals, finish
+from traction.worker.shutdown import FINISHED, UNFINISHED, StopSignals, finish
 from traction.worker.slots import Slots, WorkerThread
 from traction.worker.sticky import make_sticky
 from traction.worker.workflow_worker import StuckDecisionError, WorkflowWorker
@@ -83,7 +83,7 @@ class WorkerSystem(Client):
         self._neighbours: dict[str, dict[ActivityType, ActivityWorker]] = {}
         self._deciding: dict[str, dict[WorkflowType, type[Workflow[Any]]]] = {}
         self._lock = threading.Lock()
-        self._pulse = Heartbeater()
+        self._heartbeater = Heartbeater()
         self._pools: list[ProcessPool] = []
         self._unfinished: bool | None = None
 
@@ -213,7 +213,7 @@ class WorkerSystem(Client):
             identity=self.identity,
             codec=self._codec,
             neighbours=neighbours,
-            pulse=self._pulse,
+            heartbeater=self._heartbeater,
             observer=self._observer,
             slots=slots,
         )
@@ -283,7 +283,7 @@ class WorkerSystem(Client):
             DefinitionError, BackendError: the service could not be reached when workers were started, and when it
                 could, it refused a definition; as `start_workflow_worker` and `start_activity_worker` otherwise do.
         """
-        with Signals() as signals:
+        with StopSignals() as signals:
             signals.wait(self._stop)
             code = self.close(grace)
         if self.mistake is not None:
@@ -321,7 +321,7 @@ class WorkerSystem(Client):
                 "a dropped poll is lost until it times out. A second signal or Ctrl-C ends the wait",
                 *(polls, ceil(seconds)),
             )
-        late = finish(threads, self._pulse, 0 if self._unfinished else to_timedelta(grace).total_seconds())
+        late = finish(threads, self._heartbeater, 0 if self._unfinished else to_timedelta(grace).total_seconds())
         lost = self.lost_slots
         if first and lost:
             log.warning("%d activities are left behind that still run though their tasks have ended", lost)

@@ -27,17 +27,17 @@ HOOKS = ("traction_task_started", "traction_task_finished", "traction_decision_s
 """The hooks by which plugins listen."""
 
 
-def tell_execution(execution: WorkflowExecution) -> dict[str, Any]:
+def build_execution_fields(execution: WorkflowExecution) -> dict[str, Any]:
     """Give the fields of a record about an execution, to be its `extra`."""
     return {"workflow_id": execution.workflow_id, "run_id": execution.run_id}
 
 
-def tell_task(task: ActivityTask | RunningTask) -> dict[str, Any]:
+def build_task_fields(task: ActivityTask | RunningTask) -> dict[str, Any]:
     """Give the fields of a record about an activity task, to be its `extra`."""
     execution = task.execution if isinstance(task, RunningTask) else task.workflow_execution
     step, _, attempt = task.activity_id.partition("~")
     return {
-        **tell_execution(execution),
+        **build_execution_fields(execution),
         "activity_type": _name_type(task.activity_type),
         "step": step,
         "attempt": int(attempt) if attempt.isdecimal() else 1,
@@ -45,7 +45,7 @@ def tell_task(task: ActivityTask | RunningTask) -> dict[str, Any]:
 
 
 def log_failure(
-    name: str, error: BaseException, account: FailureInfo, spec: ActivitySpec, fields: dict[str, Any], level: int
+    name: str, error: BaseException, info: FailureInfo, spec: ActivitySpec, fields: dict[str, Any], level: int
 ) -> None:
     """Log that an attempt of an activity failed, with its traceback.
 
@@ -55,22 +55,20 @@ def log_failure(
     Args:
         name: what the record calls the task.
         error: what was raised here; a failure of another process has its traceback in the account.
-        account: what is known of it.
+        info: what is known of it.
         spec: the activity.
-        fields: what `tell_task` gives.
+        fields: what `build_task_fields` gives.
         level: that of the record, unless the failure is expected.
     """
-    failed = ActivityFailed(name, **make_known(account))
-    declared = any(kind.__name__ in account.kinds for kind in spec.raises)
+    failed = ActivityFailed(name, **make_known(info))
+    declared = any(kind.__name__ in info.kinds for kind in spec.raises)
     retried = spec.retry is not None and spec.retry.find_pause(fields["attempt"], failed) is not None
-    trace = (
-        error if error.__traceback__ is not None and name_exception(type(error)) == account.type else failed.__cause__
-    )
+    trace = error if error.__traceback__ is not None and name_exception(type(error)) == info.type else failed.__cause__
     log.log(
         logging.INFO if declared or retried else level,
         "%s failed: %s%s",
         name,
-        f"{account.type}: {account.message}" if account.message else account.type,
+        f"{info.type}: {info.message}" if info.message else info.type,
         ", and is tried again" if retried else "",
         exc_info=None if declared else trace,
         extra=fields,
@@ -125,13 +123,13 @@ class Observer:
             decisions=() if decisions is None else decisions,
         )
 
-    def _call(self, hook: Callable[..., object], **told: Any) -> None:
+    def _call(self, hook: Callable[..., object], **arguments: Any) -> None:
         try:
-            hook(**told)
+            hook(**arguments)
         except Exception:
-            task = told["task"]
+            task = arguments["task"]
             execution = task.execution if isinstance(task, RunningTask) else task.workflow_execution
-            log.exception("%s: a plugin failed", execution.workflow_id, extra=tell_execution(execution))
+            log.exception("%s: a plugin failed", execution.workflow_id, extra=build_execution_fields(execution))
 
 
 def find_observer(plugins: pluggy.PluginManager | None) -> Observer | None:

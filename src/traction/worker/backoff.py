@@ -1,6 +1,6 @@
-"""Ask again after an error that passes by itself, where that is safe: see the table at the head of `backend`.
+"""Retry idempotent backend calls after transient errors, with exponential backoff.
 
-Takes what to do, and what lets time pass; gives what it gives. Knows no operation.
+Which operations are idempotent: see the table at the head of `backend`.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ PAUSE_MAX = 0.2
 """The longest pause before the second try, in seconds; it doubles with each."""
 
 TRIES = 5
-"""How often something is done before its caller hears that the service cannot be reached."""
+"""How many attempts are made before the error is raised."""
 
 Pause = Callable[[float], object]
-"""Lets so many seconds pass."""
+"""Sleeps for some seconds."""
 
 
 def call_with_backoff(act: Callable[[], T], pause: Pause, tries: int = TRIES) -> T:
-    """Do something that may be done twice, until it does not fail by what passes, or has failed `tries` times.
+    """Call an idempotent function, and retry it after transient errors, `tries` times in all.
 
     Raises:
-        BackendError: it failed otherwise, or as often.
+        BackendError: the error is not retryable, or the last attempt failed.
     """
     for tried in range(tries - 1):
         try:
@@ -35,6 +35,6 @@ def call_with_backoff(act: Callable[[], T], pause: Pause, tries: int = TRIES) ->
         except BackendError as error:
             if not error.retryable:
                 raise
-            # Full jitter, so that those who failed together do not come back together.
+            # Full jitter, so that callers that failed together do not retry together.
             pause(random.random() * PAUSE_MAX * 2**tried)
     return act()

@@ -14,25 +14,25 @@ from traction.model.names import WorkflowExecution
 from traction.payloads.failures import read_failure
 
 STUCK_PAUSE = timedelta(seconds=30)
-"""For how long an execution is left alone that could not be decided for once. Twice as long each time after that."""
+"""For how long an execution is skipped after its decision task could not be decided. It doubles each time."""
 
 
 STUCK_PAUSE_MAX = timedelta(minutes=5)
-"""The longest that it is left alone."""
+"""The longest time for which a stuck execution is skipped."""
 
 
 STUCK_MAX = 10_000
-"""Of how many executions it is known that they are stuck. Those known longest are tried as if they were not."""
+"""How many stuck executions are remembered. The oldest ones are dropped, and tried again at once."""
 
 
 EVENTS_CACHED_MAX = 200_000
-"""How many events the deciders in a cache may have read between them: some hundred megabytes."""
+"""The most events that the cached deciders may have read in total: some hundred megabytes."""
 
 
 class DeciderCache:
-    """Deciders of live executions, those used least recently let go first. Safe to share between threads.
+    """An LRU cache of the deciders of live executions. Thread-safe.
 
-    A decider is taken out while it is used, so no two threads have the same one. `stuck` are executions that have none.
+    A decider is taken out while it is used, so no two threads have the same one.
     """
 
     def __init__(self, events_max: int = EVENTS_CACHED_MAX) -> None:
@@ -43,7 +43,7 @@ class DeciderCache:
         self.stuck = StuckExecutions()
 
     def take(self, execution: WorkflowExecution) -> Decider | None:
-        """Take out the decider of an execution, if there is one."""
+        """Remove and return the decider of an execution, if there is one."""
         with self._lock:
             decider = self._deciders.pop(execution.run_id, None)
             if decider is not None:
@@ -51,7 +51,7 @@ class DeciderCache:
             return decider
 
     def put(self, execution: WorkflowExecution, decider: Decider) -> None:
-        """Put back a decider that has decided, in the place of any other of the same execution."""
+        """Store the decider of an execution, and close any other one of the same execution."""
         dropped = []
         with self._lock:
             if (other := self._deciders.pop(execution.run_id, None)) is not None:
@@ -67,7 +67,7 @@ class DeciderCache:
             oldest.close()
 
     def close(self) -> None:
-        """Let go of all of them."""
+        """Remove and close all deciders."""
         with self._lock:
             dropped = list(self._deciders.values())
             self._deciders.clear()
@@ -80,10 +80,10 @@ class DeciderCache:
 
 
 class StuckExecutions:
-    """Knows which executions could not be decided for, and until when to leave them alone. Safe to share.
+    """Executions that could not be decided, and until when each is skipped. Thread-safe.
 
-    Each try reads a whole history. So that a deploy that breaks many executions does not spend what all others need,
-    each is tried less often the longer it is stuck. A new process knows of none, and tries them all.
+    Each try reads a whole history. So that a deploy that breaks many executions does not exhaust the rate limits,
+    each is tried less often the longer it is stuck. A new process tries all of them.
     """
 
     def __init__(self) -> None:
@@ -91,7 +91,7 @@ class StuckExecutions:
         self._lock = threading.Lock()
 
     def note(self, execution: WorkflowExecution, now: datetime) -> timedelta:
-        """Note that an execution could not be decided for; give for how long it is left alone."""
+        """Record a stuck execution, and return for how long it is skipped."""
         with self._lock:
             before = self._known.pop(execution.run_id, None)
             pause = STUCK_PAUSE if before is None else min(2 * before[0], STUCK_PAUSE_MAX)
@@ -101,27 +101,27 @@ class StuckExecutions:
             return pause
 
     def is_left_alone(self, execution: WorkflowExecution, clock: Callable[[], datetime]) -> bool:
-        """Say whether an execution is to be left alone."""
+        """Return whether an execution is skipped now."""
         known = self._known.get(execution.run_id)
         return known is not None and clock() < known[1]
 
     def forget(self, execution: WorkflowExecution) -> None:
-        """An execution goes on."""
+        """Remove an execution that was decided."""
         if execution.run_id in self._known:
             with self._lock:
                 self._known.pop(execution.run_id, None)
 
 
 def store_payloads(decider: Decider, decisions: Sequence[Decision]) -> None:
-    """Bring into the payload store what a response refers to, before it is sent. A decider itself writes nothing.
+    """Write the stored payloads of a response, before it is sent. A decider itself writes nothing.
 
     Raises:
-        PayloadStoreError: the store does not take it.
+        PayloadStoreError: the store cannot be written.
     """
     if not decider.codec.has_store:
         return
-    said = [getattr(decision, name, None) for decision in decisions for name in ("input", "result", "details")]
+    payloads = [getattr(decision, name, None) for decision in decisions for name in ("input", "result", "details")]
     failures = (one for one in decisions if isinstance(one, FailWorkflowExecution))
-    said += [read_failure(None, one.details, decider.codec).fields for one in failures]
+    payloads += [read_failure(None, one.details, decider.codec).fields for one in failures]
     more = bool(decisions) and getattr(decisions[-1], "timer_id", "").startswith(MORE)
-    decider.codec.settle([*said, decider.report], more=more)
+    decider.codec.settle([*payloads, decider.report], more=more)

@@ -13,7 +13,7 @@ from typing import Any
 
 from traction.errors import BackendError
 from traction.model import operations as o
-from traction.plugins.observer import tell_task
+from traction.plugins.observer import build_task_fields
 from traction.runtime.activity_task import _current
 from traction.worker.activity_worker import ActivityWorker, cancel_at_await, name_task, settle
 from traction.worker.heartbeats import RunningActivity
@@ -24,15 +24,15 @@ log = logging.getLogger("traction.worker")
 
 
 POLLERS_MAX = 4
-"""How many threads poll for the tasks of one loop, at the most."""
+"""The most threads that poll for the tasks of one loop."""
 
 
-LOOK = timedelta(seconds=1)
-"""How long a turn waits for a free slot before it lets its loop look whether to stop."""
+CHECK_INTERVAL = timedelta(seconds=1)
+"""How long a turn waits for a free slot before its loop checks whether to stop."""
 
 
 class Loop:
-    """An event loop in a thread of its own, with slots. It begins with the first poller, and ends with the last."""
+    """An event loop in its own thread, with slots. It starts with the first task, and ends with the last poller."""
 
     def __init__(self, size: int, slots: Slots | None = None) -> None:
         self.slots = slots or Slots("async activities")
@@ -48,14 +48,14 @@ class Loop:
         self._answers: ThreadPoolExecutor | None = None
 
     def join(self) -> None:
-        """A poller comes."""
+        """Add a poller."""
         with self._changed:
             self._pollers += 1
 
     def leave(self) -> None:
-        """A poller goes; the last one waits until all is done, and ends the loop.
+        """Remove a poller. The last one waits for running tasks and ends the loop.
 
-        Nobody waits for bodies that outlived their tasks: their loop is left behind, in a daemon thread.
+        Bodies that outlived their tasks are not waited for: their loop stays in a daemon thread.
         """
         with self._changed:
             self._pollers -= 1
@@ -73,7 +73,7 @@ class Loop:
             loop.close()
 
     def take_slot(self, wait: timedelta) -> bool:
-        """Wait for a free slot, and take it; say whether there was one in time."""
+        """Wait for a free slot and take it. Return whether there was one in time."""
         with self._changed:
             if not self._changed.wait_for(lambda: self._free > 0, wait.total_seconds()):
                 return False
@@ -87,16 +87,18 @@ class Loop:
             self._changed.notify_all()
 
     def outlive(self, running: RunningActivity, loop: Any) -> bool:
-        """Replace the slot of a body that outlived its task, and the loop if the body holds it up.
+        """Replace the slot of a body that outlived its task, and the loop if the body blocks it.
 
         Returns:
-            Whether it was replaced.
+            Whether the slot was replaced.
         """
         with self._changed:
             if not running.noticed and self._loop is loop:
-                # Its cancellation did not come through: the next task gets a new loop.
+                # It was not cancelled, so it blocks the loop: the next task gets a new one.
                 log.error(
-                    "%s: holds up the event loop, and a new one is started", running.name, extra=tell_task(running)
+                    "%s: blocks the event loop, starting a new one",
+                    running.name,
+                    extra=build_task_fields(running),
                 )
                 self._loop = None
         replaced = self.slots.lose(running)
@@ -107,7 +109,7 @@ class Loop:
         return replaced
 
     def regain(self, running: RunningActivity, *, replaced: bool) -> None:
-        """A body that had outlived its task has ended."""
+        """Free the slot of a body that outlived its task and has ended."""
         self.slots.regain(running)
         if not replaced:
             with self._changed:
@@ -115,8 +117,8 @@ class Loop:
             self.give_slot_back()
 
     def start(self, worker: ActivityWorker, task: o.ActivityTask) -> None:
-        """Do a task on the loop, answer it beside the loop, and then free its slot."""
-        # Not at the top: it takes longer to load than all of Traction, and only async activities need it.
+        """Run a task on the loop, send its response from another thread, then free its slot."""
+        # Imported here: it loads slower than all of Traction, and only async activities need it.
         import asyncio
 
         with self._changed:
@@ -130,7 +132,7 @@ class Loop:
         attempt = LoopAttempt(self, loop)
 
         def finish(done: Any) -> None:
-            with suppress(RuntimeError):  # the loop was left behind, and nobody wants the answer
+            with suppress(RuntimeError):  # the loop was replaced, and the task has ended
                 answers.submit(self._answer, worker, task, attempt, done)
 
         asyncio.run_coroutine_threadsafe(_do(worker, task, attempt), loop).add_done_callback(finish)
@@ -139,16 +141,16 @@ class Loop:
         try:
             worker.answer(task, done.result())
         except BackendError as error:
-            # What may be sent again is sent before the next poll.
-            log.warning("%s: its answer could not be sent: %s", name_task(task), error, extra=tell_task(task))
+            # If it is retryable, it is sent before the next poll.
+            log.warning("%s: the response could not be sent: %s", name_task(task), error, extra=build_task_fields(task))
         except BaseException:
-            log.exception("%s: its answer could not be sent", name_task(task), extra=tell_task(task))
+            log.exception("%s: the response could not be sent", name_task(task), extra=build_task_fields(task))
         finally:
             attempt.end()
 
 
 class LoopAttempt:
-    """A task that is done on a loop, and holds a slot until its body has ended or has outlived the task."""
+    """A task that runs on a loop, and occupies a slot until its body ends or outlives the task."""
 
     def __init__(self, loop: Loop, event_loop: Any) -> None:
         self._loop, self._event_loop = loop, event_loop
@@ -156,11 +158,11 @@ class LoopAttempt:
         self._replaced = False
 
     def begin(self, running: RunningActivity) -> None:
-        """Watch whether the body outlives its task."""
+        """Start to detect whether the body outlives its task."""
         running.when_outlived(partial(self._outlive, running))
 
     def end(self) -> None:
-        """The body has ended, and is answered."""
+        """Free the slot: the body has ended."""
         if self._outlived is None:
             self._loop.give_slot_back()
         else:
@@ -172,7 +174,7 @@ class LoopAttempt:
 
 
 async def _do(worker: ActivityWorker, task: o.ActivityTask, attempt: LoopAttempt) -> o.Request[None] | None:
-    """Run an async activity on the running loop, and say how it ended."""
+    """Run an async activity on the running loop and return its response."""
     import asyncio
 
     host, call, unread = worker.open(task)
@@ -184,14 +186,14 @@ async def _do(worker: ActivityWorker, task: o.ActivityTask, attempt: LoopAttempt
     try:
         if running.handed_back:
             return None
-        body = asyncio.ensure_future(settle(host.act(call)))
+        body = asyncio.ensure_future(settle(host.run_body(call)))
         cancel_at_await(asyncio.get_running_loop(), body, running)
         result, error = await body
         if error is not None:
-            return worker.explain(running, task, error)
-        return worker.tell(host, running, task, result)
+            return worker.fail(running, task, error)
+        return worker.complete(host, running, task, result)
     except BaseException as error:
-        return worker.explain(running, task, error)
+        return worker.fail(running, task, error)
     finally:
         running.wake_when_cancelled(None)
         _current.reset(reset)
@@ -200,7 +202,7 @@ async def _do(worker: ActivityWorker, task: o.ActivityTask, attempt: LoopAttempt
 
 
 class LoopPoller:
-    """Polls for tasks that are done on a loop; one of several that share it."""
+    """Polls for tasks that run on a shared loop."""
 
     def __init__(self, loop: Loop, worker: ActivityWorker, leaving: Callable[[], bool]) -> None:
         self._worker = worker
@@ -210,12 +212,12 @@ class LoopPoller:
 
     @property
     def host(self) -> ActivityWorker:
-        """What does a task of this activity that came to another worker."""
+        """The worker that runs this activity's tasks that another worker polled."""
         return self._worker
 
     def work_once(self, wait: timedelta | None = None) -> bool:
-        """Wait for a free slot, poll, and have the task done; say whether there was one."""
-        if not self._loop.take_slot(LOOK if wait is None else wait):
+        """Wait for a free slot, poll, and start the task. Return whether there was one."""
+        if not self._loop.take_slot(CHECK_INTERVAL if wait is None else wait):
             return False
         started = False
         try:
@@ -228,10 +230,10 @@ class LoopPoller:
                 self._loop.give_slot_back()
 
     def flush(self) -> None:
-        """Send the answers that could not be sent."""
+        """Send the responses that could not be sent before."""
         self._worker.flush()
 
     def close(self) -> None:
-        """Leave the loop; the last one to leave waits until all is done and answered."""
+        """Leave the loop. The last poller waits for the running tasks."""
         self._loop.leave()
         flush_at_last(self._worker)

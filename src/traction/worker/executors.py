@@ -31,20 +31,20 @@ def create_workers(
     slots: Slots | None = None,
     spawn: Callable[[ActivityWorker], object] = lambda _: None,
 ) -> tuple[list[ActivityWorker | LoopPoller], list[ProcessPool]]:
-    """Make the workers of an activity, and the pools to close after them.
+    """Return the workers of an activity, and the process pools to close after them.
 
     Args:
-        make: makes a worker of an activity and what it needs.
+        make: returns a worker for an activity and its dependency.
         activity: the definition.
-        dependency: what it needs.
+        dependency: the dependency, or `PerProcess`.
         executor: where the bodies run.
-        instances: how many tasks are in hand at a time.
-        leaving: whether no more tasks are to be taken.
-        slots: counts the slots that are lost to bodies that outlive their tasks, and is told here how to replace them.
-        spawn: gives a worker a thread, for one that is lost.
+        instances: how many tasks run at a time.
+        leaving: returns whether the system is stopping and no more tasks are polled.
+        slots: counts the slots lost to bodies that outlive their tasks. Its `replace` is set here.
+        spawn: starts a thread for a worker that replaces a lost one.
 
     Raises:
-        DefinitionError: the activity, or what it needs, cannot be run there.
+        DefinitionError: the activity or its dependency cannot run there.
     """
     slots = slots or Slots(activity.__qualname__)
     if executor == "process":
@@ -59,8 +59,8 @@ def create_workers(
         raise DefinitionError(f'there is no executor {executor!r}; write "thread", "process" or "async"')
     if not is_async(activity):
         raise DefinitionError(
-            f'{activity.__qualname__} cannot run with executor="async": it is not async, and would hold up all others '
-            'on the loop. Write async def, or executor="thread"'
+            f'{activity.__qualname__} cannot run with executor="async": it is not async, and would block the '
+            'event loop. Write async def, or executor="thread"'
         )
     loop = Loop(instances, slots)
     worker = make(activity, dependency)
@@ -68,7 +68,7 @@ def create_workers(
 
 
 def is_async(activity: Any) -> bool:
-    """Say whether an activity is async, as a class or as a function."""
+    """Return whether an activity is async, as a class or as a function."""
     body = getattr(activity.run, "body", activity.run)
     # A decorator that is not async may call an async function and return its coroutine.
     return inspect.iscoroutinefunction(body) or inspect.iscoroutinefunction(inspect.unwrap(body))

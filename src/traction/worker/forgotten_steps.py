@@ -1,11 +1,11 @@
 """Find steps that a flow builds on a line of their own and never awaits.
 
-Theory of operation. A step that is built and dropped dies at the instruction that ends an expression statement. So for
-as long as somebody watches, steps have a `__del__` that looks at the instruction at which they die. A step is reported
-if it was never awaited, and dies at the end of a statement that is a call, an operator or a list, in code that a flow
-runs. One that is kept in a variable, given to a function, returned or taken out of a container is not: it may be meant.
+Theory of operation. A step that is built and dropped dies at the instruction that ends an expression statement. So
+while turns are watched, steps have a `__del__` that checks the instruction at which they die. A step is reported if it
+was never awaited, and dies at the end of a statement that is a call, an operator or a list, in code that a flow
+runs. One that is kept in a variable, passed to a function, returned or taken out of a container is not.
 
-Nothing is patched where nobody watches. Workers watch the first turns of each definition, simulations every one.
+Nothing is patched otherwise. Workers watch the first turns of each definition, simulations watch all.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _CODES_MAX: Final = 10_000
 _BUILDS: Final = frozenset(
     ["CALL", "CALL_KW", "CALL_FUNCTION_EX", "BINARY_OP", "BUILD_LIST", "BUILD_TUPLE", "STORE_FAST", "POP_TOP"]
 )
-# What takes things out of containers, whose result may well be dropped.
+# Methods that remove items from containers, whose results may be dropped on purpose.
 _REMOVERS: Final = frozenset({"pop", "popleft", "popitem", "get", "get_nowait", "setdefault", "remove", "__next__"})
 
 
@@ -45,7 +45,7 @@ class Forgotten(NamedTuple):
 
     def __str__(self) -> str:
         return (
-            f"{self.function} ({self.file}, line {self.line}) builds a step and never awaits it, so nothing is done. "
+            f"{self.function} ({self.file}, line {self.line}) builds a step and never awaits it, so it never runs. "
             "Write await ..., or combine it with others by &, all_of or ensure"
         )
 
@@ -58,14 +58,14 @@ _watch = _Watch()
 _used: set[int] = set()
 _drops: dict[CodeType, dict[int, int]] = {}
 _left: dict[Any, int] = {}
-_told: set[Forgotten] = set()
+_reported: set[Forgotten] = set()
 _lock = threading.Lock()
 _await = Step.__await__
 
 
 def watch_steps(act: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> tuple[T, list[Forgotten]]:
-    """Do something, flows included, and return its result and the lines that forget an await."""
-    if _watch.found is not None:  # somebody watches already, and reports
+    """Call a function that runs flows; return its result and the lines that forget an await."""
+    if _watch.found is not None:  # watched already by a caller, which reports
         return act(*args, **kwargs), []
     _install()
     found: dict[Forgotten, None] = {}
@@ -79,7 +79,7 @@ def watch_steps(act: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> tuple
 def watch_first_turns(
     definition: Any, act: Callable[P, T], *args: P.args, **kwargs: P.kwargs
 ) -> tuple[T, list[Forgotten]]:
-    """Do a turn of a definition; return its result and the lines that forget an await and were not returned before.
+    """Run a turn of a definition; return its result and the new lines that forget an await.
 
     Only the first turns of each definition are watched.
     """
@@ -89,8 +89,8 @@ def watch_first_turns(
     result, found = watch_steps(act, *args, **kwargs)
     with _lock:
         _left[definition] = max(0, left - 1)
-        new = [one for one in found if one not in _told]
-        _told.update(new)
+        new = [one for one in found if one not in _reported]
+        _reported.update(new)
         if left == 1 and not any(_left.values()):
             _uninstall()
     return result, new
@@ -114,7 +114,7 @@ atexit.register(_uninstall)
 
 
 def _use(step: Step[Any]) -> Any:
-    """Await a step, and remember that it and those that it is made of are used."""
+    """Await a step, and mark it and its parts as used."""
     if _watch.found is not None:
         stack: list[Any] = [step]
         while stack:

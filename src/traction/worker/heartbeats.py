@@ -21,47 +21,47 @@ from traction.model.literals import Duration
 from traction.model.operations import ActivityTask, RecordActivityTaskHeartbeat, RespondActivityTaskFailed
 from traction.payloads.codec import MEND_READING, Codec, read_attempt
 from traction.payloads.failures import HANDED_BACK, FailureInfo, write_failure
-from traction.plugins.observer import tell_task
+from traction.plugins.observer import build_task_fields
 from traction.runtime.activity_task import RunningTask
 
 log = logging.getLogger("traction.worker")
 
 HEARTBEAT_CHARS_MAX = 2_048
-"""The most characters that the details of a heartbeat may have (SWF)."""
+"""The most characters of the details of a heartbeat (SWF)."""
 
 BEATS_PER_TIMEOUT = 3
-"""How often a task is beaten for within its heartbeat timeout."""
+"""How many heartbeats are sent within a task's heartbeat timeout."""
 
 PROBE_DELAY = 0.1
-"""How many seconds after a task should have timed out a beat asks whether it has."""
+"""How many seconds after a task's timeout a heartbeat checks whether it has ended."""
 
 PROBE_PAUSE_MAX = 60.0
-"""How many seconds later it is asked again at the latest, if the task had not timed out."""
+"""The longest pause before the next such check, in seconds."""
 
 OUTLIVED_SECONDS = 1.0
-"""For how many seconds a body may run on after its task is known to have ended, before its slot is taken from it."""
+"""How long a body may run after its task is known to have ended, before its slot is replaced."""
 
 CLEANUP_SECONDS = 10.0
-"""The same for a body that has noticed, since `heartbeat()` or its await raised, and may be cleaning up."""
+"""The same for a body that was notified by `heartbeat()` or at its await, and may be cleaning up."""
 
 SECONDS_APART_MIN = 1.0
-"""How many seconds two beats of one task are apart, at the least."""
+"""The shortest time between two heartbeats of one task, in seconds."""
 
 QUEUE_SHARE_MAX, QUEUE_SLACK = 4, 256
-"""How many planned beats are kept for each task that is worked on, and in addition, before old ones are removed."""
+"""How many planned heartbeats are kept per running task, and in addition, before stale ones are removed."""
 
 THREADS = 4
-"""How many threads beat for all tasks: one that waits for a lost connection must not silence the others."""
+"""How many threads send heartbeats: one blocked by a lost connection must not delay the others."""
 
 
 class RunningActivity(RunningTask):
-    """A task that is worked on.
+    """A running activity task.
 
     Args:
         timeout: the activity's heartbeat timeout, unless the call has one of its own.
         limits: the timeouts within which the activity must end, unless the call has one of its own.
-        pulse: what beats for the task; without one, it beats only when the activity says so.
-        aside: whether a beat must not be sent by the thread that says it, as on an event loop.
+        heartbeater: sends heartbeats for the task. Without one, only calls of `heartbeat` send them.
+        aside: whether heartbeats must not be sent by the calling thread, as on an event loop.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class RunningActivity(RunningTask):
         *,
         timeout: Duration = NO_TIMEOUT,
         limits: Iterable[Duration] = (),
-        pulse: Heartbeater | None = None,
+        heartbeater: Heartbeater | None = None,
         aside: bool = False,
     ) -> None:
         self.execution = task.workflow_execution
@@ -86,21 +86,21 @@ class RunningActivity(RunningTask):
         limits = limits if told.limit is None else (told.limit,)
         self.limit = min((float(limit) for limit in limits if limit != NO_TIMEOUT), default=None)
         self.aside = aside
-        # When its work began and when it was found to have ended, both as the pulse's clock has it.
+        # When it began and when it was found to have ended, by the heartbeater's clock.
         self.began = 0.0
         self.gone_at: float | None = None
         self.gone_because = ""
-        # Whether it is no longer ours, was handed back, and whether the activity was told that nobody wants it.
-        self.gone = self.handed_back = self.told = False
-        # Whether the activity asked and was told, or was cancelled, and so may be cleaning up.
+        # Whether the task has ended elsewhere, was handed back, and whether the activity was notified of it.
+        self.gone = self.handed_back = self.notified = False
+        # Whether the activity has seen its cancellation, and so may be cleaning up.
         self.noticed = False
-        # Whether the activity said something that has not been sent, when the last beat was, and when the next is due.
+        # Whether a heartbeat of the activity is unsent, when the last one was sent, and when the next is due.
         self.unsent = False
         self.sent_at = float("-inf")
         self.due: float | None = None
         self._last_details = told.details
         self._codec = codec
-        self._pulse = pulse
+        self._heartbeater = heartbeater
         self._details: str | None = None
         self._cancelled = False
         self._wake: Callable[[], object] | None = None
@@ -111,66 +111,66 @@ class RunningActivity(RunningTask):
 
     @property
     def name(self) -> str:
-        """What logs call it."""
+        """The name of the task in logs."""
         return f"{self.execution.workflow_id} {self.activity_id}"
 
     @property
     def cancelled(self) -> bool:
-        """Whether the last beat was answered that nobody wants the result."""
+        """Whether cancellation of the task was requested, or the task has ended."""
         self.noticed = self._cancelled
         return self._cancelled
 
     @property
-    def said(self) -> str | None:
-        """What was said of its progress last, by this attempt or one before it, as a payload."""
+    def latest_details(self) -> str | None:
+        """The details of the last heartbeat of this attempt or an earlier one, as a payload."""
         return self._last_details if self._details is None else self._details
 
     def last_details(self, type: Any = Any) -> Any:
-        """Read what the last heartbeat of the attempts before this one said."""
+        """Return the details of the last heartbeat of earlier attempts, decoded as `type`."""
         if self._last_details is None:
             return None
         return self._codec.decode(self._last_details, type, f"the last heartbeat of {self.activity_id}", MEND_READING)
 
     def heartbeat(self, details: object = None) -> None:
-        """Say that the task is alive: at once, or with the next beat if the last one was just now."""
+        """Send a heartbeat, at once or as soon as the minimum interval has passed."""
         if details is not None:
             self._details = write_details(self._codec, details)
         if self.gone:
-            self.told = self.noticed = True
+            self.notified = self.noticed = True
             raise Cancelled
         self.unsent = True
-        # What is over is nobody's, or another's who has its token: the answer to a beat will tell.
-        if self._pulse is None or not self._pulse.hasten(self):
+        # If the task is unknown to the heartbeater, the response shows whether it has ended.
+        if self._heartbeater is None or not self._heartbeater.hasten(self):
             self.beat()
         if self._cancelled:
-            self.told = self.noticed = True
+            self.notified = self.noticed = True
             raise Cancelled
 
     def beat(self) -> None:
-        """Send a beat now, with the latest details, and note what its answer says."""
+        """Send a heartbeat now with the latest details, and record cancellation from the response."""
         with self._sending:
             self.unsent = False
             try:
                 status = self.backend.call(RecordActivityTaskHeartbeat(task_token=self.token, details=self._details))
             except UnknownResourceFault as error:
-                # It timed out, was answered, or its execution has closed: it is no longer ours.
+                # The task timed out, was completed, or its execution has closed.
                 self.gone, self.gone_because = True, str(error)
                 self.cancel()
                 return
             except BackendError as error:
                 if not error.retryable:
                     raise
-                # What becomes of one heartbeat is no failure of the work; the next may get through.
-                log.warning("%s: a heartbeat was lost: %s", self.name, error, extra=tell_task(self))
+                # A lost heartbeat does not fail the task; the next one may succeed.
+                log.warning("%s: a heartbeat could not be sent: %s", self.name, error, extra=build_task_fields(self))
                 return
             finally:
-                if self._pulse is not None:
-                    self._pulse.note(self)
+                if self._heartbeater is not None:
+                    self._heartbeater.note(self)
         if status.cancel_requested:
             self.cancel()
 
     def cancel(self) -> None:
-        """Note that nobody wants the result, and wake who waits for that."""
+        """Mark the task as cancelled, and call the function set by `wake_when_cancelled`."""
         with self._lock:
             wake, self._wake = self._wake, None
             self._cancelled = True
@@ -178,19 +178,19 @@ class RunningActivity(RunningTask):
             wake()
 
     def hand_back(self) -> None:
-        """Fail the task as one that was not done, which deciders schedule again, and let the activity know."""
+        """Fail the task with a reason for which deciders schedule it again, and cancel the activity."""
         self.handed_back = True
         why = FailureInfo(
-            HANDED_BACK, "its worker stopped before it was done; it is scheduled again", heartbeat=self.said
+            HANDED_BACK, "its worker stopped before it finished; it is scheduled again", heartbeat=self.latest_details
         )
         _, details = write_failure(why, self._codec)
         try:
             self.backend.call(RespondActivityTaskFailed(task_token=self.token, reason=HANDED_BACK, details=details))
         except UnknownResourceFault as error:
-            log.info("%s: it was handed back too late: %s", self.name, error, extra=tell_task(self))
+            log.info("%s: handed back too late: %s", self.name, error, extra=build_task_fields(self))
         except BackendError as error:
-            said = "%s: it could not be handed back, and will time out: %s"
-            log.warning(said, self.name, error, extra=tell_task(self))
+            message = "%s: could not be handed back and will time out: %s"
+            log.warning(message, self.name, error, extra=build_task_fields(self))
         self.gone = True
         self.cancel()
 
@@ -199,22 +199,22 @@ class RunningActivity(RunningTask):
         return f"its task has timed out or its execution has closed ({self.gone_because})"
 
     def when_outlived(self, act: Callable[[], object] | None) -> None:
-        """Set what is done, in a thread of the pulse, if the body outlives its task; `None` for nothing any more.
+        """Set the function that a heartbeater's thread calls if the body outlives its task; `None` to unset it.
 
-        It waits for one that is being done, so that afterwards nothing is done to who has the slot next.
+        Waits for a call in progress, so that it cannot affect the next task of the slot.
         """
         with self._outliving:
             self._when_outlived = act
 
     def outlive(self) -> None:
-        """Do what is to be done about a body that still runs though its task has ended."""
+        """Call the function set by `when_outlived`."""
         with self._outliving:
             act, self._when_outlived = self._when_outlived, None
             if act is not None:
                 act()
 
     def wake_when_cancelled(self, wake: Callable[[], object] | None) -> None:
-        """Say what to call, from any thread, as soon as nobody wants the result; `None` for nothing any more."""
+        """Set the function to call, from any thread, when the task is cancelled; `None` to unset it."""
         with self._lock:
             self._wake = wake if not self._cancelled else None
         if self._cancelled and wake is not None:
@@ -222,11 +222,11 @@ class RunningActivity(RunningTask):
 
 
 class Heartbeater:
-    """Beats for tasks from `begin` to `end`, at a fraction of their heartbeat timeouts; knows what is in hand.
+    """Sends heartbeats for tasks from `begin` to `end`, at a fraction of their heartbeat timeouts.
 
     Args:
-        clock: tells seconds that never go back.
-        threads: how many threads beat, at the most; with none, whoever calls `beat_once`.
+        clock: a monotonic clock in seconds.
+        threads: the most threads that send heartbeats; with 0, call `beat_once`.
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic, threads: int = THREADS) -> None:
@@ -241,19 +241,19 @@ class Heartbeater:
         self._handing_back = False
 
     def begin(self, task: RunningActivity) -> None:
-        """Beat for a task from now on."""
+        """Start heartbeats for a task."""
         with self._changed:
             late = self._handing_back
             if not late:
                 self._tasks.add(task)
                 task.began = self._clock()
-                # Its start counts as a beat for the service, but what the activity says first goes out at once.
+                # The service counts the start as a heartbeat, but the activity's first heartbeat is sent at once.
                 self._plan_next(task, task.began)
         if late:
             task.hand_back()
 
     def end(self, task: RunningActivity) -> None:
-        """Beat for it no longer."""
+        """Stop heartbeats for a task."""
         with self._changed:
             self._tasks.discard(task)
             task.due = None
@@ -263,16 +263,16 @@ class Heartbeater:
                 heapq.heapify(self._queue)
 
     def hand_back(self) -> None:
-        """Hand back all tasks that are worked on, and those that come from now on."""
+        """Hand back all running tasks, and all that begin later."""
         with self._changed:
             self._handing_back = True
             tasks, self._tasks = self._tasks, set()
         for task in tasks:
-            log.warning("%s: handed back, its worker stops", task.name, extra=tell_task(task))
+            log.warning("%s: handed back, because its worker stops", task.name, extra=build_task_fields(task))
             task.hand_back()
 
     def hasten(self, task: RunningActivity) -> bool:
-        """Let the next beat be as soon as it may; say whether it is for the pulse to send it."""
+        """Plan the next heartbeat as early as allowed. Return whether the heartbeater sends it."""
         with self._changed:
             now = self._clock()
             due = max(now, task.sent_at + SECONDS_APART_MIN)
@@ -283,7 +283,7 @@ class Heartbeater:
             return True
 
     def note(self, task: RunningActivity) -> None:
-        """A beat was sent, or lost: plan the next one."""
+        """Plan the next heartbeat after one was sent or lost."""
         with self._changed:
             task.sent_at = self._clock()
             task.due = None
@@ -298,7 +298,7 @@ class Heartbeater:
                 self._plan_next(task, task.sent_at)
 
     def beat_once(self) -> float | None:
-        """Send the beat that is due; give the seconds until the next one, or `None` if there is none."""
+        """Send the heartbeat that is due. Return the seconds until the next one, or `None` if there is none."""
         with self._changed:
             while self._queue and self._queue[0][2].due != self._queue[0][0]:
                 heapq.heappop(self._queue)
@@ -315,12 +315,12 @@ class Heartbeater:
             elif not self._spare(task, task.gone_at):
                 task.outlive()
         except Exception:
-            what = "a heartbeat was refused" if task.gone_at is None else "its slot cannot be taken from its body"
-            log.exception("%s: %s", task.name, what, extra=tell_task(task))
+            what = "a heartbeat was rejected" if task.gone_at is None else "its slot could not be replaced"
+            log.exception("%s: %s", task.name, what, extra=build_task_fields(task))
         return 0.0
 
     def _spare(self, task: RunningActivity, gone_at: float) -> bool:
-        """Let a body that has noticed that its task has ended clean up for a while; return whether it still may."""
+        """Return whether a body may still clean up after its task has ended."""
         with self._changed:
             if task.noticed and self._clock() < (end := gone_at + CLEANUP_SECONDS):
                 self._plan(task, end)
@@ -328,7 +328,7 @@ class Heartbeater:
             return task not in self._tasks
 
     def close(self) -> None:
-        """Stop, and wait for a beat that is being sent."""
+        """Stop, and wait for heartbeats in progress."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -336,7 +336,7 @@ class Heartbeater:
             thread.join()
 
     def _plan_next(self, task: RunningActivity, now: float) -> None:
-        """Plan the beat after one that was sent now: for the heartbeat timeout, or to ask whether it has timed out."""
+        """Plan the heartbeat after one sent now: for the heartbeat timeout, or to check whether the task has ended."""
         dues = [] if task.every is None else [now + task.every]
         if task.limit is not None:
             end = task.began + task.limit
@@ -365,7 +365,7 @@ class Heartbeater:
 
 
 def find_interval(timeout: Duration) -> float | None:
-    """Say how many seconds lie between beats: a third of the timeout, a second at least, and half of it at most."""
+    """Return the seconds between heartbeats: a third of the timeout, at least a second, at most half of it."""
     if timeout == NO_TIMEOUT:
         return None
     seconds = float(timeout)
@@ -373,14 +373,14 @@ def find_interval(timeout: Duration) -> float | None:
 
 
 def write_details(codec: Codec, details: object) -> str:
-    """Write the details of a heartbeat.
+    """Encode the details of a heartbeat.
 
     Raises:
-        PayloadError: they cannot be written, or are longer than SWF takes.
+        PayloadError: they cannot be encoded, or are longer than SWF allows.
     """
     payload = codec.encode(details)
     if len(payload) > HEARTBEAT_CHARS_MAX:
         raise PayloadError(
-            f"the details of a heartbeat take {len(payload):,} characters; SWF takes {HEARTBEAT_CHARS_MAX:,}"
+            f"the details of a heartbeat take {len(payload):,} characters; SWF allows at most {HEARTBEAT_CHARS_MAX:,}"
         )
     return payload

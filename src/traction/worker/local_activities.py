@@ -1,11 +1,9 @@
-"""Do the local activities of flows: in the thread that decides, one after the other, within the decision task.
+"""Run the local activities of flows one after the other, in the thread that decides, within the decision task.
 
-Takes a decider whose flow asks for some, and what they need; gives it a record of each. Whatever an activity raises is
-its failure. The records go into the answer to the decision task, so what is done is done again if that is lost.
+Their outcomes are recorded as markers in the response to the decision task, so they run again if that is lost.
 
-Theory of operation. SWF has no way to say that a decision task is still being worked on. So only a part of its time is
-spent here: what is not begun by then is left to the next decision task, which the decider asks for at once, in the
-answer that records what has been done.
+Theory of operation. SWF has no heartbeat for decision tasks. So only a part of the task's time is spent here: the rest
+of the local activities run in the next decision task, which the decider forces with the same response.
 """
 
 from __future__ import annotations
@@ -25,17 +23,17 @@ from traction.history.local_records import HEAD_CHARS_MAX, Record, find_room, wr
 from traction.model.names import WorkflowExecution
 from traction.payloads.codec import PAYLOAD_CHARS_MAX, Codec
 from traction.payloads.failures import describe_exception, write_failure
-from traction.plugins.observer import Observer, log_failure, tell_task
+from traction.plugins.observer import Observer, build_task_fields, log_failure
 from traction.runtime.activity_task import COMPLETE_LATER, RunningTask, _current
 
 log = logging.getLogger("traction.worker")
 
 SHARE: Final = 0.5
-"""The part of a decision task's time after which no further local activity is begun."""
+"""The part of a decision task's time after which no more local activities are started."""
 
 
 class LocalTask(RunningTask):
-    """A local activity that is being done. It has no token, nobody cancels it, and its heartbeats go nowhere."""
+    """A running local activity. It has no token, is never cancelled, and its heartbeats are ignored."""
 
     def __init__(self, execution: WorkflowExecution, leaf: Leaf) -> None:
         self.token = ""
@@ -46,26 +44,26 @@ class LocalTask(RunningTask):
 
     @property
     def cancelled(self) -> bool:
-        """Whether nobody wants the result: the flow waits for it."""
+        """Always false: the flow waits for the result."""
         return False
 
     def last_details(self, type: Any = Any) -> Any:
-        """Give nothing: it has no heartbeats."""
+        """Return `None`: there are no heartbeats."""
 
     def heartbeat(self, details: object = None) -> None:
-        """Tell nobody."""
+        """Do nothing."""
 
 
 class LocalActivities:
-    """Does the local activities of flows.
+    """Runs the local activities of flows.
 
     Args:
-        provide: what activities need, by activity.
-        bodies: what to do instead of an activity's `run`, by activity, given the call; then no dependency is needed.
-        failure_level: the level at which it is logged that an activity failed and is not tried again.
+        provide: dependencies by activity.
+        bodies: called with the call instead of an activity's `run`, by activity; then no dependency is needed.
+        failure_level: the log level of failures that are not retried.
 
     Raises:
-        DefinitionError: a key is no activity.
+        DefinitionError: a key is not an activity.
     """
 
     def __init__(
@@ -79,7 +77,7 @@ class LocalActivities:
         self._bodies: dict[Any, Callable[[Any], Any]] = dict(bodies or {})
         for activity in (*self._provide, *self._bodies):
             if not (isinstance(activity, type) and issubclass(activity, Activity)):
-                raise DefinitionError(f"provide goes by activity, and {activity!r:.100} is none")
+                raise DefinitionError(f"the keys of provide must be activities, and {activity!r:.100} is not one")
 
     def do_all(
         self,
@@ -90,32 +88,32 @@ class LocalActivities:
         clock: Callable[[], datetime],
         observer: Observer | None = None,
     ) -> None:
-        """Do what the flow asks for, and what it asks for then, for as long as the decision task allows.
+        """Run the flow's local activities, and those that follow, while the decision task's time allows.
 
         Raises:
-            DefinitionError: nobody provides what an activity needs.
-            PayloadUnavailableError: a payload store does not take a result.
+            DefinitionError: an activity's dependency is not provided.
+            PayloadUnavailableError: a payload store does not accept a result.
             NonDeterminismError, FlowError, PayloadError: as `Decider.decide`.
         """
-        told = None if decider.begun is None else decider.begun.task_start_to_close_timeout
-        seconds, began = None if told in (None, "NONE") else int(told), clock()
+        limit = None if decider.begun is None else decider.begun.task_start_to_close_timeout
+        seconds, began = None if limit in (None, "NONE") else int(limit), clock()
         while (leaf := decider.find_local()) is not None:
             task = LocalTask(execution, leaf)
             decider.tell_local(leaf, copy_context().run(self._do, leaf, task, codec, clock, observer))
             took = (clock() - began).total_seconds()
             if seconds is not None and took >= seconds:
-                said = (
-                    "%s ended after %.1f s in a decision task that may take %d s: what it gave is lost, and it is done "
-                    "again. Leave out .locally(), or give the workflow a longer task_start_to_close"
+                message = (
+                    "%s ended after %.1f s in a decision task that may take %d s: its result is lost, and it runs "
+                    "again. Leave out .locally(), or set a longer task_start_to_close for the workflow"
                 )
-                log.warning(said, task.activity_id, took, seconds, extra=tell_task(task))
+                log.warning(message, task.activity_id, took, seconds, extra=build_task_fields(task))
             if seconds is not None and took >= seconds * SHARE:
                 return
 
     def _do(
         self, leaf: Leaf, task: LocalTask, codec: Codec, clock: Callable[[], datetime], observer: Observer | None
     ) -> str:
-        """Do one, and give its record."""
+        """Run one local activity and return its record."""
         call, began = leaf.node.call, clock()
         type_ = call.spec.type
 
@@ -124,30 +122,30 @@ class LocalActivities:
             return write_record(Record(type_.name, type_.version, began, seconds, reason, details))
 
         body = self._find_body(type(call))
-        # What the body does to its input, the flow must not see, as it would not of any other activity.
+        # The body gets a copy of the call, so the flow does not see changes to it.
         call = codec.decode(codec.encode_call(call), type(call))
         ended: tuple[str, BaseException | None] = "LEFT", None
         reset = _current.set(task)
         if observer is not None:
             observer.begin_task(task)
         try:
-            told = record(_act(body, call, codec, find_room(type_.name, type_.version, began)))
+            text = record(_act(body, call, codec, find_room(type_.name, type_.version, began)))
             ended = "COMPLETED", None
         except PayloadUnavailableError:
             raise
         except BaseException as error:
-            account = describe_exception(error)
-            reason, details = write_failure(account, codec, chars_max=PAYLOAD_CHARS_MAX - HEAD_CHARS_MAX)
+            info = describe_exception(error)
+            reason, details = write_failure(info, codec, chars_max=PAYLOAD_CHARS_MAX - HEAD_CHARS_MAX)
             name = f"{task.execution.workflow_id} {task.activity_id}"
-            log_failure(name, error, account, call.spec, tell_task(task), self._failure_level)
-            told = record(details, reason)
+            log_failure(name, error, info, call.spec, build_task_fields(task), self._failure_level)
+            text = record(details, reason)
             ended = "FAILED", error
         finally:
             _current.reset(reset)
             if observer is not None:
                 observer.note_task(task, *ended)
                 observer.end_task(task)
-        return told
+        return text
 
     def _find_body(self, activity: Any) -> Callable[[Any], Any]:
         if (body := self._bodies.get(activity)) is not None:
@@ -161,14 +159,14 @@ class LocalActivities:
         raise MissingDependencyError(
             name,
             needs,
-            "whoever decides has none, so it cannot be done locally. Write start_workflow_worker(..., "
+            "the workflow worker has none, so it cannot run locally. Write start_workflow_worker(..., "
             f"provide={{{name}: dependency}}), or run(..., provide=...), or on a command line "
             f"--provide {name}=module:factory",
         )
 
 
 def _act(body: Callable[[Any], Any], call: Any, codec: Codec, room: int) -> str:
-    """Run the body, and give its result as a payload of so many characters at the most."""
+    """Run the body and return its result as a payload of at most `room` characters."""
     result, spec = body(call), call.spec
     if isinstance(result, CoroutineType):
         result = _run(result)
@@ -178,12 +176,12 @@ def _act(body: Callable[[Any], Any], call: Any, codec: Codec, room: int) -> str:
             "leave out .locally()"
         )
     what = f"the result of {spec.type.name} {spec.type.version}"
-    # A result of another type than the definition says would leave the flow stuck: it is seen here.
+    # Checked here, because a result of another type than declared would leave the flow stuck.
     return codec.encode_as(result, spec.result, what, room)
 
 
 def _run(coroutine: Any) -> Any:
-    """Run an async activity on a loop of its own."""
+    """Run an async activity on its own event loop."""
     import asyncio
 
     loop = asyncio.new_event_loop()

@@ -16,26 +16,26 @@ log = logging.getLogger("traction.worker")
 
 
 BACKOFF_MAX = timedelta(seconds=30)
-"""The longest pause between polls of a service that does not answer."""
+"""The longest pause between polls while the service is unreachable."""
 
 
 class Worker(Protocol):
-    """What does one turn of work at a time."""
+    """Runs one turn of work at a time."""
 
     def work_once(self, wait: timedelta | None = None) -> bool:
-        """Poll, wait for a task for so long at the most, and do it; say whether there was one."""
+        """Poll for one task for up to `wait`, and run it. Return whether there was one."""
         ...
 
     def flush(self) -> None:
-        """Send the answers that could not be sent.
+        """Send the responses that could not be sent before.
 
         Raises:
-            BackendError: the service could not be reached; they are kept.
+            BackendError: the service could not be reached; the responses are kept.
         """
         ...
 
     def close(self) -> None:
-        """Let go of what turns keep between them."""
+        """Release the worker's resources."""
         ...
 
 
@@ -48,13 +48,13 @@ def run_worker(
     prepare: Callable[[], object] = lambda: None,
     left_behind: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Do one turn after another until `stop` is set; a task that a poll was given is always answered first.
+    """Run turns until `stop` is set. A task that was polled is always completed first.
 
-    Before the first turn `prepare` is called, again and again until it raises nothing. The loop also ends after a turn
-    in which its thread was `left_behind`: another one has taken its place.
+    Before the first turn `prepare` is called until it succeeds. The loop also ends when `left_behind()` is
+    true: another thread has replaced this one.
 
-    An answer that could not be sent by then is sent again a few times before the worker is given up.
-    After a turn that failed, pause: for a second, and twice as long each time up to half a minute, times `jitter()`.
+    Unsent responses are retried a few times at the end.
+    After a failed turn, pause for a second, doubling up to half a minute, times `jitter()`.
     """
     failures, prepared = 0, False
     try:
@@ -70,7 +70,7 @@ def run_worker(
                 pause = min(timedelta(seconds=2 ** min(failures, 10)), BACKOFF_MAX) * jitter()
                 failures += 1
                 known = isinstance(error, BackendError) and error.retryable
-                log.warning("a turn failed, the next is in %s: %s", pause, error, exc_info=None if known else error)
+                log.warning("a turn failed, retrying in %s: %s", pause, error, exc_info=None if known else error)
                 stop.wait(pause.total_seconds())
     finally:
         flush_at_last(worker)
@@ -78,8 +78,8 @@ def run_worker(
 
 
 def flush_at_last(worker: Worker) -> None:
-    """Send what could not be sent; after a few tries, leave it to time out."""
+    """Send unsent responses. After a few tries, log a warning and let their tasks time out."""
     try:
         call_with_backoff(worker.flush, time.sleep)
     except Exception as error:
-        log.warning("an answer could not be sent, and its task will time out: %s", error)
+        log.warning("a response could not be sent, its task will time out: %s", error)

@@ -29,24 +29,24 @@ from typing import Any, Generic, TypeVar, cast
 from traction.errors import DefinitionError, ProcessDied
 from traction.flow.step import Cancelled
 from traction.payloads.failures import describe_exception
-from traction.plugins.observer import tell_task
+from traction.plugins.observer import build_task_fields
 from traction.runtime.activity_task import RunningTask, _current, current_task
-from traction.worker.activity_worker import Told, settle
+from traction.worker.activity_worker import RemoteFailure, settle
 from traction.worker.heartbeats import RunningActivity
 
 C = TypeVar("C")
 
 log = logging.getLogger("traction.worker")
 
-LOOK = 0.5
-"""How often an async activity in a process looks whether it is still wanted, in seconds."""
+CHECK_INTERVAL = 0.5
+"""How often an async activity in a process checks whether it was cancelled, in seconds."""
 
-FAREWELL = 5.0
-"""For how many seconds the end of a process is waited for whose pipe has ended."""
+JOIN_SECONDS_MAX = 5.0
+"""How long to wait for the end of a process whose pipe is closed, in seconds."""
 
 
 class PerProcess(Generic[C]):
-    """A dependency that each process makes for itself: `make` is a function of a module, or whatever pickle takes.
+    """A dependency that each process creates by calling `make`, a module-level function or any picklable callable.
 
     Example:
         ws.start_activity_worker(CollectChanges, PerProcess(connect), executor="process", instances=4)
@@ -57,11 +57,11 @@ class PerProcess(Generic[C]):
 
 
 class ProcessPool:
-    """Processes that run an activity. Any number of threads may call `run`; each call has a process for itself.
+    """Processes that run an activity. `run` is thread-safe; each call has its own process.
 
     Args:
         activity: the definition, which a process imports by its name.
-        dependency: what it needs, pickled to each process, or `PerProcess`.
+        dependency: the dependency, pickled to each process, or `PerProcess`.
         ready: how many processes to start at once, and to keep; others are started when they are needed.
 
     Raises:
@@ -80,12 +80,12 @@ class ProcessPool:
             self._idle.append(self._start())
 
     def run(self, call: Any) -> Any:
-        """Run a call in a process, for the current task, and give what it returns.
+        """Run a call in a process, for the current task, and return its result.
 
         Raises:
-            Told: it failed, and said how.
-            Cancelled: it was told that nobody wants its result, or was killed since it outlived its task.
-            ProcessDied: its process ended before it.
+            RemoteFailure: the activity raised an exception, or its process could not load it.
+            Cancelled: the task was cancelled, or the process was killed because the body outlived its task.
+            ProcessDied: the process ended before the call.
         """
         process, task = self._take(), current_task()
         outlived = threading.Event()
@@ -95,27 +95,27 @@ class ProcessPool:
         try:
             kind, value = self._converse(process, call, task)
         except (EOFError, OSError):
-            exit_code = self._bury(process)
+            exit_code = self._end_process(process)
             if outlived.is_set():
                 self._warm_up()
                 raise Cancelled from None
             raise ProcessDied(self._name, exit_code) from None
         except BaseException:
-            # What is in the pipe now, nobody knows.
-            self._bury(process, kill=True)
+            # The state of the pipe is unknown.
+            self._end_process(process, kill=True)
             raise
         if outlived.is_set():
             # It was killed as it ended.
-            self._bury(process)
+            self._end_process(process)
             self._warm_up()
             raise Cancelled
         if kind == "broken":
-            # The process could not be made ready for any call: no failure of the work, which has not begun.
-            self._bury(process)
-            raise Told(value, begun=False)
+            # The process cannot run any call: the work has not begun.
+            self._end_process(process)
+            raise RemoteFailure(value, begun=False)
         self._put_back(process)
         if kind == "failed":
-            raise Told(value)
+            raise RemoteFailure(value)
         if kind == "cancelled":
             raise Cancelled
         return value
@@ -125,12 +125,12 @@ class ProcessPool:
             return process.converse(call, task)
         finally:
             if isinstance(task, RunningActivity):
-                # From here on the process may be another task's.
+                # From here on another task may use the process.
                 task.when_outlived(None)
                 task.wake_when_cancelled(None)
 
     def _prepare(self, task: RunningActivity) -> None:
-        """Have a process ready for the next task, as soon as it is known that one may have to be killed."""
+        """Start a process for the next task when this task's process may have to be killed."""
         with self._lock:
             needed = task.gone and not self._idle and not self._closed
         if needed:
@@ -139,23 +139,23 @@ class ProcessPool:
                 self._idle.append(ready)
 
     def _replace(self, process: _Process, task: RunningActivity, outlived: threading.Event) -> None:
-        """Kill a process whose body outlived its task, and have another one ready in its place."""
+        """Kill a process whose body outlived its task, and start another one."""
         outlived.set()
         process.kill()
         log.error(
-            "%s: %s, and its body still ran. Its process was killed, and a new one takes its place",
+            "%s: %s, and its body still ran. Its process was killed and replaced",
             *(task.name, task.describe_loss()),
-            extra=tell_task(task),
+            extra=build_task_fields(task),
         )
         self._prepare(task)
 
     def _warm_up(self) -> None:
-        """Wait until a process is ready, so that its start takes nothing from the time of the next task."""
+        """Wait until a process is ready, so that its start does not use up the time of the next task."""
         process = self._take()
         try:
             process.greet()
         except (EOFError, OSError):
-            self._bury(process)
+            self._end_process(process)
         else:
             self._put_back(process)
 
@@ -170,7 +170,7 @@ class ProcessPool:
         for process in idle:
             process.pipe.close()
         for process in idle:
-            self._bury(process)
+            self._end_process(process)
 
     def _take(self) -> _Process:
         while True:
@@ -180,16 +180,16 @@ class ProcessPool:
                 return self._start()
             if process.process.is_alive():
                 return process
-            self._bury(process)
+            self._end_process(process)
 
     def _put_back(self, process: _Process) -> None:
         with self._lock:
-            # More than are needed are there if one was started to replace another that ended in time.
+            # There is one too many if a replacement was started for a process that ended in time.
             if not self._closed and len(self._idle) < self._kept:
                 self._idle.append(process)
                 return
         process.pipe.close()
-        self._bury(process)
+        self._end_process(process)
 
     def _start(self) -> _Process:
         process = _Process(self._name, self._packed)
@@ -200,7 +200,7 @@ class ProcessPool:
             process.kill()
         return process
 
-    def _bury(self, process: _Process, *, kill: bool = False) -> int | None:
+    def _end_process(self, process: _Process, *, kill: bool = False) -> int | None:
         with self._lock:
             self._all.discard(process)
         return process.end(kill=kill)
@@ -210,18 +210,18 @@ class _Process:
     """One process and our end of its pipe."""
 
     def __init__(self, name: str, packed: bytes) -> None:
-        # At the end of the program, processes that still run are killed: before multiprocessing would wait for them.
+        # At exit, kill processes that still run, before multiprocessing waits for them.
         atexit.register(self.kill)
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs, packed), name=f"activity {name}")
         self.process.start()
-        # From here on only the process holds its end, and the pipe ends with it.
+        # Now only the process has its end, so the pipe closes with it.
         theirs.close()
         self._greeting: tuple[str, Any] | None = None
 
     def greet(self) -> tuple[str, Any]:
-        """Wait until it has loaded the activity and made what that needs, or says why it cannot."""
+        """Wait until the process has loaded the activity and its dependency, or has failed to."""
         greeting = self._greeting
         if greeting is None:
             self._greeting = greeting = cast("tuple[str, Any]", pickle.loads(self.pipe.recv_bytes()))
@@ -234,13 +234,13 @@ class _Process:
         facts = (task.execution, task.activity_type, task.activity_id, task.attempt, task.token)
         self.pipe.send((call, facts))
         while True:
-            kind, *said = pickle.loads(self.pipe.recv_bytes())
+            kind, *rest = pickle.loads(self.pipe.recv_bytes())
             if kind != "ask":
-                return kind, said[0]
-            asked, arguments = said
+                return kind, rest[0]
+            name, arguments = rest
             try:
-                answer = getattr(task, asked)
-                self.pipe.send(("is", answer if asked == "cancelled" else answer(*arguments)))
+                answer = getattr(task, name)
+                self.pipe.send(("is", answer if name == "cancelled" else answer(*arguments)))
             except OSError:
                 raise
             except BaseException as error:
@@ -253,7 +253,7 @@ class _Process:
     def end(self, *, kill: bool) -> int | None:
         if kill:
             self.kill()
-        self.process.join(FAREWELL)
+        self.process.join(JOIN_SECONDS_MAX)
         if self.process.is_alive():
             self.kill()
             self.process.join()
@@ -265,18 +265,18 @@ class _Process:
 
 
 def _pack(activity: Any, dependency: Any) -> bytes:
-    for what, thing in ((f"{activity.__qualname__}", activity), ("what it needs", dependency)):
+    for what, thing in ((f"{activity.__qualname__}", activity), ("its dependency", dependency)):
         try:
             pickle.dumps(thing)
         except Exception as error:
-            mend = (
+            hint = (
                 "Define it at the top of a module, so that a process can import it"
                 if thing is activity
-                else "Give PerProcess(make), with a function of a module that makes it in each process"
+                else "Pass PerProcess(make), with a module-level function that creates it in each process"
             )
             raise DefinitionError(
                 f'{activity.__qualname__} cannot run with executor="process": {what} cannot be sent to a process '
-                f"({error}). {mend}"
+                f"({error}). {hint}"
             ) from error
     return pickle.dumps((activity, dependency))
 
@@ -301,13 +301,13 @@ def _serve(pipe: Any, packed: bytes) -> None:
     runner: Any = None
     with suppress(EOFError, OSError):
         while True:
-            told = pipe.recv_bytes()
+            message = pipe.recv_bytes()
             try:
-                call, facts = pickle.loads(told)
-                task = _Asking(pipe, *facts)
+                call, facts = pickle.loads(message)
+                task = _RemoteTask(pipe, *facts)
                 reset = _current.set(task)
                 try:
-                    # Each call in a fresh copy of the context: what one sets, the next does not see.
+                    # Each call runs in a fresh copy of the context.
                     result = copy_context().run(call.run, *arguments)
                     if isinstance(result, CoroutineType):
                         if runner is None:
@@ -326,17 +326,17 @@ def _serve(pipe: Any, packed: bytes) -> None:
             pipe.send_bytes(answer)
 
 
-async def _watch(task: _Asking, coroutine: Any) -> Any:
-    """Run an async activity, and cancel it at its await when nobody wants its result."""
+async def _watch(task: _RemoteTask, coroutine: Any) -> Any:
+    """Run an async activity, and cancel it at its await when its task is cancelled."""
     import asyncio
 
     running = asyncio.ensure_future(settle(coroutine))
     while not running.done():
-        await asyncio.wait((running,), timeout=LOOK)
-        if not running.done() and not task.told and task.cancelled:
-            task.told = True
+        await asyncio.wait((running,), timeout=CHECK_INTERVAL)
+        if not running.done() and not task.notified and task.cancelled:
+            task.notified = True
             running.cancel()
-    if running.cancelled() and task.told:
+    if running.cancelled() and task.notified:
         raise Cancelled
     result, error = running.result()
     if error is not None:
@@ -344,15 +344,15 @@ async def _watch(task: _Asking, coroutine: Any) -> Any:
     return result
 
 
-class _Asking(RunningTask):
-    """A task as its process knows it: what it is asked, it asks the worker."""
+class _RemoteTask(RunningTask):
+    """A running task within a process: forwards its methods to the worker."""
 
     def __init__(
         self, pipe: Any, execution: Any, activity_type: Any, activity_id: str, attempt: int, token: str
     ) -> None:
         self.execution, self.activity_type, self.activity_id = execution, activity_type, activity_id
         self.attempt, self.token = attempt, token
-        self.told = self.is_over = False
+        self.notified = self.is_over = False
         self._pipe = pipe
         self._lock = threading.Lock()
 
@@ -367,11 +367,11 @@ class _Asking(RunningTask):
         try:
             self._ask("heartbeat", details)
         except Cancelled:
-            self.told = True
+            self.notified = True
             raise
 
     def _ask(self, asked: str, *arguments: Any) -> Any:
-        # One question at a time, whichever thread asks it.
+        # One request at a time, from any thread.
         with self._lock:
             if self.is_over:
                 raise Cancelled
@@ -379,7 +379,7 @@ class _Asking(RunningTask):
                 self._pipe.send(("ask", asked, arguments))
                 kind, answer = self._pipe.recv()
             except (EOFError, OSError):
-                # The worker is gone, and nobody will have the result.
+                # The worker is gone, so the result would be lost.
                 raise Cancelled from None
         if kind == "raises":
             raise answer

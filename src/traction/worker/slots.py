@@ -1,8 +1,8 @@
-"""Count the slots of workers that are held by bodies whose tasks have ended, and replace them.
+"""Count and replace the slots of workers that are occupied by bodies whose tasks have ended.
 
 Theory of operation. A task ends without its body when it times out or its execution closes. A coroutine is cancelled
-and a process is killed, but Python cannot stop a thread. Its worker would do nothing for as long as the body lasts,
-so another thread takes its place. As the lost threads stay in memory there is a bound on them.
+and a process is killed, but Python cannot stop a thread. Its worker is blocked for as long as the body runs,
+so another thread replaces it. The lost threads stay in memory, so their number is limited.
 """
 
 from __future__ import annotations
@@ -11,29 +11,29 @@ import logging
 import threading
 from collections.abc import Callable
 
-from traction.plugins.observer import tell_task
+from traction.plugins.observer import build_task_fields
 from traction.worker.heartbeats import RunningActivity
 
 log = logging.getLogger("traction.worker")
 
 LOST_SLOTS_MAX = 32
-"""How many slots of one activity are replaced while the bodies that hold them still run. No more are after that."""
+"""The most slots of one activity that are replaced while the bodies that occupy them still run."""
 
 
 class WorkerThread(threading.Thread):
-    """A thread in which a worker takes its turns, until it is told to stop or is left behind.
+    """A thread that runs a worker's turns until the worker stops or the thread is left behind.
 
     Args:
-        work: what the thread does. It is given a function that says whether the thread was left behind.
+        work: the target. It is called with a function that returns whether the thread was left behind.
     """
 
     def __init__(self, name: str, work: Callable[[Callable[[], bool]], None]) -> None:
-        # Daemons, since the interpreter must not wait for a body that never ends.
+        # A daemon, since the interpreter must not wait for a body that never ends.
         super().__init__(name=name, daemon=True)
         self._work = work
         self.left_behind = False
         self.settled = threading.Event()
-        """Set when the thread has ended or was left behind: nobody needs to wait for it."""
+        """Set when the thread has ended or was left behind, so that it need not be waited for."""
 
     def run(self) -> None:
         """Work."""
@@ -43,37 +43,37 @@ class WorkerThread(threading.Thread):
             self.settled.set()
 
     def leave_behind(self) -> None:
-        """Stop waiting for it. It ends with the body that it runs."""
+        """Stop waiting for the thread. It ends with the body that it runs."""
         self.left_behind = True
         self.settled.set()
 
 
 class Slots:
-    """The slots of one activity: which are lost to bodies that outlived their tasks.
+    """Counts the slots of one activity that are lost to bodies that outlived their tasks.
 
     Args:
         name: the activity.
-        replace: gives a new slot for one that is lost.
+        replace: creates a slot in place of a lost one.
     """
 
     def __init__(self, name: str, replace: Callable[[], object] = lambda: None) -> None:
         self.name = name
         self.replace = replace
         self.lost = 0
-        """How many are lost now. A slot is no longer lost once its body has ended."""
+        """How many slots are lost now. A slot is regained when its body ends."""
         self._lock = threading.Lock()
 
     def lose(self, running: RunningActivity) -> bool:
-        """Log that a body outlived its task, and replace its slot; return whether there was room for another one."""
+        """Log that a body outlived its task, and replace its slot. Return whether it was replaced."""
         with self._lock:
             self.lost += 1
             lost = self.lost
-        about, why = tell_task(running), running.describe_loss()
+        about, why = build_task_fields(running), running.describe_loss()
         if lost <= LOST_SLOTS_MAX:
             self.replace()
             log.warning(
-                "%s: %s, and its body still runs. It cannot be stopped, so its slot is lost, and another one takes its "
-                "place (lost slots of %s: %d; at most %d are replaced). Give what the body calls timeouts, or use "
+                "%s: %s, and its body still runs. It cannot be stopped, so its slot is lost and replaced by a new one "
+                "(lost slots of %s: %d; at most %d are replaced). Set timeouts on what the body calls, or use "
                 'executor="process": processes are killed',
                 *(running.name, why, self.name, lost, LOST_SLOTS_MAX),
                 extra=about,
@@ -87,7 +87,7 @@ class Slots:
         return False
 
     def regain(self, running: RunningActivity) -> None:
-        """Log that a body ended after all."""
+        """Log that a body which outlived its task has ended."""
         with self._lock:
             self.lost -= 1
-        log.info("%s: its body has ended, long after its task", running.name, extra=tell_task(running))
+        log.info("%s: its body has ended, long after its task", running.name, extra=build_task_fields(running))

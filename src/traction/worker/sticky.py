@@ -19,23 +19,23 @@ from traction.model.operations import RespondDecisionTaskCompleted
 
 
 class Sticky(NamedTuple):
-    """Where decision tasks shall come whose deciders a worker keeps: a task list that nobody else polls.
+    """The task list for executions whose deciders are cached in this process. No other process polls it.
 
-    An execution is sent there with each answer. The worker reads its history once; of later tasks it reads what is new.
+    Each response routes the execution there. The worker reads its history once, and then only new events.
     """
 
     task_list: TaskList
     wait: Duration
-    """For how long a task waits there before it goes back to the list that it came from at first."""
+    """How long a task waits there before it returns to the original list."""
 
     leaving: Callable[[], bool]
-    """Whether the worker is about to stop: then its answers send executions back."""
+    """Returns whether the worker is stopping: then its responses route executions back."""
 
     def direct(self, answer: RespondDecisionTaskCompleted, home: TaskList) -> RespondDecisionTaskCompleted:
-        """Say in an answer where the next decision task shall come.
+        """Set the task list of the next decision task in a response.
 
-        Tasks go on coming to where an answer last sent them, so who leaves sends them home by name. If nobody takes a
-        task in time, or whoever took it dies, SWF sends the next one home by itself.
+        SWF keeps the list that a response sets, so a stopping worker names the original list. If no worker polls a
+        task in time, or its worker dies, SWF returns to the original list by itself.
         """
         if self.leaving():
             return structs.replace(answer, task_list=home)
@@ -43,7 +43,7 @@ class Sticky(NamedTuple):
 
 
 def make_sticky(home: str, wait: timedelta, leaving: Callable[[], bool]) -> Sticky:
-    """Make a task list of this process's own, named after the one that all poll."""
+    """Return a task list of this process, named after the shared one."""
     name = f"{home[:150]}~{socket.gethostname()[:60]}-{os.getpid()}-{secrets.token_hex(4)}"
     return Sticky(TaskList(_FORBIDDEN.sub("-", name)), to_duration(wait), leaving)
 

@@ -29,7 +29,7 @@ from traction.model.events import DecisionTaskTimedOut, Event
 from traction.model.names import TaskList, WorkflowExecution, WorkflowType
 from traction.model.sizes import explain_drop, measure
 from traction.payloads.codec import JSON, Codec
-from traction.plugins.observer import Observer, tell_execution
+from traction.plugins.observer import Observer, build_execution_fields
 from traction.worker.decider_cache import DeciderCache, store_payloads
 from traction.worker.forgotten_steps import watch_first_turns
 from traction.worker.local_activities import LocalActivities
@@ -42,15 +42,15 @@ log = logging.getLogger("traction.worker")
 
 
 OUR_PACKAGES = frozenset({"traction", "traction_local", "traction_swf"})
-"""The packages whose frames tell the author of a flow nothing."""
+"""The packages whose frames are left out of log records."""
 
 
 TRIES_MAX = 5
-"""How often a large answer is sent to a service that cannot be reached."""
+"""How often a large response is sent to a service that cannot be reached."""
 
 
 LARGE_BYTES = 256 * 1024
-"""From how many bytes on a request may be what a service drops the connection for."""
+"""The request size from which a service may drop the connection instead of rejecting the request."""
 
 
 _CLOSES = frozenset(
@@ -59,10 +59,10 @@ _CLOSES = frozenset(
 
 
 class StuckDecisionError(Exception):
-    """A decision task could not be decided: `execution`, and `error` as its author or an operator must mend it.
+    """A decision task could not be decided: `execution`, and the `error` that its author or an operator must fix.
 
-    The execution stays open. The task comes back when it times out, to whatever code is deployed then. This worker
-    leaves it alone for `pause`, which grows each time.
+    The execution stays open. The task is rescheduled when it times out, and may be decided by newer code. This worker
+    skips the execution for `pause`, which grows each time.
     """
 
     def __init__(self, execution: WorkflowExecution, error: Exception, pause: timedelta = timedelta(0)) -> None:
@@ -73,21 +73,21 @@ class StuckDecisionError(Exception):
 
 
 class WorkflowWorker:
-    """Decides for the executions of some workflows that wait on one task list. Several threads may take its turns.
+    """Completes the decision tasks of some workflows on one task list. Thread-safe.
 
     Args:
         workflows: the definitions, each of its own name or version.
         task_list: where their decision tasks wait.
-        identity: what the history shows as who took the task.
+        identity: the name of this worker in histories.
         on_definition: called with each activity and workflow that a flow schedules for the first time, before the
             decisions are sent.
         on_stuck: called with every `StuckDecisionError`, in addition to the log record.
-        neighbours: what others decide for on the same list: those tasks come here as well, and are decided here. What
-            is decided for here is added.
-        local: what does the local activities that flows ask for.
-        observer: what tells plugins of decisions.
-        failure_level: the level at which it is logged that a flow raised what fails its execution.
-        sticky: where the decision tasks of executions shall come whose deciders are kept, if not to any worker.
+        neighbours: the workflows that other workers of this process decide on the same list. This worker decides
+            them too, and adds its own.
+        local: runs the local activities of flows.
+        observer: calls the hooks of plugins.
+        failure_level: the log level of exceptions that fail executions.
+        sticky: the task list for executions whose deciders are cached here; `None` for the shared list.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class WorkflowWorker:
         if task_list is None and len(lists) != 1:
             names = ", ".join(sorted(one.name for one in lists)) or "none"
             raise DefinitionError(
-                f"a workflow worker polls one task list, and its workflows wait on {names}; give it task_list=..."
+                f"a workflow worker polls one task list, and its workflows wait on {names}; pass task_list=..."
             )
         if neighbours is not None:
             neighbours.update(self.workflows)
@@ -138,7 +138,7 @@ class WorkflowWorker:
         self._unsent: deque[tuple[WorkflowExecution, o.RespondDecisionTaskCompleted, int]] = deque()
 
     def follow(self) -> WorkflowWorker:
-        """Give a worker like this one, with the same deciders, for the tasks that come back to them."""
+        """Return a worker with the same deciders that polls their sticky task list."""
         assert self._sticky is not None
         follower = copy(self)
         follower._poll = msgspec.structs.replace(self._poll, task_list=self._sticky.task_list)
@@ -146,9 +146,10 @@ class WorkflowWorker:
         return follower
 
     def work_once(self, wait: timedelta | None = None) -> bool:
-        """Poll, wait for a decision task for so long at the most, and decide; say whether there was one.
+        """Poll for one decision task for up to `wait`, and complete it. Return whether there was one.
 
-        What cannot be decided is reported and logged, and its task left to time out: the execution stays open.
+        If it cannot be decided, this is logged and passed to `on_stuck`, and the task times out. The execution stays
+        open.
 
         Raises:
             BackendError: the service could not be reached; the next turn may work.
@@ -159,22 +160,22 @@ class WorkflowWorker:
         self.answer(task.workflow_execution, self.do(task))
         return True
 
-    # The parts of a turn, for those who let time pass between them.
+    # The parts of a turn, for the simulator, which lets time pass between them.
 
     def poll_once(self, wait: timedelta | None = None) -> o.DecisionTask | None:
-        """Poll, and wait for a task for so long at the most; an answer that could not be sent goes first."""
+        """Send unsent responses, then poll for a task for up to `wait`."""
         self.flush()
         task = self._backend.call(self._poll, wait)
         return task if task.task_token else None
 
     def flush(self) -> None:
-        """Send the answers that could not be sent."""
+        """Send the responses that could not be sent before."""
         while (unsent := _pop(self._unsent)) is not None:
             execution, answer, tries = unsent
             self.answer(execution, answer, tries=tries + 1)
 
     def do(self, task: o.DecisionTask) -> o.RespondDecisionTaskCompleted | None:
-        """Decide, and tell plugins; `None` if that was not possible, which is reported, or was not a moment ago."""
+        """Decide, and call the hooks of plugins. Return `None` if the execution is stuck."""
         if self._cache.stuck.is_left_alone(task.workflow_execution, self._backend.now):
             return None
         if self._observer is None:
@@ -190,10 +191,10 @@ class WorkflowWorker:
     def answer(
         self, execution: WorkflowExecution, answer: o.RespondDecisionTaskCompleted | None, *, tries: int = 1
     ) -> None:
-        """Send what was decided. An answer that is no longer wanted is dropped.
+        """Send a response. Ignore it if the task is closed.
 
-        One that cannot be sent is kept for the next turn; a large one only for a few, since a service may drop the
-        connection of a request that is too large for it instead of refusing it.
+        A response that cannot be sent is kept for the next turn; a large one only for a few turns, since a service may
+        drop the connection instead of rejecting a request that is too large.
         """
         if answer is None:
             return
@@ -207,22 +208,22 @@ class WorkflowWorker:
                 self._unsent.append((execution, answer, tries))
             elif (stale := self._cache.take(execution)) is not None:
                 stale.close()
-            self._explain(execution, error)
+            self._handle_error(execution, error)
         else:
             self._cache.stuck.forget(execution)
 
     def close(self) -> None:
-        """Let go of what turns keep between them: nothing, but for the cache, which others may share."""
+        """Do nothing: the cache may be shared with other workers."""
 
     def _decide_watched(self, task: o.DecisionTask) -> o.RespondDecisionTaskCompleted | None:
-        """Decide, and warn once of each line of a flow that builds a step and does not await it."""
+        """Decide, and warn once about each line that builds a step and does not await it."""
         answer, forgotten = watch_first_turns(task.workflow_type, self._decide, task)
         for one in forgotten:
-            log.warning("%s", one, extra=tell_execution(task.workflow_execution))
+            log.warning("%s", one, extra=build_execution_fields(task.workflow_execution))
         return answer
 
     def _decide(self, task: o.DecisionTask) -> o.RespondDecisionTaskCompleted | None:
-        """Decide, or report why that is not possible."""
+        """Decide, or handle the error and return `None`."""
         decider: Decider | None = None
         try:
             decider = self._find_decider(task)
@@ -238,18 +239,18 @@ class WorkflowWorker:
             if known is None and decider.flow.outcome is not None:
                 self._log_failure(task.workflow_execution, decider.flow.outcome[1])
             if decider.notes or decider.signals:
-                self._tell(task.workflow_execution, decider)
+                self._log_notes(task.workflow_execution, decider)
         except BaseException as error:
             if decider is not None:
                 decider.close()
-            self._explain(task.workflow_execution, error)
+            self._handle_error(task.workflow_execution, error)
             return None
         closes = bool(decisions) and type(decisions[-1]) in _CLOSES
         if closes:
             decider.close()
         else:
-            # Before the answer is sent, since the next task may come to another thread at once. If the answer is not
-            # accepted, the entry is stale, and is seen to be when it is taken.
+            # Before the response is sent, since another thread may get the next task at once. If the response
+            # is rejected, the entry is stale, which is detected when it is taken.
             self._cache.put(task.workflow_execution, decider)
         answer = o.RespondDecisionTaskCompleted(
             task_token=task.task_token, decisions=tuple(decisions), execution_context=decider.report
@@ -259,19 +260,21 @@ class WorkflowWorker:
     def _log_failure(self, execution: WorkflowExecution, outcome: object) -> None:
         """Log the exception that fails an execution. A flow that is replayed has raised it before."""
         if isinstance(outcome, Exception):
-            said, name = "%s failed: its flow raised %s", type(outcome).__qualname__
-            about = tell_execution(execution)
-            log.log(self._failure_level, said, execution.workflow_id, name, exc_info=outcome, extra=about)
+            message, name = "%s failed: its flow raised %s", type(outcome).__qualname__
+            about = build_execution_fields(execution)
+            log.log(self._failure_level, message, execution.workflow_id, name, exc_info=outcome, extra=about)
 
-    def _tell(self, execution: WorkflowExecution, decider: Decider) -> None:
-        """Tell what went wrong in a flow that fails nothing."""
+    def _log_notes(self, execution: WorkflowExecution, decider: Decider) -> None:
+        """Log problems that do not fail the execution, and signals that were never received."""
         for note in decider.notes:
-            log.error("%s: %s", execution.workflow_id, note, extra=tell_execution(execution))
+            log.error("%s: %s", execution.workflow_id, note, extra=build_execution_fields(execution))
         decider.notes.clear()
         if decider.signals and decider.flow.outcome is not None:
             names = ", ".join(dict.fromkeys(event.signal_name for event in decider.signals))
-            said = "%s: %d signals were never received: %s"
-            log.warning(said, execution.workflow_id, len(decider.signals), names, extra=tell_execution(execution))
+            message = "%s: %d signals were never received: %s"
+            log.warning(
+                message, execution.workflow_id, len(decider.signals), names, extra=build_execution_fields(execution)
+            )
 
     def _meet(self, met: set[type]) -> None:
         if self._on_definition is None or met <= self._seen:
@@ -283,7 +286,7 @@ class WorkflowWorker:
                 self._seen.add(definition)
 
     def _find_decider(self, task: o.DecisionTask) -> Decider:
-        """Give the decider of the execution: the one in the cache if it is where the task goes on, or a new one."""
+        """Return the cached decider of the execution if the task continues from it, or a new one."""
         decider = self._cache.take(task.workflow_execution)
         if decider is not None:
             if decider.decided_event_id == task.previous_started_event_id and not _was_late(decider, task):
@@ -293,14 +296,14 @@ class WorkflowWorker:
         if workflow is None:
             hosted = ", ".join(f"{type.name} {type.version}" for type in self.workflows)
             raise DefinitionError(
-                f"a decision task of {task.workflow_type.name} {task.workflow_type.version} came to the list "
+                f"a decision task of {task.workflow_type.name} {task.workflow_type.version} arrived on the list "
                 f"{self._poll.task_list.name}, and the worker there has {hosted}. Start a worker that has it, "
-                "or give it a list of its own"
+                "or use another list for it"
             )
         return Decider(workflow, execution=task.workflow_execution, codec=self._codec)
 
     def _read_news(self, task: o.DecisionTask, decider: Decider) -> Iterable[Event]:
-        """Read the events up to the task's start that a decider has not seen."""
+        """Return the events up to the task's start that the decider has not seen."""
         if decider.decided_event_id == (task.previous_started_event_id or 0):
             events = self._read_pages(task)
             return events[decider.history.last + 1 - events[0].event_id :]
@@ -309,45 +312,45 @@ class WorkflowWorker:
     def _read_pages(self, task: o.DecisionTask) -> tuple[Event, ...]:
         events = task.events
         while task.next_page_token is not None:
-            # Page tokens are bound to the query: all else stays as it was (SWF).
+            # Page tokens are bound to the query, so the rest of the request is unchanged (SWF).
             more = msgspec.structs.replace(self._poll, next_page_token=task.next_page_token)
             task = self._backend.call(more)
             events += task.events
         return events
 
-    def _explain(self, execution: WorkflowExecution, error: BaseException) -> None:
-        """Report what keeps an execution from going on; raise what may pass by itself."""
+    def _handle_error(self, execution: WorkflowExecution, error: BaseException) -> None:
+        """Log an error that blocks the execution and call `on_stuck`. Raise transient errors."""
         if isinstance(error, UnknownResourceFault):
-            # The task timed out or the execution closed while we decided: what matters happens elsewhere.
-            about = tell_execution(execution)
-            log.info("%s: the decision came too late: %s", execution.workflow_id, error, extra=about)
+            # The task timed out or the execution closed while we decided.
+            about = build_execution_fields(execution)
+            log.info("%s: the decision was too late: %s", execution.workflow_id, error, extra=about)
             return
         if isinstance(error, BackendError) and (error.retryable or not isinstance(error, ServiceFault)):
             raise error
         pause = self._cache.stuck.note(execution, self._backend.now())
-        stuck = StuckDecisionError(execution, error if isinstance(error, Exception) else _judge_exit(error), pause)
-        about = tell_execution(execution)
+        stuck = StuckDecisionError(execution, error if isinstance(error, Exception) else _to_flow_error(error), pause)
+        about = build_execution_fields(execution)
         if isinstance(error, TractionError):
-            # Its message is complete: a traceback of our own code would only repeat it.
-            log.error("left alone for %s: %s%s", pause, stuck, _find_line(error), extra=about)
+            # The message is complete without a traceback of Traction's code.
+            log.error("skipped for %s: %s%s", pause, stuck, _find_line(error), extra=about)
         else:
             what = f"{execution.workflow_id} (run {execution.run_id}) cannot go on: {type(error).__name__}"
-            log.error("left alone for %s: %s", pause, what, exc_info=error, extra=about)
+            log.error("skipped for %s: %s", pause, what, exc_info=error, extra=about)
         if self._on_stuck is not None:
             try:
                 self._on_stuck(stuck)
             except Exception:
-                log.exception("%s: the report failed as well", execution.workflow_id, extra=about)
+                log.exception("%s: on_stuck raised an exception", execution.workflow_id, extra=about)
 
 
 def _was_late(decider: Decider, task: o.DecisionTask) -> bool:
-    """Say whether what was decided last came too late, in case SWF counts such a decision task as the previous one."""
+    """Return whether the last response was too late: SWF may count its decision task as the previous one."""
     late = decider.decided_event_id
     return any(type(event) is DecisionTaskTimedOut and event.started_event_id == late for event in task.events)
 
 
 def _find_line(error: BaseException) -> str:
-    """Return ` (file, line n)` for the last line of code outside Traction that an error passed, or nothing."""
+    """Return ` (file, line n)` of the last frame outside Traction, or an empty string."""
     places = [
         f" ({frame.f_code.co_filename}, line {line})"
         for frame, line in traceback.walk_tb(error.__traceback__)
@@ -356,7 +359,7 @@ def _find_line(error: BaseException) -> str:
     return places[-1] if places else ""
 
 
-def _judge_exit(error: BaseException) -> FlowError:
+def _to_flow_error(error: BaseException) -> FlowError:
     return FlowError(
         f"a flow raises {type(error).__name__}, which ends programs, not flows; raise an Exception to fail it"
     )

@@ -287,24 +287,24 @@ def test_heartbeat_details_are_kept_until_they_are_replaced(stage: Stage, dies: 
 @pytest.mark.parametrize("codec", [Codec(), Codec(Encrypt(KeyRing({"one": bytes(16)})))])
 def test_an_attempt_that_is_returned_keeps_its_heartbeat_details(stage: Stage, codec: Codec) -> None:
     seen: list[tuple[int, Any]] = []
-    pulse = Heartbeater()
+    heartbeater = Heartbeater()
 
     def act() -> None:
         task = current_task()
         seen.append((task.attempt, task.last_details()))
         if len(seen) == 1:
             heartbeat("half")
-            pulse.hand_back()
+            heartbeater.hand_back()
 
     stage.register(CopyAll)
     handle = start_execution(stage.backend, CopyAll(), codec=codec)
     decider = stage.decider(CopyAll, codec=codec)
-    take_turns(decider, stage.worker(Copy, act, pulse=pulse, codec=codec))
+    take_turns(decider, stage.worker(Copy, act, heartbeater=heartbeater, codec=codec))
     stage.advance(60)
     take_turns(decider, stage.worker(Copy, act, codec=codec))
     assert handle.result(0) == 9
     assert seen == [(1, None), (1, "half")]
-    pulse.close()
+    heartbeater.close()
 
 
 def test_the_last_details_are_read_as_the_type_that_is_asked_for_or_refused(stage: Stage) -> None:

@@ -42,7 +42,7 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def pulse(clock: Clock) -> Heartbeater:
+def heartbeater(clock: Clock) -> Heartbeater:
     return Heartbeater(clock=clock, threads=0)
 
 
@@ -55,20 +55,20 @@ def told(stage: Stage) -> list[str | None]:
 
 
 def test_a_task_is_beaten_for_three_times_within_its_timeout_though_its_activity_says_nothing(
-    stage: Stage, clock: Clock, pulse: Heartbeater
+    stage: Stage, clock: Clock, heartbeater: Heartbeater
 ) -> None:
     counted: list[tuple[int, float | None]] = []
 
     def act(_: Any) -> None:
         for _ in range(4):
-            left = pulse.beat_once()
+            left = heartbeater.beat_once()
             counted.append((beats(stage), left))
             clock.seconds += left or 0
 
     stage.start(CallAct())
-    take_turns(stage.decider(CallAct), stage.worker(Act, act, pulse=pulse))
+    take_turns(stage.decider(CallAct), stage.worker(Act, act, heartbeater=heartbeater))
     assert counted == [(0, 10.0), (1, 0.0), (1, 10.0), (2, 0.0)]
-    assert pulse.beat_once() is None
+    assert heartbeater.beat_once() is None
 
 
 @pytest.mark.parametrize(
@@ -87,57 +87,57 @@ class HurryAct(Workflow[Any]):
 
 @pytest.mark.parametrize(("heartbeat", "left"), [(6, 2.0), (None, 600.1)])
 def test_a_call_with_a_heartbeat_timeout_of_its_own_is_beaten_for_within_that(
-    stage: Stage, pulse: Heartbeater, heartbeat: int | None, left: float | None
+    stage: Stage, heartbeater: Heartbeater, heartbeat: int | None, left: float | None
 ) -> None:
     seen: list[float | None] = []
     handle = stage.start(HurryAct(heartbeat), Act)
-    worker = stage.worker(Act, lambda _: seen.append(pulse.beat_once()), pulse=pulse)
+    worker = stage.worker(Act, lambda _: seen.append(heartbeater.beat_once()), heartbeater=heartbeater)
     take_turns(stage.decider(HurryAct), worker)
     assert (handle.result(0), seen) == (None, [left])
 
 
 def test_what_an_activity_says_at_short_intervals_goes_out_once_a_second_and_the_latest_is_kept(
-    stage: Stage, clock: Clock, pulse: Heartbeater
+    stage: Stage, clock: Clock, heartbeater: Heartbeater
 ) -> None:
     def act(_: Any) -> None:
         for page in range(100):
             heartbeat(page)
         assert told(stage) == ["0"]
-        assert pulse.beat_once() == 1.0
+        assert heartbeater.beat_once() == 1.0
         clock.seconds += 1
-        assert pulse.beat_once() == 0
+        assert heartbeater.beat_once() == 0
         assert told(stage) == ["0", "99"]
         clock.seconds += 10
-        pulse.beat_once()
+        heartbeater.beat_once()
 
     stage.start(CallAct())
-    take_turns(stage.decider(CallAct), stage.worker(Act, act, pulse=pulse))
+    take_turns(stage.decider(CallAct), stage.worker(Act, act, heartbeater=heartbeater))
     assert told(stage) == ["0", "99", "99"]
 
 
 def test_what_an_activity_says_puts_off_the_beat_that_is_sent_for_it(
-    stage: Stage, clock: Clock, pulse: Heartbeater
+    stage: Stage, clock: Clock, heartbeater: Heartbeater
 ) -> None:
     def act(_: Any) -> None:
         clock.seconds += 9
         heartbeat()
-        assert pulse.beat_once() == 10
+        assert heartbeater.beat_once() == 10
 
     stage.start(CallAct())
-    take_turns(stage.decider(CallAct), stage.worker(Act, act, pulse=pulse))
+    take_turns(stage.decider(CallAct), stage.worker(Act, act, heartbeater=heartbeater))
     assert beats(stage) == 1
 
 
-def test_a_task_that_is_over_is_beaten_for_no_longer(stage: Stage, clock: Clock, pulse: Heartbeater) -> None:
+def test_a_task_that_is_over_is_beaten_for_no_longer(stage: Stage, clock: Clock, heartbeater: Heartbeater) -> None:
     stage.start(CallAct())
-    take_turns(stage.decider(CallAct), stage.worker(Act, lambda _: 1, pulse=pulse))
+    take_turns(stage.decider(CallAct), stage.worker(Act, lambda _: 1, heartbeater=heartbeater))
     clock.seconds += 1_000
-    assert pulse.beat_once() is None
+    assert heartbeater.beat_once() is None
     assert beats(stage) == 0
 
 
 def test_a_task_that_is_no_longer_ours_is_beaten_for_no_longer_and_its_activity_is_told(
-    stage: Stage, clock: Clock, pulse: Heartbeater
+    stage: Stage, clock: Clock, heartbeater: Heartbeater
 ) -> None:
     handle = stage.start(CallAct())
     seen: list[bool] = []
@@ -146,13 +146,13 @@ def test_a_task_that_is_no_longer_ours_is_beaten_for_no_longer_and_its_activity_
         handle.terminate()
         seen.append(current_task().cancelled)
         clock.seconds += 10
-        pulse.beat_once()
+        heartbeater.beat_once()
         seen.append(current_task().cancelled)
         clock.seconds += 10
-        assert pulse.beat_once() is None
+        assert heartbeater.beat_once() is None
         heartbeat()
 
-    take_turns(stage.decider(CallAct), stage.worker(Act, act, pulse=pulse))
+    take_turns(stage.decider(CallAct), stage.worker(Act, act, heartbeater=heartbeater))
     assert seen == [False, True]
 
 
@@ -163,7 +163,7 @@ class Race(Workflow[Any]):
 
 
 def test_an_activity_that_nobody_wants_sees_it_without_an_exception_and_is_told_by_the_next_heartbeat(
-    stage: Stage, clock: Clock, pulse: Heartbeater
+    stage: Stage, clock: Clock, heartbeater: Heartbeater
 ) -> None:
     decider = stage.decider(Race)
     seen: list[object] = []
@@ -172,50 +172,50 @@ def test_an_activity_that_nobody_wants_sees_it_without_an_exception_and_is_told_
         stage.advance(6)
         take_turns(decider)
         clock.seconds += 10
-        pulse.beat_once()
+        heartbeater.beat_once()
         seen.append(current_task().cancelled)
         clock.seconds += 10
         # It cleans up, and is beaten for meanwhile: the task is its own until it is answered.
-        seen.append(pulse.beat_once())
+        seen.append(heartbeater.beat_once())
         heartbeat()
 
-    worker = stage.worker(Act, act, pulse=pulse)
+    worker = stage.worker(Act, act, heartbeater=heartbeater)
     handle = stage.start(Race())
     take_turns(decider, worker)
     assert seen == [True, 0.0]
     assert len(find_events(handle, e.ActivityTaskCanceled)) == 1
 
 
-def test_a_beat_that_is_lost_is_followed_by_the_next(stage: Stage, clock: Clock, pulse: Heartbeater) -> None:
+def test_a_beat_that_is_lost_is_followed_by_the_next(stage: Stage, clock: Clock, heartbeater: Heartbeater) -> None:
     def act(_: Any) -> None:
         stage.backend.lose_requests.append(o.RecordActivityTaskHeartbeat)
         for _ in range(2):
             clock.seconds += 10
-            pulse.beat_once()
+            heartbeater.beat_once()
 
     handle = stage.start(CallAct())
-    take_turns(stage.decider(CallAct), stage.worker(Act, act, pulse=pulse))
+    take_turns(stage.decider(CallAct), stage.worker(Act, act, heartbeater=heartbeater))
     assert handle.result(0) is None
     assert beats(stage) == 2
 
 
-def test_beats_that_are_said_aside_are_sent_by_the_pulse_alone(stage: Stage, pulse: Heartbeater) -> None:
+def test_heartbeats_of_an_event_loop_are_sent_by_the_heartbeater(stage: Stage, heartbeater: Heartbeater) -> None:
     handle = stage.start(CallAct(), Act)
     take_turns(stage.decider(CallAct))
-    worker = stage.worker(Act, print, pulse=pulse)
+    worker = stage.worker(Act, print, heartbeater=heartbeater)
     task = worker.poll_once(NOW)
     assert task is not None
     running = worker.begin(worker, task, aside=True)
     running.heartbeat("page 1")
     assert beats(stage) == 0
-    assert pulse.beat_once() == 0
+    assert heartbeater.beat_once() == 0
     assert told(stage) == ['"page 1"']
-    worker.answer(task, worker.tell(worker, running, task, None))
+    worker.answer(task, worker.complete(worker, running, task, None))
     worker.end(running)
     assert handle.history()
 
 
-def test_threads_beat_by_themselves_and_end_with_the_pulse(stage: Stage) -> None:
+def test_threads_send_heartbeats_and_end_with_the_heartbeater(stage: Stage) -> None:
     arrived = threading.Event()
 
     class Heard(RunningActivity):
@@ -226,15 +226,15 @@ def test_threads_beat_by_themselves_and_end_with_the_pulse(stage: Stage) -> None
     stage.start(CallAct(), Act)
     take_turns(stage.decider(CallAct))
     before = set(threading.enumerate())
-    pulse = Heartbeater(threads=2)
+    heartbeater = Heartbeater(threads=2)
     worker = stage.worker(Act, print)
     task = worker.poll_once(NOW)
     assert task is not None
-    heard = Heard(stage.backend, task, worker._codec, timeout="1", pulse=pulse)
-    pulse.begin(heard)
+    heard = Heard(stage.backend, task, worker._codec, timeout="1", heartbeater=heartbeater)
+    heartbeater.begin(heard)
     assert arrived.wait(60)
-    pulse.end(heard)
-    pulse.close()
+    heartbeater.end(heard)
+    heartbeater.close()
     assert set(threading.enumerate()) - before == set()
 
 
@@ -275,54 +275,54 @@ class CallLimited(Workflow[None]):
     [((), 10.1), ((3,), 3.1), ((None, 4), 4.1), ((600, 4), 4.1), ((600,), 600.1)],
 )
 def test_a_task_without_a_heartbeat_is_asked_about_when_it_should_have_timed_out(
-    stage: Stage, clock: Clock, pulse: Heartbeater, limits: Any, asked_at: float
+    stage: Stage, clock: Clock, heartbeater: Heartbeater, limits: Any, asked_at: float
 ) -> None:
     stage.start(CallLimited(*limits), Limited)
     take_turns(stage.decider(CallLimited))
-    worker = stage.worker(Limited, pulse=pulse)
+    worker = stage.worker(Limited, heartbeater=heartbeater)
     task = worker.poll_once(NOW)
     assert task is not None
     running = worker.begin(worker, task)
     outlived: list[float] = []
     running.when_outlived(lambda: outlived.append(clock.seconds))
     began = clock.seconds
-    assert pulse.beat_once() == pytest.approx(asked_at)
+    assert heartbeater.beat_once() == pytest.approx(asked_at)
     clock.seconds = began + asked_at + 0.1
     stage.advance(asked_at + 0.1)
-    assert pulse.beat_once() == 0
+    assert heartbeater.beat_once() == 0
     assert running.gone
-    assert pulse.beat_once() == pytest.approx(OUTLIVED_SECONDS)
+    assert heartbeater.beat_once() == pytest.approx(OUTLIVED_SECONDS)
     clock.seconds += OUTLIVED_SECONDS + 0.1
-    assert pulse.beat_once() == 0
+    assert heartbeater.beat_once() == 0
     assert outlived == [clock.seconds]
-    assert pulse.beat_once() is None
+    assert heartbeater.beat_once() is None
 
 
 def test_a_task_that_has_not_timed_out_yet_is_asked_about_again_after_pauses_that_double(
-    stage: Stage, clock: Clock, pulse: Heartbeater
+    stage: Stage, clock: Clock, heartbeater: Heartbeater
 ) -> None:
     stage.start(CallLimited(), Limited)
     take_turns(stage.decider(CallLimited))
-    worker = stage.worker(Limited, pulse=pulse)
+    worker = stage.worker(Limited, heartbeater=heartbeater)
     task = worker.poll_once(NOW)
     assert task is not None
     worker.begin(worker, task)
     pauses = []
     for _ in range(10):
-        pause = pulse.beat_once() or 0
+        pause = heartbeater.beat_once() or 0
         pauses.append(round(pause))
         clock.seconds += pause + 0.001
-        pulse.beat_once()
+        heartbeater.beat_once()
     assert pauses == [10, 1, 1, 2, 4, 9, 18, 35, 60, 60]
     assert beats(stage) == 10
 
 
 def test_a_body_that_has_noticed_that_its_task_is_gone_has_time_to_clean_up(
-    stage: Stage, clock: Clock, pulse: Heartbeater
+    stage: Stage, clock: Clock, heartbeater: Heartbeater
 ) -> None:
     handle = stage.start(CallAct(), Act)
     take_turns(stage.decider(CallAct))
-    worker = stage.worker(Act, print, pulse=pulse)
+    worker = stage.worker(Act, print, heartbeater=heartbeater)
     task = worker.poll_once(NOW)
     assert task is not None
     running = worker.begin(worker, task)
@@ -334,37 +334,37 @@ def test_a_body_that_has_noticed_that_its_task_is_gone_has_time_to_clean_up(
             running.heartbeat()
     assert beats(stage) == 1
     clock.seconds += OUTLIVED_SECONDS + 0.1
-    pulse.beat_once()
+    heartbeater.beat_once()
     assert outlived == []
     clock.seconds += CLEANUP_SECONDS
-    pulse.beat_once()
+    heartbeater.beat_once()
     assert outlived == [clock.seconds]
 
 
 def test_the_plans_of_tasks_that_have_ended_are_not_kept_until_they_would_be_due(
-    stage: Stage, pulse: Heartbeater
+    stage: Stage, heartbeater: Heartbeater
 ) -> None:
     stage.start(CallAct(), Act)
     take_turns(stage.decider(CallAct))
-    worker = stage.worker(Act, print, pulse=pulse)
+    worker = stage.worker(Act, print, heartbeater=heartbeater)
     task = worker.poll_once(NOW)
     assert task is not None
     for _ in range(2_000):
         worker.end(worker.begin(worker, task))
-    assert len(pulse._queue) < 500
+    assert len(heartbeater._queue) < 500
 
 
 # Handing back.
 
 
 def test_a_task_that_is_handed_back_is_scheduled_again_though_it_has_no_retries_and_its_late_end_is_dropped(
-    stage: Stage, pulse: Heartbeater
+    stage: Stage, heartbeater: Heartbeater
 ) -> None:
     decider = stage.decider(CallAct)
     raised: list[type[BaseException]] = []
 
     def act(_: Any) -> str:
-        pulse.hand_back()
+        heartbeater.hand_back()
         assert current_task().cancelled
         try:
             heartbeat()
@@ -373,10 +373,10 @@ def test_a_task_that_is_handed_back_is_scheduled_again_though_it_has_no_retries_
         return "too late"
 
     handle = stage.start(CallAct())
-    take_turns(decider, stage.worker(Act, act, pulse=pulse))
+    take_turns(decider, stage.worker(Act, act, heartbeater=heartbeater))
     (failed,) = find_events(handle, e.ActivityTaskFailed)
     assert failed.reason == HANDED_BACK
-    assert "its worker stopped before it was done" in (failed.details or "")
+    assert "its worker stopped before it finished" in (failed.details or "")
     assert (raised, handle.status()) == ([Cancelled], "OPEN")
     stage.advance(60)
     take_turns(decider, stage.worker(Act, lambda _: "in time"))
@@ -388,13 +388,13 @@ class Insist(Workflow[int]):
         return await Act().options(retry=Retry(attempts=2, backoff=0))
 
 
-def test_a_task_is_handed_back_once(stage: Stage, pulse: Heartbeater) -> None:
+def test_a_task_is_handed_back_once(stage: Stage, heartbeater: Heartbeater) -> None:
     def act(_: Any) -> None:
-        pulse.hand_back()
-        pulse.hand_back()
+        heartbeater.hand_back()
+        heartbeater.hand_back()
 
     stage.start(CallAct())
-    take_turns(stage.decider(CallAct), stage.worker(Act, act, pulse=pulse))
+    take_turns(stage.decider(CallAct), stage.worker(Act, act, heartbeater=heartbeater))
     assert stage.backend.asked.count("RespondActivityTaskFailed") == 1
 
 
@@ -404,7 +404,7 @@ def test_what_is_handed_back_is_no_attempt_that_counts(stage: Stage) -> None:
     def act(_: Any) -> int:
         attempts.append(current_task().attempt)
         if len(attempts) <= 2:
-            pulse.hand_back()
+            heartbeater.hand_back()
         if len(attempts) == 3:
             raise ValueError("no such page")
         return len(attempts)
@@ -412,30 +412,30 @@ def test_what_is_handed_back_is_no_attempt_that_counts(stage: Stage) -> None:
     decider = stage.decider(Insist)
     handle = stage.start(Insist(), Act)
     for _ in range(3):
-        pulse = Heartbeater(threads=0)
-        take_turns(decider, stage.worker(Act, act, pulse=pulse))
+        heartbeater = Heartbeater(threads=0)
+        take_turns(decider, stage.worker(Act, act, heartbeater=heartbeater))
         stage.advance(2)
     assert (handle.result(0), attempts) == (4, [1, 1, 1, 2])
 
 
 def test_a_task_that_comes_after_the_grace_is_handed_back_before_its_activity_begins(
-    stage: Stage, pulse: Heartbeater
+    stage: Stage, heartbeater: Heartbeater
 ) -> None:
     begun: list[object] = []
-    pulse.hand_back()
+    heartbeater.hand_back()
     handle = stage.start(CallAct())
-    take_turns(stage.decider(CallAct), stage.worker(Act, begun.append, pulse=pulse))
+    take_turns(stage.decider(CallAct), stage.worker(Act, begun.append, heartbeater=heartbeater))
     assert begun == []
     assert len(find_events(handle, e.ActivityTaskFailed)) == 1
 
 
-def test_a_task_that_cannot_be_handed_back_is_left_to_time_out(stage: Stage, pulse: Heartbeater) -> None:
+def test_a_task_that_cannot_be_handed_back_is_left_to_time_out(stage: Stage, heartbeater: Heartbeater) -> None:
     def act(_: Any) -> None:
         stage.backend.lose_requests.append(o.RespondActivityTaskFailed)
-        pulse.hand_back()
+        heartbeater.hand_back()
 
     handle = stage.start(CallAct())
-    take_turns(stage.decider(CallAct), stage.worker(Act, act, pulse=pulse))
+    take_turns(stage.decider(CallAct), stage.worker(Act, act, heartbeater=heartbeater))
     assert find_events(handle, e.ActivityTaskFailed) == []
     stage.advance(30)
     assert len(find_events(handle, e.ActivityTaskTimedOut)) == 1

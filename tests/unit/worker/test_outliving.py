@@ -185,7 +185,7 @@ def test_a_body_that_blocks_the_event_loop_is_left_behind_with_it(caplog: pytest
         system.start_activity_worker(hang_loop, executor="async", instances=1)
         assert system.run(call_hang_loop(7), timeout=60) == 7
         assert system.lost_slots == 1
-    assert "hang_loop-1: holds up the event loop" in find_logs(caplog, "ERROR")[0]
+    assert "hang_loop-1: blocks the event loop" in find_logs(caplog, "ERROR")[0]
 
 
 @pytest.mark.parametrize(("executor", "level"), [("thread", "WARNING"), ("process", "ERROR")])

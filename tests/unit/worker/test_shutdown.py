@@ -17,7 +17,7 @@ from tests.support.backends import find_events
 from traction.client.system import WorkerSystem
 from traction.model import events as e
 from traction.payloads.failures import HANDED_BACK
-from traction.worker.shutdown import Signals
+from traction.worker.shutdown import StopSignals
 
 ROOT = Path(__file__).parents[3]
 
@@ -123,7 +123,7 @@ def test_what_waits_for_a_signal_goes_on_when_the_system_is_closed_by_another_th
 
 def test_the_signals_mean_afterwards_what_they_meant_before() -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with Signals() as signals:
+    with StopSignals() as signals:
         assert signal.getsignal(signal.SIGTERM) != before
         os.kill(os.getpid(), signal.SIGTERM)
         signals.wait()

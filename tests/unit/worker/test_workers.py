@@ -250,7 +250,7 @@ def test_a_result_that_the_service_refuses_is_a_failure_of_the_task() -> None:
     with open_stage(Limits(payload_chars_max=10_000)) as stage:
         handle = stage.start(read())
         take_turns(stage.decider(read), stage.worker(Text))
-        with pytest.raises(WorkflowFailed, match="the service does not take the result"):
+        with pytest.raises(WorkflowFailed, match="the service rejected the result"):
             handle.result(0)
 
 
@@ -605,7 +605,7 @@ def test_an_execution_that_stays_stuck_is_tried_ever_less_often_and_each_try_tel
     # SWF gives the task out every 30 s, when it has timed out.
     assert [after - before for before, after in pairwise(tried)] == [30, 60, 120, 240, *[300] * 4]
     assert [stuck.pause.total_seconds() for stuck in stage.stuck] == [30, 60, 120, 240, *[300] * 5]
-    assert caplog.messages[1].startswith("left alone for 0:01:00: trip-1 (run ")
+    assert caplog.messages[1].startswith("skipped for 0:01:00: trip-1 (run ")
     assert handle.status() == "OPEN"
 
 

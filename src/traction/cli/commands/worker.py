@@ -14,7 +14,7 @@ from traction.cli.dependencies import provide_all
 from traction.cli.options import CodecName, Payloads, Provide, Url, Verbose
 from traction.client.system import WorkerSystem
 from traction.definitions.classes import Workflow
-from traction.worker.shutdown import Signals
+from traction.worker.shutdown import StopSignals
 
 
 def add_to(app: typer.Typer, _: Sequence[str]) -> None:
@@ -47,7 +47,7 @@ def work(
     with ExitStack() as stack:
         dependencies = provide_all(provide or (), stack, definitions)
         # From here on, so that a signal that comes early is heard.
-        signals = stack.enter_context(Signals())
+        signals = stack.enter_context(StopSignals())
         plugins = context.find_object(pluggy.PluginManager)
         with WorkerSystem(url, codec=loading.load_codec(codec), payloads=payloads, plugins=plugins) as system:
             for definition in definitions:
