@@ -123,7 +123,7 @@ def test_a_task_of_another_type_on_a_list_is_told_as_that(caplog: pytest.LogCapt
             handle.result(timeout=0.5)
         handle.terminate()
     text = next(record.getMessage() for record in caplog.records if record.levelname == "ERROR")
-    assert "a task of halve 1 is on the list fetch-1, and the worker that polls it has fetch 1 alone" in text
+    assert "a task of halve 1 is on the list fetch-1, and the worker that polls it has only fetch 1" in text
     assert "input" not in text
 
 

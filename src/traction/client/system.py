@@ -28,6 +28,7 @@ from traction.worker.activity_worker import ActivityWorker
 from traction.worker.decider_cache import DeciderCache
 from traction.worker.executors import Executor, create_workers
 from traction.worker.heartbeats import Heartbeater
+from traction.worker.hosted_activity import HostedActivity
 from traction.worker.local_activities import LocalActivities
 from traction.worker.loop import Worker, run_worker
 from traction.worker.process_pool import PerProcess, ProcessPool
@@ -80,7 +81,7 @@ class WorkerSystem(Client):
         self._threads: list[WorkerThread] = []
         self._slots: list[Slots] = []
         self._cache = DeciderCache()
-        self._neighbours: dict[str, dict[ActivityType, ActivityWorker]] = {}
+        self._neighbours: dict[str, dict[ActivityType, HostedActivity]] = {}
         self._deciding: dict[str, dict[WorkflowType, type[Workflow[Any]]]] = {}
         self._lock = threading.Lock()
         self._heartbeater = Heartbeater()
@@ -231,7 +232,7 @@ class WorkerSystem(Client):
             self._pools += pools
             self._slots.append(slots)
         for worker in workers:
-            neighbours.setdefault(activity.spec.type, worker.host)
+            neighbours.setdefault(activity.spec.type, worker.hosted)
             self._spawn(name, worker)
 
     @property

@@ -81,12 +81,13 @@ The reply then comes from anywhere: `WorkerSystem(url).complete(token, True)`.
 """
 
 
-_current: ContextVar[RunningTask] = ContextVar("traction.running_task")
+CURRENT_TASK: ContextVar[RunningTask] = ContextVar("traction.running_task")
+"""The task that `current_task` returns. Workers set it around the body of an activity."""
 
 
 def find_task() -> RunningTask | None:
     """Return the task that is being worked on, if an activity runs here."""
-    return _current.get(None)
+    return CURRENT_TASK.get(None)
 
 
 def current_task() -> RunningTask:

@@ -8,15 +8,16 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 from traction.errors import BackendError
 from traction.model import operations as o
 from traction.plugins.observer import build_task_fields
-from traction.runtime.activity_task import _current
-from traction.worker.activity_worker import ActivityWorker, cancel_at_await, name_task, settle
+from traction.worker.activity_worker import ActivityWorker
+from traction.worker.attempt import name_task
+from traction.worker.coroutines import await_outcome, cancel_at_await
 from traction.worker.heartbeats import RunningActivity
+from traction.worker.hosted_activity import HostedActivity
 from traction.worker.loop import flush_at_last
 from traction.worker.slots import Slots
 
@@ -129,15 +130,15 @@ class Loop:
                 self._answers = self._answers or ThreadPoolExecutor(POLLERS_MAX, "answers of async activities")
             loop, answers = self._loop, self._answers
         assert answers is not None
-        attempt = LoopAttempt(self, loop)
+        slot = LoopSlot(self, loop)
 
         def finish(done: Any) -> None:
             with suppress(RuntimeError):  # the loop was replaced, and the task has ended
-                answers.submit(self._answer, worker, task, attempt, done)
+                answers.submit(self._answer, worker, task, slot, done)
 
-        asyncio.run_coroutine_threadsafe(_do(worker, task, attempt), loop).add_done_callback(finish)
+        asyncio.run_coroutine_threadsafe(_do(worker, task, slot), loop).add_done_callback(finish)
 
-    def _answer(self, worker: ActivityWorker, task: o.ActivityTask, attempt: LoopAttempt, done: Any) -> None:
+    def _answer(self, worker: ActivityWorker, task: o.ActivityTask, slot: LoopSlot, done: Any) -> None:
         try:
             worker.answer(task, done.result())
         except BackendError as error:
@@ -146,20 +147,16 @@ class Loop:
         except BaseException:
             log.exception("%s: the response could not be sent", name_task(task), extra=build_task_fields(task))
         finally:
-            attempt.end()
+            slot.end()
 
 
-class LoopAttempt:
-    """A task that runs on a loop, and occupies a slot until its body ends or outlives the task."""
+class LoopSlot:
+    """The slot of a task on a loop, occupied until its body ends or outlives the task."""
 
     def __init__(self, loop: Loop, event_loop: Any) -> None:
         self._loop, self._event_loop = loop, event_loop
         self._outlived: RunningActivity | None = None
         self._replaced = False
-
-    def begin(self, running: RunningActivity) -> None:
-        """Start to detect whether the body outlives its task."""
-        running.when_outlived(partial(self._outlive, running))
 
     def end(self) -> None:
         """Free the slot: the body has ended."""
@@ -168,37 +165,26 @@ class LoopAttempt:
         else:
             self._loop.regain(self._outlived, replaced=self._replaced)
 
-    def _outlive(self, running: RunningActivity) -> None:
+    def outlive(self, running: RunningActivity) -> None:
+        """Replace the slot, because its body outlived its task."""
         self._outlived = running
         self._replaced = self._loop.outlive(running, self._event_loop)
 
 
-async def _do(worker: ActivityWorker, task: o.ActivityTask, attempt: LoopAttempt) -> o.Request[None] | None:
+async def _do(worker: ActivityWorker, task: o.ActivityTask, slot: LoopSlot) -> o.Request[None] | None:
     """Run an async activity on the running loop and return its response."""
     import asyncio
 
-    host, call, unread = worker.open(task)
-    if unread is not None:
-        return unread
-    running = worker.begin(host, task, aside=True)
-    attempt.begin(running)
-    reset = _current.set(running)
-    try:
-        if running.handed_back:
-            return None
-        body = asyncio.ensure_future(settle(host.run_body(call)))
-        cancel_at_await(asyncio.get_running_loop(), body, running)
-        result, error = await body
-        if error is not None:
-            return worker.fail(running, task, error)
-        return worker.complete(host, running, task, result)
-    except BaseException as error:
-        return worker.fail(running, task, error)
-    finally:
-        running.wake_when_cancelled(None)
-        _current.reset(reset)
-        worker.end(running)
-        running.when_outlived(None)
+    with worker.attempt(task, defer_heartbeats=True, on_outlived=slot.outlive) as attempt:
+        if attempt.started:
+            body = asyncio.ensure_future(await_outcome(attempt.run_body()))
+            cancel_at_await(asyncio.get_running_loop(), body, attempt.running)
+            result, error = await body
+            if error is None:
+                attempt.complete(result)
+            else:
+                attempt.fail(error)
+    return attempt.response
 
 
 class LoopPoller:
@@ -211,9 +197,9 @@ class LoopPoller:
         loop.join()
 
     @property
-    def host(self) -> ActivityWorker:
-        """The worker that runs this activity's tasks that another worker polled."""
-        return self._worker
+    def hosted(self) -> HostedActivity:
+        """The activity whose tasks are polled for."""
+        return self._worker.hosted
 
     def work_once(self, wait: timedelta | None = None) -> bool:
         """Wait for a free slot, poll, and start the task. Return whether there was one."""

@@ -61,7 +61,7 @@ class RunningActivity(RunningTask):
         timeout: the activity's heartbeat timeout, unless the call has one of its own.
         limits: the timeouts within which the activity must end, unless the call has one of its own.
         heartbeater: sends heartbeats for the task. Without one, only calls of `heartbeat` send them.
-        aside: whether heartbeats must not be sent by the calling thread, as on an event loop.
+        defer_heartbeats: leave heartbeats to the heartbeater's threads, as on an event loop, which must not block.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class RunningActivity(RunningTask):
         timeout: Duration = NO_TIMEOUT,
         limits: Iterable[Duration] = (),
         heartbeater: Heartbeater | None = None,
-        aside: bool = False,
+        defer_heartbeats: bool = False,
     ) -> None:
         self.execution = task.workflow_execution
         self.activity_type = task.activity_type
@@ -85,7 +85,7 @@ class RunningActivity(RunningTask):
         self.every = find_interval(timeout if told.heartbeat is None else told.heartbeat)
         limits = limits if told.limit is None else (told.limit,)
         self.limit = min((float(limit) for limit in limits if limit != NO_TIMEOUT), default=None)
-        self.aside = aside
+        self.defer_heartbeats = defer_heartbeats
         # When it began and when it was found to have ended, by the heartbeater's clock.
         self.began = 0.0
         self.gone_at: float | None = None
@@ -276,7 +276,7 @@ class Heartbeater:
         with self._changed:
             now = self._clock()
             due = max(now, task.sent_at + SECONDS_APART_MIN)
-            if task not in self._tasks or (due <= now and not task.aside):
+            if task not in self._tasks or (due <= now and not task.defer_heartbeats):
                 return False
             if task.due is None or due < task.due:
                 self._plan(task, due)

@@ -24,7 +24,7 @@ from traction.model.names import WorkflowExecution
 from traction.payloads.codec import PAYLOAD_CHARS_MAX, Codec
 from traction.payloads.failures import describe_exception, write_failure
 from traction.plugins.observer import Observer, build_task_fields, log_failure
-from traction.runtime.activity_task import COMPLETE_LATER, RunningTask, _current
+from traction.runtime.activity_task import COMPLETE_LATER, CURRENT_TASK, RunningTask
 
 log = logging.getLogger("traction.worker")
 
@@ -125,7 +125,7 @@ class LocalActivities:
         # The body gets a copy of the call, so the flow does not see changes to it.
         call = codec.decode(codec.encode_call(call), type(call))
         ended: tuple[str, BaseException | None] = "LEFT", None
-        reset = _current.set(task)
+        reset = CURRENT_TASK.set(task)
         if observer is not None:
             observer.begin_task(task)
         try:
@@ -141,7 +141,7 @@ class LocalActivities:
             text = record(details, reason)
             ended = "FAILED", error
         finally:
-            _current.reset(reset)
+            CURRENT_TASK.reset(reset)
             if observer is not None:
                 observer.note_task(task, *ended)
                 observer.end_task(task)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from traction.errors import BackendError
 from traction.worker.backoff import call_with_backoff
+
+T = TypeVar("T")
 
 log = logging.getLogger("traction.worker")
 
@@ -83,3 +86,11 @@ def flush_at_last(worker: Worker) -> None:
         call_with_backoff(worker.flush, time.sleep)
     except Exception as error:
         log.warning("a response could not be sent, its task will time out: %s", error)
+
+
+def pop_unsent(queue: deque[T]) -> T | None:
+    """Remove and return the oldest entry, or `None`: another thread may have taken the last one."""
+    try:
+        return queue.popleft() if queue else None
+    except IndexError:
+        return None

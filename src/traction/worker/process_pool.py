@@ -22,7 +22,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import copy_context
-from functools import partial
+from functools import cache, partial
 from types import CoroutineType
 from typing import Any, Generic, TypeVar, cast
 
@@ -30,8 +30,9 @@ from traction.errors import DefinitionError, ProcessDied
 from traction.flow.step import Cancelled
 from traction.payloads.failures import describe_exception
 from traction.plugins.observer import build_task_fields
-from traction.runtime.activity_task import RunningTask, _current, current_task
-from traction.worker.activity_worker import RemoteFailure, settle
+from traction.runtime.activity_task import CURRENT_TASK, RunningTask, current_task
+from traction.worker.attempt import RemoteFailure
+from traction.worker.coroutines import await_outcome
 from traction.worker.heartbeats import RunningActivity
 
 C = TypeVar("C")
@@ -210,12 +211,12 @@ class _Process:
     """One process and our end of its pipe."""
 
     def __init__(self, name: str, packed: bytes) -> None:
-        # At exit, kill processes that still run, before multiprocessing waits for them.
-        atexit.register(self.kill)
         context = multiprocessing.get_context("spawn")
+        _register_kill_all()
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs, packed), name=f"activity {name}")
         self.process.start()
+        _live.add(self)
         # Now only the process has its end, so the pipe closes with it.
         theirs.close()
         self._greeting: tuple[str, Any] | None = None
@@ -260,8 +261,24 @@ class _Process:
         exit_code = self.process.exitcode
         self.pipe.close()
         self.process.close()
-        atexit.unregister(self.kill)
+        _live.discard(self)
         return exit_code
+
+
+_live: set[_Process] = set()
+
+
+def kill_all() -> None:
+    """Kill the processes of all pools. Waits for no lock, so a signal handler may call it."""
+    for process in list(_live):
+        process.kill()
+
+
+@cache
+def _register_kill_all() -> None:
+    """Call `kill_all` at exit, before multiprocessing waits for the processes: the last handler runs first."""
+
+    atexit.register(kill_all)
 
 
 def _pack(activity: Any, dependency: Any) -> bytes:
@@ -305,7 +322,7 @@ def _serve(pipe: Any, packed: bytes) -> None:
             try:
                 call, facts = pickle.loads(message)
                 task = _RemoteTask(pipe, *facts)
-                reset = _current.set(task)
+                reset = CURRENT_TASK.set(task)
                 try:
                     # Each call runs in a fresh copy of the context.
                     result = copy_context().run(call.run, *arguments)
@@ -316,7 +333,7 @@ def _serve(pipe: Any, packed: bytes) -> None:
                             runner = asyncio.Runner()
                         result = runner.run(_watch(task, result), context=copy_context())
                 finally:
-                    _current.reset(reset)
+                    CURRENT_TASK.reset(reset)
                     task.is_over = True
                 answer = pickle.dumps(("done", result))
             except Cancelled:
@@ -330,7 +347,7 @@ async def _watch(task: _RemoteTask, coroutine: Any) -> Any:
     """Run an async activity, and cancel it at its await when its task is cancelled."""
     import asyncio
 
-    running = asyncio.ensure_future(settle(coroutine))
+    running = asyncio.ensure_future(await_outcome(coroutine))
     while not running.done():
         await asyncio.wait((running,), timeout=CHECK_INTERVAL)
         if not running.done() and not task.notified and task.cancelled:

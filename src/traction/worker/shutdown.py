@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterable
@@ -15,6 +14,7 @@ from types import FrameType
 from typing import Any, Self
 
 from traction.worker.heartbeats import Heartbeater
+from traction.worker.process_pool import kill_all
 from traction.worker.slots import WorkerThread
 
 log = logging.getLogger("traction.client")
@@ -64,18 +64,10 @@ class StopSignals:
         if self._asked:
             for each in self._numbers:
                 signal.signal(each, signal.SIG_IGN)
-            _kill_processes()
+            kill_all()
             os._exit(SIGNALLED + number)
         self._asked = True
         self._received.put(number)
-
-
-def _kill_processes() -> None:
-    """Kill the processes that run activities, since their results would be lost."""
-    if (multiprocessing := sys.modules.get("multiprocessing")) is not None:
-        for process in multiprocessing.active_children():
-            if process.name.startswith("activity "):
-                process.kill()
 
 
 def finish(threads: Iterable[WorkerThread], heartbeater: Heartbeater, seconds: float) -> list[str]:

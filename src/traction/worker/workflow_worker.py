@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from copy import copy
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -33,10 +33,8 @@ from traction.plugins.observer import Observer, build_execution_fields
 from traction.worker.decider_cache import DeciderCache, store_payloads
 from traction.worker.forgotten_steps import watch_first_turns
 from traction.worker.local_activities import LocalActivities
+from traction.worker.loop import pop_unsent
 from traction.worker.sticky import Sticky
-
-T = TypeVar("T")
-
 
 log = logging.getLogger("traction.worker")
 
@@ -170,7 +168,7 @@ class WorkflowWorker:
 
     def flush(self) -> None:
         """Send the responses that could not be sent before."""
-        while (unsent := _pop(self._unsent)) is not None:
+        while (unsent := pop_unsent(self._unsent)) is not None:
             execution, answer, tries = unsent
             self.answer(execution, answer, tries=tries + 1)
 
@@ -363,10 +361,3 @@ def _to_flow_error(error: BaseException) -> FlowError:
     return FlowError(
         f"a flow raises {type(error).__name__}, which ends programs, not flows; raise an Exception to fail it"
     )
-
-
-def _pop(queue: deque[T]) -> T | None:
-    try:
-        return queue.popleft() if queue else None
-    except IndexError:
-        return None

@@ -25,6 +25,7 @@ from traction.model.sizes import check_request_size
 from traction.payloads.codec import Codec
 from traction.worker.activity_worker import ActivityWorker
 from traction.worker.decider_cache import DeciderCache
+from traction.worker.hosted_activity import HostedActivity
 from traction.worker.local_activities import LocalActivities
 from traction.worker.sticky import Sticky
 from traction.worker.workflow_worker import StuckDecisionError, WorkflowWorker
@@ -183,7 +184,7 @@ class Machine(SimulatedBackend):
         played = {activity: partial(self._do_locally, activity) for activity in scripts}
         self._local = LocalActivities(provide, played, failure_level=INFO)
         self._workflows: dict[WorkflowType, type[Workflow[Any]]] = {}
-        self._activities: dict[ActivityType, ActivityWorker] = {}
+        self._activities: dict[ActivityType, HostedActivity] = {}
         self._deciding: dict[str, WorkflowWorker] = {}
         self._working: dict[str, ActivityWorker] = {}
 
@@ -211,7 +212,7 @@ class Machine(SimulatedBackend):
     def close(self) -> None:
         """End, and close the event loops of async activities. Not while one of them runs."""
         self._end()
-        for worker in (*self._activities.values(), *self._working.values()):
+        for worker in self._working.values():
             worker.close()
 
     def _end(self) -> None:
@@ -227,7 +228,7 @@ class Machine(SimulatedBackend):
         if issubclass(definition, Workflow):
             self._workflows[definition.spec.type] = definition
         elif issubclass(definition, Activity):
-            self._activities[definition.spec.type] = self._employ(definition)
+            self._activities[definition.spec.type] = self._employ(definition).hosted
 
     def find_activity(self, kind: ActivityType) -> type[Activity[Any, Any]]:
         """Give the definition of an activity that flows asked for."""

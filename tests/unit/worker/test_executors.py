@@ -171,7 +171,7 @@ def test_what_cannot_be_sent_to_a_process_is_refused_when_its_worker_is_started(
 
     with pytest.raises(DefinitionError, match="Define it at the top of a module"):
         stage.system.start_activity_worker(local, executor="process")
-    with pytest.raises(DefinitionError, match=r"Give PerProcess\(make\)"):
+    with pytest.raises(DefinitionError, match=r"Pass PerProcess\(make\)"):
         stage.system.start_activity_worker(Act, threading.Lock(), executor="process")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import timedelta
 from typing import Any
 
@@ -28,6 +29,13 @@ class Clock:
 
     def __call__(self) -> float:
         return self.seconds
+
+
+@pytest.fixture
+def attempts() -> Iterator[ExitStack]:
+    """Attempts that end with the test."""
+    with ExitStack() as stack:
+        yield stack
 
 
 @pytest.fixture
@@ -205,13 +213,13 @@ def test_heartbeats_of_an_event_loop_are_sent_by_the_heartbeater(stage: Stage, h
     worker = stage.worker(Act, print, heartbeater=heartbeater)
     task = worker.poll_once(NOW)
     assert task is not None
-    running = worker.begin(worker, task, aside=True)
-    running.heartbeat("page 1")
-    assert beats(stage) == 0
-    assert heartbeater.beat_once() == 0
-    assert told(stage) == ['"page 1"']
-    worker.answer(task, worker.complete(worker, running, task, None))
-    worker.end(running)
+    with worker.attempt(task, defer_heartbeats=True) as attempt:
+        attempt.running.heartbeat("page 1")
+        assert beats(stage) == 0
+        assert heartbeater.beat_once() == 0
+        assert told(stage) == ['"page 1"']
+        attempt.complete(None)
+    worker.answer(task, attempt.response)
     assert handle.history()
 
 
@@ -275,14 +283,14 @@ class CallLimited(Workflow[None]):
     [((), 10.1), ((3,), 3.1), ((None, 4), 4.1), ((600, 4), 4.1), ((600,), 600.1)],
 )
 def test_a_task_without_a_heartbeat_is_asked_about_when_it_should_have_timed_out(
-    stage: Stage, clock: Clock, heartbeater: Heartbeater, limits: Any, asked_at: float
+    stage: Stage, clock: Clock, heartbeater: Heartbeater, attempts: ExitStack, limits: Any, asked_at: float
 ) -> None:
     stage.start(CallLimited(*limits), Limited)
     take_turns(stage.decider(CallLimited))
     worker = stage.worker(Limited, heartbeater=heartbeater)
     task = worker.poll_once(NOW)
     assert task is not None
-    running = worker.begin(worker, task)
+    running = attempts.enter_context(worker.attempt(task)).running
     outlived: list[float] = []
     running.when_outlived(lambda: outlived.append(clock.seconds))
     began = clock.seconds
@@ -299,14 +307,14 @@ def test_a_task_without_a_heartbeat_is_asked_about_when_it_should_have_timed_out
 
 
 def test_a_task_that_has_not_timed_out_yet_is_asked_about_again_after_pauses_that_double(
-    stage: Stage, clock: Clock, heartbeater: Heartbeater
+    stage: Stage, clock: Clock, heartbeater: Heartbeater, attempts: ExitStack
 ) -> None:
     stage.start(CallLimited(), Limited)
     take_turns(stage.decider(CallLimited))
     worker = stage.worker(Limited, heartbeater=heartbeater)
     task = worker.poll_once(NOW)
     assert task is not None
-    worker.begin(worker, task)
+    attempts.enter_context(worker.attempt(task))
     pauses = []
     for _ in range(10):
         pause = heartbeater.beat_once() or 0
@@ -318,14 +326,14 @@ def test_a_task_that_has_not_timed_out_yet_is_asked_about_again_after_pauses_tha
 
 
 def test_a_body_that_has_noticed_that_its_task_is_gone_has_time_to_clean_up(
-    stage: Stage, clock: Clock, heartbeater: Heartbeater
+    stage: Stage, clock: Clock, heartbeater: Heartbeater, attempts: ExitStack
 ) -> None:
     handle = stage.start(CallAct(), Act)
     take_turns(stage.decider(CallAct))
     worker = stage.worker(Act, print, heartbeater=heartbeater)
     task = worker.poll_once(NOW)
     assert task is not None
-    running = worker.begin(worker, task)
+    running = attempts.enter_context(worker.attempt(task)).running
     outlived: list[float] = []
     running.when_outlived(lambda: outlived.append(clock.seconds))
     handle.terminate()
@@ -350,7 +358,8 @@ def test_the_plans_of_tasks_that_have_ended_are_not_kept_until_they_would_be_due
     task = worker.poll_once(NOW)
     assert task is not None
     for _ in range(2_000):
-        worker.end(worker.begin(worker, task))
+        with worker.attempt(task):
+            pass
     assert len(heartbeater._queue) < 500
 
 

@@ -502,7 +502,7 @@ def test_plugins_hear_of_each_attempt(stage: Stage) -> None:
 
 
 def test_only_activities_are_provided_for() -> None:
-    with pytest.raises(DefinitionError, match="is none"):
+    with pytest.raises(DefinitionError, match="is not one"):
         LocalActivities({Chain: 7})  # type: ignore[dict-item]
 
 
