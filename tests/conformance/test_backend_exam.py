@@ -66,8 +66,8 @@ def test_a_backend_that_loses_signals_fails_the_checks_that_count_them() -> None
 
     checks = dict(exam(open_forgetful))
     with pytest.raises(ExamFailure, match="the inputs of the signals should be"):
-        checks["a_signal_is_in_the_history_as_often_as_it_was_accepted"]()
-    checks["a_run_begins_with_its_start_and_a_decision_task_in_one_moment"]()
+        checks["each_accepted_signal_is_recorded_once_and_in_order"]()
+    checks["a_start_records_two_events_with_one_timestamp"]()
 
 
 def test_sitting_gives_every_failure_by_the_name_of_its_check() -> None:
@@ -78,7 +78,7 @@ def test_sitting_gives_every_failure_by_the_name_of_its_check() -> None:
     failures = sit(lambda: Refusing(Service()))
     assert {str(error) for _, error in failures} == {"closed for the holidays"}
     assert {name for name, _ in failures} == {check.__name__ for check in CHECKS} - {
-        "the_clock_is_aware_and_counts_whole_milliseconds",
+        "now_is_utc_in_whole_milliseconds",
         # Its limit is too far away to be tried.
-        "a_poll_too_many_is_refused",
+        "polls_beyond_the_limit_are_refused",
     }

@@ -14,8 +14,7 @@ from traction.model import decisions as d
 from traction.model import events as e
 from traction.model import operations as o
 from traction.model.names import ActivityType, WorkflowExecution, WorkflowType
-from traction.testing.conformance import ExamFailure, exam
-from traction.testing.conformance import fixture as desk
+from traction.testing.conformance import ExamFailure, exam, fixture
 from traction_local.backend import DOMAIN, LocalBackend
 from traction_local.service.service import Service
 
@@ -166,35 +165,35 @@ def texts(change: Callable[[str], str | None]) -> Lying:
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 READS, LISTS = o.GetWorkflowExecutionHistory, (o.ListOpenWorkflowExecutions, o.ListClosedWorkflowExecutions)
-DESCRIBED, CLOSED = "a_description_agrees_with_the_history", "closed_runs_are_found_by_how_and_when_they_closed"
-ORDERED = "executions_are_listed_newest_first_in_pages_and_backwards"
-PAGED = "a_history_is_the_same_in_pages_of_any_size_and_backwards"
+DESCRIBED, CLOSED = "descriptions_match_the_history", "closed_runs_are_found_by_status_and_time"
+ORDERED = "executions_are_listed_by_time_in_any_page_size_and_order"
+PAGED = "histories_are_equal_in_any_page_size_and_order"
 NOBODY = WorkflowExecution("nobody", "nothing")
 
 LIES = (
-    Lie("a poll loses a task", "a_task_goes_to_one_of_many_pollers", loses_a_task),
-    Lie("two polls get the same task", "a_task_goes_to_one_of_many_pollers", gives_a_task_twice),
+    Lie("a poll loses a task", "each_task_is_assigned_to_one_poller", loses_a_task),
+    Lie("two polls get the same task", "each_task_is_assigned_to_one_poller", gives_a_task_twice),
     Lie(
         "a heartbeat never tells of a cancellation",
-        "a_heartbeat_tells_whether_the_work_is_still_wanted",
+        "heartbeat_reports_a_requested_cancellation",
         tells(o.RecordActivityTaskHeartbeat, lambda told: replace(told, cancel_requested=False)),
     ),
     Lie(
         "a heartbeat comes too late and is taken",
-        "an_activity_task_is_answered_once",
+        "an_activity_task_is_completed_once",
         swallows(o.RecordActivityTaskHeartbeat, o.ActivityTaskStatus(cancel_requested=False)),
     ),
     Lie(
         "a heartbeat restarts no clock",
-        "a_heartbeat_restarts_its_own_clock_and_no_other",
+        "heartbeats_restart_only_the_heartbeat_timeout",
         lambda _, request, go: None if isinstance(request, o.RecordActivityTaskHeartbeat) else go(request),
     ),
     Lie(
         "a heartbeat timeout is not kept",
-        "each_of_the_four_clocks_of_an_activity_task_runs_out",
+        "all_four_activity_timeouts_expire",
         decides(d.ScheduleActivityTask, heartbeat_timeout=None),
     ),
-    Lie("a description is stale", "a_description_counts_what_is_open", describes_as_it_was),
+    Lie("a description is stale", "descriptions_count_open_activities_and_timers", describes_as_it_was),
     Lie("a description has another start", DESCRIBED, describes(start_timestamp=EPOCH)),
     Lie("a description has no tags", DESCRIBED, describes(tag_list=None)),
     Lie("a description has no parent", DESCRIBED, describes(parent=None)),
@@ -205,22 +204,22 @@ LIES = (
     Lie("a page has any size", PAGED, asks(READS, lambda asked: replace(asked, maximum_page_size=None))),
     Lie(
         "the history of a task is never backwards",
-        "a_decision_task_brings_its_history_in_pages",
+        "decision_tasks_have_their_history_in_pages",
         asks(o.PollForDecisionTask, lambda asked: replace(asked, reverse_order=False)),
     ),
     Lie(
         "the history of a task begins at the start",
-        "the_next_task_tells_which_came_before_and_can_begin_there",
+        "decision_tasks_name_the_previous_completed_task",
         asks(o.PollForDecisionTask, lambda asked: replace(asked, start_at_previous_started_event=False)),
     ),
     Lie(
         "the list of the tasks to come is not kept",
-        "an_answer_may_name_the_list_of_the_tasks_to_come",
+        "a_completed_decision_task_can_set_the_list_of_later_tasks",
         asks(o.RespondDecisionTaskCompleted, lambda asked: replace(asked, task_list=None)),
     ),
     Lie(
         "tasks that wait are counted with one more",
-        "waiting_tasks_are_counted",
+        "pending_tasks_are_counted",
         tells((o.CountPendingActivityTasks, o.CountPendingDecisionTasks), count_more),
     ),
     Lie("closed runs are counted with one more", CLOSED, tells(o.CountClosedWorkflowExecutions, count_more)),
@@ -254,109 +253,109 @@ LIES = (
             ),
         ),
     ),
-    Lie("a signal is written twice", "a_signal_is_in_the_history_as_often_as_it_was_accepted", signals_twice),
+    Lie("a signal is written twice", "each_accepted_signal_is_recorded_once_and_in_order", signals_twice),
     Lie(
         "a signal to a closed run is taken",
-        "a_signal_is_in_the_history_as_often_as_it_was_accepted",
+        "each_accepted_signal_is_recorded_once_and_in_order",
         swallows(o.SignalWorkflowExecution),
     ),
     Lie(
         "a second termination is taken",
-        "a_termination_closes_at_once_and_a_second_finds_nothing_open",
+        "a_termination_closes_the_run_at_once",
         swallows(o.TerminateWorkflowExecution),
     ),
     Lie(
         "a run is terminated whichever is named",
-        "what_names_a_run_reaches_no_other",
+        "requests_with_a_run_id_affect_only_that_run",
         asks(o.TerminateWorkflowExecution, lambda asked: replace(asked, run_id=None)),
     ),
     Lie(
         "the policy of a termination is not kept",
-        "the_end_of_a_parent_meets_its_children_as_the_policy_says",
+        "the_child_policy_is_applied_when_the_parent_closes",
         asks(o.TerminateWorkflowExecution, lambda asked: replace(asked, child_policy=None)),
     ),
-    Lie("a second answer is taken", "an_answer_is_taken_once", swallows(o.RespondDecisionTaskCompleted)),
-    Lie("a second start ends the first", "one_run_of_an_id_is_open_at_most", starts_once_more),
-    Lie("texts are stripped", "texts_are_kept_to_the_letter", texts(str.strip)),
-    Lie("texts of no length are dropped", "texts_are_kept_to_the_letter", texts(without_texts)),
+    Lie("a second answer is taken", "a_decision_task_is_completed_once", swallows(o.RespondDecisionTaskCompleted)),
+    Lie("a second start ends the first", "a_workflow_id_has_at_most_one_open_run", starts_once_more),
+    Lie("texts are stripped", "texts_are_stored_unchanged", texts(str.strip)),
+    Lie("texts of no length are dropped", "texts_are_stored_unchanged", texts(without_texts)),
     Lie(
         "texts are for ASCII",
-        "texts_are_kept_to_the_letter",
+        "texts_are_stored_unchanged",
         texts(lambda text: text.encode("ascii", "replace").decode()),
     ),
     Lie(
         "the default of a type is not kept",
-        "a_type_is_described_as_it_was_registered",
+        "descriptions_of_types_contain_all_that_was_registered",
         asks(o.RegisterWorkflowType, lambda asked: replace(asked, default_lambda_role=None)),
     ),
     Lie(
         "a type cannot be deleted",
-        "a_deprecated_activity_type_schedules_nothing_and_may_be_deleted",
+        "deprecated_activity_types_cannot_be_scheduled_and_can_be_deleted",
         lambda _, request, go: None if isinstance(request, o.DeleteActivityType) else go(request),
     ),
     Lie(
         "a new run has the list of its type",
-        "a_new_run_takes_what_it_is_given_and_else_what_its_type_has",
+        "continue_as_new_takes_settings_from_decision_or_type",
         decides(d.ContinueAsNewWorkflowExecution, task_list=None),
     ),
     Lie(
         "a signal reaches whichever run is open",
-        "what_a_run_asks_of_another_names_both_sides",
+        "signals_and_cancel_requests_name_source_and_target",
         decides(d.SignalExternalWorkflowExecution, run_id=None),
     ),
     Lie(
         "a child has the policy of its type",
-        "each_end_of_a_child_is_told_to_its_parent",
+        "each_close_of_a_child_has_its_event_in_the_parent",
         decides(d.StartChildWorkflowExecution, child_policy=None),
     ),
     Lie(
         "the failure of a child has no reason",
-        "each_end_of_a_child_is_told_to_its_parent",
+        "each_close_of_a_child_has_its_event_in_the_parent",
         writes(e.ChildWorkflowExecutionFailed, reason=None),
     ),
     Lie(
         "a child is of another type",
-        "a_child_is_started_and_its_close_is_told_to_its_parent",
+        "the_close_of_a_child_is_recorded_by_its_parent",
         writes(e.ChildWorkflowExecutionCompleted, workflow_type=WorkflowType("another", "1")),
     ),
     Lie(
         "the child that was started is another",
-        "a_child_is_started_and_its_close_is_told_to_its_parent",
+        "the_close_of_a_child_is_recorded_by_its_parent",
         writes(e.ChildWorkflowExecutionStarted, workflow_execution=NOBODY),
     ),
     Lie(
         "a result links to no start",
-        "an_activity_task_is_answered_once",
+        "an_activity_task_is_completed_once",
         writes(e.ActivityTaskCompleted, started_event_id=1),
     ),
     Lie(
         "a completion links to another schedule",
-        "decisions_are_applied_in_order_and_in_one_moment",
+        "decisions_are_applied_in_order_with_one_timestamp",
         writes(e.DecisionTaskCompleted, scheduled_event_id=1),
     ),
     Lie(
         "a close links to no completion",
-        "a_run_fails_with_reason_and_details",
+        "a_failed_run_records_reason_and_details",
         writes(e.WorkflowExecutionFailed, decision_task_completed_event_id=1),
     ),
     Lie(
         "a timer that fires is another",
-        "a_timer_fires_when_it_is_due_and_not_before_unless_it_is_cancelled",
+        "timers_fire_when_due_unless_cancelled",
         writes(e.TimerFired, timer_id="another"),
     ),
     Lie(
         "an activity is of another type",
-        "decisions_are_applied_in_order_and_in_one_moment",
+        "decisions_are_applied_in_order_with_one_timestamp",
         writes(e.ActivityTaskScheduled, activity_type=ActivityType("another", "1")),
     ),
     Lie(
         "the time of a close is before that of the start",
-        "an_execution_times_out",
+        "executions_time_out",
         writes(e.WorkflowExecutionTimedOut, event_timestamp=EPOCH),
     ),
     Lie(
         "the policy of a timeout is another",
-        "an_execution_times_out",
+        "executions_time_out",
         writes(e.WorkflowExecutionTimedOut, child_policy="ABANDON"),
     ),
 )
@@ -365,8 +364,8 @@ LIES = (
 @pytest.mark.parametrize("lie", LIES, ids=repr)
 def test_a_backend_that_lies_fails_the_check_that_asks(lie: Lie, monkeypatch: pytest.MonkeyPatch) -> None:
     # What never comes need not be waited for as long as in earnest.
-    monkeypatch.setattr(desk, "PATIENCE", 3.0)
-    monkeypatch.setattr(desk, "LONG", timedelta(seconds=1))
+    monkeypatch.setattr(fixture, "PATIENCE", 3.0)
+    monkeypatch.setattr(fixture, "LONG", timedelta(seconds=1))
     check = dict(exam(lambda: Liar(lie.call)))[lie.check]
     with pytest.raises((ExamFailure, AssertionError, UnknownResourceFault)):
         check()

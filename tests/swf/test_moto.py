@@ -26,18 +26,18 @@ from traction_swf.backend import SwfBackend, open_swf
 DIFFERENCES = Path(__file__).parents[2] / "docs" / "swf-differences.md"
 
 AGREED = (
-    "a_type_is_registered_once_and_keeps_its_defaults",
-    "a_type_that_nobody_registered_is_unknown",
-    "the_domain_exists",
-    "a_default_that_nobody_gives_is_missed_at_the_start",
-    "one_run_of_an_id_is_open_at_most",
-    "a_termination_closes_at_once_and_a_second_finds_nothing_open",
-    "the_first_decision_task_brings_the_history_up_to_its_own_start",
-    "an_answer_is_taken_once",
-    "an_activity_task_is_handed_out_and_its_result_told",
-    "an_activity_id_names_one_open_task",
-    "many_starts_of_one_id_open_one_run",
-    "who_waits_for_a_close_is_woken_by_it",
+    "registering_a_type_again_is_refused_and_changes_nothing",
+    "unregistered_types_are_unknown",
+    "the_domain_is_registered",
+    "a_start_without_a_required_setting_is_refused",
+    "a_workflow_id_has_at_most_one_open_run",
+    "a_termination_closes_the_run_at_once",
+    "the_first_decision_task_contains_the_history_up_to_its_start",
+    "a_decision_task_is_completed_once",
+    "an_activity_result_is_recorded_and_schedules_a_decision_task",
+    "an_activity_id_has_at_most_one_open_task",
+    "concurrent_starts_of_one_id_open_one_run",
+    "a_close_wakes_all_waiters",
 )
 """The checks of the exam that moto passes, as traction_swf asks it."""
 

@@ -1,4 +1,4 @@
-"""Check executions from outside: started once, signalled, asked to cancel, terminated, described and listed."""
+"""Check requests about executions: start, signal, cancel, terminate, describe and list."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from traction.testing.conformance.history_invariants import expect_sound
 HOUR = timedelta(hours=1)
 
 
-def a_run_begins_with_its_start_and_a_decision_task_in_one_moment(backend: Backend) -> None:
-    """Events 1 and 2, with every setting resolved."""
-    desk = Fixture(backend)
-    desk.register()
-    execution = desk.start(input="{}", tag_list=("red", "blue"), task_priority="7")
+def a_start_records_two_events_with_one_timestamp(backend: Backend) -> None:
+    """WorkflowExecutionStarted, with all settings resolved, and DecisionTaskScheduled."""
+    fixture = Fixture(backend)
+    fixture.register()
+    execution = fixture.start(input="{}", tag_list=("red", "blue"), task_priority="7")
     started, scheduled = backend.get_history(execution)
     expect(isinstance(started, e.WorkflowExecutionStarted), "event 1 should be WorkflowExecutionStarted")
     expect(isinstance(scheduled, e.DecisionTaskScheduled), "event 2 should be DecisionTaskScheduled")
@@ -31,91 +31,95 @@ def a_run_begins_with_its_start_and_a_decision_task_in_one_moment(backend: Backe
     expect_equal((started.event_id, scheduled.event_id), (1, 2), "the first event ids")
     expect_equal(started.event_timestamp, scheduled.event_timestamp, "the time of event 2")
     expect_equal((started.input, started.tag_list), ("{}", ("red", "blue")), "the input and the tags")
-    expect_equal((started.workflow_type, started.task_priority), (desk.workflow_type, "7"), "the type and the priority")
+    expect_equal(
+        (started.workflow_type, started.task_priority), (fixture.workflow_type, "7"), "the type and the priority"
+    )
     timeouts = (started.execution_start_to_close_timeout, started.task_start_to_close_timeout)
     expect_equal((*timeouts, scheduled.start_to_close_timeout), ("300", "120", "120"), "the timeouts of the type")
-    expect_equal((started.task_list, started.child_policy), (desk.deciders, "TERMINATE"), "the defaults of the type")
-    expect_equal(scheduled.task_list, desk.deciders, "the list of the first decision task")
+    expect_equal((started.task_list, started.child_policy), (fixture.deciders, "TERMINATE"), "the defaults of the type")
+    expect_equal(scheduled.task_list, fixture.deciders, "the list of the first decision task")
     expect_equal(scheduled.task_priority, "7", "the priority of the first decision task")
     offset = abs(backend.now() - started.event_timestamp)
-    expect(offset < timedelta(minutes=10), f"now() and the time of an event should agree, and differ by {offset}")
-    desk.terminate(execution)
+    expect(offset < timedelta(minutes=10), f"now() and the time of an event should not differ by {offset}")
+    fixture.terminate(execution)
 
 
-def one_run_of_an_id_is_open_at_most(backend: Backend) -> None:
-    """A start called again tells that the first one worked; after the close it starts another run."""
-    desk = Fixture(backend)
-    desk.register()
-    execution = desk.start()
+def a_workflow_id_has_at_most_one_open_run(backend: Backend) -> None:
+    """A second start is refused while the first run is open. After the close it starts another run."""
+    fixture = Fixture(backend)
+    fixture.register()
+    execution = fixture.start()
     again = o.StartWorkflowExecution(
-        domain=desk.domain, workflow_id=execution.workflow_id, workflow_type=desk.workflow_type
+        domain=fixture.domain, workflow_id=execution.workflow_id, workflow_type=fixture.workflow_type
     )
-    desk.expect_fault(WorkflowExecutionAlreadyStartedFault, again, "a start while a run is open")
-    desk.terminate(execution)
-    second = desk.start()
-    expect(second.run_id != execution.run_id, "a second run should have an id of its own")
+    fixture.expect_fault(WorkflowExecutionAlreadyStartedFault, again, "a start while a run is open")
+    fixture.terminate(execution)
+    second = fixture.start()
+    expect(second.run_id != execution.run_id, "the second run should have another run id")
     expect_equal(len(backend.get_history(second)), 2, "the number of events of the second run")
-    desk.terminate(second)
+    fixture.terminate(second)
 
 
-def a_signal_is_in_the_history_as_often_as_it_was_accepted(backend: Backend) -> None:
-    """In the order of acceptance; to the run that is open, or the one that is named."""
-    desk = Fixture(backend)
-    desk.register()
-    execution = desk.start()
+def each_accepted_signal_is_recorded_once_and_in_order(backend: Backend) -> None:
+    """Signals reach the open run, or the open run with the run id of the request."""
+    fixture = Fixture(backend)
+    fixture.register()
+    execution = fixture.start()
     for number in ("1", "2", "2"):
-        desk.signal(execution, input=number, run_id=execution.run_id if number == "1" else None)
+        fixture.signal(execution, input=number, run_id=execution.run_id if number == "1" else None)
     signals = [event for event in backend.get_history(execution) if isinstance(event, e.WorkflowExecutionSignaled)]
     expect_equal([event.input for event in signals], ["1", "2", "2"], "the inputs of the signals")
     expect_equal({event.signal_name for event in signals}, {"poke"}, "the name of the signals")
-    stranger = o.SignalWorkflowExecution(
-        domain=desk.domain, workflow_id=execution.workflow_id, run_id="no-such-run", signal_name="poke"
+    other_run = o.SignalWorkflowExecution(
+        domain=fixture.domain, workflow_id=execution.workflow_id, run_id="no-such-run", signal_name="poke"
     )
-    desk.expect_fault(UnknownResourceFault, stranger, "a signal to a run that is not there")
-    desk.terminate(execution)
-    late = o.SignalWorkflowExecution(domain=desk.domain, workflow_id=execution.workflow_id, signal_name="poke")
-    desk.expect_fault(UnknownResourceFault, late, "a signal after the close")
+    fixture.expect_fault(UnknownResourceFault, other_run, "a signal to an unknown run")
+    fixture.terminate(execution)
+    late = o.SignalWorkflowExecution(domain=fixture.domain, workflow_id=execution.workflow_id, signal_name="poke")
+    fixture.expect_fault(UnknownResourceFault, late, "a signal after the close")
 
 
-def what_names_a_run_reaches_no_other(backend: Backend) -> None:
-    """Not the one that is open under the same id: nothing is written, and nothing read."""
-    desk = Fixture(backend)
-    desk.register()
-    closed = desk.start()
-    desk.terminate(closed)
-    execution = desk.start()
+def requests_with_a_run_id_affect_only_that_run(backend: Backend) -> None:
+    """A request with the id of a closed run does not reach the open run of the same workflow id."""
+    fixture = Fixture(backend)
+    fixture.register()
+    closed = fixture.start()
+    fixture.terminate(closed)
+    execution = fixture.start()
     for run_id in (closed.run_id, "no-such-run"):
-        named: dict[str, Any] = {"domain": desk.domain, "workflow_id": execution.workflow_id, "run_id": run_id}
+        named: dict[str, Any] = {"domain": fixture.domain, "workflow_id": execution.workflow_id, "run_id": run_id}
         requests: tuple[o.Request[object], ...] = (
             o.SignalWorkflowExecution(signal_name="poke", **named),
             o.RequestCancelWorkflowExecution(**named),
             o.TerminateWorkflowExecution(**named),
         )
         for request in requests:
-            desk.expect_fault(UnknownResourceFault, request, f"{type(request).__name__} of a run that is not open")
+            fixture.expect_fault(UnknownResourceFault, request, f"{type(request).__name__} of a run that is not open")
     expect_equal(len(backend.get_history(execution)), 2, "the number of events")
-    expect_equal(desk.describe(closed).execution_info.close_status, "TERMINATED", "the status of the run before")
-    named = {"domain": desk.domain, "workflow_id": execution.workflow_id, "run_id": execution.run_id}
-    desk.call(o.RequestCancelWorkflowExecution(**named))
-    desk.call(o.TerminateWorkflowExecution(**named))
-    expect(backend.wait_until_closed(execution, LONG), "the run that was named should be closed")
-    desk.inspect(execution)
+    expect_equal(fixture.describe(closed).execution_info.close_status, "TERMINATED", "the status of the closed run")
+    named = {"domain": fixture.domain, "workflow_id": execution.workflow_id, "run_id": execution.run_id}
+    fixture.call(o.RequestCancelWorkflowExecution(**named))
+    fixture.call(o.TerminateWorkflowExecution(**named))
+    expect(backend.wait_until_closed(execution, LONG), "the run with this run id should be closed")
+    fixture.inspect(execution)
 
 
-def texts_are_kept_to_the_letter(backend: Backend) -> None:
-    """Whatever is in them; and one of no length is not one that was not given."""
-    desk = Fixture(backend)
-    desk.register()
+def texts_are_stored_unchanged(backend: Backend) -> None:
+    """Unicode, control characters and empty texts. An empty text is not `None`."""
+    fixture = Fixture(backend)
+    fixture.register()
     for text in (' {"name": "Zo\u00eb \u2603 \U0001f6b2",\r\n\t"path": "a\\\\b\u2028"} ', ""):
-        execution = desk.start(input=text)
-        desk.signal(execution, input=text)
-        activity = d.ScheduleActivityTask(activity_type=desk.activity_type, activity_id="a", input=text, control=text)
+        execution = fixture.start(input=text)
+        fixture.signal(execution, input=text)
+        activity = d.ScheduleActivityTask(
+            activity_type=fixture.activity_type, activity_id="a", input=text, control=text
+        )
         marker = d.RecordMarker(marker_name="m", details=text)
-        desk.decide(marker, activity, execution_context=text)
-        work = desk.get_activity_task()
-        desk.complete(work, text)
-        desk.decide(d.FailWorkflowExecution(reason=text, details=text))
-        expect_equal(work.input, text, "the input of an activity, as its worker is told")
+        fixture.decide(marker, activity, execution_context=text)
+        work = fixture.get_activity_task()
+        fixture.complete(work, text)
+        fixture.decide(d.FailWorkflowExecution(reason=text, details=text))
+        expect_equal(work.input, text, "the input of the activity task")
         kept = {
             e.WorkflowExecutionStarted: "input",
             e.WorkflowExecutionSignaled: "input",
@@ -129,195 +133,201 @@ def texts_are_kept_to_the_letter(backend: Backend) -> None:
         for kind, name in kept.items():
             event = next(event for event in events if isinstance(event, kind))
             expect_equal(getattr(event, name), text, f"the {name} of {kind.__name__}")
-        expect_equal(desk.describe(execution).latest_execution_context, text, "the context described")
+        expect_equal(fixture.describe(execution).latest_execution_context, text, "the latest context")
         expect_sound(events)
 
 
-def a_request_to_cancel_is_an_event_and_no_more(backend: Backend) -> None:
-    """The execution stays open until its decider acts on it."""
-    desk = Fixture(backend)
-    desk.register()
-    execution = desk.start()
-    desk.decide()
-    desk.cancel(execution)
+def a_cancel_request_is_recorded_and_closes_nothing(backend: Backend) -> None:
+    """The execution stays open until its decider handles the request."""
+    fixture = Fixture(backend)
+    fixture.register()
+    execution = fixture.start()
+    fixture.decide()
+    fixture.cancel(execution)
     expect_equal(
-        desk.list_types(execution, 5), ["WorkflowExecutionCancelRequested", "DecisionTaskScheduled"], "the new events"
+        fixture.list_types(execution, 5),
+        ["WorkflowExecutionCancelRequested", "DecisionTaskScheduled"],
+        "the new events",
     )
-    expect_equal(desk.describe(execution).execution_info.execution_status, "OPEN", "the status")
-    desk.decide(d.CancelWorkflowExecution(details="as asked"))
+    expect_equal(fixture.describe(execution).execution_info.execution_status, "OPEN", "the status")
+    fixture.decide(d.CancelWorkflowExecution(details="as requested"))
     closing = backend.find_closing_event(execution)
-    expect(isinstance(closing, e.WorkflowExecutionCanceled), f"it should have closed as cancelled, not by {closing}")
+    expect(isinstance(closing, e.WorkflowExecutionCanceled), f"the run should be cancelled, not closed by {closing}")
     assert isinstance(closing, e.WorkflowExecutionCanceled)
-    expect_equal(closing.details, "as asked", "the details")
-    late = o.RequestCancelWorkflowExecution(domain=desk.domain, workflow_id=execution.workflow_id)
-    desk.expect_fault(UnknownResourceFault, late, "a request to cancel after the close")
-    desk.inspect(execution)
+    expect_equal(closing.details, "as requested", "the details")
+    late = o.RequestCancelWorkflowExecution(domain=fixture.domain, workflow_id=execution.workflow_id)
+    fixture.expect_fault(UnknownResourceFault, late, "a cancel request after the close")
+    fixture.inspect(execution)
 
 
-def a_termination_closes_at_once_and_a_second_finds_nothing_open(backend: Backend) -> None:
-    """Whatever the decider is doing; its answer is then refused."""
-    desk = Fixture(backend)
-    desk.register()
-    execution = desk.start()
-    task = desk.get_decision_task()
-    desk.terminate(execution, reason="enough", details="is enough")
+def a_termination_closes_the_run_at_once(backend: Backend) -> None:
+    """A running decision task cannot be completed afterwards, and a second termination is refused."""
+    fixture = Fixture(backend)
+    fixture.register()
+    execution = fixture.start()
+    task = fixture.get_decision_task()
+    fixture.terminate(execution, reason="enough", details="is enough")
     closing = backend.find_closing_event(execution)
     assert isinstance(closing, e.WorkflowExecutionTerminated), closing
-    expect_equal((closing.reason, closing.details), ("enough", "is enough"), "what was said of the termination")
+    expect_equal(
+        (closing.reason, closing.details), ("enough", "is enough"), "the reason and details of the termination"
+    )
     expect_equal(closing.cause, "OPERATOR_INITIATED", "the cause of the termination")
-    again = o.TerminateWorkflowExecution(domain=desk.domain, workflow_id=execution.workflow_id)
-    desk.expect_fault(UnknownResourceFault, again, "a second termination")
+    again = o.TerminateWorkflowExecution(domain=fixture.domain, workflow_id=execution.workflow_id)
+    fixture.expect_fault(UnknownResourceFault, again, "a second termination")
     answer = o.RespondDecisionTaskCompleted(task_token=task.task_token)
-    desk.expect_fault(UnknownResourceFault, answer, "a decision for a closed run")
-    expect(backend.wait_until_closed(execution, NOW), "a closed run should be known to be closed")
+    fixture.expect_fault(UnknownResourceFault, answer, "a completion for a closed run")
+    expect(backend.wait_until_closed(execution, NOW), "a closed run should count as closed")
 
 
-def an_execution_times_out(backend: Backend) -> None:
-    """At the end of its time, never before, whether or not anybody decides."""
-    desk = Fixture(backend)
-    desk.register()
-    execution = desk.start(execution_start_to_close_timeout="1")
-    expect(backend.find_closing_event(execution) is None, "a run should be open before its time is over")
-    expect(backend.wait_until_closed(execution, LONG), "a run of one second should have closed after a minute")
+def executions_time_out(backend: Backend) -> None:
+    """When the timeout is over, and not before."""
+    fixture = Fixture(backend)
+    fixture.register()
+    execution = fixture.start(execution_start_to_close_timeout="1")
+    expect(backend.find_closing_event(execution) is None, "a run should be open before its timeout")
+    expect(backend.wait_until_closed(execution, LONG), "a run with a timeout of 1 s should be closed after a minute")
     closing = backend.find_closing_event(execution)
     assert isinstance(closing, e.WorkflowExecutionTimedOut), closing
-    lasted = closing.event_timestamp - backend.get_history(execution)[0].event_timestamp
-    expect(lasted >= timedelta(seconds=1), f"it should have lasted for a second, and lasted {lasted}")
-    desk.inspect(execution)
+    elapsed = closing.event_timestamp - backend.get_history(execution)[0].event_timestamp
+    expect(elapsed >= timedelta(seconds=1), f"a timeout of 1 s should not expire after {elapsed}")
+    fixture.inspect(execution)
 
 
-def a_run_that_nobody_started_is_unknown(backend: Backend) -> None:
-    """To all that reads, and to all that asks."""
-    desk = Fixture(backend)
-    nobody = WorkflowExecution(f"{desk.tag}-nobody", "no-such-run")
+def unknown_runs_are_refused_by_every_call(backend: Backend) -> None:
+    """The fault is `UnknownResourceFault`."""
+    fixture = Fixture(backend)
+    unknown = WorkflowExecution(f"{fixture.tag}-unknown", "no-such-run")
     requests: tuple[o.Request[object], ...] = (
-        o.DescribeWorkflowExecution(domain=desk.domain, execution=nobody),
-        o.GetWorkflowExecutionHistory(domain=desk.domain, execution=nobody),
-        o.SignalWorkflowExecution(domain=desk.domain, workflow_id=nobody.workflow_id, signal_name="s"),
-        o.RequestCancelWorkflowExecution(domain=desk.domain, workflow_id=nobody.workflow_id),
-        o.TerminateWorkflowExecution(domain=desk.domain, workflow_id=nobody.workflow_id),
+        o.DescribeWorkflowExecution(domain=fixture.domain, execution=unknown),
+        o.GetWorkflowExecutionHistory(domain=fixture.domain, execution=unknown),
+        o.SignalWorkflowExecution(domain=fixture.domain, workflow_id=unknown.workflow_id, signal_name="s"),
+        o.RequestCancelWorkflowExecution(domain=fixture.domain, workflow_id=unknown.workflow_id),
+        o.TerminateWorkflowExecution(domain=fixture.domain, workflow_id=unknown.workflow_id),
     )
     for request in requests:
-        desk.expect_fault(UnknownResourceFault, request, f"{request.__class__.__name__} of an unknown run")
+        fixture.expect_fault(UnknownResourceFault, request, f"{request.__class__.__name__} of an unknown run")
     for ask in (
-        lambda: backend.get_history(nobody),
-        lambda: backend.find_closing_event(nobody),
-        lambda: backend.wait_until_closed(nobody, NOW),
+        lambda: backend.get_history(unknown),
+        lambda: backend.find_closing_event(unknown),
+        lambda: backend.wait_until_closed(unknown, NOW),
     ):
         try:
             ask()
         except UnknownResourceFault:
             continue
-        expect(False, "a run that nobody started should be unknown")
+        expect(False, "the run should be unknown")
 
 
-def a_description_counts_what_is_open(backend: Backend) -> None:
-    """Activities, timers, and the latest context; and how the run closed, once it has."""
-    desk = Fixture(backend)
-    desk.register()
-    execution = desk.start()
-    desk.decide(
-        d.ScheduleActivityTask(activity_type=desk.activity_type, activity_id="a"),
-        d.ScheduleActivityTask(activity_type=desk.activity_type, activity_id="b"),
+def descriptions_count_open_activities_and_timers(backend: Backend) -> None:
+    """They also contain the latest context and, after the close, how the run closed."""
+    fixture = Fixture(backend)
+    fixture.register()
+    execution = fixture.start()
+    fixture.decide(
+        d.ScheduleActivityTask(activity_type=fixture.activity_type, activity_id="a"),
+        d.ScheduleActivityTask(activity_type=fixture.activity_type, activity_id="b"),
         d.StartTimer(timer_id="t", start_to_fire_timeout="100"),
-        execution_context="half way",
+        execution_context="halfway",
     )
-    detail = desk.describe(execution)
+    detail = fixture.describe(execution)
     counts = detail.open_counts
-    expect_equal((counts.open_activity_tasks, counts.open_timers), (2, 1), "what is open")
-    expect_equal(detail.latest_execution_context, "half way", "the latest context")
+    expect_equal((counts.open_activity_tasks, counts.open_timers), (2, 1), "the open counts")
+    expect_equal(detail.latest_execution_context, "halfway", "the latest context")
     expect_equal(detail.execution_info.execution_status, "OPEN", "the status")
     expect_equal(detail.execution_info.execution, execution, "the execution")
-    desk.terminate(execution)
-    info = desk.describe(execution).execution_info
+    fixture.terminate(execution)
+    info = fixture.describe(execution).execution_info
     expect_equal((info.execution_status, info.close_status), ("CLOSED", "TERMINATED"), "the status after the close")
-    expect(info.close_timestamp is not None, "a closed run should have the time of its close")
+    expect(info.close_timestamp is not None, "a closed run should have a close timestamp")
 
 
-def lists_and_counts_find_executions_by_id_type_tag_and_status(backend: Backend) -> None:
-    """Sooner or later: lists are behind."""
-    desk = Fixture(backend)
-    desk.register()
-    execution = desk.start(tag_list=(desk.tag,))
+def executions_are_found_by_id_type_tag_and_status(backend: Backend) -> None:
+    """Lists may lag behind."""
+    fixture = Fixture(backend)
+    fixture.register()
+    execution = fixture.start(tag_list=(fixture.tag,))
     since = o.ExecutionTimeFilter(oldest_date=backend.now() - HOUR)
     by_id = o.WorkflowExecutionFilter(workflow_id=execution.workflow_id)
-    by_type = o.WorkflowTypeFilter(name=desk.tag)
+    by_type = o.WorkflowTypeFilter(name=fixture.tag)
     filters: tuple[dict[str, Any], ...] = (
         {"execution_filter": by_id},
         {"type_filter": by_type},
-        {"tag_filter": o.TagFilter(tag=desk.tag)},
+        {"tag_filter": o.TagFilter(tag=fixture.tag)},
     )
-    for given in filters:
-        listing = o.ListOpenWorkflowExecutions(domain=desk.domain, start_time_filter=since, **given)
-        found = wait_for(lambda listing=listing: desk.call(listing).execution_infos, f"an open run by {given}")  # type: ignore[misc]
-        expect_equal([info.execution for info in found], [execution], f"the open runs by {given}")
-        counting = o.CountOpenWorkflowExecutions(domain=desk.domain, start_time_filter=since, **given)
-        expect_equal(wait_for(lambda counting=counting: desk.call(counting).count, "a count"), 1, "the open runs")  # type: ignore[misc]
-    desk.decide(d.CompleteWorkflowExecution())
-    closed = o.ListClosedWorkflowExecutions(domain=desk.domain, close_time_filter=since, execution_filter=by_id)
-    (info,) = wait_for(lambda: desk.call(closed).execution_infos, "a closed run")
-    expect_equal((info.close_status, info.tag_list), ("COMPLETED", (desk.tag,)), "the status and tags of a closed run")
-    opened = o.ListOpenWorkflowExecutions(domain=desk.domain, start_time_filter=since, execution_filter=by_id)
-    wait_for(lambda: not desk.call(opened).execution_infos, "that the run is no longer listed as open")
+    for members in filters:
+        listing = o.ListOpenWorkflowExecutions(domain=fixture.domain, start_time_filter=since, **members)
+        found = wait_for(lambda listing=listing: fixture.call(listing).execution_infos, f"an open run by {members}")  # type: ignore[misc]
+        expect_equal([info.execution for info in found], [execution], f"the open runs by {members}")
+        counting = o.CountOpenWorkflowExecutions(domain=fixture.domain, start_time_filter=since, **members)
+        expect_equal(wait_for(lambda counting=counting: fixture.call(counting).count, "a count"), 1, "the open runs")  # type: ignore[misc]
+    fixture.decide(d.CompleteWorkflowExecution())
+    closed = o.ListClosedWorkflowExecutions(domain=fixture.domain, close_time_filter=since, execution_filter=by_id)
+    (info,) = wait_for(lambda: fixture.call(closed).execution_infos, "a closed run")
+    expect_equal(
+        (info.close_status, info.tag_list), ("COMPLETED", (fixture.tag,)), "the status and tags of a closed run"
+    )
+    opened = o.ListOpenWorkflowExecutions(domain=fixture.domain, start_time_filter=since, execution_filter=by_id)
+    wait_for(lambda: not fixture.call(opened).execution_infos, "the removal of the run from the list of open runs")
 
 
-def a_listing_takes_one_time_and_one_filter_besides(backend: Backend) -> None:
-    """Anything else is refused."""
-    desk = Fixture(backend)
+def lists_with_several_filters_are_refused(backend: Backend) -> None:
+    """A list takes exactly one time filter and at most one other filter."""
+    fixture = Fixture(backend)
     since = o.ExecutionTimeFilter(oldest_date=backend.now() - HOUR)
-    by_type, by_tag = o.WorkflowTypeFilter(name=desk.tag), o.TagFilter(tag=desk.tag)
+    by_type, by_tag = o.WorkflowTypeFilter(name=fixture.tag), o.TagFilter(tag=fixture.tag)
     requests: tuple[o.Request[object], ...] = (
-        o.ListClosedWorkflowExecutions(domain=desk.domain),
-        o.ListClosedWorkflowExecutions(domain=desk.domain, start_time_filter=since, close_time_filter=since),
+        o.ListClosedWorkflowExecutions(domain=fixture.domain),
+        o.ListClosedWorkflowExecutions(domain=fixture.domain, start_time_filter=since, close_time_filter=since),
         o.ListOpenWorkflowExecutions(
-            domain=desk.domain, start_time_filter=since, type_filter=by_type, tag_filter=by_tag
+            domain=fixture.domain, start_time_filter=since, type_filter=by_type, tag_filter=by_tag
         ),
     )
     for request in requests:
-        desk.expect_fault(ValidationException, request, f"{request}")
+        fixture.expect_fault(ValidationException, request, f"{request}")
 
 
-def what_a_start_gives_beyond_its_limits_is_refused(backend: Backend) -> None:
-    """And what just fits is taken."""
-    desk = Fixture(backend)
-    desk.register()
+def a_start_with_a_member_beyond_its_limit_is_refused(backend: Backend) -> None:
+    """The longest allowed input is accepted and stored unchanged."""
+    fixture = Fixture(backend)
+    fixture.register()
     limits = backend.limits
-    named: dict[str, Any] = {"domain": desk.domain, "workflow_type": desk.workflow_type}
-    wrong: tuple[dict[str, Any], ...] = (
+    named: dict[str, Any] = {"domain": fixture.domain, "workflow_type": fixture.workflow_type}
+    invalid: tuple[dict[str, Any], ...] = (
         {"workflow_id": "i" * (limits.name_chars_max + 1)},
         {"workflow_id": "a/b"},
-        {"workflow_id": desk.tag, "input": "x" * (limits.payload_chars_max + 1)},
-        {"workflow_id": desk.tag, "tag_list": ("t",) * (limits.execution_tags_max + 1)},
-        {"workflow_id": desk.tag, "tag_list": ("t" * (limits.execution_tag_chars_max + 1),)},
-        {"workflow_id": desk.tag, "execution_start_to_close_timeout": "NONE"},
-        {"workflow_id": desk.tag, "execution_start_to_close_timeout": str(limits.execution_seconds_max + 1)},
+        {"workflow_id": fixture.tag, "input": "x" * (limits.payload_chars_max + 1)},
+        {"workflow_id": fixture.tag, "tag_list": ("t",) * (limits.execution_tags_max + 1)},
+        {"workflow_id": fixture.tag, "tag_list": ("t" * (limits.execution_tag_chars_max + 1),)},
+        {"workflow_id": fixture.tag, "execution_start_to_close_timeout": "NONE"},
+        {"workflow_id": fixture.tag, "execution_start_to_close_timeout": str(limits.execution_seconds_max + 1)},
     )
-    for given in wrong:
-        request = o.StartWorkflowExecution(**named, **given)
-        desk.expect_fault(ValidationException, request, f"a start with {', '.join(given)}")
+    for members in invalid:
+        request = o.StartWorkflowExecution(**named, **members)
+        fixture.expect_fault(ValidationException, request, f"a start with {', '.join(members)}")
     longest = "x" * limits.payload_chars_max
-    execution = desk.start(input=longest, tag_list=tuple("abcde")[: limits.execution_tags_max])
+    execution = fixture.start(input=longest, tag_list=tuple("abcde")[: limits.execution_tags_max])
     first = backend.get_history(execution)[0]
     assert isinstance(first, e.WorkflowExecutionStarted)
-    expect(first.input == longest, "the longest input should be kept whole")
+    expect(first.input == longest, "the longest input should be stored unchanged")
     reason = "r" * (limits.reason_chars_max + 1)
-    long = o.TerminateWorkflowExecution(domain=desk.domain, workflow_id=execution.workflow_id, reason=reason)
-    desk.expect_fault(ValidationException, long, "a reason that is too long")
-    desk.terminate(execution, reason=reason[:-1])
+    long = o.TerminateWorkflowExecution(domain=fixture.domain, workflow_id=execution.workflow_id, reason=reason)
+    fixture.expect_fault(ValidationException, long, "a reason that is too long")
+    fixture.terminate(execution, reason=reason[:-1])
 
 
 CHECKS = (
-    a_run_begins_with_its_start_and_a_decision_task_in_one_moment,
-    one_run_of_an_id_is_open_at_most,
-    a_signal_is_in_the_history_as_often_as_it_was_accepted,
-    what_names_a_run_reaches_no_other,
-    texts_are_kept_to_the_letter,
-    a_request_to_cancel_is_an_event_and_no_more,
-    a_termination_closes_at_once_and_a_second_finds_nothing_open,
-    an_execution_times_out,
-    a_run_that_nobody_started_is_unknown,
-    a_description_counts_what_is_open,
-    lists_and_counts_find_executions_by_id_type_tag_and_status,
-    a_listing_takes_one_time_and_one_filter_besides,
-    what_a_start_gives_beyond_its_limits_is_refused,
+    a_start_records_two_events_with_one_timestamp,
+    a_workflow_id_has_at_most_one_open_run,
+    each_accepted_signal_is_recorded_once_and_in_order,
+    requests_with_a_run_id_affect_only_that_run,
+    texts_are_stored_unchanged,
+    a_cancel_request_is_recorded_and_closes_nothing,
+    a_termination_closes_the_run_at_once,
+    executions_time_out,
+    unknown_runs_are_refused_by_every_call,
+    descriptions_count_open_activities_and_timers,
+    executions_are_found_by_id_type_tag_and_status,
+    lists_with_several_filters_are_refused,
+    a_start_with_a_member_beyond_its_limit_is_refused,
 )

@@ -1,30 +1,27 @@
-"""Fail in words: what should be, and what is.
-
-Takes what was seen; raises `ExamFailure` unless it is as claimed. Pure.
-"""
+"""Assertions whose message contains the expected and the actual value."""
 
 from __future__ import annotations
 
 
 class ExamFailure(AssertionError):
-    """A claim does not hold."""
+    """A claim of the exam does not hold."""
 
 
 def expect(holds: object, claim: str) -> None:
     """Fail unless a claim holds.
 
     Raises:
-        ExamFailure: it does not.
+        ExamFailure: It does not hold.
     """
     if not holds:
         raise ExamFailure(claim)
 
 
-def expect_equal(seen: object, wanted: object, what: str) -> None:
-    """Fail unless two values agree.
+def expect_equal(actual: object, expected: object, description: str) -> None:
+    """Fail unless two values are equal.
 
     Raises:
-        ExamFailure: they do not.
+        ExamFailure: They are not.
     """
-    if seen != wanted:
-        raise ExamFailure(f"{what} should be {wanted!r}, and is {seen!r}")
+    if actual != expected:
+        raise ExamFailure(f"{description} should be {expected!r}, and is {actual!r}")

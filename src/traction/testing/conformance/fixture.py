@@ -1,8 +1,4 @@
-"""Give a check its desk: names of its own, the calls it makes most, and the words in which it fails.
-
-Takes an open backend; gives types, task lists and executions that no other check has. Waits only by the contract, or
-in short looks where the service may be late.
-"""
+"""The fixture of a check: its own types, task lists and executions, and the requests that checks make most often."""
 
 from __future__ import annotations
 
@@ -26,38 +22,38 @@ from traction.testing.conformance.history_invariants import expect_sound
 T = TypeVar("T")
 
 PATIENCE = 90.0
-"""For how many seconds a check waits for what must come: longer than a poll is held."""
+"""How many seconds a check waits for something that must happen: longer than a poll is held."""
 
 AT_ONCE = 30.0
-"""Within how many seconds that which wakes a waiter has done so: well before its time is up."""
+"""How many seconds it may take to wake a waiting call: much less than `LONG`."""
 
 LONG = timedelta(seconds=60)
 NOW = timedelta(0)
 
 
 def name_types(events: list[e.Event]) -> list[str]:
-    """Name the types of events."""
+    """Return the type names of events."""
     return [type(event).__name__ for event in events]
 
 
-def wait_for(look: Callable[[], T | None], what: str) -> T:
-    """Look until there is something to see, in ever longer intervals.
+def wait_for(look: Callable[[], T | None], description: str) -> T:
+    """Call a function at growing intervals until its result is true, and return the result.
 
     Raises:
-        ExamFailure: nothing was seen for `PATIENCE` seconds.
+        ExamFailure: No result was true within `PATIENCE` seconds.
     """
     deadline = time.monotonic() + PATIENCE
     pause = 0.01
     while not (seen := look()):
         if time.monotonic() > deadline:
-            raise ExamFailure(f"{what} did not come to be seen within {PATIENCE:.0f} s")
+            raise ExamFailure(f"waited {PATIENCE:.0f} s in vain for {description}")
         time.sleep(pause)
         pause = min(pause * 2, 2.0)
     return seen
 
 
 class Running:
-    """A call that a thread makes meanwhile."""
+    """A call in a thread of its own."""
 
     def __init__(self, call: Callable[[], Any]) -> None:
         self._call = call
@@ -75,29 +71,29 @@ class Running:
             self._error = error
 
     def settle(self) -> None:
-        """Wait until the call has most likely reached the service: there is no way to know."""
+        """Wait until the call has most likely reached the service. There is no way to be certain."""
         self.began.wait()
         time.sleep(0.2)
 
     def get(self, seconds: float = PATIENCE) -> Any:
-        """Give what the call gave, or raise what it raised.
+        """Return the result of the call, or raise its exception.
 
         Raises:
-            ExamFailure: it has not come back in time.
+            ExamFailure: It has not returned in time.
         """
         self._thread.join(seconds)
-        expect(not self._thread.is_alive(), f"a call should have come back within {seconds:.0f} s")
+        expect(not self._thread.is_alive(), f"a call should have returned within {seconds:.0f} s")
         if self._error is not None:
             raise self._error
         return self._result
 
 
-def _merge(given: dict[str, Any], **defaults: Any) -> dict[str, Any]:
-    return defaults | given
+def _merge(overrides: dict[str, Any], **defaults: Any) -> dict[str, Any]:
+    return defaults | overrides
 
 
 class Fixture:
-    """One check's own corner of a domain."""
+    """The types, task lists and executions of one check."""
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
@@ -111,16 +107,16 @@ class Fixture:
             self.call(o.RegisterDomain(name=self.domain, workflow_execution_retention_period_in_days="1"))
 
     def call(self, request: o.Request[T], wait: timedelta | None = None) -> T:
-        """Make a request."""
+        """Call the backend."""
         return self.backend.call(request, wait)
 
     def register(self) -> None:
-        """Register the desk's types, with defaults for everything."""
+        """Register both types, with defaults for all settings."""
         self.register_workflow_type()
         self.register_activity_type()
 
-    def register_workflow_type(self, **given: Any) -> None:
-        """Register the desk's workflow type."""
+    def register_workflow_type(self, **overrides: Any) -> None:
+        """Register the workflow type."""
         defaults: dict[str, Any] = {
             "name": self.workflow_type.name,
             "version": self.workflow_type.version,
@@ -129,10 +125,10 @@ class Fixture:
             "default_task_start_to_close_timeout": "120",
             "default_child_policy": "TERMINATE",
         }
-        self.call(o.RegisterWorkflowType(domain=self.domain, **(defaults | given)))
+        self.call(o.RegisterWorkflowType(domain=self.domain, **(defaults | overrides)))
 
-    def register_activity_type(self, **given: Any) -> None:
-        """Register the desk's activity type."""
+    def register_activity_type(self, **overrides: Any) -> None:
+        """Register the activity type."""
         defaults: dict[str, Any] = {
             "name": self.activity_type.name,
             "version": self.activity_type.version,
@@ -142,13 +138,13 @@ class Fixture:
             "default_task_start_to_close_timeout": "120",
             "default_task_heartbeat_timeout": "NONE",
         }
-        self.call(o.RegisterActivityType(domain=self.domain, **(defaults | given)))
+        self.call(o.RegisterActivityType(domain=self.domain, **(defaults | overrides)))
 
-    def start(self, id: str = "w", **given: Any) -> WorkflowExecution:
-        """Start an execution of the desk's workflow type, under an id of the desk's own."""
+    def start(self, id: str = "w", **overrides: Any) -> WorkflowExecution:
+        """Start an execution of the workflow type, with a workflow id that only this check uses."""
         workflow_id = f"{self.tag}-{id}"
         request = o.StartWorkflowExecution(
-            domain=self.domain, workflow_id=workflow_id, **_merge(given, workflow_type=self.workflow_type)
+            domain=self.domain, workflow_id=workflow_id, **_merge(overrides, workflow_type=self.workflow_type)
         )
 
         def look() -> o.Run | None:
@@ -158,85 +154,87 @@ class Fixture:
             return None
 
         run_id = wait_for(look, "the new type").run_id
-        expect(run_id, "a start should give the id of the run")
+        expect(run_id, "a start should return the id of the run")
         assert run_id is not None
         return WorkflowExecution(workflow_id, run_id)
 
-    def find_decision_task(self, wait: timedelta = NOW, **given: Any) -> o.DecisionTask:
+    def find_decision_task(self, wait: timedelta = NOW, **overrides: Any) -> o.DecisionTask:
         """Poll the deciders' list once."""
-        return self.call(o.PollForDecisionTask(domain=self.domain, **_merge(given, task_list=self.deciders)), wait)
+        return self.call(o.PollForDecisionTask(domain=self.domain, **_merge(overrides, task_list=self.deciders)), wait)
 
-    def get_decision_task(self, **given: Any) -> o.DecisionTask:
-        """Poll the deciders' list until a task comes."""
+    def get_decision_task(self, **overrides: Any) -> o.DecisionTask:
+        """Poll the deciders' list until it returns a task."""
 
         def look() -> o.DecisionTask | None:
-            task = self.find_decision_task(LONG, **given)
+            task = self.find_decision_task(LONG, **overrides)
             return task if task.task_token else None
 
         return wait_for(look, "a decision task")
 
-    def find_activity_task(self, wait: timedelta = NOW, **given: Any) -> o.ActivityTask:
+    def find_activity_task(self, wait: timedelta = NOW, **overrides: Any) -> o.ActivityTask:
         """Poll the workers' list once."""
-        return self.call(o.PollForActivityTask(domain=self.domain, **_merge(given, task_list=self.workers)), wait)
+        return self.call(o.PollForActivityTask(domain=self.domain, **_merge(overrides, task_list=self.workers)), wait)
 
-    def get_activity_task(self, **given: Any) -> o.ActivityTask:
-        """Poll the workers' list until a task comes."""
+    def get_activity_task(self, **overrides: Any) -> o.ActivityTask:
+        """Poll the workers' list until it returns a task."""
 
         def look() -> o.ActivityTask | None:
-            task = self.find_activity_task(LONG, **given)
+            task = self.find_activity_task(LONG, **overrides)
             return task if task.task_token else None
 
         return wait_for(look, "an activity task")
 
-    def respond(self, task: o.DecisionTask, *decisions: Decision, **given: Any) -> None:
-        """Answer a decision task."""
-        self.call(o.RespondDecisionTaskCompleted(task_token=task.task_token, decisions=decisions, **given))
+    def respond(self, task: o.DecisionTask, *decisions: Decision, **overrides: Any) -> None:
+        """Complete a decision task."""
+        self.call(o.RespondDecisionTaskCompleted(task_token=task.task_token, decisions=decisions, **overrides))
 
-    def decide(self, *decisions: Decision, **given: Any) -> o.DecisionTask:
-        """Take the next decision task and answer it."""
+    def decide(self, *decisions: Decision, **overrides: Any) -> o.DecisionTask:
+        """Poll for the next decision task and complete it."""
         task = self.get_decision_task()
-        self.respond(task, *decisions, **given)
+        self.respond(task, *decisions, **overrides)
         return task
 
     def complete(self, task: o.ActivityTask, result: str | None = None) -> None:
-        """Answer an activity task with its result."""
+        """Complete an activity task."""
         self.call(o.RespondActivityTaskCompleted(task_token=task.task_token, result=result))
 
-    def signal(self, execution: WorkflowExecution, name: str = "poke", **given: Any) -> None:
+    def signal(self, execution: WorkflowExecution, name: str = "poke", **overrides: Any) -> None:
         """Signal an execution."""
         self.call(
-            o.SignalWorkflowExecution(domain=self.domain, workflow_id=execution.workflow_id, signal_name=name, **given)
+            o.SignalWorkflowExecution(
+                domain=self.domain, workflow_id=execution.workflow_id, signal_name=name, **overrides
+            )
         )
 
     def cancel(self, execution: WorkflowExecution) -> None:
-        """Ask an execution to cancel."""
+        """Request cancellation of an execution."""
         self.call(o.RequestCancelWorkflowExecution(domain=self.domain, workflow_id=execution.workflow_id))
 
-    def terminate(self, execution: WorkflowExecution, **given: Any) -> None:
-        """Close an execution at once, and inspect what was written of it."""
-        self.call(o.TerminateWorkflowExecution(domain=self.domain, workflow_id=execution.workflow_id, **given))
+    def terminate(self, execution: WorkflowExecution, **overrides: Any) -> None:
+        """Terminate an execution, and check its history."""
+        self.call(o.TerminateWorkflowExecution(domain=self.domain, workflow_id=execution.workflow_id, **overrides))
         self.inspect(execution)
 
     def inspect(self, execution: WorkflowExecution) -> None:
-        """Expect that the history of an execution is one that SWF can write."""
+        """Check that SWF could have written the history of an execution."""
         expect_sound(self.backend.get_history(execution))
 
-    def let_time_pass(self) -> None:
-        """Wait until what happens next is stamped with a later time than what has happened."""
+    def wait_for_next_timestamp(self) -> None:
+        """Wait until the next event will have a later timestamp than the last one."""
         before = self.backend.now()
         while self.backend.now() <= before:
             time.sleep(0.001)
 
     def describe(self, execution: WorkflowExecution) -> o.WorkflowExecutionDetail:
-        """Give what the service tells of an execution."""
+        """Return the description of an execution."""
         return self.call(o.DescribeWorkflowExecution(domain=self.domain, execution=execution))
 
     def list_types(self, execution: WorkflowExecution, since: int = 1) -> list[str]:
-        """Name the types of an execution's events from an id on."""
+        """Return the type names of the events of an execution, from an event id on."""
         return name_types(self.backend.get_history(execution)[since - 1 :])
 
     def wait_for_event(self, execution: WorkflowExecution, kind: type[T]) -> T:
-        """Wait until an execution has an event of a kind; give the last."""
+        """Wait until an execution has an event of a type, and return the last one."""
 
         def look() -> T | None:
             found = [event for event in self.backend.get_history(execution) if isinstance(event, kind)]
@@ -245,11 +243,11 @@ class Fixture:
         return wait_for(look, kind.__name__)
 
     def expect_fault(self, fault: type[ServiceFault], request: o.Request[Any], claim: str) -> None:
-        """Make a call that must be refused, with one fault and no other."""
+        """Check that a request is refused with this fault."""
         try:
             self.backend.call(request, NOW)
         except fault:
             return
         except ServiceFault as other:
             raise ExamFailure(f"{claim}: the fault should be {fault.__name__}, and is {other!r}") from other
-        raise ExamFailure(f"{claim}: the call should be refused with {fault.__name__}, and was taken")
+        raise ExamFailure(f"{claim}: the request should be refused with {fault.__name__}, but succeeded")
