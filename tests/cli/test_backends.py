@@ -116,11 +116,12 @@ def test_starting_the_same_work_twice_finds_the_execution_that_is_open(traction:
 
 def test_starting_other_work_under_an_id_that_is_open_says_that_nothing_was_started(traction: Command) -> None:
     traction("start", f"{HERE}:buy", "--amount", "7", "--workflow-id", "one")
-    assert "Workers go on with it: traction worker tests.cli.orders --url kept:" in traction.err
+    assert "Its workers: traction worker tests.cli.orders --url kept:" in traction.err
     traction("start", f"{HERE}:buy", "--amount", "8", "--workflow-id", "one", code=1)
     assert "its input differs in amount" in traction.err
+    assert "with --workflow-id ..., or get its handle with --if-running return" in traction.err
     traction("start", f"{HERE}:buy", "--amount", "8", "--workflow-id", "one", "--if-running", "return")
-    assert "has this id already: nothing was started" in traction.err
+    assert "Nothing was started: run" in traction.err
 
 
 def test_a_module_alone_is_all_that_it_defines() -> None:
@@ -155,8 +156,8 @@ def test_list_and_describe_show_what_a_flow_that_is_open_reports(
         assert handle.published_state() == {"left": 3}
     reports = {words[5]: words[7:] for words in map(str.split, traction("list").splitlines())}
     assert reports == {"silent": [], "one": ['{"left":3}']}
-    assert "left" not in traction("list", "--no-reports")
-    assert 'says              {"left":3}' in traction("describe", "one")
+    assert "left" not in traction("list", "--no-states")
+    assert 'state             {"left":3}' in traction("describe", "one")
     listed = {one["execution"]["workflowId"]: one for one in json.loads(traction("list", "--json"))}
     assert listed["one"]["latestExecutionContext"] == '{"left":3}'
     assert "latestExecutionContext" not in listed["silent"]
@@ -201,7 +202,7 @@ def test_a_signal_to_what_is_not_open_leaves_with_1_and_says_how_it_closed(tract
     [
         ((f"{HERE}:Approve",), "--by"),
         ((f"{HERE}:Approve", "--by", "Ann", "--tip", "7"), "--tip"),
-        ((f"{HERE}:buy",), "not a class of signals"),
+        ((f"{HERE}:buy",), "not a signal class"),
         ((f"{HERE}:Reject",), "has no 'Reject'"),
         ((), "MODULE:SIGNAL"),
     ],
@@ -233,7 +234,7 @@ def test_query_says_so_where_nothing_was_reported(traction: Command) -> None:
 def test_query_takes_the_code_of_the_workflow(traction: Command) -> None:
     traction("start", f"{HERE}:wait_long", "--workflow-id", "one")
     traction("state", "one", f"{HERE}:buy", code=2)
-    assert "one is an execution of wait_long 1, and what is named is buy 1" in traction.err
+    assert "one is an execution of wait_long 1, not of buy 1" in traction.err
 
 
 def test_query_of_an_id_that_nobody_started_leaves_with_1(traction: Command) -> None:

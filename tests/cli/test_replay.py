@@ -59,7 +59,7 @@ def test_a_history_is_exported_to_the_screen(traction: Command, bought: str) -> 
 
 def test_a_file_that_cannot_be_written_leaves_with_2(traction: Command, bought: str, tmp_path: Path) -> None:
     traction.at("history", bought, "--export", str(tmp_path / "nowhere" / "order.json"), code=2)
-    assert "cannot be written: No such file or directory" in traction.err
+    assert "cannot write the file: No such file or directory" in traction.err
 
 
 def test_a_file_that_the_code_does_not_match_leaves_with_1_after_all_are_read(

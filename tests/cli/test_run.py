@@ -66,7 +66,7 @@ def test_words_are_read_as_the_types_of_their_fields(capsys: pytest.CaptureFixtu
         (["--number", "seven", "--gift"], "--number: Expected `int`, got `str`"),
         (["--number", "0", "--gift"], "--number: Expected `int` >= 1"),
         (["--number", "7", "--gift", "--size", "huge"], "--size: Invalid enum value 'huge'"),
-        (["--number", "7", "--gift", "--notes", "a"], "--notes: it is read as JSON (list[str])"),
+        (["--number", "7", "--gift", "--notes", "a"], "--notes: expected JSON (list[str])"),
         (["--number", "7", "--gift", "--notes", "[1]"], "--notes: Expected `str`, got `int`"),
         (["--number", "7", "--gift", "--colour", "red"], "No such option"),
     ],
@@ -151,15 +151,15 @@ def test_what_is_too_long_goes_to_the_store_that_is_named(
 
 def test_a_codec_that_is_none_leaves_with_2(capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = run(capsys, "run", f"{HERE}:copy", "--line", "a", "--codec", f"{HERE}:pay")
-    assert (code, "and not a traction.payloads.Codec" in err) == (2, True)
+    assert (code, "not a traction.payloads.Codec" in err) == (2, True)
 
 
 @pytest.mark.parametrize(
     ("provide", "says"),
     [
-        ([], "Write --provide Write=module:factory, where factory() makes it"),
+        ([], "Write --provide Write=module:factory, where factory() returns it"),
         (["--provide", "Write"], "write --provide Activity=module:factory"),
-        (["--provide", f"Wrote={HERE}:open_book"], "there is no one activity 'Wrote'"),
+        (["--provide", f"Wrote={HERE}:open_book"], "no activity 'Wrote'"),
         (["--provide", f"Write={HERE}:shut_book"], "has no 'shut_book'"),
         (["--provide", f"Write={HERE}:lose_book"], "failed: OSError: it is lost"),
     ],
@@ -175,7 +175,7 @@ def test_what_is_not_provided_leaves_with_2(capsys: pytest.CaptureFixture[str], 
     [
         ("nowhere:Flow", "there is no module 'nowhere'"),
         (f"{HERE}:Nothing", f"has no 'Nothing'; its workflows are {HERE}:Order, {HERE}:buy"),
-        (f"{HERE}:pay", "and not a workflow"),
+        (f"{HERE}:pay", "not a workflow"),
         ("nowhere.py:Flow", "there is no file 'nowhere.py'"),
     ],
 )

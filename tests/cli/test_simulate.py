@@ -108,8 +108,8 @@ def test_one_walks_through_a_story_step_by_step(
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--faults", "many"], "faults are none, some, all"),
-        (["--seed", "1", "--trace", "0:1"], "a schedule comes from one of them"),
+        (["--faults", "many"], "expected one of none, some, all"),
+        (["--seed", "1", "--trace", "0:1"], "exclude each other"),
         (["--trace", "once"], "'once' is not a deviation"),
     ],
 )

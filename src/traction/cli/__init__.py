@@ -1,4 +1,4 @@
-"""Let people run and see work from a terminal. `app` says how the rooms of this folder make one command."""
+"""The command line `traction`."""
 
 from traction.extras import needed_by
 

@@ -1,10 +1,10 @@
-"""Let people run and see work from a terminal.
+"""The command line `traction`: its commands, and how it runs one.
 
-Takes arguments; gives text, and exit codes: 0 if all went well, 1 if the work failed or is not there, 2 if the command
-was wrong. Each command is a room of its own, with a function `add_to(app, argv)`.
+Exit codes: 0 for success, 1 if the work failed or does not exist, 2 if the command line is wrong. Each command is a
+module of `commands` with a function `add_to(app, argv)`.
 
-Results go to standard output, what is told on the way to standard error. A command that calls a workflow has the
-workflow's fields as its options, so the arguments are looked at once before the commands are made.
+Results go to standard output, messages to standard error. A command that calls a workflow has the workflow's fields as
+options, so the arguments are inspected before the commands are built.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from traction.cli.commands import (
     terminate,
     worker,
 )
-from traction.cli.output import report
+from traction.cli.output import exit_on_error
 from traction.plugins.loading import load_plugins
 
 COMMANDS = (
@@ -53,21 +53,21 @@ COMMANDS = (
 
 
 def make_app(argv: Sequence[str], plugins: pluggy.PluginManager | None = None) -> typer.Typer:
-    """Make the commands, for these arguments; and those that plugins add.
+    """Return the app with its commands and those of plugins, for these arguments.
 
     Raises:
         TractionError: the arguments name a workflow that cannot be loaded.
     """
     app = typer.Typer(
         name="traction",
-        help="Run distributed workflows, and see what they do.",
-        epilog="Exit codes: 0 all went well; 1 the work failed, or is not there; 2 the command was wrong.",
+        help="Run and inspect distributed workflows.",
+        epilog="Exit codes: 0 success; 1 the work failed or does not exist; 2 the command line is wrong.",
         add_completion=False,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
     )
-    # With a callback, an app of a single command still wants its name.
+    # With a callback, an app of a single command still requires its name.
     app.callback()(lambda: None)
     for command in COMMANDS:
         command.add_to(app, argv)
@@ -80,12 +80,12 @@ def main(argv: Sequence[str], plugins: pluggy.PluginManager | None = None) -> No
 
     Args:
         argv: the arguments, without the name of the program.
-        plugins: who opens backends and adds commands; those that are installed unless given.
+        plugins: the plugins that open backends and add commands; by default, the installed ones.
 
     Raises:
         SystemExit: always.
     """
-    with report():
+    with exit_on_error():
         plugins = plugins or load_plugins()
         make_app(argv, plugins)(args=[*argv], prog_name="traction", obj=plugins)
     sys.exit(0)

@@ -37,23 +37,23 @@ RESERVED = {
     "workers",
     "workflow-id",
 }
-"""Options that commands have themselves: a field of that name is `--input-` and the name."""
+"""Options of the commands themselves. A field with such a name becomes `--input-` and the name."""
 
 
 # From fields to options.
 
 
 def find_target(argv: Sequence[str], command: str, *, first: bool = True) -> str | None:
-    """Find the definition that the arguments of a command name, if they are of that command.
+    """Return the definition that the arguments name, if they are arguments of this command.
 
     Args:
         argv: the arguments, the command first.
         command: its name.
-        first: whether it stands right after the command, and may be a module alone.
+        first: whether it comes right after the command, where a module without a name is accepted.
     """
     words = argv[1:] if argv and argv[0] == command else ()
     for n, word in enumerate(words):
-        # A module alone is told from the value of an option by its place, right after the command.
+        # Elsewhere, a module without a name could be the value of an option.
         named = (first and n == 0) or ":" in word or word.endswith(".py")
         if named and TARGET.fullmatch(word) and not word.endswith(":"):
             return word
@@ -61,22 +61,22 @@ def find_target(argv: Sequence[str], command: str, *, first: bool = True) -> str
 
 
 def with_fields(f: Callable[..., None], definition: type[msgspec.Struct] | None) -> Callable[..., None]:
-    """Give a command an option for each field of a workflow, or of a signal.
+    """Return a command with an option for each field of a workflow or signal.
 
-    What the options say is given to its parameter `said`, by field; fields that are not said are absent.
+    Its parameter `fields` receives the values by field, without the options that are absent.
     """
-    fields = {} if definition is None else _describe_fields(definition)
+    options = {} if definition is None else _describe_fields(definition)
     hints = typing.get_type_hints(f, include_extras=True)
     own = [
         parameter.replace(annotation=hints[parameter.name], kind=inspect.Parameter.KEYWORD_ONLY)
         for parameter in inspect.signature(f).parameters.values()
-        if parameter.name != "said"
+        if parameter.name != "fields"
     ]
-    parameters = [*fields.values(), *own]
+    parameters = [*options.values(), *own]
 
-    def command(**given: Any) -> None:
-        said = {name: given.pop(parameter.name) for name, parameter in fields.items()}
-        f(**given, said={name: value for name, value in said.items() if value is not None})
+    def command(**arguments: Any) -> None:
+        fields = {name: arguments.pop(parameter.name) for name, parameter in options.items()}
+        f(**arguments, fields={name: value for name, value in fields.items() if value is not None})
 
     command.__doc__ = f.__doc__
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
@@ -85,13 +85,13 @@ def with_fields(f: Callable[..., None], definition: type[msgspec.Struct] | None)
 
 
 def name_option(field: str) -> str:
-    """Say the option of a field."""
+    """Return the option of a field."""
     name = field.replace("_", "-")
     return f"--input-{name}" if name in RESERVED else f"--{name}"
 
 
 def write_option(field: str, word: str | bool) -> list[str]:
-    """Write the words of a command line that say a field."""
+    """Return the words that set a field on a command line."""
     option = name_option(field)
     if isinstance(word, bool):
         return [option if word else f"--no-{option.removeprefix('--')}"]
@@ -105,15 +105,15 @@ def _describe_fields(definition: type[msgspec.Struct]) -> dict[str, inspect.Para
     described = {}
     for field in msgspec.structs.fields(definition):
         option, kind, required = name_option(field.name), hints[field.name], field.required
-        shown = _tell_default(field)
+        default = _show_default(field)
         annotation: Any
         if kind is bool:
             name = option.removeprefix("--")
-            info = typer.Option(f"--{name}/--no-{name}", help=f"{panel}{shown}", show_default=False)
+            info = typer.Option(f"--{name}/--no-{name}", help=f"{panel}{default}", show_default=False)
             annotation = bool
         else:
             what = f"{name_type(plain[field.name])}{'' if is_simple(kind) else ', as JSON'}"
-            help = f"{panel}: {what}{shown}"
+            help = f"{panel}: {what}{default}"
             info = typer.Option(option, help=help, metavar=_name_kind(kind), show_default=False)
             annotation = str
         described[field.name] = inspect.Parameter(
@@ -125,7 +125,7 @@ def _describe_fields(definition: type[msgspec.Struct]) -> dict[str, inspect.Para
     return described
 
 
-def _tell_default(field: Any) -> str:
+def _show_default(field: Any) -> str:
     if field.required:
         return ""
     value = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
@@ -158,7 +158,7 @@ _SIMPLE = {
 
 
 def is_simple(kind: Any) -> bool:
-    """Whether a value of a type is one word, and needs no JSON."""
+    """Return whether a value of a type is one word and needs no JSON."""
     return all(type(one).__name__ in _SIMPLE for one in _list_members(kind))
 
 
@@ -183,18 +183,18 @@ def _name_kind(kind: Any) -> str:
     return "|".join(words) or "null"
 
 
-# From words to calls.
+# From options to calls.
 
 
-def make_call(definition: type[T], said: dict[str, Any]) -> T:
-    """Make a call of a workflow, or a signal, of what the options say.
+def make_call(definition: type[T], fields: dict[str, Any]) -> T:
+    """Return a call of a workflow, or a signal, from the values of its options.
 
     Raises:
-        typer.BadParameter: a word is not of its field's type.
+        typer.BadParameter: a value does not have its field's type.
     """
     hints = typing.get_type_hints(definition, include_extras=True)
     values = {}
-    for name, word in said.items():
+    for name, word in fields.items():
         try:
             values[name] = read_word(word, hints[name])
         except ValueError as error:
@@ -206,14 +206,14 @@ def make_call(definition: type[T], said: dict[str, Any]) -> T:
 
 
 def read_word(word: Any, kind: Any) -> Any:
-    """Read one word as a type; as JSON, unless the type is simple.
+    """Convert one word to a type; from JSON, unless the type is simple.
 
     Example:
         >>> read_word("7", int), read_word("[7, 8]", list[int]), read_word("a", str | None)
         (7, [7, 8], 'a')
 
     Raises:
-        ValueError: it is none of that type.
+        ValueError: it does not have that type.
     """
     if not isinstance(word, str) or is_simple(kind):
         return msgspec.convert(word, kind, strict=False)
@@ -222,8 +222,8 @@ def read_word(word: Any, kind: Any) -> Any:
     except msgspec.ValidationError:
         raise
     except msgspec.DecodeError as error:
-        # A union of text and something else takes plain text too.
+        # A union of text and other types accepts plain text too.
         try:
             return msgspec.convert(word, kind)
         except msgspec.ValidationError:
-            raise ValueError(f"it is read as JSON ({name_type(kind)}), and {word!r:.100} is none: {error}") from error
+            raise ValueError(f"expected JSON ({name_type(kind)}), got {word!r:.100}: {error}") from error

@@ -1,4 +1,4 @@
-"""Provide what activities need, as `--provide` names it."""
+"""Create the dependencies of activities that `--provide` names."""
 
 from __future__ import annotations
 
@@ -10,15 +10,12 @@ from typing import Any
 from traction.cli.loading import UsageError, load
 from traction.definitions.classes import Activity
 
-# What activities need.
-
 
 def provide_all(provided: Sequence[str], stack: ExitStack, near: Sequence[Any]) -> dict[Any, Any]:
-    """Make the dependencies that `--provide Activity=module:factory` names.
+    """Return the dependencies that `--provide Activity=module:factory` names, by activity.
 
-    An activity is looked for in the modules of the definitions that are `near`, then among all that are imported.
-
-    A callable is called without arguments, and a context manager that it gives by `@contextmanager` is entered.
+    An activity is searched for in the modules of the definitions `near`, then among all that are imported. A factory is
+    called without arguments. If it is decorated with `@contextmanager`, its context is entered.
 
     Raises:
         UsageError: there is no such activity or factory, or the factory fails.
@@ -32,7 +29,7 @@ def provide_all(provided: Sequence[str], stack: ExitStack, near: Sequence[Any]) 
         factory = load(target)
         try:
             thing = factory() if callable(factory) else factory
-            # Of context managers only these are nothing else: a connection is one too, and means a transaction.
+            # Other context managers are not entered: for a connection, this would begin a transaction.
             if isinstance(thing, AbstractContextManager) and hasattr(thing, "gen"):
                 thing = stack.enter_context(thing)
         except Exception as error:
@@ -52,8 +49,8 @@ def _find_activity(name: str, near: Sequence[Any]) -> Any:
     named = [cls for cls in known if name in (cls.__name__, cls.__qualname__, cls.spec.type.name)]
     if len(named) != 1:
         names = ", ".join(sorted(cls.__name__ for cls in known if cls.spec.needs is not None)) or "none"
-        why = "several are called so: write module:Activity" if named else f"those that need something: {names}"
-        raise UsageError(f"--provide {name}=...: there is no one activity {name!r}; {why}")
+        hint = "several have this name: write module:Activity" if named else f"activities with a dependency: {names}"
+        raise UsageError(f"--provide {name}=...: {'more than one' if named else 'no'} activity {name!r}; {hint}")
     return named[0]
 
 

@@ -1,4 +1,4 @@
-"""Import definitions that are named on the command line."""
+"""Import the definitions, and open the backends, that a command line names."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import os
 import re
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
@@ -14,11 +16,12 @@ from typing import Any, TypeVar
 import pluggy
 import typer
 
+from traction.backend import Backend
 from traction.definitions.classes import Activity, Workflow
 from traction.errors import TractionError
 from traction.flow.signals import Signal, is_signal
 from traction.payloads.codec import JSON, Codec
-from traction.plugins.loading import open_payload_store
+from traction.plugins.loading import open_backend, open_payload_store
 
 T = TypeVar("T")
 
@@ -27,23 +30,23 @@ TARGET = re.compile(r"(?:[\w.]+|.*\.py)(?::[\w.]+)?")
 
 
 class UsageError(TractionError):
-    """A command line that says what cannot be: what, and what to write."""
+    """The command line is wrong."""
 
 
 # From names to definitions.
 
 
 def load(target: str) -> Any:
-    """Load what `module:Name` or `file.py:Name` names; the module alone, without a name.
+    """Import `module:Name` or `file.py:Name`; without a name, the module.
 
     Raises:
-        UsageError: there is no such module, or it has no such name, or it fails when it is imported.
+        UsageError: the module or the name does not exist, or the import fails.
     """
     place, _, name = target.partition(":")
     if place.endswith(".py"):
         path = Path(place)
         if not path.is_file():
-            raise UsageError(f"there is no file {place!r}, which {target!r} names")
+            raise UsageError(f"there is no file {place!r} (from {target!r})")
         folder, place = str(path.resolve().parent), path.stem
     else:
         folder = os.getcwd()
@@ -54,7 +57,7 @@ def load(target: str) -> Any:
     except ModuleNotFoundError as error:
         missing = error.name or ""
         if missing == place or place.startswith(f"{missing}."):
-            raise UsageError(f"there is no module {missing!r} in {folder} or among what is installed") from None
+            raise UsageError(f"there is no module {missing!r} in {folder} or among the installed packages") from None
         raise UsageError(f"{place} cannot be imported: {error}") from error
     except TractionError as error:
         raise UsageError(f"{place} cannot be imported: {error}") from error
@@ -72,7 +75,7 @@ def load(target: str) -> Any:
 
 
 def load_workflow(target: str) -> type[Workflow[Any]]:
-    """Load a workflow; a module that defines a single one may be named alone.
+    """Import a workflow. A module that defines only one may be named instead.
 
     Raises:
         UsageError: there is none.
@@ -81,15 +84,15 @@ def load_workflow(target: str) -> type[Workflow[Any]]:
     if isinstance(found, ModuleType):
         own = _list_definitions(found, Workflow)
         if len(own) != 1:
-            raise UsageError(f"{target} names a module, and not a workflow in it{_suggest(found)}")
+            raise UsageError(f"{target} is a module: name a workflow in it{_suggest(found)}")
         found = own[0]
     if not (isinstance(found, type) and issubclass(found, Workflow) and hasattr(found, "spec")):
-        raise UsageError(f"{target} is {found!r:.100}, and not a workflow")
+        raise UsageError(f"{target} is {found!r:.100}, not a workflow")
     return found
 
 
 def load_definitions(target: str) -> list[Any]:
-    """Load a workflow or an activity; or all that a module defines, if it is named alone.
+    """Import a workflow or an activity, or all that a module defines.
 
     Raises:
         UsageError: there is none.
@@ -101,45 +104,55 @@ def load_definitions(target: str) -> list[Any]:
             raise UsageError(f"{target} defines neither a workflow nor an activity")
         return own
     if not (isinstance(found, type) and issubclass(found, (Activity, Workflow)) and hasattr(found, "spec")):
-        raise UsageError(f"{target} is {found!r:.100}, and neither a workflow nor an activity")
+        raise UsageError(f"{target} is {found!r:.100}, neither a workflow nor an activity")
     return [found]
 
 
 def load_signal(target: str) -> type[Signal]:
-    """Load a class of signals.
+    """Import a signal class.
 
     Raises:
         UsageError: there is none.
     """
     found = load(target)
     if not is_signal(found) or found is Signal:
-        raise UsageError(f"{target} is {found!r:.100}, and not a class of signals; write module:Signal")
+        raise UsageError(f"{target} is {found!r:.100}, not a signal class; write module:Signal")
     signal: type[Signal] = found
     return signal
 
 
 def load_codec(target: str | None) -> Codec:
-    """Load the codec that `module:name` names; plain JSON if nothing is named.
+    """Import the codec `module:name`; without a name, return the codec of plain JSON.
 
     Raises:
-        UsageError: there is none of that name.
+        UsageError: there is no such codec.
     """
     found = JSON if target is None else load(target)
     if not isinstance(found, Codec):
-        raise UsageError(f"--codec {target} is {found!r:.100}, and not a traction.payloads.Codec")
+        raise UsageError(f"--codec {target} is {found!r:.100}, not a traction.payloads.Codec")
     return found
 
 
 def open_codec(target: str | None, payloads: str | None, context: typer.Context) -> Codec:
-    """Load the codec that `module:name` names, and open the payload store of a URL, with the plugins of the command.
+    """Import the codec `module:name`, and open the payload store of a URL with the plugins of the command.
 
     Raises:
-        UsageError: there is no codec of that name.
+        UsageError: there is no such codec.
         UnknownSchemeError, BackendError: as `open_payload_store`.
     """
     codec = load_codec(target)
     plugins = context.find_object(pluggy.PluginManager)
     return codec if payloads is None else codec.with_store(open_payload_store(payloads, plugins))
+
+
+@contextmanager
+def open_for(context: typer.Context, url: str) -> Iterator[Backend]:
+    """Open a backend with the plugins of the command, and close it at the end."""
+    backend = open_backend(url, context.find_object(pluggy.PluginManager))
+    try:
+        yield backend
+    finally:
+        backend.close()
 
 
 def _list_definitions(module: Any, kind: type | tuple[type, ...]) -> list[Any]:

@@ -1,4 +1,4 @@
-"""Name the options and arguments that several commands share."""
+"""Options and arguments that several commands share."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ from typing import Annotated
 
 import typer
 
-Url = Annotated[str, typer.Option("--url", envvar="TRACTION_URL", help="The backend, such as local: or swf://domain.")]
+Url = Annotated[
+    str,
+    typer.Option("--url", envvar="TRACTION_URL", help="The backend, such as local:, local:work.db or swf://domain."),
+]
 Payloads = Annotated[
     str | None,
     typer.Option(
         "--payloads",
         envvar="TRACTION_PAYLOADS",
         metavar="URL",
-        help="Where payloads are kept that are too long for SWF, such as s3://bucket.",
+        help="The store for payloads that are too long for SWF, such as s3://bucket.",
     ),
 ]
 CodecName = Annotated[
@@ -22,24 +25,22 @@ CodecName = Annotated[
         "--codec",
         envvar="TRACTION_CODEC",
         metavar="MODULE:NAME",
-        help="The codec of payloads; plain JSON unless given.",
+        help="The codec of payloads. [default: plain JSON]",
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print for machines.")]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show what workers log.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show the log of workers.")]
 FaultsName = Annotated[
-    str, typer.Option("--faults", metavar="none|some|all", help="What may go wrong, where the schedule deviates.")
+    str, typer.Option("--faults", metavar="none|some|all", help="The faults that a schedule may inject.")
 ]
-Workers = Annotated[int, typer.Option("--workers", min=1, help="How many machines work.")]
+Workers = Annotated[int, typer.Option("--workers", min=1, help="The number of machines with workers.")]
 Provide = Annotated[
     list[str] | None,
-    typer.Option(metavar="ACTIVITY=MODULE:FACTORY", help="What an activity needs; may be given more than once."),
+    typer.Option(metavar="ACTIVITY=MODULE:FACTORY", help="The dependency of an activity. Repeatable."),
 ]
-Target = Annotated[
-    str, typer.Argument(metavar="MODULE:WORKFLOW", help="A workflow; its module is looked for here too.")
-]
-Id = Annotated[str, typer.Argument(metavar="WORKFLOW_ID", help="The id under which the execution was started.")]
+Target = Annotated[str, typer.Argument(metavar="MODULE:WORKFLOW", help="A workflow. Its module may be in this folder.")]
+Id = Annotated[str, typer.Argument(metavar="WORKFLOW_ID", help="The workflow id of the execution.")]
 RunId = Annotated[
     str | None,
-    typer.Option(help="Which run; the open one, or else the last, unless given."),
+    typer.Option(help="The run. [default: the open one, else the last]"),
 ]

@@ -1,12 +1,10 @@
-"""Say things on a terminal: results, timelines, errors, and progress while work is done.
-
-Takes values and timelines; gives text on standard output and standard error. Talks to no backend.
-"""
+"""Print results, timelines, messages and errors to a terminal. Sends no requests to a backend."""
 
 from __future__ import annotations
 
 import json
 import logging
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -24,6 +22,7 @@ from traction.errors import (
     MissingExtraError,
     TractionError,
     UnknownSchemeError,
+    WorkflowAlreadyRunning,
 )
 from traction.history.rendering import lay_out
 from traction.history.timeline import Timeline
@@ -31,11 +30,11 @@ from traction.history.timeline import Timeline
 STYLES = {"Open": "cyan", "Done": "green", "Failed": "red", "Cancelled": "yellow", "TimedOut": "red"}
 
 BRANCHES_MAX = 12
-"""How many branches of one group are told; of more, those that are done are told in one line."""
+"""How many branches of one group are shown. Of larger groups, those that are done share one line."""
 
 
 def find_width() -> int:
-    """Say how wide a line may be: as wide as the terminal, or 100 columns where there is none."""
+    """Return the width of the terminal, or 100 columns without one."""
     return shutil.get_terminal_size((100, 24)).columns
 
 
@@ -48,7 +47,7 @@ def show_timeline(timeline: Timeline, stream: TextIO) -> None:
 
 
 def draw_timeline(timeline: Timeline, stream: TextIO, width: int, lines_max: int | None = None) -> Any:
-    """Make a timeline into coloured text; of more lines than `lines_max` the last."""
+    """Return a timeline as coloured text: its first line, and the last ones up to `lines_max` in all."""
     from rich.text import Text
 
     lines = lay_out(timeline, width=width, branches_max=BRANCHES_MAX, ascii=not _takes_unicode(stream))
@@ -70,34 +69,34 @@ def _takes_unicode(stream: TextIO) -> bool:
 
 
 def show_result(value: object) -> None:
-    """Print a result: a text as it is, anything else as JSON."""
+    """Print a result: a string unchanged, other values as JSON."""
     typer.echo(value if isinstance(value, str) else msgspec.json.encode(value).decode())
 
 
 def shorten(text: str, chars_max: int = 60) -> str:
-    """Cut a text so that it has room in one line."""
+    """Cut a text to one line of at most `chars_max` characters."""
     line = " ".join(text.split())
     return line if len(line) <= chars_max else f"{line[: chars_max - 1]}…"
 
 
 def show_json(value: object) -> None:
-    """Print a value for machines: spans are seconds, instants are ISO 8601."""
+    """Print a value as JSON: spans in seconds, instants in ISO 8601."""
     typer.echo(json.dumps(msgspec.to_builtins(value, builtin_types=(timedelta,)), default=timedelta.total_seconds))
 
 
-def warn_of_memory(url: str, what: str) -> None:
-    """Say what a backend in memory means for a command that works with other processes."""
+def warn_of_memory(url: str, effect: str) -> None:
+    """Print what a backend in memory means for a command that works with other processes."""
     if url == "local:":
-        tell(f"{url} is in memory, for this process alone: {what}. --url local:work.db is a file that processes share")
+        show_message(f"{url} is the memory of this process: {effect}. Processes can share a file: --url local:work.db")
 
 
-def tell(text: str) -> None:
-    """Say something on the way."""
+def show_message(text: str) -> None:
+    """Print a message to standard error."""
     typer.echo(text, err=True)
 
 
 def set_up_logs(verbose: bool, *, quiet: bool = True) -> None:
-    """Show what workers log: only what went wrong, unless more is wanted; nothing, where a timeline says it."""
+    """Print log records: all with `verbose`, else warnings and errors, or none if `quiet`, as beside a timeline."""
     logger = logging.getLogger("traction")
     if verbose or not quiet:
         level = logging.INFO if verbose else logging.WARNING
@@ -107,19 +106,25 @@ def set_up_logs(verbose: bool, *, quiet: bool = True) -> None:
         logger.propagate = False
 
 
+_ARGUMENT = re.compile(r'\b(workflow_id|if_running|if_closed)="?([\w.]+)"?')
+"""An argument of `start` in an error text, which is an option of the command."""
+
+
 @contextmanager
-def report() -> Iterator[None]:
-    """Tell an error of Traction's in one paragraph, and leave with the exit code that it means."""
+def exit_on_error() -> Iterator[None]:
+    """Print an error of Traction in one paragraph and exit with its code."""
     try:
         yield
     except (TractionError, TimeoutError) as error:
         text = str(error)
         if isinstance(error, MissingDependencyError):
             text = (
-                f"{error.activity} needs {error.needs}, and none is provided. Write --provide "
-                f"{error.activity}=module:factory, where factory() makes it"
+                f"{error.activity} needs {error.needs}, and there is none. Write --provide "
+                f"{error.activity}=module:factory, where factory() returns it"
             )
-        tell(f"traction: {text}")
+        if isinstance(error, WorkflowAlreadyRunning):
+            text = _ARGUMENT.sub(lambda found: f"--{found[1].replace('_', '-')} {found[2]}", text)
+        show_message(f"traction: {text}")
         sys.exit(2 if isinstance(error, (UsageError, DefinitionError, MissingExtraError, UnknownSchemeError)) else 1)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -1,4 +1,4 @@
-"""`traction cancel`: ask an execution to cancel."""
+"""`traction cancel`: request the cancellation of an execution."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import typer
 
 from traction.cli import output
-from traction.cli.executions import opened
+from traction.cli.loading import open_for
 from traction.cli.options import Id, RunId, Url
 from traction.client.handle import Handle
 from traction.client.visibility import find_execution
@@ -19,7 +19,7 @@ def add_to(app: typer.Typer, _: Sequence[str]) -> None:
 
 
 def cancel(context: typer.Context, workflow_id: Id, run_id: RunId = None, url: Url = "local:") -> None:
-    """Ask an open execution to cancel: its flow is told, and may clean up first."""
-    with opened(url, context) as backend:
+    """Request the cancellation of an open execution. Its flow may clean up first."""
+    with open_for(context, url) as backend:
         Handle(backend, find_execution(backend, workflow_id, run_id)).cancel()
-    output.tell(f"Asked {workflow_id} to cancel")
+    output.show_message(f"Requested cancellation of {workflow_id}")

@@ -1,4 +1,4 @@
-"""`traction describe`: show what a backend tells of one execution besides its history."""
+"""`traction describe`: show the status and settings of an execution."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import typer
 
 from traction.cli import output
-from traction.cli.executions import opened
+from traction.cli.loading import open_for
 from traction.cli.options import Id, Json, RunId, Url
 from traction.client.visibility import explain_waiting, find_execution
 from traction.model import operations as o
@@ -21,11 +21,11 @@ def add_to(app: typer.Typer, _: Sequence[str]) -> None:
 def describe(
     context: typer.Context, workflow_id: Id, run_id: RunId = None, url: Url = "local:", json: Json = False
 ) -> None:
-    """Show the state and the settings of one execution."""
-    with opened(url, context) as backend:
+    """Show the status and settings of an execution."""
+    with open_for(context, url) as backend:
         execution = find_execution(backend, workflow_id, run_id)
         detail = backend.call(o.DescribeWorkflowExecution(domain=backend.domain, execution=execution))
-        waits = explain_waiting(backend, execution) if detail.open_counts.open_decision_tasks else None
+        waiting = explain_waiting(backend, execution) if detail.open_counts.open_decision_tasks else None
     if json:
         output.show_json(detail)
         return
@@ -41,12 +41,12 @@ def describe(
         "parent": None if info.parent is None else info.parent.workflow_id,
         "tags": ", ".join(info.tag_list or ()) or None,
         "task list": settings.task_list.name,
-        "may be open for": f"{settings.execution_start_to_close_timeout} s",
+        "execution timeout": f"{settings.execution_start_to_close_timeout} s",
         "open activities": counts.open_activity_tasks,
         "open timers": counts.open_timers,
         "open children": counts.open_child_workflow_executions,
-        "waits": waits,
-        "says": detail.latest_execution_context or None,
+        "waiting": waiting,
+        "state": detail.latest_execution_context or None,
     }
     for name, fact in facts.items():
         if fact is not None:

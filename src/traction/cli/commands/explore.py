@@ -1,4 +1,4 @@
-"""`traction explore`: run a workflow in virtual time under every schedule with up to so many deviations."""
+"""`traction explore`: run a workflow in virtual time under every schedule with up to some number of deviations."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from traction.cli import arguments, loading, output
-from traction.cli.commands.simulate import find_faults, say_again, show_story
+from traction.cli.commands.simulate import find_faults, make_rerun_command, show_story
 from traction.cli.dependencies import provide_all
 from traction.cli.options import FaultsName, Json, Provide, Target, Verbose, Workers
 from traction.errors import TractionError
@@ -26,22 +26,22 @@ def add_to(app: typer.Typer, argv: Sequence[str]) -> None:
 def show_exploration(
     target: Target,
     provide: Provide = None,
-    deviations: Annotated[int, typer.Option(min=0, help="Up to how many deviations from the plain run.")] = 1,
-    runs: Annotated[int, typer.Option(min=1, help="After how many runs to stop.")] = RUNS_MAX,
+    deviations: Annotated[int, typer.Option(min=0, help="The most deviations from the default schedule.")] = 1,
+    runs: Annotated[int, typer.Option(min=1, help="The most runs.")] = RUNS_MAX,
     faults: FaultsName = "none",
     workers: Workers = 1,
-    fails: Annotated[bool, typer.Option("--fails/--no-fails", help="Whether a workflow may fail.")] = False,
+    fails: Annotated[bool, typer.Option("--fails/--no-fails", help="Accept runs in which the workflow fails.")] = False,
     json: Json = False,
     verbose: Verbose = False,
     *,
-    said: dict[str, Any],
+    fields: dict[str, Any],
 ) -> None:
-    """Run a workflow under all schedules with few deviations: say what was covered, or tell the story that breaks it.
+    """Run a workflow under all schedules with few deviations. Print the coverage, or the trace of a failing run.
 
-    A run breaks it that does not close, whose flow does what no flow may do, or that fails, unless it may.
+    A run fails if it does not close, if the flow breaks a rule of flows, or if the workflow fails (see --fails).
     """
     workflow = loading.load_workflow(target)
-    call = arguments.make_call(workflow, said)
+    call = arguments.make_call(workflow, fields)
     output.set_up_logs(verbose)
 
     def judge(run: Any) -> None:
@@ -57,7 +57,7 @@ def show_exploration(
         except Exception as error:
             show_story(getattr(error, "story", ""))
             trace = getattr(error, "deviations", "")
-            output.tell(f"\nAgain: {say_again(target, said, trace, provide, faults, workers)}")
+            output.show_message(f"\nAgain: {make_rerun_command(target, fields, trace, provide, faults, workers)}")
             if isinstance(error, TractionError):
                 raise
             raise TractionError(f"{type(error).__name__}: {error}") from error

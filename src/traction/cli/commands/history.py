@@ -1,4 +1,4 @@
-"""`traction history`: show the steps of one execution with bars of time, or its events, or keep them in a file."""
+"""`traction history`: show the steps of an execution on a timeline, or show or export its events."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import msgspec
 import typer
 
 from traction.cli import output
-from traction.cli.executions import opened
-from traction.cli.loading import UsageError, open_codec
+from traction.cli.loading import UsageError, open_codec, open_for
 from traction.cli.options import CodecName, Id, Json, Payloads, RunId, Url
 from traction.client.visibility import describe_waiting, find_execution, find_waiting_decision
 from traction.history.export import make_stored, write_stored
 from traction.history.timeline import list_failures, read_timeline
 from traction.model import events as e
+
+SHOWN_APART = frozenset({"eventId", "eventType", "eventTimestamp"})
 
 
 def add_to(app: typer.Typer, _: Sequence[str]) -> None:
@@ -29,19 +30,19 @@ def show_history(
     context: typer.Context,
     workflow_id: Id,
     run_id: RunId = None,
-    events: Annotated[bool, typer.Option("--events", help="Show every event instead of the steps.")] = False,
+    events: Annotated[bool, typer.Option("--events", help="Show the events instead of the steps.")] = False,
     export: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write the events to a file that traction replay reads; - prints them."),
+        typer.Option(metavar="FILE", help="Write the events to a file for traction replay; - prints them."),
     ] = None,
     url: Url = "local:",
     codec: CodecName = None,
     payloads: Payloads = None,
     json: Json = False,
 ) -> None:
-    """Show the steps of one execution with bars of time, or its events, or keep them in a file."""
-    reads = open_codec(codec, payloads, context)
-    with opened(url, context) as backend:
+    """Show the steps of an execution on a timeline, or show or export its events."""
+    payload_codec = open_codec(codec, payloads, context)
+    with open_for(context, url) as backend:
         execution = find_execution(backend, workflow_id, run_id)
         history = backend.get_history(execution)
         now = backend.now()
@@ -50,13 +51,13 @@ def show_history(
     elif events and json:
         output.show_json(history)
     elif events:
-        for line in _tell_events(history):
+        for line in _format_events(history):
             typer.echo(line)
     elif json:
-        output.show_json(read_timeline(history, until=now, codec=reads))
+        output.show_json(read_timeline(history, until=now, codec=payload_codec))
     else:
-        output.show_timeline(read_timeline(history, until=now, codec=reads), sys.stdout)
-        for text in list_failures(history, reads):
+        output.show_timeline(read_timeline(history, until=now, codec=payload_codec), sys.stdout)
+        for text in list_failures(history, payload_codec):
             typer.echo(f"\n{text.rstrip()}")
         if (waiting := find_waiting_decision(history, now)) is not None:
             typer.echo(f"\n{describe_waiting(*waiting)}")
@@ -69,13 +70,13 @@ def _write(text: str, file: Path) -> None:
     try:
         file.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise UsageError(f"--export {file}: it cannot be written: {error.strerror}") from error
+        raise UsageError(f"--export {file}: cannot write the file: {error.strerror}") from error
 
 
-def _tell_events(history: Sequence[e.Event]) -> Iterable[str]:
+def _format_events(history: Sequence[e.Event]) -> Iterable[str]:
     began = history[0].event_timestamp
     for event in history:
-        facts = msgspec.to_builtins(event)
-        told = {name: fact for name, fact in facts.items() if name not in ("eventId", "eventType", "eventTimestamp")}
+        fields = msgspec.to_builtins(event)
+        shown = {name: field for name, field in fields.items() if name not in SHOWN_APART}
         span = (event.event_timestamp - began).total_seconds()
-        yield f"{event.event_id:>5}  {span:>10.3f} s  {type(event).__name__:<36} {msgspec.json.encode(told).decode()}"
+        yield f"{event.event_id:>5}  {span:>10.3f} s  {type(event).__name__:<36} {msgspec.json.encode(shown).decode()}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import Annotated, Any
 
 import msgspec
@@ -10,8 +11,9 @@ import typer
 
 from traction.backend import Backend
 from traction.cli import output
-from traction.cli.executions import list_executions, opened
+from traction.cli.loading import open_for
 from traction.cli.options import Json, Url
+from traction.client.visibility import walk
 from traction.errors import BackendError, UnknownResourceFault
 from traction.model import operations as o
 from traction.model.names import WorkflowExecution
@@ -25,33 +27,32 @@ def add_to(app: typer.Typer, _: Sequence[str]) -> None:
 def show_executions(
     context: typer.Context,
     url: Url = "local:",
-    closed: Annotated[
-        bool, typer.Option("--closed/--open", help="Those that have closed, or those that are open.")
-    ] = False,
-    count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many at the most.")] = 50,
-    reports: Annotated[
-        bool, typer.Option(help="Show what the flows that are open report, for one more call each.")
+    closed: Annotated[bool, typer.Option("--closed/--open", help="Show closed executions, or open ones.")] = False,
+    count: Annotated[int, typer.Option("--count", "-n", min=1, help="The most executions to show.")] = 50,
+    state: Annotated[
+        bool,
+        typer.Option("--states/--no-states", help="Show the states of open executions; costs one more request each."),
     ] = True,
     json: Json = False,
 ) -> None:
     """Show the executions of a backend, newest first."""
-    with opened(url, context) as backend:
-        found = list_executions(backend, closed=closed, count=count)
-        said = [_ask_report(backend, info.execution) if reports and not closed else None for info in found]
+    with open_for(context, url) as backend:
+        found = [*islice(walk(backend, closed=closed), count)]
+        states = [_find_state(backend, info.execution) if state and not closed else None for info in found]
     if json:
-        output.show_json([_to_json(*row) for row in zip(found, said, strict=True)])
+        output.show_json([_to_json(*row) for row in zip(found, states, strict=True)])
         return
     if not found:
-        memory = ", which is in memory: it is empty for each command" if url == "local:" else ""
-        output.tell(f"No {'closed' if closed else 'open'} executions in {url}{memory}")
-    rows = [_tell(*row) for row in zip(found, said, strict=True)]
+        memory = ", which exists only in the memory of this command" if url == "local:" else ""
+        output.show_message(f"No {'closed' if closed else 'open'} executions in {url}{memory}")
+    rows = [_format(*row) for row in zip(found, states, strict=True)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         typer.echo("  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip())
 
 
-def _ask_report(backend: Backend, execution: WorkflowExecution) -> str | None:
-    """Ask what a flow reported last; one that has closed meanwhile may not be kept, and a busy service not answer."""
+def _find_state(backend: Backend, execution: WorkflowExecution) -> str | None:
+    """Return the published state of an execution; `None` if it is gone meanwhile, or the service is busy."""
     try:
         detail = backend.call(o.DescribeWorkflowExecution(domain=backend.domain, execution=execution))
     except BackendError as error:
@@ -61,14 +62,14 @@ def _ask_report(backend: Backend, execution: WorkflowExecution) -> str | None:
     return detail.latest_execution_context
 
 
-def _to_json(info: o.WorkflowExecutionInfo, report: str | None) -> dict[str, Any]:
-    told: dict[str, Any] = msgspec.to_builtins(info)
-    return told if report is None else {**told, "latestExecutionContext": report}
+def _to_json(info: o.WorkflowExecutionInfo, state: str | None) -> dict[str, Any]:
+    fields: dict[str, Any] = msgspec.to_builtins(info)
+    return fields if state is None else {**fields, "latestExecutionContext": state}
 
 
-def _tell(info: o.WorkflowExecutionInfo, report: str | None) -> tuple[str, ...]:
+def _format(info: o.WorkflowExecutionInfo, state: str | None) -> tuple[str, ...]:
     type = info.workflow_type
     status = info.close_status or ("CANCEL_REQUESTED" if info.cancel_requested else info.execution_status)
     began = info.start_timestamp.strftime("%Y-%m-%d %H:%M:%S")
     id, run_id = info.execution.workflow_id, info.execution.run_id
-    return (began, status, f"{type.name} {type.version}", id, run_id, output.shorten(report or ""))
+    return (began, status, f"{type.name} {type.version}", id, run_id, output.shorten(state or ""))

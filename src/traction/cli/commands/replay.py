@@ -1,4 +1,4 @@
-"""`traction replay`: hold stored histories against the code at hand."""
+"""`traction replay`: replay exported histories with the current code."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ def add_to(app: typer.Typer, _: Sequence[str]) -> None:
 
 def replay_files(
     context: typer.Context,
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="What traction history --export wrote.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files that traction history --export wrote.")],
     target: Target,
     payloads: Payloads = None,
     codec: CodecName = None,
     json: Json = False,
 ) -> None:
-    """Hold stored histories against the code at hand: exit code 1 if it would have made another."""
+    """Replay exported histories with the current code. Exit code 1 if it diverges from one."""
     workflow = loading.load_workflow(target)
-    reads = loading.open_codec(codec, payloads, context)
-    told = []
+    payload_codec = loading.open_codec(codec, payloads, context)
+    results = []
     for file in files:
-        facts = judge(file, workflow, codec=reads)
-        told.append({"file": str(file), **facts})
+        facts = summarize_replay(file, workflow, codec=payload_codec)
+        results.append({"file": str(file), **facts})
         if not json:
-            tell(str(file), facts)
+            show_summary(str(file), facts)
     if json:
-        output.show_json(told)
-    if any("error" in facts for facts in told):
+        output.show_json(results)
+    if any("error" in facts for facts in results):
         raise typer.Exit(1)
 
 
-def judge(history: StoredHistory | Path, workflow: type[Any], **options: Any) -> dict[str, Any]:
-    """Replay a history; give how much of it was read, or where the code parts with it, in plain values.
+def summarize_replay(history: StoredHistory | Path, workflow: type[Any], **options: Any) -> dict[str, Any]:
+    """Replay a history; return its size, or the first divergence, as plain values.
 
     Raises:
-        DefinitionError: it is of another workflow.
+        DefinitionError: the history is of another workflow.
     """
     try:
         replayed = replay(history, workflow, **options)
@@ -63,11 +63,11 @@ def judge(history: StoredHistory | Path, workflow: type[Any], **options: Any) ->
     return {"events": replayed.events, "decision_tasks": replayed.decision_tasks, "notes": list(replayed.notes)}
 
 
-def tell(what: str, facts: dict[str, Any]) -> None:
-    """Print what was found about one history."""
+def show_summary(name: str, facts: dict[str, Any]) -> None:
+    """Print the result of one replay."""
     if "error" in facts:
-        typer.echo(f"✗ {what}  {facts['error']}: {facts['message']}\n")
+        typer.echo(f"✗ {name}  {facts['error']}: {facts['message']}\n")
         return
-    typer.echo(f"✓ {what}  {facts['events']} events, {facts['decision_tasks']} decision tasks")
+    typer.echo(f"✓ {name}  {facts['events']} events, {facts['decision_tasks']} decision tasks")
     for note in facts["notes"]:
         typer.echo(f"  {note}")

@@ -1,4 +1,4 @@
-"""`traction run`: run a workflow to its end, with workers for all that it needs, and show how it went."""
+"""`traction run`: run a workflow to its end, with workers for all that it needs, and show its timeline."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from traction.client.system import WorkerSystem
 from traction.errors import TractionError
 from traction.history.timeline import Timeline, read_timeline
 
-LOOKS_PER_SECOND = 8
-LOOK_SHARE = 10
-"""Progress takes a tenth of the time at the most, however long the history is."""
+DRAWS_PER_SECOND = 8
+DRAW_SHARE = 10
+"""Progress takes at most a tenth of the time, however long the history is."""
 
 
 def add_to(app: typer.Typer, argv: Sequence[str]) -> None:
@@ -40,18 +40,18 @@ def run(
     url: Url = "local:",
     payloads: Payloads = None,
     codec: CodecName = None,
-    timeout: Annotated[float | None, typer.Option(help="How many seconds to wait at the most.")] = None,
+    timeout: Annotated[float | None, typer.Option(help="The most seconds to wait for the result.")] = None,
     json: Json = False,
     verbose: Verbose = False,
     *,
-    said: dict[str, Any],
+    fields: dict[str, Any],
 ) -> None:
-    """Run a workflow to its end: print its result, and how it went.
+    """Run a workflow to its end, and print its result and its timeline.
 
-    The fields of the workflow are options: see them with `traction run MODULE:WORKFLOW --help`.
+    The fields of the workflow are options. List them with `traction run MODULE:WORKFLOW --help`.
     """
     workflow = loading.load_workflow(target)
-    call = arguments.make_call(workflow, said)
+    call = arguments.make_call(workflow, fields)
     output.set_up_logs(verbose)
     handles: list[Handle[Any]] = []
     error: Exception | None = None
@@ -73,32 +73,32 @@ def run(
         except (TractionError, TimeoutError) as caught:
             error = caught
     if any(thread.name == LEAVING for thread in threading.enumerate()):
-        output.tell("Polls in flight may still be given tasks, and are waited for: a minute at the most")
+        output.show_message("Waiting up to a minute for pending polls, which may still return tasks")
     timeline = read_last(handles[0], url) if handles else None
     if json and handles:
-        output.show_json(_say(handles[0], timeline, result, error))
+        output.show_json(_summarize(handles[0], timeline, result, error))
     elif timeline is not None:
         output.show_timeline(timeline, sys.stderr)
     if error is not None:
         if not json and (trace := getattr(error, "traceback", "")):
-            output.tell(f"\n{trace}")
+            output.show_message(f"\n{trace}")
         raise error
     if not json:
         output.show_result(result)
 
 
-def _say(handle: Handle[Any], timeline: Timeline | None, result: Any, error: Exception | None) -> dict[str, Any]:
-    said: dict[str, Any] = {"workflow_id": handle.workflow_id, "run_id": handle.run_id}
+def _summarize(handle: Handle[Any], timeline: Timeline | None, result: Any, error: Exception | None) -> dict[str, Any]:
+    summary: dict[str, Any] = {"workflow_id": handle.workflow_id, "run_id": handle.run_id}
     if error is None:
-        said["result"] = result
+        summary["result"] = result
     else:
         facts = {name: getattr(error, name) for name in ("type", "message", "traceback") if hasattr(error, name)}
-        said["error"] = {"kind": type(error).__name__, "text": str(error), **facts}
-    return said | {"timeline": timeline}
+        summary["error"] = {"kind": type(error).__name__, "text": str(error), **facts}
+    return summary | {"timeline": timeline}
 
 
 def read_last(handle: Handle[Any], url: str) -> Timeline | None:
-    """Read the timeline of a run whose backend has been closed."""
+    """Return the timeline of a run whose backend has been closed."""
     try:
         return read_timeline(handle.history(), codec=handle._codec)
     except TractionError:
@@ -108,7 +108,7 @@ def read_last(handle: Handle[Any], url: str) -> Timeline | None:
 
 @contextmanager
 def show_progress(find_handle: Callable[[], Handle[Any] | None]) -> Iterator[None]:
-    """Draw the timeline again and again on standard error while the body runs; leave nothing of it."""
+    """Draw the timeline on standard error repeatedly while the body runs, then erase it."""
     from rich.console import Console
     from rich.live import Live
 
@@ -117,33 +117,33 @@ def show_progress(find_handle: Callable[[], Handle[Any] | None]) -> Iterator[Non
     with Live(
         get_renderable=lambda: progress.draw(console.width - 1, console.height - 2),
         console=console,
-        refresh_per_second=LOOKS_PER_SECOND,
+        refresh_per_second=DRAWS_PER_SECOND,
         transient=True,
     ):
         yield
 
 
 class Progress:
-    """What a run looks like now; reads its history no more often than is cheap."""
+    """The timeline of a running execution. Reads its history only as often as is cheap."""
 
     def __init__(self, find_handle: Callable[[], Handle[Any] | None]) -> None:
         self._find_handle = find_handle
         self._began = 0.0
-        self._next_look = 0.0
+        self._next_draw = 0.0
         self._drawn: Any = ""
         self._lock = threading.Lock()
 
     def draw(self, width: int, lines_max: int) -> Any:
-        """Give the timeline as coloured text; the last that was drawn, if it is too soon to look again."""
+        """Return the timeline as coloured text; the last one if it is too early to read again."""
         handle = self._find_handle()
         began = time.monotonic()
         with self._lock:
-            if handle is None or began < self._next_look:
+            if handle is None or began < self._next_draw:
                 return self._drawn
             try:
                 events = handle.history()
                 self._began = self._began or began
-                # By our own clock: the service's may differ.
+                # By this machine's clock: the service's may differ.
                 timeline = read_timeline(
                     events,
                     until=events[0].event_timestamp + timedelta(seconds=began - self._began),
@@ -153,5 +153,5 @@ class Progress:
                 return self._drawn
             self._drawn = output.draw_timeline(timeline, sys.stderr, width, lines_max)
             took = time.monotonic() - began
-            self._next_look = began + took * LOOK_SHARE
+            self._next_draw = began + took * DRAW_SHARE
             return self._drawn

@@ -1,4 +1,4 @@
-"""`traction signal`: send an execution a signal, whose fields are options."""
+"""`traction signal`: send a signal to an execution. The fields of the signal are options."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ def send(
     context: typer.Context,
     workflow_id: Id,
     target: Annotated[
-        str, typer.Argument(metavar="MODULE:SIGNAL", help="A class of signals; its module is looked for here too.")
+        str, typer.Argument(metavar="MODULE:SIGNAL", help="A signal class. Its module may be in this folder.")
     ],
     url: Url = "local:",
     payloads: Payloads = None,
     codec: CodecName = None,
     *,
-    said: dict[str, Any],
+    fields: dict[str, Any],
 ) -> None:
-    """Send a signal to the execution that is open under an id.
+    """Send a signal to the open execution with a workflow id.
 
-    The fields of the signal are options: see them with `traction signal ID MODULE:SIGNAL --help`.
+    The fields of the signal are options. List them with `traction signal ID MODULE:SIGNAL --help`.
     """
-    signal = arguments.make_call(loading.load_signal(target), said)
+    signal = arguments.make_call(loading.load_signal(target), fields)
     plugins = context.find_object(pluggy.PluginManager)
     with WorkerSystem(url, codec=loading.load_codec(codec), payloads=payloads, plugins=plugins) as system:
         system.get_handle(workflow_id).send(signal)
-    output.tell(f"Sent {signal.spec.name} to {workflow_id}")
+    output.show_message(f"Sent {signal.spec.name} to {workflow_id}")

@@ -1,4 +1,4 @@
-"""`traction simulate`: run a workflow in virtual time, plainly or under a schedule, and show what happened."""
+"""`traction simulate`: run a workflow in virtual time under a schedule, and show its trace."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ def add_to(app: typer.Typer, argv: Sequence[str]) -> None:
 def show_simulation(
     target: Target,
     provide: Provide = None,
-    seed: Annotated[int | None, typer.Option(help="Deviate at random, the same for the same seed.")] = None,
-    rate: Annotated[float, typer.Option(min=0, max=1, help="How often to deviate, with --seed.")] = 0.1,
+    seed: Annotated[int | None, typer.Option(help="The seed of a random schedule.")] = None,
+    rate: Annotated[float, typer.Option(min=0, max=1, help="How often the random schedule deviates.")] = 0.1,
     trace: Annotated[
-        str | None, typer.Option(metavar="TRACE", help='Deviate so: "4:2 9:1", or a file that says it.')
+        str | None, typer.Option(metavar="TRACE", help='The deviations, such as "4:2 9:1", or a file with them.')
     ] = None,
     faults: FaultsName = "none",
     workers: Workers = 1,
-    step: Annotated[bool, typer.Option("--step", help="Show one move after the other; Enter goes on.")] = False,
+    step: Annotated[bool, typer.Option("--step", help="Show the trace line by line; Enter continues.")] = False,
     json: Json = False,
     verbose: Verbose = False,
     *,
-    said: dict[str, Any],
+    fields: dict[str, Any],
 ) -> None:
-    """Run a workflow to its end in virtual time: print its result, and what happened move by move.
+    """Run a workflow to its end in virtual time, and print its result and its trace.
 
-    Activities do their own work, and workers are told nothing that they would not be told on SWF.
+    Activities run their own bodies, on a simulation of SWF.
     """
     workflow = loading.load_workflow(target)
-    call = arguments.make_call(workflow, said)
+    call = arguments.make_call(workflow, fields)
     output.set_up_logs(verbose)
     with ExitStack() as stack:
         dependencies = provide_all(provide or (), stack, [workflow])
@@ -64,8 +64,8 @@ def show_simulation(
     else:
         show_story(run.story, step=step)
         if run.deviations:
-            again = say_again(target, said, run.deviations, provide, faults, workers)
-            output.tell(f"\nDeviations: {run.deviations}\nAgain: {again}")
+            again = make_rerun_command(target, fields, run.deviations, provide, faults, workers)
+            output.show_message(f"\nDeviations: {run.deviations}\nAgain: {again}")
     if run.error is not None:
         raise run.error
     if not json:
@@ -73,23 +73,23 @@ def show_simulation(
 
 
 def find_faults(name: str) -> Faults:
-    """Find the faults of a name.
+    """Return the faults with a name.
 
     Raises:
-        UsageError: there are none of that name.
+        UsageError: there are no such faults.
     """
     known = {"none": Faults.none, "some": Faults.some, "all": Faults.all}
     if name not in known:
-        raise loading.UsageError(f"--faults {name}: faults are {', '.join(known)}")
+        raise loading.UsageError(f"--faults {name}: expected one of {', '.join(known)}")
     return known[name]()
 
 
-def say_again(
-    target: str, said: dict[str, Any], trace: str, provide: Sequence[str] | None, faults: str, workers: int
+def make_rerun_command(
+    target: str, fields: dict[str, Any], trace: str, provide: Sequence[str] | None, faults: str, workers: int
 ) -> str:
-    """Say the command that makes a run again: the same call, in the same world, under the deviations of the run."""
+    """Return the command that repeats a run: the same call, faults, workers and deviations."""
     words = ["traction", "simulate", target]
-    for name, word in said.items():
+    for name, word in fields.items():
         words += arguments.write_option(name, word)
     for item in provide or ():
         words += ["--provide", item]
@@ -101,19 +101,19 @@ def say_again(
 
 
 def show_story(story: str, *, step: bool = False) -> None:
-    """Show a story, line by line if asked."""
+    """Print a trace. With `step`, wait for Enter after each line."""
     for line in story.splitlines():
-        output.tell(line)
+        output.show_message(line)
         if step and sys.stdin.readline() == "":
             step = False
 
 
 def _read_schedule(seed: int | None, rate: float, trace: str | None) -> Schedule:
     if seed is not None and trace is not None:
-        raise loading.UsageError("--seed and --trace: a schedule comes from one of them")
+        raise loading.UsageError("--seed and --trace exclude each other")
     if seed is not None:
         return Seeded(seed, rate)
     if trace is None:
-        return Deviations()  # the plain run, but told move by move
+        return Deviations()  # the default schedule, but with a trace
     path = Path(trace)
     return Deviations(path.read_text(encoding="utf-8") if path.is_file() else trace)

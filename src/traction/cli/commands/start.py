@@ -1,4 +1,4 @@
-"""`traction start`: start a workflow, and leave the work to workers that run elsewhere."""
+"""`traction start`: start a workflow whose workers run elsewhere."""
 
 from __future__ import annotations
 
@@ -25,30 +25,30 @@ def add_to(app: typer.Typer, argv: Sequence[str]) -> None:
 def start(
     context: typer.Context,
     target: Target,
-    workflow_id: Annotated[str | None, typer.Option(help="The id to start it under.")] = None,
+    workflow_id: Annotated[str | None, typer.Option(help="The workflow id. [default: made from the input]")] = None,
     url: Url = "local:",
     payloads: Payloads = None,
     codec: CodecName = None,
-    if_running: Annotated[IfRunning, typer.Option(help="What to do if an execution of its id is open.")] = "match",
-    if_closed: Annotated[IfClosed, typer.Option(help="What to do if the last one of its id has closed.")] = "start",
+    if_running: Annotated[IfRunning, typer.Option(help="What to do if its id is open.")] = "match",
+    if_closed: Annotated[IfClosed, typer.Option(help="What to do if its id was used before.")] = "start",
     json: Json = False,
     *,
-    said: dict[str, Any],
+    fields: dict[str, Any],
 ) -> None:
-    """Start a workflow, or find the execution that the same call started: print its id, and do no work.
+    """Start a workflow, or find the execution that the same call started. Print its id.
 
-    The fields of the workflow are options: see them with `traction start MODULE:WORKFLOW --help`.
+    The fields of the workflow are options. List them with `traction start MODULE:WORKFLOW --help`.
     """
-    call = arguments.make_call(loading.load_workflow(target), said)
+    call = arguments.make_call(loading.load_workflow(target), fields)
     plugins = context.find_object(pluggy.PluginManager)
     with WorkerSystem(url, codec=loading.load_codec(codec), payloads=payloads, plugins=plugins) as system:
         handle = system.start(call, workflow_id=workflow_id, if_running=if_running, if_closed=if_closed)
-    output.warn_of_memory(url, "what is started here ends with this command")
+    output.warn_of_memory(url, "the execution ends with this command")
     if json:
         output.show_json(msgspec.to_builtins(handle.execution) | {"started": handle.started})
     else:
-        found = f"Run {handle.run_id} has this id already: nothing was started"
+        found = f"Nothing was started: run {handle.run_id} already has this id"
         module = target.partition(":")[0]
-        started = f"Started run {handle.run_id}. Workers go on with it: traction worker {module} --url {url}"
-        output.tell(started if handle.started else found)
+        started = f"Started run {handle.run_id}. Its workers: traction worker {module} --url {url}"
+        output.show_message(started if handle.started else found)
         output.show_result(handle.workflow_id)

@@ -1,4 +1,4 @@
-"""`traction state`: show the state of a flow as of now, by replaying its history here."""
+"""`traction state`: replay an execution here and show the current state of its flow."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from traction.cli import loading, output
-from traction.cli.executions import opened
+from traction.cli.loading import open_for
 from traction.cli.options import CodecName, Id, Json, Payloads, RunId, Url
 from traction.client.handle import Handle
 from traction.client.visibility import find_execution
@@ -26,7 +26,7 @@ def state(
     workflow_id: Id,
     targets: Annotated[
         list[str],
-        typer.Argument(metavar="MODULE:WORKFLOW...", help="The code of its workflow, in one version or several."),
+        typer.Argument(metavar="MODULE:WORKFLOW...", help="Its workflow, in one or more versions."),
     ],
     run_id: RunId = None,
     url: Url = "local:",
@@ -34,27 +34,26 @@ def state(
     codec: CodecName = None,
     json: Json = False,
 ) -> None:
-    """Show what a flow has reported last, as of now.
+    """Show the current state of a flow: the value of its last `set_state`.
 
-    Its history is read, and the flow replayed here, with the events that no decision task has brought to it yet. It
-    needs no worker, and changes nothing.
+    The history is replayed here, including events that no decision task has delivered yet. This needs no worker and
+    changes nothing.
     """
     workflows = index_by_type(loading.load_workflow(target) for target in targets)
-    reads = loading.open_codec(codec, payloads, context)
-    with opened(url, context) as backend:
+    payload_codec = loading.open_codec(codec, payloads, context)
+    with open_for(context, url) as backend:
         execution = find_execution(backend, workflow_id, run_id)
         described = backend.call(o.DescribeWorkflowExecution(domain=backend.domain, execution=execution))
         type = described.execution_info.workflow_type
         if (workflow := workflows.get(type)) is None:
             named = ", ".join(f"{one.name} {one.version}" for one in workflows)
             raise loading.UsageError(
-                f"{workflow_id} is an execution of {type.name} {type.version}, and what is named is {named}; name the "
-                "code of its workflow"
+                f"{workflow_id} is an execution of {type.name} {type.version}, not of {named}; name its workflow"
             )
-        value = Handle(backend, execution, workflow, codec=reads).state()
+        value = Handle(backend, execution, workflow, codec=payload_codec).state()
     if json:
         output.show_json(value)
     elif value is None:
-        output.tell(f"{workflow_id} has set no state")
+        output.show_message(f"{workflow_id} has set no state")
     else:
         output.show_result(value)

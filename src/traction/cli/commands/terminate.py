@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from traction.cli import output
-from traction.cli.executions import opened
+from traction.cli.loading import open_for
 from traction.cli.options import Id, RunId, Url
 from traction.client.handle import Handle
 from traction.client.visibility import find_execution
@@ -23,10 +23,10 @@ def terminate(
     context: typer.Context,
     workflow_id: Id,
     run_id: RunId = None,
-    reason: Annotated[str | None, typer.Option(help="Why; kept in the history.")] = None,
+    reason: Annotated[str | None, typer.Option(help="The reason, stored in the history.")] = None,
     url: Url = "local:",
 ) -> None:
-    """Close an open execution at once: its flow is told nothing, its children according to their policy."""
-    with opened(url, context) as backend:
+    """Close an open execution at once. Its flow cannot clean up. Its children follow their child policy."""
+    with open_for(context, url) as backend:
         Handle(backend, find_execution(backend, workflow_id, run_id)).terminate(reason)
-    output.tell(f"Terminated {workflow_id}")
+    output.show_message(f"Terminated {workflow_id}")

@@ -1,10 +1,10 @@
-"""`traction worker`: decide for workflows and do the work of activities, until asked to stop."""
+"""`traction worker`: run workers of workflows and activities until stopped."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import Annotated, Literal
+from typing import Annotated
 
 import pluggy
 import typer
@@ -14,6 +14,7 @@ from traction.cli.dependencies import provide_all
 from traction.cli.options import CodecName, Payloads, Provide, Url, Verbose
 from traction.client.system import WorkerSystem
 from traction.definitions.classes import Workflow
+from traction.worker.executors import Executor
 from traction.worker.shutdown import StopSignals
 
 
@@ -26,27 +27,27 @@ def work(
     context: typer.Context,
     targets: Annotated[
         list[str],
-        typer.Argument(metavar="MODULE:DEFINITION...", help="Workflows and activities to work on; all of a MODULE."),
+        typer.Argument(metavar="MODULE:DEFINITION...", help="Workflows and activities; a MODULE for all of its own."),
     ],
     provide: Provide = None,
-    instances: Annotated[int, typer.Option(min=1, help="How many tasks of each are in hand at a time.")] = 4,
-    executor: Annotated[Literal["thread", "process", "async"], typer.Option(help="Where activities run.")] = "thread",
-    grace: Annotated[float, typer.Option(min=0, help="For how many seconds what is in hand may go on.")] = 90,
+    instances: Annotated[int, typer.Option(min=1, help="The number of concurrent tasks of each.")] = 4,
+    executor: Annotated[Executor, typer.Option(help="Where activities run.")] = "thread",
+    grace: Annotated[float, typer.Option(min=0, help="How many seconds running tasks may take after a stop.")] = 90,
     url: Url = "local:",
     payloads: Payloads = None,
     codec: CodecName = None,
     verbose: Verbose = False,
 ) -> None:
-    """Work until SIGINT or SIGTERM; then finish what is in hand, and stop.
+    """Run workers until SIGINT or SIGTERM, then finish the running tasks and exit.
 
-    Leaves with 1 if something had to be handed back after the grace, and at once at a second signal.
+    Exit code 1 if tasks had to be handed back after the grace period. A second signal exits at once.
     """
     definitions = [definition for target in targets for definition in loading.load_definitions(target)]
     output.set_up_logs(verbose, quiet=False)
-    output.warn_of_memory(url, "what it works on is started by this process alone, and nothing is")
+    output.warn_of_memory(url, "nothing can start executions for these workers")
     with ExitStack() as stack:
         dependencies = provide_all(provide or (), stack, definitions)
-        # From here on, so that a signal that comes early is heard.
+        # Before the workers start, so that no signal is missed.
         signals = stack.enter_context(StopSignals())
         plugins = context.find_object(pluggy.PluginManager)
         with WorkerSystem(url, codec=loading.load_codec(codec), payloads=payloads, plugins=plugins) as system:
@@ -58,9 +59,9 @@ def work(
                         definition, dependencies.get(definition), instances=instances, executor=executor
                     )
             names = ", ".join(definition.__name__ for definition in definitions)
-            output.tell(f"Working on {names}; stop with Ctrl-C")
+            output.show_message(f"Workers for {names} started; stop with Ctrl-C")
             signals.wait(system.stopped)
-            output.tell("Stopping: finishing what is in hand. A second Ctrl-C ends at once, and leaves it to time out")
+            output.show_message("Stopping: waiting for running tasks. A second Ctrl-C exits at once, and they time out")
             code = system.close(grace)
             if system.mistake is not None:
                 raise system.mistake
