@@ -521,8 +521,9 @@ class Decider:
     def _end_answers(self) -> None:
         """The events of a completed decision task are read: take its turn, if another decider did, and compare."""
         assert self._started is not None
-        answers = [event for event in self._answers if not _is_more(event)]
-        self.more = len(answers) < len(self._answers)
+        answers = self._answers
+        if answers and _is_more(answers[-1]):
+            self.more = True
         if not self._decided:
             self.markers = {event.marker_name: event.details for event in self._answers if type(event) is _MARKER}
             self.replaying = True
@@ -532,7 +533,7 @@ class Decider:
                 if type(event) is _MARKER and (leaf := self.local.get(event.marker_name)) is not None:
                     self.tell_local(leaf, event.details)
             self.replaying = False
-        for event in answers:
+        for event in answers[:-1] if self.more else answers:
             self._read_answer(event)
         if (self._asks or self.local) and not self.more:
             raise self._explain(None, self._asks[0] if self._asks else None)
@@ -550,7 +551,9 @@ class Decider:
 
 
 def _is_more(event: Any) -> bool:
-    return type(event) in (e.TimerStarted, e.StartTimerFailed) and event.timer_id.startswith(MORE)
+    """Return whether an event is of the timer that requests another decision task. It is the last of its response."""
+    kind = type(event)
+    return (kind is e.TimerStarted or kind is e.StartTimerFailed) and event.timer_id.startswith(MORE)
 
 
 _MARKER = e.MarkerRecorded

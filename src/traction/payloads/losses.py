@@ -103,13 +103,11 @@ def is_lossless(call: Any) -> bool:
     if scalars is None:
         return False
     for name, declared in scalars:
-        value: Any = getattr(call, name)
-        if type(value) is not declared or (declared is int and value not in _INTS):
+        if type(getattr(call, name)) is not declared:
             return False
     return True
 
 
-_INTS = range(-(2**63), 2**63)
 _SCALARS = frozenset({str, int, float, bool, type(None)})
 _scalars: dict[type, tuple[tuple[str, type], ...] | None] = {}
 
