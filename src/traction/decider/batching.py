@@ -8,10 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-import msgspec
-
 from traction.model import decisions as d
-from traction.model.sizes import ESCAPE_BYTES_MAX, measure
+from traction.model.sizes import ESCAPE_BYTES_MAX, is_surely_below, measure
 from traction.payloads.codec import PAYLOAD_CHARS_MAX
 
 DECISIONS_MAX: Final = 100
@@ -49,9 +47,8 @@ def choose(
     """
     queue: Sequence[d.Decision] = tuple(asked)
     chosen: list[d.Decision] = []
-    # Escapes grow no text more than threefold, and the envelope of a decision takes less than another 128 bytes.
     head = queue[:DECISIONS_MAX]
-    fits = 4 * len(msgspec.json.encode((head, report))) + 128 * len(head) <= DECISION_BYTES_MAX
+    fits = is_surely_below((head, report), DECISION_BYTES_MAX, len(head))
     size = 0 if fits else measure_report(report)
     for decision in queue:
         size += 0 if fits else measure(decision)

@@ -30,14 +30,32 @@ def measure(shape: Any) -> int:
     return len(json.dumps(plain)) + sum(len(f'"{one["decisionType"]}DecisionAttributes": {{}}') for one in nested)
 
 
+def is_surely_below(shapes: Any, bytes_max: int, envelopes: int = 1) -> bool:
+    """Return `True` only if `measure` would return at most `bytes_max`. It is much faster than `measure`.
+
+    Args:
+        shapes: one shape, or a tuple of shapes and texts.
+        envelopes: how many decisions there are.
+    """
+    try:
+        size = len(_encode(shapes))
+    except UnicodeEncodeError:
+        return False  # lone surrogates
+    # An escape is at most three times as long as the same character in UTF-8. Separators take another byte each. The
+    # envelope of a decision takes less than 128 bytes.
+    return 4 * size + 128 * envelopes <= bytes_max
+
+
+_encode = msgspec.json.Encoder().encode
+
+
 def check_request_size(request: Any, bytes_max: int) -> None:
     """Raise if a request is larger than SWF accepts.
 
     Raises:
         RequestEntityTooLarge: it takes more than `bytes_max` bytes.
     """
-    # Nothing grows more than threefold by its escapes, and members of decisions by little.
-    if 4 * len(msgspec.json.encode(request)) > bytes_max and (size := measure(request)) > bytes_max:
+    if not is_surely_below(request, bytes_max) and (size := measure(request)) > bytes_max:
         raise explain_size(type(request).__name__, size, bytes_max)
 
 

@@ -100,24 +100,20 @@ def is_lossless(call: Any) -> bool:
         scalars = _scalars[kind]
     except KeyError:
         scalars = _scalars[kind] = _find_scalars(kind)
-    if scalars is None:
-        return False
-    for name, declared in scalars:
-        if type(getattr(call, name)) is not declared:
-            return False
-    return True
+    return scalars is not None and [type(getattr(call, name)) for name in scalars[0]] == scalars[1]
 
 
 _SCALARS = frozenset({str, int, float, bool, type(None)})
-_scalars: dict[type, tuple[tuple[str, type], ...] | None] = {}
+_scalars: dict[type, tuple[list[str], list[Any]] | None] = {}
 
 
-def _find_scalars(kind: type) -> tuple[tuple[str, type], ...] | None:
-    """Return the fields of a class and their types if all are scalars without constraints, else `None`."""
+def _find_scalars(kind: type) -> tuple[list[str], list[Any]] | None:
+    """Return the names and the types of a class's fields if all are scalars without constraints, else `None`."""
     if hasattr(kind, "__post_init__"):
         return None
-    fields = tuple((field.name, field.type) for field in msgspec.structs.fields(kind))
-    return fields if all(isinstance(declared, type) and declared in _SCALARS for _, declared in fields) else None
+    fields = msgspec.structs.fields(kind)
+    names, types = [field.name for field in fields], [field.type for field in fields]
+    return (names, types) if all(isinstance(one, type) and one in _SCALARS for one in types) else None
 
 
 _PLAIN = frozenset({dict, list, tuple, set, frozenset, str, int, float, bool, type(None)})

@@ -45,20 +45,23 @@ _current = _Current()
 
 def take_turn(turn: Turn, act: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run `act` as a turn of a flow."""
-    before, _current.turn = _current.turn, turn
+    # The attributes of this thread, looked up once: each attribute of a `threading.local` costs as much again.
+    current = _current.__dict__
+    before, current["turn"] = current.get("turn"), turn
+    # `asyncio` may be imported by another thread just now, and have no such function yet.
     set_loop = getattr(sys.modules.get("asyncio"), "_set_running_loop", None)
     if set_loop is None:
         try:
             return act(*args, **kwargs)
         finally:
-            _current.turn = before
-    outer, _current.loop = _current.loop, sys.modules["asyncio"]._get_running_loop()
+            current["turn"] = before
+    outer, current["loop"] = current.get("loop"), sys.modules["asyncio"]._get_running_loop()
     set_loop(NO_EVENT_LOOP)
     try:
         return act(*args, **kwargs)
     finally:
-        set_loop(_current.loop)
-        _current.turn, _current.loop = before, outer
+        set_loop(current["loop"])
+        current["turn"], current["loop"] = before, outer
 
 
 def leave_flow(act: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -7,10 +7,12 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from traction import (
     DeclaredError,
@@ -27,7 +29,7 @@ from traction import (
 )
 from traction.errors import DefinitionError, PayloadError, WorkflowFailed
 from traction.payloads.codec import JSON
-from traction.payloads.losses import find_loss
+from traction.payloads.losses import find_loss, is_lossless
 from traction.testing import simulate
 
 
@@ -300,6 +302,44 @@ def test_what_is_not_a_number_equals_itself_and_fields_out_of_comparisons_do_not
     assert find_loss([float("nan")], [float("nan")]) is None
     assert find_loss(Measured(float("nan"), [1]), Measured(float("nan"))) is None
     assert find_loss(Measured(1.0), Measured(2.0)) is not None
+
+
+class Scalars(msgspec.Struct):
+    count: int = 0
+    share: float = 0.0
+    name: str = ""
+    done: bool = False
+    nothing: None = None
+
+
+class Bounded(msgspec.Struct):
+    count: Annotated[int, msgspec.Meta(ge=0)]
+
+
+class Count(int):
+    pass
+
+
+@given(
+    count=st.integers() | st.booleans() | st.integers().map(Count),
+    share=st.floats(allow_nan=False, allow_infinity=False) | st.integers(),
+    name=st.text(),
+    done=st.booleans() | st.integers(0, 1),
+)
+def test_fields_of_exactly_their_types_come_back_equal(count: Any, share: Any, name: str, done: Any) -> None:
+    live = Scalars(count, share, name, done)
+    if is_lossless(live):
+        read = JSON.decode(JSON.write(live), Scalars)
+        assert read == live
+        assert [type(value) for value in msgspec.structs.astuple(read)] == [int, float, str, bool, type(None)]
+
+
+@pytest.mark.parametrize(
+    "live", [Scalars(True), Scalars(Count(1)), Scalars(0, 1), Scalars(name=Colour.RED), Bounded(1), Plain("1")]
+)
+def test_other_fields_take_the_full_check(live: Any) -> None:
+    assert not is_lossless(live)
+    assert is_lossless(Scalars(2**70, 0.5, "é", True))
 
 
 def test_a_tagged_union_keeps_its_classes() -> None:
