@@ -11,7 +11,7 @@ from traction.errors import NonDeterminismError
 from traction.model import events
 from traction.testing import Deviations, Seeded, explore, simulate, takes
 from traction_local.service.state.task_list import Ready
-from traction_local.simulation.machine import DOMAIN
+from traction_local.simulation.backend import DOMAIN
 from traction_local.simulation.sandbox import ImpureFlowError
 from traction_local.simulation.simulation import Simulation
 
@@ -70,12 +70,12 @@ def test_a_patch_survives_every_order_of_its_deploy() -> None:
 def test_a_machine_that_leaves_takes_nothing_more_and_has_old_code_for_good() -> None:
     simulation = Simulation(deploy={Old: Patched})
     simulation.start(Old())
-    crew = simulation._crew
-    (old,) = crew.machines
-    crew.deploy(old.name)
-    (new,) = crew.machines
-    assert crew.choose(Ready("decision", DOMAIN, "Deployed-1"), old) is new is not old
-    assert (crew.is_behind(old), crew.is_behind(new)) == (True, False)
+    fleet = simulation.fleet
+    (old,) = fleet.machines
+    fleet.deploy(old.name)
+    (new,) = fleet.machines
+    assert fleet.choose(Ready("decision", DOMAIN, "Deployed-1"), old) is new is not old
+    assert (fleet.is_behind(old), fleet.is_behind(new)) == (True, False)
     simulation.close()
 
 

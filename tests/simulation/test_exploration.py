@@ -47,7 +47,7 @@ from traction.testing import (
     takes,
 )
 from traction.testing import strategies as ts
-from traction_local.simulation import cross_process as twin
+from traction_local.simulation import cross_process
 
 QUICK = settings(max_examples=60, derandomize=True, database=None, deadline=None)
 
@@ -171,7 +171,7 @@ def test_a_failure_tells_its_story_and_the_test_that_runs_it_again() -> None:
     assert len(error.deviations.split()) == 1
     notes = "\n".join(error.__notes__)
     assert "The story, 1 deviation from the plain run (those with a star)" in notes
-    assert "put off: signal Approve" in notes
+    assert "delayed: signal Approve" in notes
     assert f'always_ships.at("{error.deviations}")' in notes
     with pytest.raises(AssertionError):
         always_ships.at(error.deviations)
@@ -346,15 +346,15 @@ def test_further_strategies_are_given_as_ever(run: Any, more: int) -> None:
 def test_the_other_process_is_begun_before_any_example(monkeypatch: pytest.MonkeyPatch) -> None:
     begun: list[bool] = []
 
-    class Twin(twin.Twin):
+    class Counting(cross_process.OtherProcess):
         def __init__(self) -> None:
             begun.append(currently_in_test_context())
             super().__init__()
 
-    twins: list[twin.Twin] = []
-    monkeypatch.setattr(twin, "_twins", twins)
-    monkeypatch.setattr(twin, "_verdicts", {})
-    monkeypatch.setattr(twin, "Twin", Twin)
+    processes: list[cross_process.OtherProcess] = []
+    monkeypatch.setattr(cross_process, "_processes", processes)
+    monkeypatch.setattr(cross_process, "_differences", {})
+    monkeypatch.setattr(cross_process, "OtherProcess", Counting)
 
     @QUICK
     @explore(checkout(30), **WORLD)
@@ -363,7 +363,7 @@ def test_the_other_process_is_begun_before_any_example(monkeypatch: pytest.Monke
 
     look()
     assert begun == [False]
-    twins[0].close()
+    processes[0].close()
 
 
 def test_settings_seeds_and_phases_are_those_of_hypothesis() -> None:
@@ -516,7 +516,7 @@ def test_signals_that_are_none_are_refused(said: Any) -> None:
 
 @pytest.mark.parametrize("workers", [0, -1])
 def test_a_simulation_without_workers_is_refused(workers: int) -> None:
-    with pytest.raises(DefinitionError, match="has one at least"):
+    with pytest.raises(DefinitionError, match="has at least one worker"):
         simulate(checkout(30), workers=workers)
 
 

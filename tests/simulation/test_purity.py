@@ -23,7 +23,7 @@ import pytest
 from traction import Step, activity, side_effect, workflow
 from traction.errors import FlowError
 from traction.testing import simulate
-from traction_local.simulation.sandbox import ImpureFlowError, Watch
+from traction_local.simulation.sandbox import ImpureFlowError, Sandbox
 
 CLOCK, PAUSE, CHANCE, WORLD = "await now()", "await sleep(...)", "await random() and await uuid4()", "in an activity"
 ZONE = "the time zone of a machine is its own"
@@ -170,7 +170,7 @@ def test_who_watched_before_watches_after() -> None:
 
     sys.setprofile(before)
     try:
-        assert Watch().run(lambda: 7) == 7
+        assert Sandbox().run(lambda: 7) == 7
         assert sys.getprofile() is before
     finally:
         sys.setprofile(None)

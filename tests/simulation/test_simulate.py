@@ -40,7 +40,9 @@ from traction.errors import (
 from traction.model import events as e
 from traction.model.limits import Limits
 from traction.testing import fails, raises, returns, simulate, takes
+from traction_local.simulation.options import Settings, SimulationOptions
 from traction_local.simulation.schedule import PLAIN
+from traction_local.simulation.simulation import Simulation
 
 
 class Gateway:
@@ -357,3 +359,12 @@ def test_chance_in_a_flow_is_the_runs_own() -> None:
         return str(await uuid4())
 
     assert simulate(draw()).result == simulate(draw()).result
+
+
+def test_each_option_of_a_simulation_has_a_default() -> None:
+    assert set(Settings.__struct_fields__) == SimulationOptions.__optional_keys__
+
+
+def test_an_unknown_option_of_a_simulation_is_refused() -> None:
+    with pytest.raises(TypeError, match="machines"):
+        Simulation(machines=2)  # type: ignore[call-arg]

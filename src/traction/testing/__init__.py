@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING
 from traction.lazy_imports import import_lazily
 
 if TYPE_CHECKING:
-    from traction.testing.exploration import Coverage, Explored, explore
-    from traction.testing.explored import ExploredTest
+    from traction.testing.exploration import explore
+    from traction.testing.explored import Explored, ExploredTest
     from traction.testing.stateful import SimulationMachine
+    from traction.testing.systematic import Coverage
     from traction_local.simulation.deadlock import StuckExecutionError
     from traction_local.simulation.determinism import UnsoundFlowError
     from traction_local.simulation.faults import Faults
+    from traction_local.simulation.options import World
     from traction_local.simulation.run import SimulatedRun
     from traction_local.simulation.schedule import PLAIN, Deviations, Plain, Schedule, Seeded
-    from traction_local.simulation.simulate import World, simulate, simulate_all
+    from traction_local.simulation.simulate import simulate, simulate_all
     from traction_local.simulation.simulation import Simulation
     from traction_local.simulation.stubs import (
         crashes,
@@ -76,8 +78,8 @@ __getattr__ = import_lazily(
         "returns": "traction_local.simulation.stubs",
         "sometimes": "traction_local.simulation.stubs",
         "takes": "traction_local.simulation.stubs",
-        "Coverage": "traction.testing.exploration",
-        "Explored": "traction.testing.exploration",
+        "Coverage": "traction.testing.systematic",
+        "Explored": "traction.testing.explored",
         "ExploredTest": "traction.testing.explored",
         "StuckExecutionError": "traction_local.simulation.deadlock",
         "UnsoundFlowError": "traction_local.simulation.determinism",
@@ -85,7 +87,7 @@ __getattr__ = import_lazily(
         "SimulatedRun": "traction_local.simulation.run",
         "Simulation": "traction_local.simulation.simulation",
         "SimulationMachine": "traction.testing.stateful",
-        "World": "traction_local.simulation.simulate",
+        "World": "traction_local.simulation.options",
         "simulate": "traction_local.simulation.simulate",
         "simulate_all": "traction_local.simulation.simulate",
     },

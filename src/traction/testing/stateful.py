@@ -1,19 +1,20 @@
 """Interleave the rules of a test with the moves of a simulation, as Hypothesis' stateful testing does.
 
-Takes the attributes of a subclass, which say what the world is made of; gives a `RuleBasedStateMachine` with the rules
-of the simulation: somebody moves, time passes, something goes wrong. Hypothesis draws which rule is next and shrinks
-the steps; the simulation's own choices are drawn with them.
+Hypothesis draws and shrinks a sequence of rules: those of the test, and one that moves the simulation, whose choices
+are drawn with it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from traction.extras import needed_by
 from traction.testing.bodies import check_body, check_returned
 from traction_local.simulation.faults import Faults
+from traction_local.simulation.options import SimulationOptions
 from traction_local.simulation.schedule import PLAIN
+from traction_local.simulation.simulation import Simulation
 
 with needed_by("SimulationMachine"):
     from hypothesis import strategies as st
@@ -22,17 +23,17 @@ with needed_by("SimulationMachine"):
     from traction.testing.strategies import schedules
 
 MOVES_MAX = 100_000
-"""After how many moves at the end a simulation is given up."""
+"""The maximal number of moves at the end, until all executions must have closed."""
 
 
 class SimulationMachine(RuleBasedStateMachine):
-    """A state machine whose world is a simulation; add rules of your own that start, signal, cancel and look.
+    """A state machine with a simulation; add rules that start, signal, cancel and inspect executions.
 
     Class attributes:
-        world: as for `simulate`: `provide`, `stub`, `workers`, `limits` and so on.
-        faults: what may go wrong.
+        world: the options of the simulation: `provide`, `stub`, `workers`, `limits` and so on.
+        faults: the faults that may be injected.
 
-    At the end nothing goes wrong any more, and every execution that was started must close; then `check_end` is called.
+    At the end no faults are injected, and every execution that was started must close; then `check_end` is called.
 
     Example:
         >>> from hypothesis.stateful import rule, run_state_machine_as_test
@@ -59,8 +60,8 @@ class SimulationMachine(RuleBasedStateMachine):
         >>> run_state_machine_as_test(Counting)
     """
 
-    world: dict[str, Any] = {}  # noqa: RUF012
-    faults: Faults = Faults.none()
+    world: ClassVar[SimulationOptions] = {}
+    faults: ClassVar[Faults] = Faults.none()
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -69,10 +70,9 @@ class SimulationMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        from traction.testing import Simulation
-
-        self._choices = _Drawn()
-        self.simulation: Any = Simulation(schedule=self._choices, faults=self.faults, **self.world)
+        self._choices = _DrawnSchedule()
+        options: SimulationOptions = {**self.world, "schedule": self._choices, "faults": self.faults}
+        self.simulation = Simulation(**options)
         _call(self.begin)
 
     def begin(self) -> None:
@@ -82,7 +82,7 @@ class SimulationMachine(RuleBasedStateMachine):
         """Finish after all rules, before all executions run to their end."""
 
     def check_end(self) -> None:
-        """Assert what holds after every execution has closed."""
+        """Check the results after every execution has closed."""
 
     @rule(moves=st.integers(1, 10), schedule=schedules(choices=20, max_deviations=3))
     def somebody_moves(self, moves: int, schedule: Any) -> None:
@@ -106,20 +106,22 @@ class SimulationMachine(RuleBasedStateMachine):
                 assert moves < MOVES_MAX, f"after {moves} moves executions are still open:\n{self.simulation.story}"
         finally:
             self.simulation.close()
-        assert not self.simulation.stuck, f"an execution waits for what never comes:\n{self.simulation.stuck}"
+        assert not self.simulation.stuck, (
+            f"an execution waits for something that never happens:\n{self.simulation.stuck}"
+        )
         _call(self.check_end)
 
 
 def _call(hook: Callable[[], object]) -> None:
-    """Call what a subclass has written, and check that it returns nothing."""
+    """Call a method of a subclass, and check that it returns nothing."""
     check_returned(hook, hook())
 
 
-class _Drawn:
-    """A schedule whose choices are drawn rule by rule. A simulation has the very object, and no copy of it."""
+class _DrawnSchedule:
+    """A schedule whose choices are drawn rule by rule. A simulation uses the object itself, not a copy."""
 
     def __init__(self) -> None:
-        self.choose = PLAIN.choose
+        self.choose: Callable[[int, str], int] = PLAIN.choose
 
-    def __copy__(self) -> _Drawn:
+    def __copy__(self) -> _DrawnSchedule:
         return self

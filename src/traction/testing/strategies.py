@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
 import msgspec
 
@@ -18,7 +18,9 @@ from traction.extras import needed_by
 from traction.flow.signals import Signal
 from traction.model.events import Event
 from traction.payloads.codec import JSON, Codec
+from traction_local.simulation.options import World
 from traction_local.simulation.schedule import Deviations, Recurring, Schedule
+from traction_local.simulation.simulate import simulate
 
 with needed_by("drawing schedules, inputs, executions and histories"):
     from hypothesis import strategies as st
@@ -118,7 +120,7 @@ def signals(*kinds: type[Signal], max_size: int = 3, within: timedelta | None = 
     return st.lists(st.tuples(st.timedeltas(timedelta(0), within), one), max_size=max_size)
 
 
-def executions(workflow: Any, *, choices: int = CHOICES, **world: Any) -> st.SearchStrategy[Any]:
+def executions(workflow: Any, *, choices: int = CHOICES, **world: Unpack[World]) -> st.SearchStrategy[Any]:
     """Draw simulated runs of a workflow under drawn schedules.
 
     Args:
@@ -126,8 +128,6 @@ def executions(workflow: Any, *, choices: int = CHOICES, **world: Any) -> st.Sea
         choices: as for `schedules`.
         world: as for `simulate`.
     """
-    from traction.testing import simulate
-
     calls = inputs(workflow) if isinstance(workflow, type) else st.just(workflow)
     return st.builds(lambda call, schedule: simulate(call, schedule=schedule, **world), calls, schedules(choices))
 

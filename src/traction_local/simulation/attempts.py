@@ -5,28 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from heapq import heappop, heappush
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from traction.model.operations import ActivityTask
 from traction.payloads.codec import Codec
 from traction.worker.heartbeats import RunningActivity
-from traction_local.simulation.machine import FaultInjector, Machine, SimulatedBackend
+from traction_local.simulation.backend import SimulatedBackend
+from traction_local.simulation.fault_injector import AttemptFault, FaultInjector
+from traction_local.simulation.machine import Machine
 from traction_local.simulation.stubs import BODY, StubbedAttempt, StubScript
-
-
-class AttemptFault(NamedTuple):
-    """A fault in an attempt that takes time: its budget, the part of the span before it, its description."""
-
-    budget: str
-    part: float
-    what: str
-
-
-ATTEMPT_FAULTS: Final = (
-    AttemptFault("timeouts", 0.0, "its heartbeats stop at once"),
-    AttemptFault("timeouts", 0.5, "its heartbeats stop half-way"),
-    AttemptFault("crashes", 0.5, "the machine dies half-way"),
-)
+from traction_local.simulation.trace import Trace
 
 
 class Beating(NamedTuple):
@@ -46,8 +34,8 @@ class Attempts:
     Args:
         backend: where heartbeats are sent.
         scripts: stubs that replace the bodies of activities.
-        trouble: the fault injector, with the budgets that are left.
-        choose: chooses among alternatives; `None` for the plain schedule.
+        faults: chooses the faults of attempts.
+        trace: chooses among the alternatives of stubs.
         codec: encodes the details of heartbeats.
     """
 
@@ -55,23 +43,24 @@ class Attempts:
         self,
         backend: SimulatedBackend,
         scripts: Mapping[Any, StubScript],
-        trouble: FaultInjector,
-        choose: Callable[[int, str], int] | None,
+        faults: FaultInjector,
+        trace: Trace,
         codec: Codec,
     ) -> None:
-        self._backend, self._scripts, self._trouble = backend, scripts, trouble
-        self._choose, self._codec = choose, codec
+        self._backend, self._scripts, self._faults = backend, scripts, faults
+        self._trace, self._codec = trace, codec
         self._counts: dict[Any, int] = {}
         self._beating: list[Beating] = []
         self._begun = 0
 
-    def find_act(self, activity: Any) -> StubbedAttempt:
+    def count(self, activity: Any) -> StubbedAttempt:
         """Count an attempt of an activity, and return what it does."""
-        attempt = self._counts[activity] = self._counts.get(activity, 0) + 1
-        act = self._scripts.get(activity, BODY).find_act(attempt)
-        if act.instead and self._choose is not None:
-            act = (act, *act.instead)[self._choose(1 + len(act.instead), f"attempt {attempt} of {activity.__name__}")]
-        return act
+        number = self._counts[activity] = self._counts.get(activity, 0) + 1
+        attempt = self._scripts.get(activity, BODY).get_attempt(number)
+        if not attempt.alternatives:
+            return attempt
+        alternatives = (attempt, *attempt.alternatives)
+        return alternatives[self._trace.choose(len(alternatives), f"attempt {number} of {activity.__name__}")]
 
     def begin(self, machine: Machine, task: ActivityTask, span: timedelta) -> AttemptFault | None:
         """Start the heartbeats of an attempt; return the fault that cuts it off, if the schedule chooses one."""
@@ -79,23 +68,12 @@ class Attempts:
         running = RunningActivity(self._backend, task, self._codec, timeout=timeout)
         if running.every is None:
             return None
-        fate = self._find_fate(task)
-        until = self._backend.time + span * (1.0 if fate is None else fate.part)
+        fault = self._faults.choose_for_attempt(task.activity_id)
+        until = self._backend.time + span * (1.0 if fault is None else fault.part)
         self._begun += 1
         every = timedelta(seconds=running.every)
         self._wait(Beating(self._backend.time + every, self._begun, every, until, machine, running))
-        return fate
-
-    def _find_fate(self, task: ActivityTask) -> AttemptFault | None:
-        fates = [fate for fate in ATTEMPT_FAULTS if self._trouble.left[fate.budget] > 0]
-        if self._choose is None or not fates:
-            return None
-        chosen = self._choose(1 + len(fates), f"what becomes of {task.activity_id}")
-        if not chosen:
-            return None
-        fate = fates[chosen - 1]
-        self._trouble.spend(fate.budget)
-        return fate
+        return fault
 
     def _wait(self, beating: Beating) -> None:
         if beating.due < beating.until:

@@ -1,12 +1,11 @@
 """The cross-process check: replay a history in another process, with another hash seed, and compare the decisions.
 
-What depends on the order of a set,
-on `hash()`, on an address or on what a module happened to keep differs there.
+Decisions that depend on the order of a set, on `hash()`, on an address or on the state of a module differ there.
 
-The twin is one process for as long as its parent lives, and begins with the first question. It imports the module of a
-definition by its name, so it knows only definitions at the top of modules; others are not checked, nor modules
-that have changed since the parent began. A module that simulates while it is imported does so in the twin as well,
-which has no twin of its own. What modules print or read there goes nowhere.
+The other process starts at the first check and lives as long as its parent. It imports the module of a definition by
+name, so it finds only definitions at the top of modules. Others are not checked, nor modules that changed since the
+parent started. A module that simulates while it is imported does so there too, without a check. Output of modules is
+discarded there, and their input is empty.
 """
 
 from __future__ import annotations
@@ -39,27 +38,27 @@ from traction.payloads.codec import JSON
 from traction_local.simulation.determinism import UnsoundFlowError, list_cuts, show_decision
 
 HASH_SEEDS: Final = ("4242", "24")
-"""The hash seed of the twin; the second if the parent has the first."""
+"""The hash seed of the other process; the second if the parent has the first."""
 
 HISTORIES_MAX: Final = 40
 """The maximal number of different histories that are checked per definition."""
 
 EVENTS_MAX: Final = 20_000
-"""The maximal number of events that the twin reads for one question."""
+"""The maximal number of events that the other process reads for one request."""
 
 REPLY_SECONDS_MAX: Final = 30.0
 """The maximal time of a reply, including the import of a module."""
 
-_BEGAN: Final = time.time()  # noqa: TID251  # by the clock of the file system
+_STARTED: Final = time.time()  # noqa: TID251  # compared with times of the file system
 
 _WAY_OUT: Final = (
-    "A flow that goes over a set goes in another order there: sort it. What hash() and id() give differs, and so does "
-    "what a module got from elsewhere while it was imported"
+    "A set has another order there: sort it before iterating. The results of hash() and id() differ too, and so may "
+    "values that a module computed while it was imported"
 )
 
 
-class Question(msgspec.Struct):
-    """A request to the twin: decide at these cuts of a history."""
+class Request(msgspec.Struct):
+    """A request to the other process: decide at these cuts of a history."""
 
     path: list[str]
     module: str
@@ -71,7 +70,7 @@ class Question(msgspec.Struct):
 
 
 class Reply(msgspec.Struct):
-    """The decisions at each cut; or why there are none, or the error."""
+    """The decisions at each cut; or why the definition was not found, or the error."""
 
     decided: list[list[d.Decision]] = []
     globals: dict[str, str] = {}
@@ -80,8 +79,8 @@ class Reply(msgspec.Struct):
     gone: bool = False
 
 
-class Twin:
-    """The other process, from the parent's side."""
+class OtherProcess:
+    """The other process, as its parent sees it."""
 
     def __init__(self) -> None:
         seed = HASH_SEEDS[os.environ.get("PYTHONHASHSEED") == HASH_SEEDS[0]]
@@ -100,37 +99,37 @@ class Twin:
 
     @property
     def usable(self) -> bool:
-        """Whether it runs, and is the twin of this process: a fork has a twin of its own."""
+        """Whether it runs and was started by this process: a fork starts its own."""
         return self._owner == os.getpid() and self._process.poll() is None
 
-    def ask(self, question: Question) -> Reply:
-        """Send a question, and wait for the reply."""
+    def send(self, request: Request) -> Reply:
+        """Send a request, and wait for the reply."""
         process = self._process
         assert process.stdin is not None
         assert process.stdout is not None
         # A module may hang while it is imported.
-        patience = threading.Timer(REPLY_SECONDS_MAX, process.kill)
-        patience.daemon = True
+        timer = threading.Timer(REPLY_SECONDS_MAX, process.kill)
+        timer.daemon = True
         with self._lock:
-            patience.start()
+            timer.start()
             try:
-                process.stdin.write(msgspec.json.encode(question) + b"\n")
+                process.stdin.write(msgspec.json.encode(request) + b"\n")
                 process.stdin.flush()
                 line = process.stdout.readline()
             except OSError:
                 line = b""
-            except BaseException:  # else the next question would read this reply
+            except BaseException:  # else the next request would read this reply
                 self.close()
                 raise
             finally:
-                patience.cancel()
+                timer.cancel()
         if not line:
             self.close()
-            return Reply(unknown="it ends or hangs where its module is imported or it is decided", gone=True)
+            return Reply(unknown="the process ends or hangs while the module is imported or the flow is run", gone=True)
         return msgspec.json.decode(line, type=Reply)
 
     def close(self) -> None:
-        """End the process, unless it is that of a parent of this one."""
+        """End the process, unless a parent of this process started it."""
         if self._owner != os.getpid():
             return
         atexit.unregister(self.close)
@@ -142,58 +141,58 @@ class Twin:
         self._process.wait()
 
 
-_twins: list[Twin] = []
-"""The twin of this process, the last, if there is one; before it those that are gone."""
+_processes: list[OtherProcess] = []
+"""The processes that were started; the last one may be usable."""
 
-_verdicts: dict[Any, dict[int, str]] = {}
-"""What is wrong with a definition, by a shape of its histories: empty if nothing is."""
+_differences: dict[Any, dict[int, str]] = {}
+"""The first difference, by definition and by a hash of the history; empty if there is none."""
 
 _unknown: dict[Any, str] = {}
-"""The definitions that the twin cannot find, and the modules in which it ends or hangs, and why."""
+"""Why definitions were not found, and in which modules the other process ended or hung."""
 
 
-def check_twin(
+def check_cross_process(
     workflow: Any,
     execution: WorkflowExecution,
     events: Sequence[e.Event],
     decided: Mapping[int, Sequence[d.Decision]],
 ) -> str:
-    """Check that the twin decides what was decided live; return why it cannot be asked, or an empty string.
+    """Check that the other process makes the decisions that were made live; return why it was skipped, else "".
 
-    Of each definition some different histories are checked, and none twice. Payloads are compared as sets would be: the
-    order of what they list is no claim.
+    A limited number of histories is checked for each definition, and none twice. Lists in payloads are compared
+    without their order, since they may come from sets.
 
     Raises:
-        UnsoundFlowError: it decides something else.
+        UnsoundFlowError: it makes other decisions.
     """
     if reason := _explain_unknown(workflow):
         return reason
-    verdicts = _verdicts.setdefault(workflow, {})
+    differences = _differences.setdefault(workflow, {})
     parts = ((type(event), getattr(event, "input", None), getattr(event, "result", None)) for event in events)
     shape = hash(tuple(parts))
-    if shape not in verdicts:
-        if len(verdicts) >= HISTORIES_MAX:
+    if shape not in differences:
+        if len(differences) >= HISTORIES_MAX:
             return ""
-        verdicts[shape], reason = _compare(workflow, execution, events, decided)
+        differences[shape], reason = _compare(workflow, execution, events, decided)
         if reason:
             return reason
-    if verdict := verdicts[shape]:
-        raise UnsoundFlowError(verdict)
+    if difference := differences[shape]:
+        raise UnsoundFlowError(difference)
     return ""
 
 
 def _explain_unknown(workflow: Any) -> str:
-    """Return why the twin cannot know a definition; empty if it may."""
+    """Return why the other process cannot find a definition; empty if it may."""
     name, module = workflow.__qualname__, workflow.__module__
     if "<locals>" in name:
         return f"{name} is not at the top of a module"
-    # A program that runs would run again if it were imported. In a child of `multiprocessing` it has another name.
+    # Importing the main program would run it again. In a child of `multiprocessing` it has another name.
     if module in (None, "__main__", "__mp_main__"):
-        return f"{name} is part of a program, and not of a module"
-    if _is_twin():
+        return f"{name} is part of the main program, not of a module"
+    if _is_other_process():
         return "this is the other process"
     if getattr(sys, "frozen", False) or not Path(sys.executable or "").stem.lower().startswith(("python", "pypy")):
-        return "this program has no Python interpreter of its own that could be started"
+        return "this program has no Python interpreter to start"
     if found := _unknown.get(workflow) or _unknown.get(module):
         return f"{name} is not found there: {found}"
     return ""
@@ -207,11 +206,11 @@ def _compare(
     cuts = list_cuts(events, decided)
     while sum(cuts) > EVENTS_MAX and len(cuts) > 1:
         cuts = cuts[len(cuts) % 2 == 0 :: 2]  # and the last one stays
-    if file is not None and os.path.exists(file) and os.path.getmtime(file) > _BEGAN:
-        reply = Reply(unknown="its module has changed since this process began")
+    if file is not None and os.path.exists(file) and os.path.getmtime(file) > _STARTED:
+        reply = Reply(unknown="its module has changed since this process started")
     else:
-        question = Question(sys.path, module, file, workflow.__qualname__, execution, list(events), cuts)
-        reply = _find_twin().ask(question)
+        request = Request(sys.path, module, file, workflow.__qualname__, execution, list(events), cuts)
+        reply = _get_process().send(request)
     if reply.unknown:
         _unknown[module if reply.gone else workflow] = reply.unknown
         return "", _explain_unknown(workflow)
@@ -219,15 +218,14 @@ def _compare(
     live = describe_globals(sys.modules[module]) if error else {}
     for name, value in live.items():
         if reply.globals.get(name, value) != value:
-            return "", f"{module}.{name} has another value there, so that a test may have set it here"
+            return "", f"{module}.{name} has another value there; a test may have set it here"
     return error, ""
 
 
-def _find_twin() -> Twin:
-    """Return the twin of this process."""
-    if not (_twins and _twins[-1].usable):
-        _twins.append(Twin())
-    return _twins[-1]
+def _get_process() -> OtherProcess:
+    if not (_processes and _processes[-1].usable):
+        _processes.append(OtherProcess())
+    return _processes[-1]
 
 
 def _find_difference(
@@ -235,11 +233,11 @@ def _find_difference(
 ) -> str:
     there = "in another process, with another hash seed,"
     if reply.error:
-        return f"{execution.workflow_id} cannot be decided {there} from its history: {reply.error}\n{_WAY_OUT}"
+        return f"{execution.workflow_id} cannot be replayed {there} from its history: {reply.error}\n{_WAY_OUT}"
     for cut, anew in zip(cuts, reply.decided, strict=True):
         if [_normalize(decision) for decision in decided[cut]] != [_normalize(decision) for decision in anew]:
             return (
-                f"{execution.workflow_id} decides one thing here and another {there} at event {cut}:\n"
+                f"{execution.workflow_id} makes other decisions {there} at event {cut}:\n"
                 f"  here:   {', '.join(map(show_decision, decided[cut]))}\n"
                 f"  there:  {', '.join(map(show_decision, anew))}\n{_WAY_OUT}"
             )
@@ -254,8 +252,8 @@ def describe_globals(module: ModuleType) -> dict[str, str]:
     }
 
 
-def _is_twin() -> bool:
-    """Return whether this process is a twin."""
+def _is_other_process() -> bool:
+    """Return whether this process was started for the check."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     return spec is not None and spec.name == "traction_local.simulation.cross_process"
 
@@ -285,23 +283,23 @@ def _sort_value(value: Any) -> Any:
     return value
 
 
-# The other side.
+# In the other process.
 
 
-def answer(question: Question) -> Reply:
+def handle_request(request: Request) -> Reply:
     """Decide at each cut."""
-    sys.path[:] = question.path
+    sys.path[:] = request.path
     try:
-        module = _load(question.module, question.file)
+        module = _load(request.module, request.file)
         workflow: Any = module
-        for name in question.name.split("."):
+        for name in request.name.split("."):
             workflow = getattr(workflow, name)
     except (Exception, SystemExit) as error:
         return Reply(unknown=repr(error))
     constants = describe_globals(module)
     try:
         decided = [
-            decide(workflow, question.events[:cut], execution=question.execution, codec=JSON) for cut in question.cuts
+            decide(workflow, request.events[:cut], execution=request.execution, codec=JSON) for cut in request.cuts
         ]
     except TractionError as error:
         return Reply(globals=constants, error=f"{type(error).__name__}: {error}")
@@ -314,7 +312,7 @@ def _load(name: str, file: str | None) -> ModuleType:
     except ImportError:
         if file is None:
             raise
-        alias = f"_twin_of_{name}"
+        alias = f"_copy_of_{name}"
         if alias not in sys.modules:
             spec = importlib.util.spec_from_file_location(alias, file)
             assert spec is not None
@@ -325,24 +323,24 @@ def _load(name: str, file: str | None) -> ModuleType:
 
 
 def main() -> None:
-    """Answer questions, one a line, until the parent is gone."""
-    asked, replies = open(os.dup(0), "rb"), open(os.dup(1), "wb")  # noqa: SIM115
-    nothing = os.open(os.devnull, os.O_RDWR)
-    for stream in (0, 1):  # what modules read and print is neither a question nor an answer
-        os.dup2(nothing, stream)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # which a terminal sends to all its processes
-    questions: SimpleQueue[bytes] = SimpleQueue()
-    threading.Thread(target=_listen, args=(asked, questions), daemon=True).start()
+    """Reply to requests, one per line, until the parent ends."""
+    source, replies = open(os.dup(0), "rb"), open(os.dup(1), "wb")  # noqa: SIM115
+    null = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1):  # modules must not read requests or print between replies
+        os.dup2(null, stream)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all its processes
+    requests: SimpleQueue[bytes] = SimpleQueue()
+    threading.Thread(target=_listen, args=(source, requests), daemon=True).start()
     while True:
-        reply = answer(msgspec.json.decode(questions.get(), type=Question))
+        reply = handle_request(msgspec.json.decode(requests.get(), type=Request))
         replies.write(msgspec.json.encode(reply) + b"\n")
         replies.flush()
 
 
-def _listen(asked: BinaryIO, questions: SimpleQueue[bytes]) -> None:
-    """Take questions, and end the process with the parent, whatever it is at."""
-    for line in asked:
-        questions.put(line)
+def _listen(source: BinaryIO, requests: SimpleQueue[bytes]) -> None:
+    """Read requests, and end the process when the parent ends, even in the middle of a request."""
+    for line in source:
+        requests.put(line)
     os._exit(0)
 
 

@@ -26,13 +26,10 @@ class PendingAction(NamedTuple):
         return self.machine is not None and not self.machine.alive
 
 
-MOVES_MAX = 100_000
-"""The default number of moves after which an open execution counts as stuck."""
-
-COMPLETE_LATER = (2, 4)
+JUMPS = (2, 4)
 """For how many time jumps an action may be delayed: else late moments in a long run need many deviations."""
 
-PATIENCE = 50
+JUMPS_MAX = 50
 """Delayed actions happen after this many jumps of time at the latest: a flow that polls with timers may never idle."""
 
 
@@ -46,7 +43,7 @@ class EventQueue:
 
     def __init__(self) -> None:
         self._line: list[PendingAction] = []
-        self._put_off: list[PendingAction] = []
+        self._delayed: list[PendingAction] = []
         self._anytime: list[PendingAction] = []
         self._later: list[tuple[int, PendingAction]] = []
         self._last: list[PendingAction] = []
@@ -54,23 +51,23 @@ class EventQueue:
         self._plans = 0
         self._jumps = 0
 
-    def add(self, move: PendingAction, *, first: bool = False) -> None:
+    def add(self, action: PendingAction, *, first: bool = False) -> None:
         """Add an action that can happen now, at the end of the line or at its head."""
-        self._line.insert(0 if first else len(self._line), move)
+        self._line.insert(0 if first else len(self._line), action)
 
-    def allow(self, move: PendingAction) -> None:
+    def allow(self, action: PendingAction) -> None:
         """Add an action that may happen at any time."""
-        self._anytime.append(move)
+        self._anytime.append(action)
 
-    def plan(self, when: datetime, move: PendingAction) -> None:
+    def plan(self, when: datetime, action: PendingAction) -> None:
         """Add an action for a planned time."""
         self._plans += 1
-        heappush(self._planned, (when, self._plans, move))
+        heappush(self._planned, (when, self._plans, action))
 
     def drop_dead(self) -> None:
         """Remove the actions of crashed machines from the line."""
-        self._line = [move for move in self._line if not move.dead]
-        self._put_off = [move for move in self._put_off if not move.dead]
+        self._line = [action for action in self._line if not action.dead]
+        self._delayed = [action for action in self._delayed if not action.dead]
 
     def take_first(self) -> PendingAction | None:
         """Remove and return the next action of the plain run; `None` to advance time."""
@@ -80,8 +77,8 @@ class EventQueue:
 
     def count(self) -> tuple[int, int]:
         """Return the length of the line, and the number of all actions that are possible now."""
-        if not self._line and self._put_off:
-            self._line, self._put_off = self._put_off, []
+        if not self._line and self._delayed:
+            self._line, self._delayed = self._delayed, []
         return len(self._line), len(self._line) + len(self._anytime)
 
     @property
@@ -94,27 +91,27 @@ class EventQueue:
         in_line = len(self._line)
         return self._line.pop(number) if number < in_line else self._anytime.pop(number - in_line)
 
-    def put_off(self) -> PendingAction:
+    def delay(self) -> PendingAction:
         """Delay the first action of the line, or the first at any time if the line is empty, and return it."""
-        source, kept = (self._line, self._put_off) if self._line else (self._anytime, self._last)
+        source, kept = (self._line, self._delayed) if self._line else (self._anytime, self._last)
         kept.append(source.pop(0))
         return kept[-1]
 
-    def put_off_for(self, jumps: int) -> PendingAction:
+    def delay_for(self, jumps: int) -> PendingAction:
         """Delay the first action at any time for a number of time jumps, and return it."""
-        move = self._anytime.pop(0)
-        self._later.append((self._jumps + jumps, move))
-        return move
+        action = self._anytime.pop(0)
+        self._later.append((self._jumps + jumps, action))
+        return action
 
-    def call_last(self, nothing_comes: bool) -> bool:
+    def release_delayed(self, nothing_comes: bool) -> bool:
         """Return delayed actions to the line before time jumps; return whether the line has one now."""
         self._jumps += 1
         if nothing_comes and self._later:
             self._line.append(self._later.pop(0)[1])
             return True
-        self._anytime += [move for jump, move in self._later if jump <= self._jumps]
-        self._later = [(jump, move) for jump, move in self._later if jump > self._jumps]
-        if self._last and (nothing_comes or self._jumps % PATIENCE == 0):
+        self._anytime += [action for jump, action in self._later if jump <= self._jumps]
+        self._later = [(jump, action) for jump, action in self._later if jump > self._jumps]
+        if self._last and (nothing_comes or self._jumps % JUMPS_MAX == 0):
             self._line.append(self._last.pop(0))
             return True
         return False
@@ -123,14 +120,14 @@ class EventQueue:
         """Return the time of the next planned action."""
         return self._planned[0][0] if self._planned else None
 
-    def call_due(self, now: datetime) -> None:
+    def release_due(self, now: datetime) -> None:
         """Move the planned actions that are due to the line."""
         while self._planned and self._planned[0][0] <= now:
-            move = heappop(self._planned)[2]
-            if not move.dead:
-                self._line.append(move)
+            action = heappop(self._planned)[2]
+            if not action.dead:
+                self._line.append(action)
 
     @property
     def empty(self) -> bool:
         """Whether no action is pending, now or later."""
-        return not (self._line or self._put_off or self._anytime or self._later or self._last or self._planned)
+        return not (self._line or self._delayed or self._anytime or self._later or self._last or self._planned)

@@ -15,9 +15,9 @@ from traction.flow.durations import Span, to_duration
 from traction.model.names import TaskList
 from traction.worker.sticky import Sticky
 from traction_local.service.state.task_list import Ready
+from traction_local.simulation.fault_injector import FaultInjector
 from traction_local.simulation.machine import Machine
-
-_NO_SKEW = timedelta(0)
+from traction_local.simulation.trace import Trace
 
 
 class Fleet:
@@ -26,8 +26,8 @@ class Fleet:
     Args:
         workers: how many there are.
         make: creates a machine from its name, clock skew and sticky list.
-        choose: chooses a machine; `None` to use the first for everything.
-        skew: the maximal clock skew, in both directions.
+        trace: chooses the machine of a task.
+        faults: chooses the skew of clocks.
         new: new code, by the definition that it replaces, for machines to which it is deployed; what replaces another
             may be replaced in turn, by another deploy.
         sticky: for how long decision tasks wait for the machine that has their decider; `None` if any takes them.
@@ -38,13 +38,12 @@ class Fleet:
         workers: int,
         make: Callable[[str, timedelta, Sticky | None], Machine],
         *,
-        choose: Callable[[int, str], int] | None,
-        skew: timedelta,
+        trace: Trace,
+        faults: FaultInjector,
         new: Mapping[Any, Any],
         sticky: Span | None,
     ) -> None:
-        self._make, self._choose = make, choose
-        self._skews = (_NO_SKEW, skew, -skew) if skew and choose is not None else (_NO_SKEW,)
+        self._make, self._trace, self._faults = make, trace, faults
         self._new = new
         self._rounds = self._count_rounds()
         self._sticky = sticky
@@ -69,15 +68,14 @@ class Fleet:
         """Return the machine, alive or not, that owns a sticky list; `None` for a list that all poll."""
         return self._owners.get(key.task_list) if key.kind == "decision" else None
 
-    def choose(self, key: Ready, meant: Machine | None) -> Machine | None:
-        """Return `meant` if it polls, else the machine that the schedule chooses; `None` if none may take the task."""
-        if meant is not None and self.polls(meant):
-            return meant
+    def choose(self, key: Ready, preferred: Machine | None) -> Machine | None:
+        """Return `preferred` if it polls, else the chosen machine; `None` if none may take the task."""
+        if preferred is not None and self.polls(preferred):
+            return preferred
         if (owner := self.find_owner(key)) is not None:
             return owner if self.polls(owner) else None
-        if self._choose is None or len(self.machines) == 1:
-            return self.machines[0]
-        return self.machines[self._choose(len(self.machines), f"who takes the {key.kind} task on {key.task_list}")]
+        number = self._trace.choose(len(self.machines), f"who takes the {key.kind} task on {key.task_list}")
+        return self.machines[number]
 
     def replace_dead(self) -> None:
         """Replace each machine that crashed."""
@@ -102,12 +100,11 @@ class Fleet:
             machine.close()
 
     def _boot(self, name: str) -> Machine:
-        skews = self._skews
-        chosen = self._choose(len(skews), f"the clock of {name}") if self._choose is not None and len(skews) > 1 else 0
+        skew = self._faults.choose_skew(name)
         sticky = None
         if self._sticky is not None:
             sticky = Sticky(TaskList(f"{name}~{len(self._owners) + 1}"), to_duration(self._sticky), lambda: False)
-        machine = self._make(name, skews[chosen], sticky)
+        machine = self._make(name, skew, sticky)
         if sticky is not None:
             self._owners[sticky.task_list.name] = machine
         for definition in self.hosted:

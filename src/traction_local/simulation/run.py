@@ -13,7 +13,6 @@ from traction.history.rendering import render
 from traction.history.timeline import read_timeline
 from traction.model import decisions as d
 from traction.model import events as e
-from traction.payloads.codec import Codec
 from traction_local.simulation.simulation import Simulation
 from traction_local.simulation.story import fold
 
@@ -29,8 +28,7 @@ Definition: TypeAlias = Callable[..., Activity[Any, Any]]
 class SimulatedRun(Generic[R_co]):
     """The result of a simulated execution."""
 
-    def __init__(self, handle: Handle[R_co], codec: Codec, simulation: Simulation, world: Any = None) -> None:
-        self._codec = codec
+    def __init__(self, handle: Handle[R_co], simulation: Simulation, world: Any = None) -> None:
         self._simulation = simulation
         self.world: Any = world
         """The state that the activities worked on, created by the option `world` of `simulate`."""
@@ -77,22 +75,22 @@ class SimulatedRun(Generic[R_co]):
     @property
     def decided(self) -> dict[int, tuple[d.Decision, ...]]:
         """All decisions by the id of their DecisionTaskStarted event, including those that were lost."""
-        return self._simulation.decided.get(self.execution.run_id, {})
+        return self._simulation.runs.decided.get(self.execution.run_id, {})
 
     @property
     def deviations(self) -> str:
         """The deviations from the plain run: `Deviations(run.deviations)` is the schedule of this run."""
-        return self._simulation.trace
+        return str(self._simulation.trace)
 
     @property
     def widths(self) -> list[int]:
         """The number of alternatives of each choice."""
-        return self._simulation.widths
+        return self._simulation.trace.widths
 
     @property
-    def twinless(self) -> str:
+    def cross_process_skipped(self) -> str:
         """Why the cross-process check was skipped for it or for a child; empty if it was not."""
-        return self._simulation.twinless
+        return self._simulation.runs.cross_process_skipped
 
     @property
     def stuck(self) -> str:
@@ -102,7 +100,7 @@ class SimulatedRun(Generic[R_co]):
     @property
     def story(self) -> str:
         """The trace of all moves; for a plain run, its timeline."""
-        return self._simulation.story if self._simulation.moves else str(self)
+        return self._simulation.story if self._simulation.trace.moves else str(self)
 
     @overload
     def calls(self, activity: type[A]) -> list[A]: ...
@@ -115,7 +113,7 @@ class SimulatedRun(Generic[R_co]):
         """
         type = activity.spec.type
         return [
-            self._codec.decode_call(event.input, activity)
+            self._simulation.codec.decode_call(event.input, activity)
             for event in self.history
             if isinstance(event, e.ActivityTaskScheduled) and event.activity_type == type
         ]

@@ -9,13 +9,13 @@ from traction.model import decisions as d
 from traction.model import events as e
 from traction.model.names import WorkflowExecution
 from traction.payloads.codec import Codec
-from traction_local.simulation.cross_process import check_twin
+from traction_local.simulation.backend import SimulatedBackend
+from traction_local.simulation.cross_process import check_cross_process
 from traction_local.simulation.determinism import audit, check_terminated
 from traction_local.simulation.fleet import Fleet
-from traction_local.simulation.machine import SimulatedBackend
 
 
-class Runs:
+class RunLog:
     """All runs that were started or had a decision."""
 
     def __init__(self, backend: SimulatedBackend, codec: Codec, *, has_plain_codec: bool) -> None:
@@ -24,7 +24,7 @@ class Runs:
         """Decisions by run id and the id of DecisionTaskStarted."""
         self.open: dict[str, Handle[Any]] = {}
         """The executions that were started and are open, by run id."""
-        self.twinless = ""
+        self.cross_process_skipped = ""
         """Why the cross-process check was skipped for a run; empty if it was not."""
         self._known: dict[str, WorkflowExecution] = {}
         self._closed: dict[str, list[e.Event]] = {}  # the service deletes them after the retention period
@@ -34,7 +34,7 @@ class Runs:
         self.open[handle.run_id] = handle
         self._known[handle.run_id] = handle.execution
 
-    def note(self, execution: WorkflowExecution, started_event_id: int, decisions: tuple[d.Decision, ...]) -> None:
+    def add(self, execution: WorkflowExecution, started_event_id: int, decisions: tuple[d.Decision, ...]) -> None:
         """Record the decisions of a decision task."""
         self._known[execution.run_id] = execution
         self.decided.setdefault(execution.run_id, {})[started_event_id] = decisions
@@ -73,9 +73,10 @@ class Runs:
         if not stuck:
             check_terminated(workflow, execution, events, self._codec)
         if self._has_plain_codec:
-            self.twinless = check_twin(workflow, execution, events, decided) or self.twinless
+            skipped = check_cross_process(workflow, execution, events, decided)
+            self.cross_process_skipped = skipped or self.cross_process_skipped
         else:
-            self.twinless = "the other process would not have the codec"
+            self.cross_process_skipped = "the other process would not have the codec"
 
     def read(self) -> list[tuple[WorkflowExecution, list[e.Event]]]:
         """Return all runs with their histories."""

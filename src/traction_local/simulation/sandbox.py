@@ -111,7 +111,7 @@ class ImpureFlowError(FlowError):
         super().__init__(f"{where} calls {call}, and a flow is run again whenever its history is read: {instead}")
 
 
-class Watch:
+class Sandbox:
     """Runs functions, and refuses forbidden calls of flows in them; a debugger within a flow may call anything."""
 
     def __init__(self) -> None:

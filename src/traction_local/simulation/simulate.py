@@ -2,59 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
-from typing import Any, TypedDict, TypeVar, Unpack
+from collections.abc import Iterable
+from typing import Any, Final, TypeVar, Unpack
 
-from traction.definitions.classes import Activity, Workflow
-from traction.errors import DefinitionError
-from traction.flow.durations import Span
-from traction.model.limits import Limits
-from traction.payloads.codec import JSON, Codec
-from traction_local.service.knobs import Knobs
-from traction_local.service.lambda_handlers import Handler
-from traction_local.simulation.faults import Faults
+from traction.definitions.classes import Workflow
+from traction_local.simulation.options import SimulateOptions, SimulationOptions
 from traction_local.simulation.run import SimulatedRun
-from traction_local.simulation.schedule import PLAIN, Schedule
 from traction_local.simulation.simulation import Simulation
-from traction_local.simulation.stubs import Stub
 
 R = TypeVar("R")
-
-
-R_co = TypeVar("R_co", covariant=True)
-
-
-A = TypeVar("A", bound=Activity[Any, Any])
-
-
-class World(TypedDict, total=False):
-    """The options that `simulate`, `simulate_all` and `explore` have in common; `simulate` documents each."""
-
-    # The key of a mapping is invariant, so a narrower type than Any would refuse a dictionary of several definitions.
-    provide: Mapping[Any, object] | Callable[[Any], Mapping[Any, object]] | None
-    stub: Mapping[Any, Stub] | Callable[[Any], Mapping[Any, Stub]] | None
-    signals: Iterable[Any]
-    cancels: Iterable[Span | None]
-    world: Callable[[], Any] | None
-    faults: Faults
-    workers: int
-    deploy: Mapping[Any, Any] | None
-    sticky: Span | None
-    lambdas: Mapping[str, Handler] | None
-    limits: Limits
-    knobs: Knobs
-    start: datetime
-    codec: Codec
-    check_determinism: bool
-    max_moves: int
-
-
-class SimulateOptions(World, total=False):
-    """The options of `simulate` and `simulate_all`."""
-
-    schedule: Schedule
-    on_error: Callable[[Exception, str, str], None] | None
 
 
 def simulate(workflow: Workflow[R], **options: Unpack[SimulateOptions]) -> SimulatedRun[R]:
@@ -115,16 +71,14 @@ def simulate_all(workflows: Iterable[Workflow[R]], **options: Unpack[SimulateOpt
     Raises:
         as `simulate`.
     """
-    _check_options(options)
-    make_place, on_error, codec = options.get("world"), options.get("on_error"), options.get("codec", JSON)
+    for name in options.keys() - _OPTIONS:
+        raise TypeError(f"simulate() has no option {name!r}. It has {', '.join(sorted(_OPTIONS))}")
+    make_state, on_error = options.get("world"), options.get("on_error")
     signals, cancels = list(options.get("signals", ())), list(options.get("cancels", ()))
-    place = make_place() if make_place is not None else None
-    rest: dict[str, Any] = {name: value for name, value in options.items() if name not in _OF_THE_RUNS}
-    simulation = Simulation(
-        provide=_make(options.get("provide"), place),
-        stub=_make(options.get("stub"), place),
-        **rest,
-    )
+    state = make_state() if make_state is not None else None
+    provide, stub = _resolve(options.get("provide"), state), _resolve(options.get("stub"), state)
+    rest: Any = {name: value for name, value in options.items() if name not in _OF_RUNS}
+    simulation = Simulation(**{"provide": provide, "stub": stub, **rest})
     try:
         handles = [simulation.start(workflow) for workflow in workflows]
         for handle in handles:
@@ -135,30 +89,17 @@ def simulate_all(workflows: Iterable[Workflow[R]], **options: Unpack[SimulateOpt
         simulation.run(*handles)
     except Exception as error:
         if on_error is not None:
-            on_error(error, simulation.trace, simulation.story)
+            on_error(error, str(simulation.trace), simulation.story)
         raise
     finally:
         simulation.close()
-    return [SimulatedRun(handle, codec, simulation, place) for handle in handles]
+    return [SimulatedRun(handle, simulation, state) for handle in handles]
 
 
-_OF_THE_RUNS = frozenset({"provide", "stub", "signals", "cancels", "world", "on_error"})
-"""The options that `Simulation` does not take as they are."""
+_OPTIONS: Final = SimulateOptions.__optional_keys__
+_OF_RUNS: Final = (_OPTIONS - SimulationOptions.__optional_keys__) | {"provide", "stub"}
+"""The options that `Simulation` does not have, or not as functions."""
 
 
-def _check_options(options: SimulateOptions) -> None:
-    known = SimulateOptions.__optional_keys__
-    for name in options.keys() - known:
-        raise TypeError(f"simulate() has no option {name!r}. It has {', '.join(sorted(known))}")
-    schedule: Any = options.get("schedule", PLAIN)
-    faults: Any = options.get("faults", Faults.none())
-    if not callable(getattr(schedule, "choose", None)):
-        raise DefinitionError(
-            f"schedule={schedule!r:.100}: a schedule chooses; write Deviations('4:2 9:1'), or Seeded(7)"
-        )
-    if not isinstance(faults, Faults):
-        raise DefinitionError(f"faults={faults!r:.100}: write Faults.some(), Faults.all(), or Faults(crashes=1)")
-
-
-def _make(option: Any, world: Any) -> Any:
-    return option(world) if callable(option) else option
+def _resolve(option: Any, state: Any) -> Any:
+    return option(state) if callable(option) else option

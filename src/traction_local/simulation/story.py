@@ -9,14 +9,13 @@ from collections import deque
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 from traction.model import decisions as d
 from traction.model import events as e
 from traction.model import operations as o
-
-if TYPE_CHECKING:
-    from traction_local.simulation.attempts import AttemptFault
+from traction_local.simulation.fault_injector import AttemptFault
+from traction_local.simulation.trace import Move
 
 LINES_MAX = 100
 """Longer stories are folded: only the start, the end and the lines around each star are shown."""
@@ -25,25 +24,22 @@ PAYLOAD_CHARS_MAX = 60
 """Longer inputs and results are cut off after this many characters."""
 
 
-class Moved(NamedTuple):
-    """One line of a story: when, who and what; for a decision task also its decisions and its execution."""
+def format_story(moves: Sequence[Move], histories: Iterable[Sequence[e.Event]], deviations: Collection[int]) -> str:
+    """Format all moves and the timeouts and timers of the service, one line each.
 
-    when: datetime
-    who: str
-    what: str
-    choices: tuple[int, ...] = ()
-    """The numbers of the choices that deviated to this move."""
-    decisions: tuple[d.Decision, ...] = ()
-    workflow_id: str = ""
-
-
-def format_story(moves: Sequence[Moved], histories: Iterable[Sequence[e.Event]]) -> str:
-    """Format all moves and the timeouts and timers of the service, one line each."""
+    Args:
+        moves: the moves, in their order.
+        histories: the histories of all executions.
+        deviations: the numbers of the choices that were not plain.
+    """
     if not moves:
         return "nothing has happened yet"
     begin = moves[0].when
-    single = len({moved.workflow_id for moved in moves} - {""}) == 1
-    waiting = deque((moved.when, _format_choices(moved), moved.who, _format_move(moved, single)) for moved in moves)
+    single = len({move.workflow_id for move in moves} - {""}) == 1
+    waiting = deque(
+        (move.when, mark, move.who, _format_move(move, single))
+        for move, mark in zip(moves, _format_marks(moves, deviations), strict=True)
+    )
     rows = []
     for when, what in _list_service_events(histories):
         while waiting and waiting[0][0] < when:
@@ -101,12 +97,12 @@ def format_decision(decision: d.Decision) -> str:
     return f"{type(decision).__name__} {name}".rstrip()
 
 
-def format_answer(answer: o.Request[None] | None) -> str:
+def format_response(response: o.Request[None] | None) -> str:
     """Return how an attempt ended, with its result or reason."""
-    if answer is None:
+    if response is None:
         return "later"
-    how = type(answer).__name__.removeprefix("RespondActivityTask").lower()
-    return f"{how} {format_payload(getattr(answer, 'result', None) or getattr(answer, 'reason', None))}".rstrip()
+    how = type(response).__name__.removeprefix("RespondActivityTask").lower()
+    return f"{how} {format_payload(getattr(response, 'result', None) or getattr(response, 'reason', None))}".rstrip()
 
 
 def format_attempt(task: o.ActivityTask, span: timedelta, fault: AttemptFault | None) -> str:
@@ -123,15 +119,21 @@ def format_payload(payload: str | None) -> str:
     return payload if len(payload) <= PAYLOAD_CHARS_MAX else payload[:PAYLOAD_CHARS_MAX] + "..."
 
 
-def _format_move(moved: Moved, single: bool) -> str:
-    if not moved.workflow_id:
-        return moved.what
-    whom = moved.what if single else f"{moved.what} for {moved.workflow_id}"
-    return f"{whom}: {', '.join(map(format_decision, moved.decisions)) or 'nothing'}"
+def _format_move(move: Move, single: bool) -> str:
+    if not move.workflow_id:
+        return move.what
+    what = move.what if single else f"{move.what} for {move.workflow_id}"
+    return f"{what}: {', '.join(map(format_decision, move.decisions)) or 'nothing'}"
 
 
-def _format_choices(moved: Moved) -> str:
-    return f"{','.join(map(str, moved.choices))}*" if moved.choices else ""
+def _format_marks(moves: Sequence[Move], deviations: Collection[int]) -> list[str]:
+    """Return for each move the deviations that led to it, with a star; empty if there are none."""
+    marks, before = [], 0
+    for move in moves:
+        numbers = [str(number) for number in range(before, move.choices) if number in deviations]
+        marks.append(f"{','.join(numbers)}*" if numbers else "")
+        before = move.choices
+    return marks
 
 
 def _format_span(span: timedelta) -> str:

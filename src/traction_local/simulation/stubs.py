@@ -35,24 +35,24 @@ Any value is an `object`; the callable is listed so that type checkers infer the
 
 
 class StubbedAttempt(msgspec.Struct, frozen=True):
-    """One attempt: what it runs, given the call (`None` for the activity's own body), and how long it takes."""
+    """One attempt: a function of the call (`None` for the activity's own body), and how long it takes."""
 
-    play: Callable[[Any], Any] | None
+    body: Callable[[Any], Any] | None
     span: timedelta = timedelta(0)
     crashes: bool = False
     """Whether the worker crashes after the attempt, before it responds."""
-    instead: tuple[StubbedAttempt, ...] = ()
-    """The attempts that the schedule may choose instead."""
+    alternatives: tuple[StubbedAttempt, ...] = ()
+    """The attempts that the schedule may choose in its place."""
 
 
 class StubScript(msgspec.Struct, frozen=True):
     """The attempts of an activity, counted over all its calls; the last one repeats."""
 
-    acts: tuple[StubbedAttempt, ...]
+    attempts: tuple[StubbedAttempt, ...]
 
-    def find_act(self, attempt: int) -> StubbedAttempt:
-        """Return what happens at an attempt, counted from 1."""
-        return self.acts[min(attempt, len(self.acts)) - 1]
+    def get_attempt(self, number: int) -> StubbedAttempt:
+        """Return an attempt by its number, counted from 1."""
+        return self.attempts[min(number, len(self.attempts)) - 1]
 
 
 class _Returns(msgspec.Struct, frozen=True):
@@ -95,32 +95,34 @@ def fails(times: int, then: Stub = BODY, error: BaseException | type[BaseExcepti
     """Raise an exception `times` times, then do `then`: a value, a function, another script."""
     if times < 0:
         raise ValueError(f"fails({times}): times must be 0 or more")
-    acts = tuple(
+    failures = tuple(
         StubbedAttempt(_Raises(error or RuntimeError(f"attempt {n} fails, as scripted"))) for n in range(1, times + 1)
     )
-    return StubScript(acts + to_script(then).acts)
+    return StubScript(failures + to_script(then).attempts)
 
 
 def takes(span: Span, then: Stub = BODY) -> StubScript:
     """Make each attempt of `then` (a value, a function, another script) take a span of virtual time."""
     added = to_timedelta(span)
-    return StubScript(tuple(msgspec.structs.replace(act, span=act.span + added) for act in to_script(then).acts))
+    return StubScript(tuple(msgspec.structs.replace(one, span=one.span + added) for one in to_script(then).attempts))
 
 
 def crashes(then: Stub = BODY) -> StubScript:
     """Crash the worker at the first attempt, after the body and before the response; then do `then`."""
-    return StubScript((StubbedAttempt(None, crashes=True), *to_script(then).acts))
+    return StubScript((StubbedAttempt(None, crashes=True), *to_script(then).attempts))
 
 
 def heartbeats_then_crashes(details: Any = None, then: Stub = BODY) -> StubScript:
     """Send a heartbeat at the first attempt and crash the worker; then do `then`."""
-    return StubScript((StubbedAttempt(_Beats(details), crashes=True), *to_script(then).acts))
+    return StubScript((StubbedAttempt(_Beats(details), crashes=True), *to_script(then).attempts))
 
 
 def sometimes(odd: Stub, otherwise: Stub = BODY) -> StubScript:
     """Do `odd` at the attempts where the schedule deviates, and `otherwise` at all others."""
-    instead = to_script(odd).acts
-    return StubScript(tuple(msgspec.structs.replace(act, instead=instead) for act in to_script(otherwise).acts))
+    odd_attempts = to_script(odd).attempts
+    return StubScript(
+        tuple(msgspec.structs.replace(one, alternatives=odd_attempts) for one in to_script(otherwise).attempts)
+    )
 
 
 def to_script(stub: Any) -> StubScript:
@@ -139,12 +141,12 @@ def check_script(activity: Any, script: StubScript, codec: Codec = JSON) -> None
         DefinitionError: a value has another type.
     """
     spec, name = activity.spec, activity.__qualname__
-    for act in (*script.acts, *(odd for each in script.acts for odd in each.instead)):
-        if isinstance(act.play, _Returns):
+    for attempt in (*script.attempts, *(odd for one in script.attempts for odd in one.alternatives)):
+        if isinstance(attempt.body, _Returns):
             try:
-                codec.decode(codec.encode(act.play.value), spec.result)
+                codec.decode(codec.encode(attempt.body.value), spec.result)
             except PayloadError as error:
                 raise DefinitionError(
-                    f"the stub of {name} gives {act.play.value!r:.200}, and {name} gives "
+                    f"the stub of {name} gives {attempt.body.value!r:.200}, and {name} gives "
                     f"{name_type(spec.result)}: {error}"
                 ) from error

@@ -13,7 +13,9 @@ from traction.cli.commands.simulate import find_faults, make_rerun_command, show
 from traction.cli.dependencies import provide_all
 from traction.cli.options import FaultsName, Json, Provide, Target, Verbose, Workers
 from traction.errors import TractionError
-from traction.testing.exploration import RUNS_MAX, Explored
+from traction.testing.explored import Explored
+from traction.testing.systematic import RUNS_MAX
+from traction_local.simulation.options import World
 
 
 def add_to(app: typer.Typer, argv: Sequence[str]) -> None:
@@ -50,7 +52,7 @@ def show_exploration(
 
     with ExitStack() as stack:
         dependencies = provide_all(provide or (), stack, [workflow])
-        world = {"provide": dependencies, "faults": find_faults(faults), "workers": workers}
+        world: World = {"provide": dependencies, "faults": find_faults(faults), "workers": workers}
         explored = Explored(call, judge, world, closes=True)
         try:
             coverage = explored.cover(deviations, runs)

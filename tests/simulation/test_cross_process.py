@@ -1,4 +1,4 @@
-"""The twin decides histories in another process."""
+"""The cross-process check replays histories in another process."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ import pytest
 from traction import workflow
 from traction.model.names import WorkflowExecution
 from traction.testing import explore, simulate
-from traction_local.simulation import cross_process as twin
-from traction_local.simulation.cross_process import Question, Twin
+from traction_local.simulation import cross_process
+from traction_local.simulation.cross_process import OtherProcess, Reply, Request
 
 EXPLORES = """
 from traction import workflow
 from traction.testing import explore
-from traction_local.simulation import cross_process as twin
+from traction_local.simulation import cross_process
 
-twin.Twin = None  # who asks for a twin here fails, and begins no process without end
+cross_process.OtherProcess = None  # to start a process here would start more without end
 
 
 @workflow
@@ -38,14 +38,14 @@ test_answer()
 """
 
 
-def test_a_twin_has_no_twin_though_its_module_explores_while_it_is_imported(tmp_path: Path) -> None:
+def test_the_other_process_starts_none_when_a_module_explores_at_import(tmp_path: Path) -> None:
     module = tmp_path / "explores.py"
     module.write_text(EXPLORES)
-    twin = Twin()
+    other = OtherProcess()
     try:
-        reply = twin.ask(Question(sys.path, "explores", str(module), "answer", WorkflowExecution("w", "r"), [], []))
+        reply = other.send(Request(sys.path, "explores", str(module), "answer", WorkflowExecution("w", "r"), [], []))
     finally:
-        twin.close()
+        other.close()
     assert (reply.unknown, reply.error) == ("", "")
 
 
@@ -54,7 +54,7 @@ async def top() -> int:
     return 42
 
 
-def test_an_exploration_says_why_nothing_was_decided_in_another_process() -> None:
+def test_an_exploration_has_the_reason_why_the_check_was_skipped() -> None:
     @workflow
     async def local() -> int:
         return 42
@@ -70,7 +70,7 @@ def test_an_exploration_says_why_nothing_was_decided_in_another_process() -> Non
             assert run.result == 42
 
         answers()
-        assert answers.explored.twinless == why
+        assert answers.explored.cross_process_skipped == why
 
 
 # Simulations ask the other process too.
@@ -140,7 +140,7 @@ def ask(call):
         assert "with another hash seed" in str(error), error
         print("unsound")
     else:
-        print(run.twinless or "sound")
+        print(run.cross_process_skipped or "sound")
 """
 
 
@@ -216,11 +216,11 @@ def test_a_state_machine_finds_it_too(folder: Folder) -> None:
 )
 def test_a_program_is_not_run_again_for_its_own_definitions(folder: Folder, command: list[str], input: str) -> None:
     out = folder.run(f"{FLOWS}ask(sorts(1))", *command, input=input)
-    assert out == ["sorts is part of a program, and not of a module"]
+    assert out == ["sorts is part of the main program, not of a module"]
 
 
 @pytest.mark.parametrize("method", ["spawn", "fork", "forkserver"])
-def test_children_of_a_program_have_a_twin_of_their_own(folder: Folder, method: str) -> None:
+def test_child_processes_of_a_program_start_their_own_other_process(folder: Folder, method: str) -> None:
     out = folder.run(
         f"{FLOWS}\n"
         "import flows\n"
@@ -237,7 +237,7 @@ def test_children_of_a_program_have_a_twin_of_their_own(folder: Folder, method: 
         "    ask(flows.sorts(3))\n"
     )
     assert sorted(out) == sorted(
-        ["unsound", "sorts is part of a program, and not of a module"] * 2 + ["sound"],
+        ["unsound", "sorts is part of the main program, not of a module"] * 2 + ["sound"],
     )
 
 
@@ -246,7 +246,7 @@ def test_children_of_a_program_have_a_twin_of_their_own(folder: Folder, method: 
     [
         ("raise SystemExit", "SystemExit()"),
         ("input()", "EOFError('EOF when reading a line')"),
-        ("import os; os._exit(0)", "it ends or hangs where its module is imported or it is decided"),
+        ("import os; os._exit(0)", "the process ends or hangs while the module is imported or the flow is run"),
     ],
 )
 def test_a_module_that_cannot_be_imported_again_is_left_alone(folder: Folder, guarded: str, reason: str) -> None:
@@ -261,13 +261,13 @@ def test_a_module_that_cannot_be_imported_again_is_left_alone(folder: Folder, gu
     ]
 
 
-def test_what_a_module_prints_while_it_is_imported_is_no_answer(folder: Folder) -> None:
+def test_output_of_a_module_during_import_is_not_read_as_a_reply(folder: Folder) -> None:
     noise = "import os, subprocess, sys\nos.write(1, b'noise')\nsubprocess.run([sys.executable, '-c', 'print(1)'])\n"
     (folder.root / "noisy.py").write_text(f"import sys\nif 'program' not in sys.argv[0]:\n    pass\n{noise}{FLOWS}")
     assert folder.run("import noisy\nask(noisy.unsorted(1))\n")[-1] == "unsound"
 
 
-def test_a_constant_that_a_test_has_set_is_no_difference(folder: Folder) -> None:
+def test_a_constant_that_a_test_has_set_does_not_count_as_a_difference(folder: Folder) -> None:
     out = folder.run(
         "import flows\n"
         "flows.LIMIT = 5\n"
@@ -276,7 +276,7 @@ def test_a_constant_that_a_test_has_set_is_no_difference(folder: Folder) -> None
         "ask(flows.limited())\n"
         "ask(flows.unsorted(1))\n"
     )
-    assert out == ["flows.LIMIT has another value there, so that a test may have set it here", "sound", "unsound"]
+    assert out == ["flows.LIMIT has another value there; a test may have set it here", "sound", "unsound"]
 
 
 def test_a_module_that_has_changed_since_is_left_alone(folder: Folder) -> None:
@@ -286,60 +286,60 @@ def test_a_module_that_has_changed_since_is_left_alone(folder: Folder) -> None:
         "Path('flows.py').write_text(Path('flows.py').read_text().replace('LIMIT = 3', 'LIMIT = 4'))\n"
         "ask(flows.limited())\n"
     )
-    assert out == ["limited is not found there: its module has changed since this process began"]
+    assert out == ["limited is not found there: its module has changed since this process started"]
 
 
-def test_a_twin_ends_with_its_parent_whatever_it_is_at(tmp_path: Path) -> None:
+def test_the_other_process_ends_with_its_parent_even_during_an_import(tmp_path: Path) -> None:
     module = tmp_path / "hangs.py"
     module.write_text("import threading\nthreading.Event().wait()\n")
-    twin = Twin()
-    process = twin._process
+    other = OtherProcess()
+    process = other._process
     try:
         assert process.stdin is not None
-        question = Question([str(tmp_path), *sys.path], "hangs", None, "none", WorkflowExecution("w", "r"), [], [])
+        question = Request([str(tmp_path), *sys.path], "hangs", None, "none", WorkflowExecution("w", "r"), [], [])
         process.stdin.write(msgspec.json.encode(question) + b"\n")
         process.stdin.close()  # as when the parent is gone
         assert process.wait(timeout=60) == 0
     finally:
-        twin.close()
+        other.close()
 
 
-def test_a_twin_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_process_that_hangs_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "hangs.py").write_text("import threading\nthreading.Event().wait()\n")
-    monkeypatch.setattr(twin, "REPLY_SECONDS_MAX", 0.1)
-    asked = Twin()
-    reply = asked.ask(Question([str(tmp_path), *sys.path], "hangs", None, "none", WorkflowExecution("w", "r"), [], []))
+    monkeypatch.setattr(cross_process, "REPLY_SECONDS_MAX", 0.1)
+    other = OtherProcess()
+    reply = other.send(Request([str(tmp_path), *sys.path], "hangs", None, "none", WorkflowExecution("w", "r"), [], []))
     assert reply.gone
-    assert not asked.usable
+    assert not other.usable
 
 
 def test_no_process_is_begun_for_definitions_that_it_cannot_import(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(twin, "Twin", None)
-    monkeypatch.setattr(twin, "_twins", [])
+    monkeypatch.setattr(cross_process, "OtherProcess", None)
+    monkeypatch.setattr(cross_process, "_processes", [])
 
     @workflow
     async def local() -> int:
         return 42
 
-    assert simulate(local()).twinless == f"{local.__qualname__} is not at the top of a module"
+    assert simulate(local()).cross_process_skipped == f"{local.__qualname__} is not at the top of a module"
 
 
-def test_each_history_of_a_definition_is_asked_about_once_and_not_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[Question] = []
+def test_each_history_is_checked_once_up_to_a_maximum_per_definition(monkeypatch: pytest.MonkeyPatch) -> None:
+    requests: list[Request] = []
 
-    class Counting(Twin):
-        def ask(self, question: Question) -> twin.Reply:
-            asked.append(question)
-            return super().ask(question)
+    class Counting(OtherProcess):
+        def send(self, request: Request) -> Reply:
+            requests.append(request)
+            return super().send(request)
 
     counting = Counting()
-    monkeypatch.setattr(twin, "_twins", [counting])
-    monkeypatch.setattr(twin, "_verdicts", {})
-    monkeypatch.setattr(twin, "HISTORIES_MAX", 3)
+    monkeypatch.setattr(cross_process, "_processes", [counting])
+    monkeypatch.setattr(cross_process, "_differences", {})
+    monkeypatch.setattr(cross_process, "HISTORIES_MAX", 3)
     for n in (1, 1, 2, 3, 4, 5):
         simulate(echo(n))
     counting.close()
-    assert len(asked) == 3
+    assert len(requests) == 3
 
 
 @workflow
