@@ -72,7 +72,7 @@ def replay(
             "held against the definition of its own name and version (Traction)"
         )
     with closing(Decider(definition, execution=execution or stored.execution, codec=codec)) as decider:
-        decider.look(stored.events)
+        decider.query(stored.events)
         return Replayed(
             stored.workflow_type,
             events=len(stored.events),

@@ -570,7 +570,7 @@ def sleep_until_a_naive_time() -> None:
 
 
 def run_flow(flow: Callable[[], Any]) -> None:
-    Interpreter("seed", lambda _: None, lambda _: None).start(flow)
+    Interpreter("seed", lambda _: None).start(flow)
 
 
 async def fetch_twice() -> int:

@@ -36,12 +36,13 @@ from traction import (
     sleep,
     workflow,
 )
-from traction.decider import inbound as meanings
+from traction.decider.activities import PendingAttempt
 from traction.decider.decider import Decider
-from traction.decider.frames import VALUE, Leaf
+from traction.decider.frames import Leaf
 from traction.decider.inbound import HANDLERS
 from traction.decider.interpreter import Interpreter
 from traction.decider.outbound import REQUESTS
+from traction.decider.outcomes import Outcome, Raised, Returned
 from traction.errors import FlowError, HistoryError, NonDeterminismError
 from traction.flow.effects import ContinuedAsNew, SideEffect
 from traction.model import events as e
@@ -359,20 +360,22 @@ def a_worker_that_died_answers_with_the_token_that_it_had(patch: pytest.MonkeyPa
 def events_are_told_in_the_order_of_their_arrival(patch: pytest.MonkeyPatch) -> None:
     def end(real: Any, self: Any) -> None:
         if not self._decided:
-            self._news += self._later
-            self._later.clear()
+            self._arrived += self._arrived_later
+            self._arrived_later.clear()
         real(self)
 
-    wrap(patch, Decider, "_end_answers", end)
+    wrap(patch, Decider, "_end_completed", end)
 
 
 @flaw(_TALLY, StuckExecutionError, UnsoundFlowError)
 def a_signal_that_comes_during_a_decision_is_lost(patch: pytest.MonkeyPatch) -> None:
     def end(real: Any, self: Any) -> None:
-        self._later = [news for news in self._later if not isinstance(news[0], e.WorkflowExecutionSignaled)]
+        self._arrived_later = [
+            arrived for arrived in self._arrived_later if not isinstance(arrived[0], e.WorkflowExecutionSignaled)
+        ]
         real(self)
 
-    wrap(patch, Decider, "_end_answers", end)
+    wrap(patch, Decider, "_end_completed", end)
 
 
 @flaw(_TALLY, StuckExecutionError)
@@ -400,12 +403,12 @@ def an_execution_closes_although_there_is_news(patch: pytest.MonkeyPatch) -> Non
 
 @flaw(_ROUNDS, StuckExecutionError)
 def signals_that_nobody_received_are_left_behind_by_the_next_run(patch: pytest.MonkeyPatch) -> None:
-    def close(real: Any, self: Decider, mode: int, given: Any) -> None:
-        if isinstance(given, ContinuedAsNew):
+    def close(real: Any, self: Decider, outcome: Outcome) -> None:
+        if isinstance(outcome, Raised) and isinstance(outcome.error, ContinuedAsNew):
             self.signals.clear()
-        real(self, mode, given)
+        real(self, outcome)
 
-    wrap(patch, Decider, "_ask_close", close)
+    wrap(patch, Decider, "_queue_close", close)
 
 
 @flaw(_LINE, HistoryError)
@@ -438,31 +441,31 @@ def a_second_request_to_cancel_disturbs_the_clean_up_after_the_first(patch: pyte
 
 @flaw(_REMEMBER, NonDeterminismError, UnsoundFlowError)
 def a_side_effect_happens_again_on_replay(patch: pytest.MonkeyPatch) -> None:
-    def ask(desk: Any, leaf: Leaf) -> Any:
-        given = real(desk, leaf)
-        return (VALUE, leaf.node.f()) if desk.replaying else given
+    def request(context: Any, leaf: Leaf) -> Any:
+        outcome = real(context, leaf)
+        return Returned(leaf.node.f()) if context.replaying else outcome
 
     real = REQUESTS[SideEffect]
-    patch.setitem(REQUESTS, SideEffect, ask)
+    patch.setitem(REQUESTS, SideEffect, request)
 
 
 @flaw(_REMEMBER, NonDeterminismError, UnsoundFlowError)
 def attempts_are_counted_in_memory_alone(patch: pytest.MonkeyPatch) -> None:
-    def try_again(real: Any, desk: Any, leaf: Leaf, error: Exception) -> None:
-        if desk.replaying:
-            leaf.attempt = 1
-        real(desk, leaf, error)
+    def fail_attempt(real: Any, self: PendingAttempt, error: Exception) -> None:
+        if self.context.replaying:
+            self.attempt = 1
+        real(self, error)
 
-    wrap(patch, meanings, "_try_again", try_again)
+    wrap(patch, PendingAttempt, "fail_attempt", fail_attempt)
 
 
 @flaw(_REMEMBER, NonDeterminismError, UnsoundFlowError)
 def markers_are_read_backwards(patch: pytest.MonkeyPatch) -> None:
     def end(real: Any, self: Any) -> None:
-        self._answers.sort(key=lambda event: -event.event_id if isinstance(event, e.MarkerRecorded) else 0)
+        self._caused.sort(key=lambda event: -event.event_id if isinstance(event, e.MarkerRecorded) else 0)
         real(self)
 
-    wrap(patch, Decider, "_end_answers", end)
+    wrap(patch, Decider, "_end_completed", end)
 
 
 @flaw(_REMEMBER, AssertionError)

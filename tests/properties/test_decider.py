@@ -158,7 +158,7 @@ def test_who_looks_sees_what_the_decision_at_hand_would_report(flow: Step[Any], 
         looks, decides = (Decider(workflow, execution=EXECUTION, codec=codec) for _ in range(2))
         decides.feed(played.events[:started])
         decides.decide()
-        assert looks.look(played.events[:started]) == decides.reported
+        assert looks.query(played.events[:started]) == decides.context.state
         looks.close()
         decides.close()
 
@@ -174,5 +174,5 @@ def test_a_history_may_be_looked_at_at_any_time(flow: Step[Any], choose: Choose,
         # SWF writes what a decision task causes all at once.
         if type(following) not in ANSWERS or not is_answer(following, completed):
             decider = Decider(workflow, execution=EXECUTION, codec=codec)
-            decider.look(events[: last.event_id])
+            decider.query(events[: last.event_id])
             decider.close()

@@ -664,13 +664,13 @@ def test_for_who_looks_at_a_flow_it_is_the_time_of_the_last_event() -> None:
     story.turn()
     story.fire_timer("sleep-1")
     last = story.play.events[-1].event_timestamp
-    assert Decider(story.workflow, execution=EXECUTION).look(story.play.events) == f'"{last.isoformat()}"'
+    assert Decider(story.workflow, execution=EXECUTION).query(story.play.events) == f'"{last.isoformat()}"'
 
 
 def test_who_looks_at_a_flow_whose_close_is_refused_sees_what_it_reported() -> None:
     story = Story(set_state("all but closed").flat_map(lambda _: done(1)))
     story.turn_refused("OPERATION_NOT_PERMITTED")
-    assert Decider(story.workflow, execution=EXECUTION).look(story.play.events) == '"all but closed"'
+    assert Decider(story.workflow, execution=EXECUTION).query(story.play.events) == '"all but closed"'
 
 
 def test_a_close_that_is_refused_for_its_rate_is_asked_for_again_at_once() -> None:

@@ -230,7 +230,7 @@ class Handle(Generic[R]):
             )
         decider = Decider(self._workflow, execution=self.execution, codec=self._codec)
         try:
-            told = decider.look(events)
+            told = decider.query(events)
         finally:
             decider.close()
         return None if told is None else JSON.decode(told, type, f"the state of {self.workflow_id}", MEND_READING)

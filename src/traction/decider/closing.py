@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from traction.decider.diagnostics import forget_origin, must_wait
-from traction.decider.frames import VALUE
+from traction.decider.diagnostics import to_failure
+from traction.decider.outcomes import Outcome, Raised, Returned
 from traction.errors import FlowError, PayloadError, PayloadUnavailableError
 from traction.flow.effects import ContinuedAsNew
 from traction.flow.step import Cancelled, WorkflowStep
@@ -16,7 +16,7 @@ from traction.payloads.failures import describe_failure
 
 
 def make_close_decision(
-    workflow: type[WorkflowStep[Any]], begun: e.WorkflowExecutionStarted, codec: Codec, mode: int, given: Any
+    workflow: type[WorkflowStep[Any]], begun: e.WorkflowExecutionStarted, codec: Codec, outcome: Outcome
 ) -> d.Decision:
     """Return the decision that closes an execution whose flow has this outcome.
 
@@ -28,44 +28,34 @@ def make_close_decision(
         PayloadUnavailableError: a key or a store is missing that it takes to write it.
     """
     try:
-        return _make_close(workflow, begun, codec, mode, given)
+        match outcome:
+            case Returned(value):
+                return _complete(workflow, codec, value)
+            case Raised(Cancelled()):
+                return d.CancelWorkflowExecution()
+            case Raised(ContinuedAsNew() as continued):
+                return _continue_as_new(workflow, begun, codec, continued.call)
+            case Raised(error):
+                return _fail(error, codec)
     except PayloadError as error:
-        if must_wait(error):
-            raise
-        return _fail(forget_origin(error), codec)
+        return _fail(to_failure(error).error, codec)
 
 
-def _fail(error: Exception, codec: Codec) -> d.Decision:
+def _complete(workflow: type[WorkflowStep[Any]], codec: Codec, value: object) -> d.Decision:
+    what = f"the result of {workflow.spec.type.name} {workflow.spec.type.version}"
+    try:
+        # A waiting parent or client could not read a result of another type than the declared one.
+        return d.CompleteWorkflowExecution(result=codec.encode_as(value, workflow.spec.result, what))
+    except PayloadUnavailableError:
+        raise
+    except PayloadError as error:
+        failure = PayloadError(str(error) if what in str(error) else f"{what}: {error}")
+        raise failure.as_bug(error.is_bug) from error
+
+
+def _fail(error: BaseException, codec: Codec) -> d.Decision:
     reason, details = describe_failure(error, codec)
     return d.FailWorkflowExecution(reason=reason, details=details)
-
-
-def _make_close(
-    workflow: type[WorkflowStep[Any]], begun: e.WorkflowExecutionStarted, codec: Codec, mode: int, given: Any
-) -> d.Decision:
-    if mode == VALUE:
-        what = f"the result of {workflow.spec.type.name} {workflow.spec.type.version}"
-        try:
-            # A waiting parent or client could not read a result of another type than the declared one.
-            return d.CompleteWorkflowExecution(result=codec.encode_as(given, workflow.spec.result, what))
-        except PayloadUnavailableError:
-            raise
-        except PayloadError as error:
-            failure = PayloadError(str(error) if what in str(error) else f"{what}: {error}")
-            raise failure.as_bug(error.is_bug) from error
-    if isinstance(given, Cancelled):
-        return d.CancelWorkflowExecution()
-    if isinstance(given, ContinuedAsNew):
-        return _continue_as_new(workflow, begun, codec, given.call)
-    return _fail(given, codec)
-
-
-def send_on(workflow_id: str, event: e.WorkflowExecutionSignaled) -> d.Decision:
-    """Return the decision that sends a signal on to the next run.
-
-    It arrives after the batch, at the run that is open under the id then: the next, or this one if that is refused.
-    """
-    return d.SignalExternalWorkflowExecution(workflow_id=workflow_id, signal_name=event.signal_name, input=event.input)
 
 
 def _continue_as_new(

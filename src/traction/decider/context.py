@@ -1,122 +1,21 @@
-"""The interface between the decider and its handlers of steps and events."""
+"""What the handlers of steps and events of one execution share."""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-from typing import Any, Protocol
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
-from traction.decider.frames import Given, Leaf
+from traction.decider.frames import Leaf, Pending
+from traction.decider.interpreter import Interpreter
+from traction.decider.mailbox import Mailbox
+from traction.decider.markers import Markers
+from traction.decider.outcomes import Outcome
+from traction.decider.queue import DecisionQueue
 from traction.flow.step import WorkflowStep
-from traction.history.state import HistoryState
-from traction.model import decisions as d
 from traction.model import events as e
 from traction.model.names import WorkflowExecution
 from traction.payloads.codec import Codec
-
-
-class Flow(Protocol):
-    """The running flow."""
-
-    now: datetime
-
-    def resume(self, leaf: Leaf, mode: int, given: Any) -> None:
-        """Resume the flow with the outcome of a leaf."""
-
-    def cancel(self) -> None:
-        """Throw `Cancelled` into the flow."""
-
-    def draw(self, *place: object) -> float:
-        """Return a number in [0, 1), a function of the run and of a place."""
-        ...
-
-
-class DecisionContext(Protocol):
-    """The state and the operations of the decider that handlers use."""
-
-    workflow: type[WorkflowStep[Any]]
-    execution: WorkflowExecution
-    codec: Codec
-    history: HistoryState
-    met: set[type]
-    report: str | None
-    reported: str | None
-    signals: list[e.WorkflowExecutionSignaled]
-    notes: list[str]
-    receivers: list[Leaf]
-    beside: dict[str, StartedChild]
-    replaying: bool
-    looking: bool
-    markers: dict[str, str | None]
-    patches: dict[str, bool]
-    local: dict[str, Leaf]
-    turn_event_id: int
-    begun: e.WorkflowExecutionStarted | None
-    answering: int
-    more: bool
-
-    @property
-    def flow(self) -> Flow:
-        """The flow."""
-        ...
-
-    def ask(self, leaf: Leaf, decision: d.Decision) -> None:
-        """Queue the decision of a leaf."""
-
-    def ask_pause(self, leaf: Leaf, id: str, pause: timedelta) -> None:
-        """Queue a timer after which a leaf is requested again."""
-
-    def ask_later(self, leaf: Leaf, longest: timedelta) -> None:
-        """Request a leaf again after a pause that doubles each time."""
-
-    def ask_marker(self, decision: d.RecordMarker) -> None:
-        """Queue a marker for the response to the current decision task."""
-
-    def has_room(self) -> bool:
-        """Return whether this decision task can carry another marker of any length."""
-        ...
-
-    def withdraw(self, ask: Any) -> None:
-        """Remove a queued decision."""
-
-    def withdraw_leaf(self, leaf: Leaf) -> bool:
-        """Remove or cancel what a leaf requested; return whether its fiber must wait until it has closed."""
-        ...
-
-    def forget(self, leaf: Leaf) -> bool:
-        """Record that what a leaf opened has closed, and return whether the flow does not want its outcome."""
-        ...
-
-    def keep_signal(self, event: e.WorkflowExecutionSignaled) -> e.WorkflowExecutionSignaled:
-        """Insert a signal among the unreceived ones, and return it as it first arrived."""
-        ...
-
-    def keep_unsent(self, initiated_event_id: int) -> None:
-        """Keep a signal that could not be forwarded to the next run."""
-
-    def park(self, leaf: Leaf) -> None:
-        """Hold back the decision of a timer until another timer has closed."""
-
-    def unpark(self) -> None:
-        """Queue the timers that `park` held back."""
-
-
-class QueuedDecision:
-    """A decision that the flow made and the history does not show yet.
-
-    `leaf` is its step, until the history shows the decision. Then the reference is dropped, since a cycle would leave
-    every step to Python's garbage collector.
-    """
-
-    __slots__ = ("decision", "leaf", "signal", "withdrawn")
-
-    def __init__(
-        self, decision: d.Decision, leaf: Leaf | None, signal: e.WorkflowExecutionSignaled | None = None
-    ) -> None:
-        self.decision = decision
-        self.leaf = leaf
-        self.signal = signal
-        """The signal that it forwards to the next run."""
-        self.withdrawn = False
 
 
 class StartedChild:
@@ -125,5 +24,119 @@ class StartedChild:
     __slots__ = ("outcome", "waiting")
 
     def __init__(self) -> None:
-        self.outcome: Given | None = None
+        self.outcome: Outcome | None = None
         self.waiting: list[Leaf] = []
+
+
+class PendingResult(Pending):
+    """A step that waits for the outcome of a started child."""
+
+    __slots__ = ("_child", "_leaf")
+
+    def __init__(self, child: StartedChild, leaf: Leaf) -> None:
+        self._child = child
+        self._leaf = leaf
+
+    def withdraw(self) -> bool:
+        """Stop waiting; the child goes on."""
+        self._child.waiting.remove(self._leaf)
+        return False
+
+
+class Children:
+    """The children started with `start_child`, by the id of the step that started them."""
+
+    __slots__ = ("_by_step",)
+
+    def __init__(self) -> None:
+        self._by_step: dict[str, StartedChild] = {}
+
+    def add(self, step: str) -> None:
+        """Add a child that this step starts."""
+        self._by_step[step] = StartedChild()
+
+    def find(self, step: str) -> StartedChild | None:
+        """Return the child that this step started, if any."""
+        return self._by_step.get(step)
+
+    def remove(self, step: str) -> None:
+        """Remove a child that the flow cannot refer to, because the step was cancelled before the child had started."""
+        self._by_step.pop(step, None)
+
+    def has_closed(self, step: str) -> bool:
+        """Return whether this step started a child that has closed. False for an empty id."""
+        return bool(step) and self._by_step[step].outcome is not None
+
+    def receive_result(self, leaf: Leaf) -> Outcome | None:
+        """Return the outcome of the child that a leaf names, or let the leaf wait for it."""
+        child = self._by_step[leaf.node.child]
+        if child.outcome is None:
+            leaf.pending = PendingResult(child, leaf)
+            child.waiting.append(leaf)
+        return child.outcome
+
+
+class DecisionContext:
+    """The state of one execution while its decisions are made. It describes the current turn to `traction.runtime`."""
+
+    __slots__ = (
+        "begun",
+        "children",
+        "codec",
+        "completed_event_id",
+        "definitions",
+        "execution",
+        "flow",
+        "mailbox",
+        "markers",
+        "more",
+        "notes",
+        "querying",
+        "queue",
+        "replaying",
+        "silent",
+        "state",
+        "state_payload",
+        "turn_event_id",
+        "workflow",
+    )
+
+    def __init__(
+        self,
+        workflow: type[WorkflowStep[Any]],
+        execution: WorkflowExecution,
+        codec: Codec,
+        *,
+        silent: bool,
+        request: Callable[[DecisionContext, Leaf], Outcome | None],
+    ) -> None:
+        self.workflow = workflow
+        self.execution = execution
+        self.codec = codec
+        self.notes: list[str] = []
+        """Problems that fail nothing, for a worker to log and clear: signals that do not decode."""
+        self.flow = Interpreter(execution.run_id, partial(request, self))
+        self.queue = DecisionQueue()
+        self.mailbox = Mailbox(execution, codec, self.notes)
+        self.markers = Markers()
+        self.children = Children()
+        self.definitions: set[type] = set()
+        """The definitions that the flow has used."""
+        self.begun: e.WorkflowExecutionStarted | None = None
+        """Event 1, once a turn has been taken."""
+        self.state: str | None = None
+        """The last state that the flow has published, as JSON of any length."""
+        self.state_payload: str | None = None
+        """The state that the flow published in this turn, if any, unless it is too long for a payload."""
+        self.turn_event_id = 0
+        """The DecisionTaskStarted of this turn."""
+        self.replaying = False
+        """Whether another decider took this turn before."""
+        self.querying = False
+        """Whether this turn only reads the state of the flow."""
+        self.silent = silent
+        """Whether log lines of the flow are dropped."""
+        self.completed_event_id = 0
+        """The DecisionTaskCompleted whose events are being read, 0 if none."""
+        self.more = False
+        """Whether that decision task left decisions to the next one."""

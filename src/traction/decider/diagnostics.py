@@ -6,6 +6,7 @@ import re
 from types import CoroutineType, FunctionType, GeneratorType
 from typing import Any
 
+from traction.decider.outcomes import Raised
 from traction.errors import DefinitionError, FlowError, PayloadError, PayloadUnavailableError, StepFailed
 from traction.flow.effects import ContinuedAsNew
 from traction.flow.step import Cancelled, Step, is_wrapped
@@ -114,11 +115,18 @@ def must_wait(error: BaseException) -> bool:
     )
 
 
-def forget_origin(error: PayloadError) -> PayloadError:
-    """Return an error without the frames and causes of this package: a flow fails with it in a line of its own."""
+def to_failure(error: PayloadError) -> Raised:
+    """Return the failure of a step or an execution whose value cannot be sent.
+
+    Raises:
+        PayloadError: the execution waits for fixed code, or for another decider.
+    """
+    if must_wait(error):
+        raise error
+    # Without the frames and causes of this package, since the flow fails with it in a line of its own.
     error.__cause__ = None
     error.__suppress_context__ = True
-    return error.with_traceback(None)
+    return Raised(error.with_traceback(None))
 
 
 def find_place(fiber: Any) -> str | None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from traction.decider.context import DecisionContext
+from traction.decider.diagnostics import find_place
+from traction.decider.frames import Leaf
 from traction.errors import NonDeterminismError
 from traction.model import decisions as d
 from traction.model import events as e
@@ -11,17 +14,17 @@ from traction.model.correlation import ANSWERS
 from traction.model.names import WorkflowType
 
 
-def describe(said: Any, decision: str) -> str:
+def describe(thing: Any, decision: str) -> str:
     """Describe a decision, or the event that it caused, in one line."""
-    type = getattr(said, "activity_type", None) or getattr(said, "workflow_type", None)
+    type = getattr(thing, "activity_type", None) or getattr(thing, "workflow_type", None)
     what = f"{type.name} {type.version}" if type is not None else ""
-    return f"{decision}  {what or describe_id(said)}".rstrip()
+    return f"{decision}  {what or describe_id(thing)}".rstrip()
 
 
-def describe_id(said: Any) -> str:
+def describe_id(thing: Any) -> str:
     """Return the step id of a decision, or of the event that it caused."""
     for name in ("control", "activity_id", "timer_id", "marker_name", "workflow_id", "id"):
-        if (id := getattr(said, name, None)) is not None:
+        if (id := getattr(thing, name, None)) is not None:
             return str(id)
     return "the end"
 
@@ -47,4 +50,20 @@ def explain(
         expected=expected,
         actual=actual,
         place=place,
+    )
+
+
+def explain_marker(
+    context: DecisionContext, leaf: Leaf, task_id: str, expected: str, actual: str
+) -> NonDeterminismError:
+    """Return the error for a marker that is missing, or that another activity recorded."""
+    type = context.workflow.spec.type
+    return NonDeterminismError(
+        f"{type.name} {type.version}",
+        step=task_id,
+        event_id=context.completed_event_id,
+        event="DecisionTaskCompleted",
+        expected=expected,
+        actual=f"RecordMarker  {actual}",
+        place=find_place(leaf.fiber),
     )

@@ -8,19 +8,15 @@ kinds below, which keep something meanwhile. A *scope* is a place in the flow, a
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from contextvars import Context
-from datetime import datetime
 from hashlib import sha256
-from types import MappingProxyType
 from typing import Any, Literal, Protocol, TypeAlias
 
 from traction.errors import FlowError
 from traction.flow.cancellation import CancelScope
 from traction.flow.effects import ContinuedAsNew
-from traction.flow.retry import Retry
-from traction.flow.specs import Cancellation
 from traction.flow.step import Cancelled, Compensate, Done, FlatMap
 
 
@@ -71,51 +67,34 @@ class Scope:
         return Scope(f"{self.prefix}{segment}." if n == 1 else f"{self.prefix}{segment}~{n}.")
 
 
-class Leaf:
-    """A step that waits for the service. `fiber` is `None` once no fiber waits for it; the rest is the decider's."""
+class Pending:
+    """What the decider does for a leaf that waits."""
 
-    ask: Any = None
-    """What was asked for it last."""
-    cancel: Any = None
-    """What asks to cancel it."""
-    opened_event_id: int = 0
-    """The event that opened what it waits for, 0 while none is open."""
-    began: datetime | None = None
-    """When its first attempt was opened."""
-    attempt: int = 1
-    """Which attempt it is at."""
-    refusals: int = 0
-    """How often it was refused, or could not be read."""
-    unknown: int = 0
-    """How many of these refusals were for an unregistered type."""
-    details: str | None = None
-    """The details of the last heartbeat of its attempts."""
-    overrides: Mapping[str, Any] = MappingProxyType({})
-    """Options of this call, as members of the decision."""
-    retry: Retry | None = None
-    """The policy of this call, if it has one of its own."""
-    run_id: str | None = None
-    """The run of the child that it is."""
-    cancellation: Cancellation = "wait"
-    """What happens to the child that it is when the flow no longer wants it."""
-    cancelling: bool = False
-    """Whether the child that it is must be asked to cancel."""
-    canceller: Leaf | None = None
-    """The leaf that asks the child that it is to cancel."""
-    target: Leaf | None = None
-    """The child that it asks to cancel, without a fiber that waits for the answer."""
-    leaving: Given | None = None
-    """What its fiber is resumed with once the child has closed, whatever the child's outcome."""
+    __slots__ = ()
+
+    @abstractmethod
+    def withdraw(self) -> bool:
+        """Cancel it, and return whether the fiber must wait until it has closed."""
+
+
+class Leaf:
+    """A step that waits for the service. `fiber` is `None` when no fiber waits for it."""
+
+    __slots__ = ("fiber", "id", "leaving", "node", "pending")
 
     def __init__(self, id: str, node: Any, fiber: Fiber | None) -> None:
         self.id = id
         self.node = node
         self.fiber = fiber
+        self.pending: Pending | None = None
+        """What the decider does for it, while the fiber waits and is not cancelled."""
+        self.leaving: Given | None = None
+        """The cancellation that its fiber receives once the child that it waits for has closed."""
 
-    @property
-    def task_id(self) -> str:
-        """The id of the attempt that it is at."""
-        return self.id if self.attempt == 1 else f"{self.id}~{self.attempt}"
+    def withdraw(self) -> bool:
+        """Cancel what it waits for, and return whether its fiber must wait until that has closed."""
+        pending, self.pending = self.pending, None
+        return pending is not None and pending.withdraw()
 
 
 class Fiber:
@@ -148,6 +127,13 @@ class Join:
         max_failures = getattr(node, "max_failures", None)
         self.tolerates: int = len(node.steps) if max_failures is None else max_failures
         self.outcome: Given | None = None
+
+    def drop_unstarted(self) -> list[Fiber]:
+        """End the branches that never began, and return those that wait."""
+        for fiber in [fiber for fiber in self.running.values() if fiber.waits is None]:
+            fiber.alive = False
+            del self.running[fiber.index]
+        return list(self.running.values())
 
 
 class Frame:

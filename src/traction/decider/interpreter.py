@@ -1,7 +1,7 @@
 """Run a flow until every fiber waits or ends.
 
-Two callbacks receive the leaves that the flow requests and those that it withdraws. Knows steps only: no event, no
-decision, no clock.
+A callback requests what a leaf waits for; `Leaf.pending` withdraws it. Imports steps only: no event, no decision, no
+clock.
 
 Theory of operation. A *fiber* is one strand of a flow: the root, or a branch of a group. It keeps an explicit stack
 of *frames*, what is still to be done with the value that comes: a continuation node, or a suspended coroutine. So
@@ -63,6 +63,7 @@ from traction.decider.frames import (
     list_fibers,
     owes_compensation,
 )
+from traction.decider.outcomes import Outcome, Raised, Returned
 from traction.errors import FlowError, StepTimedOut
 from traction.flow.cancellation import CancelNow, CancelScope, EnterScope, ExitScope
 from traction.flow.step import (
@@ -97,33 +98,31 @@ STEPS_MAX: Final = 1_000_000
 
 
 class Interpreter:
-    """Runs one flow. `now` is set by the decider; `outcome` is `(VALUE, x)` or `(ERROR, e)` when it has closed."""
+    """Runs one flow. `now` is set by the decider; `outcome` is set when the flow has ended."""
 
     __slots__ = (
-        "_ask",
         "_cancelled",
         "_ready",
+        "_request",
         "_root",
         "_scopes",
         "_seed",
         "_tick",
-        "_withdraw",
         "now",
         "outcome",
         "unheeded",
     )
 
-    def __init__(self, seed: str, ask: Callable[[Leaf], Given | None], withdraw: Callable[[Leaf], bool]) -> None:
+    def __init__(self, seed: str, request: Callable[[Leaf], Outcome | None]) -> None:
         self._seed = seed
-        self._ask = ask
-        self._withdraw = withdraw
+        self._request = request
         self._ready: list[tuple[Fiber, int, Any]] = []
         self._root = Fiber(Scope(""), None, 0, Context())
         self._cancelled = False
         self._scopes = 0
         self._tick = 0
         self.now = datetime.min.replace(tzinfo=UTC)
-        self.outcome: Given | None = None
+        self.outcome: Outcome | None = None
         self.unheeded = False
         """Whether cancellation was requested only after the flow had ended."""
 
@@ -132,14 +131,22 @@ class Interpreter:
         self._ready.append((self._root, STEP, Helper(flow, (), {})))
         self._run()
 
-    def resume(self, leaf: Leaf, mode: int, given: Any) -> None:
-        """Give the waiting fiber of a leaf a value or an error, and run until nothing can go on."""
+    def resume(self, leaf: Leaf, outcome: Outcome) -> None:
+        """Resume the fiber that waits for a leaf, and run until nothing can go on."""
         fiber = leaf.fiber
         assert fiber is not None
-        leaf.fiber = fiber.waits = None
-        fiber.context.run(self._go, fiber, mode, given)
+        leaf.fiber = leaf.pending = fiber.waits = None
+        if isinstance(outcome, Returned):
+            fiber.context.run(self._go, fiber, VALUE, outcome.value)
+        else:
+            fiber.context.run(self._go, fiber, ERROR, outcome.error)
         if self._ready:
             self._run()
+
+    def leave(self, leaf: Leaf) -> None:
+        """Throw `Cancelled` into the fiber that waited until the child of a cancelled leaf had closed."""
+        assert leaf.leaving is not None
+        self.resume(leaf, Raised(leaf.leaving[1]))
 
     def cancel(self) -> None:
         """Throw `Cancelled` into the flow where it waits, and run until nothing can go on.
@@ -206,11 +213,14 @@ class Interpreter:
                     mode, given = VALUE, given.value  # pyright: ignore[reportAttributeAccessIssue]
                 elif isinstance(given, Asked):
                     fiber.waits = leaf = Leaf(fiber.scope.make_id(given.step_label), given, fiber)
-                    answer = self._ask(leaf)
-                    if answer is None:
+                    outcome = self._request(leaf)
+                    if outcome is None:
                         return
                     leaf.fiber = fiber.waits = None
-                    mode, given = answer
+                    if isinstance(outcome, Returned):
+                        mode, given = VALUE, outcome.value
+                    else:
+                        mode, given = ERROR, outcome.error
                 elif kind is All or kind is Both or kind is First:
                     if given.steps:  # pyright: ignore[reportAttributeAccessIssue]
                         self._open(fiber, given)
@@ -338,7 +348,7 @@ class Interpreter:
             waits = Fiber(fiber.scope, None, 0, fiber.context.copy())
             waits.frames.append(Deadline(scope))
             scope.timer = waits.waits = leaf = Leaf(fiber.scope.make_id(Sleep.step_label), Sleep(scope.span), waits)
-            self._ask(leaf)
+            self._request(leaf)
         if scope.requested:
             # What runs in it is cancelled where it first waits: those on the stack go on when this fiber does not.
             asks = Fiber(fiber.scope, None, 0, fiber.context.copy())
@@ -351,7 +361,7 @@ class Interpreter:
         timer = scope.timer
         if timer is not None and timer.fiber is not None:
             timer.fiber = None
-            self._withdraw(timer)
+            timer.withdraw()
         if not isinstance(error, Cancelled) or error.scope is not scope:
             return VALUE, False
         if (around := find_around(error)) is not None:
@@ -416,7 +426,7 @@ class Interpreter:
                     "value (Traction); where a function gives a step, write flat_map and not map"
                 )
             if fiber is self._root:
-                self.outcome = (mode, given)
+                self.outcome = Returned(given) if mode == VALUE else Raised(given)
             return
         del join.running[fiber.index]
         if join.outcome is not None:
@@ -439,7 +449,7 @@ class Interpreter:
     def _settle(self, join: Join, outcome: Given) -> None:
         """The outcome of a group is known: cancel the branches that are left, and close it after the last."""
         join.outcome = outcome
-        self._cancel(_drop_unstarted(join))
+        self._cancel(join.drop_unstarted())
         if not join.running:
             self._close_join(join)
 
@@ -466,7 +476,7 @@ class Interpreter:
                 settled, waits.outcome = waits.outcome, keep_wider(waits.outcome, outcome)
                 if settled is not None:
                     continue
-                branches = _drop_unstarted(waits)
+                branches = waits.drop_unstarted()
                 stack.extend((branch, None) for branch in reversed(branches))
                 if branches:
                     continue
@@ -474,7 +484,7 @@ class Interpreter:
                 if waits.leaving is not None:
                     waits.leaving = keep_wider(waits.leaving, outcome)
                     continue
-                if waits.node is not None and self._withdraw(waits):
+                if waits.withdraw():
                     waits.leaving = outcome
                     continue
                 waits.fiber = None
@@ -484,14 +494,6 @@ class Interpreter:
             thrown.append((fiber, *outcome))
         # Backwards, so that the first is on top of the stack.
         self._ready.extend(reversed(thrown))
-
-
-def _drop_unstarted(join: Join) -> list[Fiber]:
-    """End the branches of a group that never began; give those that wait."""
-    for fiber in [fiber for fiber in join.running.values() if fiber.waits is None]:
-        fiber.alive = False
-        del join.running[fiber.index]
-    return list(join.running.values())
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

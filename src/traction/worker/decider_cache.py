@@ -118,10 +118,10 @@ def store_payloads(decider: Decider, decisions: Sequence[Decision]) -> None:
     Raises:
         PayloadStoreError: the store cannot be written.
     """
-    if not decider.codec.has_store:
+    if not decider.context.codec.has_store:
         return
     payloads = [getattr(decision, name, None) for decision in decisions for name in ("input", "result", "details")]
     failures = (one for one in decisions if isinstance(one, FailWorkflowExecution))
-    payloads += [read_failure(None, one.details, decider.codec).fields for one in failures]
+    payloads += [read_failure(None, one.details, decider.context.codec).fields for one in failures]
     more = bool(decisions) and getattr(decisions[-1], "timer_id", "").startswith(MORE)
-    decider.codec.settle([*payloads, decider.report], more=more)
+    decider.context.codec.settle([*payloads, decider.context.state_payload], more=more)

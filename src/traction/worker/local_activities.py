@@ -16,7 +16,7 @@ from types import CoroutineType
 from typing import Any, Final
 
 from traction.decider.decider import Decider
-from traction.decider.frames import Leaf
+from traction.decider.local_activities import PendingLocalActivity
 from traction.definitions.classes import Activity
 from traction.errors import DefinitionError, MissingDependencyError, PayloadUnavailableError, TractionError
 from traction.history.local_records import HEAD_CHARS_MAX, Record, find_room, write_record
@@ -35,12 +35,12 @@ SHARE: Final = 0.5
 class LocalTask(RunningTask):
     """A running local activity. It has no token, is never cancelled, and its heartbeats are ignored."""
 
-    def __init__(self, execution: WorkflowExecution, leaf: Leaf) -> None:
+    def __init__(self, execution: WorkflowExecution, pending: PendingLocalActivity) -> None:
         self.token = ""
         self.execution = execution
-        self.activity_type = leaf.node.spec.type
-        self.activity_id = leaf.task_id
-        self.attempt = leaf.attempt
+        self.activity_type = pending.call.spec.type
+        self.activity_id = pending.task_id
+        self.attempt = pending.attempt
 
     @property
     def cancelled(self) -> bool:
@@ -95,11 +95,11 @@ class LocalActivities:
             PayloadUnavailableError: a payload store does not accept a result.
             NonDeterminismError, FlowError, PayloadError: as `Decider.decide`.
         """
-        limit = None if decider.begun is None else decider.begun.task_start_to_close_timeout
+        limit = None if decider.context.begun is None else decider.context.begun.task_start_to_close_timeout
         seconds, began = None if limit in (None, "NONE") else int(limit), clock()
-        while (leaf := decider.find_local()) is not None:
-            task = LocalTask(execution, leaf)
-            decider.tell_local(leaf, copy_context().run(self._do, leaf, task, codec, clock, observer))
+        while (pending := decider.find_local()) is not None:
+            task = LocalTask(execution, pending)
+            decider.complete_local(pending, copy_context().run(self._do, pending, task, codec, clock, observer))
             took = (clock() - began).total_seconds()
             if seconds is not None and took >= seconds:
                 message = (
@@ -111,10 +111,15 @@ class LocalActivities:
                 return
 
     def _do(
-        self, leaf: Leaf, task: LocalTask, codec: Codec, clock: Callable[[], datetime], observer: Observer | None
+        self,
+        pending: PendingLocalActivity,
+        task: LocalTask,
+        codec: Codec,
+        clock: Callable[[], datetime],
+        observer: Observer | None,
     ) -> str:
         """Run one local activity and return its record."""
-        call, began = leaf.node.call, clock()
+        call, began = pending.call, clock()
         type_ = call.spec.type
 
         def record(details: str, reason: str | None = None) -> str:

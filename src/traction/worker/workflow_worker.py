@@ -15,6 +15,7 @@ import msgspec
 
 from traction.backend import Backend
 from traction.decider.decider import Decider
+from traction.decider.outcomes import Raised
 from traction.definitions.checks import index_by_type
 from traction.definitions.classes import Activity, Workflow
 from traction.errors import BackendError, DefinitionError, FlowError, ServiceFault, TractionError, UnknownResourceFault
@@ -226,16 +227,16 @@ class WorkflowWorker:
         try:
             decider = self._find_decider(task)
             decider.feed(self._read_news(task, decider))
-            known = decider.flow.outcome
+            known = decider.outcome
             decisions = decider.decide()
-            if decider.local:
+            if decider.context.markers.unfinished:
                 execution, clock = task.workflow_execution, self._backend.now
                 self._local.do_all(decider, execution, codec=self._codec, clock=clock, observer=self._observer)
                 decisions = decider.decide()
             store_payloads(decider, decisions)
-            self._meet(decider.met)
-            if known is None and decider.flow.outcome is not None:
-                self._log_failure(task.workflow_execution, decider.flow.outcome[1])
+            self._meet(decider.context.definitions)
+            if known is None and isinstance(decider.outcome, Raised):
+                self._log_failure(task.workflow_execution, decider.outcome.error)
             if decider.notes or decider.signals:
                 self._log_notes(task.workflow_execution, decider)
         except BaseException as error:
@@ -251,7 +252,7 @@ class WorkflowWorker:
             # is rejected, the entry is stale, which is detected when it is taken.
             self._cache.put(task.workflow_execution, decider)
         answer = o.RespondDecisionTaskCompleted(
-            task_token=task.task_token, decisions=tuple(decisions), execution_context=decider.report
+            task_token=task.task_token, decisions=tuple(decisions), execution_context=decider.context.state_payload
         )
         return answer if closes or self._sticky is None else self._sticky.direct(answer, self._home)
 
@@ -267,7 +268,7 @@ class WorkflowWorker:
         for note in decider.notes:
             log.error("%s: %s", execution.workflow_id, note, extra=build_execution_fields(execution))
         decider.notes.clear()
-        if decider.signals and decider.flow.outcome is not None:
+        if decider.signals and decider.outcome is not None:
             names = ", ".join(dict.fromkeys(event.signal_name for event in decider.signals))
             message = "%s: %d signals were never received: %s"
             log.warning(

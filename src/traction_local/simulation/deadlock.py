@@ -90,7 +90,7 @@ def _list_signals(workflow: Any, execution: WorkflowExecution, events: Sequence[
     try:
         decider.feed(events)
         decider.end()
-        waiting = [" or ".join(kind.spec.name for kind in leaf.node.signals) for leaf in decider.receivers]
+        waiting = [" or ".join(receiver.types) for receiver in decider.context.mailbox.receivers]
         spare = ", ".join(sorted({event.signal_name for event in decider.signals}))
     finally:
         decider.close()

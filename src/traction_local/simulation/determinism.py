@@ -151,12 +151,10 @@ def check_terminated(workflow: Any, execution: WorkflowExecution, events: Sequen
         return
     assert isinstance(begin, e.WorkflowExecutionStarted)
     with contextlib.closing(Decider(workflow, execution=execution, codec=codec)) as decider:
-        decider.look(events[:-1])
-        if decider.flow.owes_compensation():
+        decider.query(events[:-1])
+        if decider.context.flow.owes_compensation():
             lost = "in the middle of a saga: what it did is never undone"
-        elif decider.flow.outcome is None and any(
-            type(event) is e.WorkflowExecutionCancelRequested for event in events
-        ):
+        elif decider.outcome is None and any(type(event) is e.WorkflowExecutionCancelRequested for event in events):
             lost = "before it had cancelled, as it was asked to: its clean-up is never done"
         else:
             return

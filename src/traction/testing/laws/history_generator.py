@@ -129,9 +129,9 @@ def decide_again(decider: Decider, played: Play, started: int) -> list[d.Decisio
     """Decide at a decision task of a play, where the local activities that were done then end as they did."""
     decided = decider.decide()
     for record in played.local.get(started, ()):
-        leaf = decider.find_local()
-        assert leaf is not None, f"at event {started} it asks for no local activity, and had {record}"
-        decider.tell_local(leaf, record)
+        pending = decider.find_local()
+        assert pending is not None, f"at event {started} it asks for no local activity, and had {record}"
+        decider.complete_local(pending, record)
         decided = decider.decide()
     return decided
 
@@ -274,17 +274,17 @@ class HistoryGenerator:
         """Decide, and do what is to be done locally; of several, some may be left to the next decision task."""
         decided = decider.decide()
         told: list[str] = []
-        while (leaf := decider.find_local()) is not None and not (told and self.meddle()):
+        while (pending := decider.find_local()) is not None and not (told and self.meddle()):
             self.play.local[self.running] = told
-            call = leaf.node.call
+            call = pending.call
             asked = d.ScheduleActivityTask(
-                activity_type=call.spec.type, activity_id=leaf.task_id, input=self.codec.encode(call)
+                activity_type=call.spec.type, activity_id=pending.task_id, input=self.codec.encode(call)
             )
             outcome = self.answer(asked, self.choose)
             failed = TaskFailed("late") if outcome is None else outcome
             ended = (None, failed) if isinstance(failed, str) else describe_failure(failed, self.codec)
             told.append(write_record(Record(call.spec.type.name, call.spec.type.version, self.now, 0.0, *ended)))
-            decider.tell_local(leaf, told[-1])
+            decider.complete_local(pending, told[-1])
             decided = decider.decide()
         return decided
 
