@@ -151,8 +151,7 @@ class Interpreter:
     def cancel(self) -> None:
         """Throw `Cancelled` into the flow where it waits, and run until nothing can go on.
 
-        To be cancelled is a state: who asks again, perhaps because the first answer was lost, does not disturb what
-        the flow does about it in `finally`.
+        Idempotent: a second request does not disturb what the flow does in `finally`.
         """
         if self._cancelled:
             return
@@ -227,7 +226,7 @@ class Interpreter:
                         return
                     mode, given = VALUE, [] if kind is All else ()
                 else:
-                    mode, given = self._say(fiber, kind, given)
+                    mode, given = self._visit(fiber, kind, given)
                     if mode == WAIT:
                         return
                 continue
@@ -278,8 +277,8 @@ class Interpreter:
                 except BaseException as error:
                     mode, given = ERROR, judge(error)
 
-    def _say(self, fiber: Fiber, kind: type, node: Any) -> Given:
-        """Read the nodes that answer at once."""
+    def _visit(self, fiber: Fiber, kind: type, node: Any) -> Given:
+        """Return how a fiber continues from a node that waits for nothing."""
         if kind is Fail:
             # Throwing adds to a traceback, and undoing to the notes. Each reading begins anew, so that equal histories
             # give equal decisions.
@@ -313,17 +312,17 @@ class Interpreter:
             return VALUE, self._tick
         if kind is Helper:
             try:
-                said = node.f(*node.args, **node.kwargs)
+                returned = node.f(*node.args, **node.kwargs)
             except BaseException as error:
                 return ERROR, judge(error)
-            if type(said) is CoroutineType:
-                fiber.frames.append(said)
+            if type(returned) is CoroutineType:
+                fiber.frames.append(returned)
                 return VALUE, None
-            if isinstance(said, Step):
-                return STEP, said
+            if isinstance(returned, Step):
+                return STEP, returned
             name = getattr(node.f, "__qualname__", repr(node.f))
             raise FlowError(
-                f"{name} returns {name_thing(said)}, not a step. A flow is an async def that awaits steps, or a "
+                f"{name} returns {name_thing(returned)}, not a step. A flow is an async def that awaits steps, or a "
                 "function that returns a step, such as done(x)"
             )
         if is_awaitable(node):
