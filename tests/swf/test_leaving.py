@@ -58,7 +58,7 @@ def test_an_idle_worker_on_traction_serve_ends_at_once(make_stage: MakeStage, nu
         program.send_signal(number)
         printed = program.communicate(timeout=60)[1]
     assert (program.returncode, monotonic() - began < 30) == (0, True), printed
-    assert "polls in flight" not in printed
+    assert "pending polls" not in printed
 
 
 def forget_release(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,7 +79,7 @@ def test_an_idle_worker_on_swf_says_what_it_waits_for_and_ends_at_the_second_sig
         program = start_worker(stage.url())
         assert client.run(call_double(3), timeout=60) == 6
     program.send_signal(signal.SIGINT)
-    assert re.search(r"waiting for \d+ polls in flight, up to (60|5\d) s", read_until(program, "polls in flight"))
+    assert re.search(r"waiting for \d+ pending polls, up to (60|5\d) s", read_until(program, "pending polls"))
     program.send_signal(signal.SIGINT)
     program.communicate(timeout=60)
     assert program.returncode == 128 + signal.SIGINT
@@ -95,8 +95,8 @@ def test_a_close_that_waits_for_polls_logs_how_many_and_for_how_long(
         system.start_activity_worker(double)
         assert system.run(call_double(3), timeout=60) == 6
         wait_for_polls(system, 2)
-    (message,) = [message for message in caplog.messages if "polls in flight" in message]
-    assert message.startswith("waiting for 2 polls in flight, up to ")
+    (message,) = [message for message in caplog.messages if "pending polls" in message]
+    assert message.startswith("waiting for 2 pending polls, up to ")
 
 
 def wait_for_polls(system: WorkerSystem, count: int) -> None:

@@ -120,7 +120,7 @@ def test_a_deprecated_type_is_worked_for_and_not_started(caplog: pytest.LogCaptu
             assert handle.result(30) == 1
             with pytest.raises(TypeDeprecatedFault):
                 other.start(breakfast(), workflow_id="another")
-    assert "breakfast 1 is deprecated in the domain traction: executions that are open go on" in caplog.text
+    assert "breakfast 1 is deprecated in the domain traction: open executions continue" in caplog.text
 
 
 # Types that are not seen everywhere at once.

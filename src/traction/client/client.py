@@ -77,11 +77,11 @@ class Client:
             workflow: a call of a workflow, with its input.
             workflow_id: the id to start it under, instead of what `workflow.workflow_id()` returns.
             if_running: what to do if an execution of that id is open: see `traction.client.starts.IfRunning`.
-            if_closed: what to do if the last one of that id has closed: see `IfClosed`.
+            if_closed: what to do if the last execution of that id has closed: see `IfClosed`.
 
         Raises:
             DefinitionError: something is wrong with the definition, the id, or a policy.
-            PayloadError: the input does not decode as the definition says.
+            PayloadError: the input cannot be encoded, or does not decode as its declared type.
             WorkflowAlreadyRunning, WorkflowAlreadyClosed: the policy does not accept an execution that has this id.
             BackendError: the service refused, or could not be reached.
         """
@@ -115,7 +115,7 @@ class Client:
 
         Raises:
             TimeoutError: the execution is still open after `timeout`; it continues.
-            ExecutionFailed: it closed without a result; the subclass says how (see `Handle.result`).
+            ExecutionFailed: it closed without a result; the subclass depends on how (see `Handle.result`).
             TractionError: as for `start`.
         """
         __tracebackhide__ = True  # pytest shows the caller's frame instead of this one

@@ -1,7 +1,4 @@
-"""Answer activity tasks by their tokens, from any process: what an activity left open by returning `COMPLETE_LATER`.
-
-Takes a token and what became of the work; gives the service its answer. Sends again what is safe to send again.
-"""
+"""Complete activity tasks by token, from any process: those whose activity returned `COMPLETE_LATER`."""
 
 from __future__ import annotations
 
@@ -16,10 +13,10 @@ from traction.worker.heartbeats import write_details
 
 
 class TaskCompleter:
-    """Sends answers by token.
+    """Sends responses by token, and retries them after transient errors.
 
     Args:
-        pause: called with seconds between two tries of one answer.
+        pause: waits for some seconds between two tries.
     """
 
     def __init__(self, backend: Backend, codec: Codec, pause: Pause) -> None:
@@ -50,16 +47,16 @@ class TaskCompleter:
         if status.cancel_requested:
             raise Cancelled
 
-    def _send(self, answer: o.Request[None]) -> None:
+    def _send(self, response: o.Request[None]) -> None:
         unsure = False
 
         def send() -> None:
             nonlocal unsure
             try:
-                self._backend.call(answer)
+                self._backend.call(response)
             except BackendError as error:
-                # An answer is taken once. After a try of which nobody knows, this says that it had arrived, or that the
-                # task is over otherwise, which comes to the same: there is nothing left to answer.
+                # The service accepts one response. If an earlier try may have arrived, this fault means that it has, or
+                # that the task has ended otherwise. Either way nothing is left to send.
                 if not (unsure and isinstance(error, UnknownResourceFault)):
                     unsure = unsure or not isinstance(error, ThrottlingException)
                     raise

@@ -1,7 +1,4 @@
-"""Start an execution, and hold on to it: wait for it, look at it, tell it something, ask it to stop.
-
-Takes a backend and calls of workflows; gives handles. Does no work itself.
-"""
+"""Handles of executions: wait for the result, read the state and history, send signals, cancel, terminate."""
 
 from __future__ import annotations
 
@@ -32,7 +29,7 @@ from traction.model.names import WorkflowExecution
 from traction.payloads.codec import JSON, MEND_READING, Codec
 from traction.payloads.failures import make_known, read_failure, revive
 
-WAIT_TOLD = timedelta(seconds=1)
+WAIT_REPORTED = timedelta(seconds=1)
 """How long a decision task waits before a timeout mentions it."""
 
 R = TypeVar("R")
@@ -40,7 +37,7 @@ T = TypeVar("T")
 
 
 class Handle(Generic[R]):
-    """One execution, whose flow gives an `R`: wait for it, look at it, tell it something, ask it to stop.
+    """An execution whose result is an `R`.
 
     It follows the execution through `continue_as_new`: its result is that of the last run.
     """
@@ -57,7 +54,7 @@ class Handle(Generic[R]):
         self._backend = backend
         self.execution = execution
         self.started = started
-        """Whether the call that returned this handle started the execution, and did not find it."""
+        """Whether the call that returned this handle started the execution, rather than finding it."""
         self._workflow = workflow
         self._codec = codec
 
@@ -75,23 +72,28 @@ class Handle(Generic[R]):
         """Wait until the execution has closed, and return its result.
 
         Args:
-            timeout: how long to wait at the most, in seconds or as a `timedelta`; without it, for ever.
+            timeout: the longest wait, in seconds or as a `timedelta`; without it, unlimited.
 
         Raises:
-            TimeoutError: it is still open after `timeout`. It goes on; ask again.
-            WorkflowFailed, WorkflowTimedOut, WorkflowCancelled, WorkflowTerminated: it closed so; a failure that its
-                definition declares is also of its own type, with its fields.
-            PayloadError: its result does not decode as the definition says.
+            TimeoutError: it is still open after `timeout`. It continues.
+            WorkflowFailed, WorkflowTimedOut, WorkflowCancelled, WorkflowTerminated: it closed without a result. A
+                failure that its definition declares also has its own type, with its fields.
+            PayloadError: its result does not decode as its declared type.
         """
         __tracebackhide__ = True  # pytest shows the caller's frame instead of this one
         try:
             return self.result_within(timeout)
-        except TimeoutError as error:
-            waits = explain_waiting(self._backend, self.execution, at_least=WAIT_TOLD)
-            raise TimeoutError(f"{error}; {waits}" if waits else str(error)) from None
+        except TimeoutError:
+            raise self.explain_timeout(timeout) from None
+
+    def explain_timeout(self, timeout: Span | None) -> TimeoutError:
+        """Return the error for an execution that is open after `timeout`, with the task list that it waits for."""
+        text = f"{self.workflow_id} is still open after {to_timedelta(timeout or 0).total_seconds():g} s"
+        waiting = explain_waiting(self._backend, self.execution, at_least=WAIT_REPORTED)
+        return TimeoutError(f"{text}; {waiting}" if waiting else text)
 
     def result_within(self, timeout: Span | None) -> R:
-        """Wait for the result as `result` does, without looking for what the execution waits for."""
+        """Wait for the result as `result` does. The `TimeoutError` has no text."""
         __tracebackhide__ = True
         deadline = None if timeout is None else time.monotonic() + to_timedelta(timeout).total_seconds()
         while True:
@@ -103,9 +105,7 @@ class Handle(Generic[R]):
                 if not self._follow(closing):
                     return self._read_result(closing)
             elif deadline is not None and time.monotonic() >= deadline:
-                raise TimeoutError(
-                    f"{self.workflow_id} is still open after {to_timedelta(timeout or 0).total_seconds():g} s"
-                )
+                raise TimeoutError
 
     def _read_result(self, closing: e.Event | None) -> R:
         __tracebackhide__ = True
@@ -116,10 +116,10 @@ class Handle(Generic[R]):
                 value: R = self._codec.decode(closing.result, kind, f"the result of {name}")
                 return value
             case e.WorkflowExecutionFailed():
-                said = read_failure(closing.reason, closing.details, self._codec)
-                failed = WorkflowFailed(name, **make_known(said))
+                info = read_failure(closing.reason, closing.details, self._codec)
+                failed = WorkflowFailed(name, **make_known(info))
                 raises = () if self._workflow is None else self._workflow.spec.raises
-                raise revive(failed, said, raises, self._codec)
+                raise revive(failed, info, raises, self._codec)
             case e.WorkflowExecutionTimedOut():
                 raise WorkflowTimedOut(name)
             case e.WorkflowExecutionCanceled():
@@ -132,37 +132,37 @@ class Handle(Generic[R]):
     def send(self, signal: Signal) -> None:
         """Send the execution a signal, which its flow may `receive`.
 
-        If this raises because the service could not be reached, the signal may have arrived or not: one that is sent
-        again may arrive twice, and its receiver should be able to tell.
+        If this raises because the service could not be reached, the signal may have arrived. Sent again, it may arrive
+        twice, which its receiver should detect.
 
         Raises:
-            TypeError: it is no signal.
-            PayloadError: it cannot be written, or not be read as its class says; or it is longer than SWF carries, and
-                there is no payload store.
-            UnknownResourceFault: it is not open any more.
+            TypeError: it is not a signal.
+            PayloadError: it cannot be encoded, does not decode as its class, or exceeds SWF's limit without a payload
+                store.
+            UnknownResourceFault: the execution is not open.
         """
         check_sent("Handle.send", signal)
         name, input = signal.spec.name, self._codec.encode_call(signal)
-        self._ask_open(partial(o.SignalWorkflowExecution, signal_name=name, input=input))
+        self._call_open_run(partial(o.SignalWorkflowExecution, signal_name=name, input=input))
 
     def cancel(self) -> None:
-        """Ask the execution to cancel: `Cancelled` is thrown into its flow, which may clean up.
+        """Request the cancellation of the execution: `Cancelled` is thrown into its flow, which may clean up.
 
         Raises:
-            UnknownResourceFault: it is not open any more.
+            UnknownResourceFault: the execution is not open.
         """
-        self._ask_open(o.RequestCancelWorkflowExecution)
+        self._call_open_run(o.RequestCancelWorkflowExecution)
 
     def terminate(self, reason: str | None = None) -> None:
         """Close the execution at once, without notice to its flow; the child policy applies to its children.
 
         Raises:
-            UnknownResourceFault: it is not open any more.
+            UnknownResourceFault: the execution is not open.
         """
-        self._ask_open(partial(o.TerminateWorkflowExecution, reason=reason))
+        self._call_open_run(partial(o.TerminateWorkflowExecution, reason=reason))
 
-    def _ask_open(self, request: Callable[..., o.Request[None]]) -> None:
-        """Ask something of the run that is open: the last, if the execution was continued as new."""
+    def _call_open_run(self, request: Callable[..., o.Request[None]]) -> None:
+        """Send a request for the open run: the last one, if the execution was continued as new."""
         while True:
             try:
                 self._backend.call(
@@ -174,11 +174,11 @@ class Handle(Generic[R]):
                 if closing is None:
                     raise
                 if not self._follow(closing):
-                    closed = f"{self.workflow_id} is not open any more: {type(closing).__name__}"
-                    raise UnknownResourceFault(closed) from None
+                    text = f"{self.workflow_id} is not open any more: {type(closing).__name__}"
+                    raise UnknownResourceFault(text) from None
 
     def _follow(self, closing: e.Event | None) -> bool:
-        """Go on to the next run, if the execution was continued as new."""
+        """Switch to the next run, if the execution was continued as new. Return whether it was."""
         if not isinstance(closing, e.WorkflowExecutionContinuedAsNew):
             return False
         self.execution = WorkflowExecution(self.workflow_id, closing.new_execution_run_id)
@@ -188,7 +188,7 @@ class Handle(Generic[R]):
         """Return all events so far.
 
         Raises:
-            UnknownResourceFault: the run is not known, or no longer kept.
+            UnknownResourceFault: the run is unknown, or no longer stored.
         """
         return self._backend.get_history(self.execution)
 
@@ -196,7 +196,7 @@ class Handle(Generic[R]):
         """Return the service's description of the run.
 
         Raises:
-            UnknownResourceFault: the run is not known, or no longer kept.
+            UnknownResourceFault: the run is unknown, or no longer stored.
         """
         return self._backend.call(o.DescribeWorkflowExecution(domain=self._backend.domain, execution=self.execution))
 
@@ -207,21 +207,21 @@ class Handle(Generic[R]):
     def state(self, type: Any = Any) -> Any:
         """Return the state of the flow as of now, decoded as `type`; `None` if it has set none.
 
-        The whole history is read, and the flow replayed here, as a worker would: with the events that no decision task
-        has brought to it yet. It asks for nothing, and does nothing that the history does not show: where it comes to
-        a new `side_effect` or local activity, it stays. A state may be of any length.
+        The whole history is read and the flow replayed here, as in a worker, including events that no decision task has
+        delivered yet. The replay schedules and runs nothing: it stops at a new `side_effect` or local activity. A state
+        may have any length.
 
         Raises:
-            DefinitionError: the code of the workflow is needed, and the handle has none, or that of another version.
-            NonDeterminismError, FlowError: the execution was made by other code, or cannot go on.
-            UnknownResourceFault: the run is not known, or no longer kept.
-            PayloadError: the state is not of that type.
+            DefinitionError: the code of the workflow is of, and the handle has none, or that of another version.
+            NonDeterminismError, FlowError: the history does not match the code, or the flow is stuck.
+            UnknownResourceFault: the run is unknown, or no longer stored.
+            PayloadError: the state does not decode as that type.
         """
         events = self.history()
         while self._follow(events[-1]):
             events = self.history()
-        asked: Any = events[0]
-        of, mine = asked.workflow_type, None if self._workflow is None else self._workflow.spec.type
+        started: Any = events[0]
+        of, mine = started.workflow_type, None if self._workflow is None else self._workflow.spec.type
         if self._workflow is None or of != mine:
             has = "no code" if mine is None else f"that of {mine.name} {mine.version}"
             raise DefinitionError(
@@ -230,10 +230,10 @@ class Handle(Generic[R]):
             )
         decider = Decider(self._workflow, execution=self.execution, codec=self._codec)
         try:
-            told = decider.query(events)
+            payload = decider.query(events)
         finally:
             decider.close()
-        return None if told is None else JSON.decode(told, type, f"the state of {self.workflow_id}", MEND_READING)
+        return None if payload is None else JSON.decode(payload, type, f"the state of {self.workflow_id}", MEND_READING)
 
     @overload
     def published_state(self, type: type[T]) -> T | None: ...
@@ -245,19 +245,19 @@ class Handle(Generic[R]):
         That is the last state that was sent with a completed decision task and fits SWF's limit; see `state`.
 
         Raises:
-            UnknownResourceFault: the run is not known, or no longer kept.
-            PayloadError: the state is not of that type.
+            UnknownResourceFault: the run is unknown, or no longer stored.
+            PayloadError: the state does not decode as that type.
         """
-        told = self.describe().latest_execution_context
+        payload = self.describe().latest_execution_context
         what = f"the state of {self.workflow_id}"
-        return None if told is None else self._codec.decode(told, type, what, MEND_READING)
+        return None if payload is None else self._codec.decode(payload, type, what, MEND_READING)
 
     def status(self) -> str:
-        """Say `OPEN`, or how it closed: `COMPLETED`, `FAILED`, `CANCELED`, `TERMINATED`, `CONTINUED_AS_NEW`,
+        """Return `OPEN`, or how it closed: `COMPLETED`, `FAILED`, `CANCELED`, `TERMINATED`, `CONTINUED_AS_NEW`,
         `TIMED_OUT`.
 
         Raises:
-            UnknownResourceFault: the run is not known, or no longer kept.
+            UnknownResourceFault: the run is unknown, or no longer stored.
         """
         info = self.describe().execution_info
         return info.close_status or info.execution_status
@@ -272,12 +272,12 @@ def start_execution(
     """Start an execution of a registered workflow.
 
     Raises:
-        PayloadError: the input does not decode as the definition says.
+        PayloadError: the input cannot be encoded, or does not decode as its declared type.
         WorkflowExecutionAlreadyStartedFault: an execution is open under this id.
-        BackendError: the service refused, or could not be reached.
+        BackendError: the service rejected the request, or could not be reached.
     """
     spec = workflow.spec
-    # A wrong type is seen here, where the call is written, and not by a worker tomorrow.
+    # Checked here, so that a wrong type is reported to the caller and not to a worker later.
     payload = codec.encode_as(workflow, type(workflow), f"the input of {spec.type.name} {spec.type.version}")
     id = workflow.workflow_id() if workflow_id is None else workflow_id
     run = backend.call(

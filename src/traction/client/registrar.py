@@ -1,4 +1,4 @@
-"""Register the types of a system's definitions once each; those of workers later, if the service is away at first."""
+"""Register the types of a system's definitions once each. For workers, retry while the service is unreachable."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ log = logging.getLogger("traction.client")
 
 
 class Registrar:
-    """Registers types. Its methods may be called from any thread.
+    """Registers types. Thread-safe.
 
     Args:
-        backend: where.
-        stop: ends every wait; set here if workers cannot start.
+        backend: the backend.
+        stop: ends all waits. It is set here if workers cannot start.
     """
 
     def __init__(self, backend: Backend, stop: threading.Event) -> None:
@@ -32,20 +32,20 @@ class Registrar:
         self._lock = threading.Lock()
         self._preparing = threading.Lock()
         self.mistake: TractionError | None = None
-        """What stopped the workers: they could not start when the service could be reached at last."""
+        """The error that stopped the workers, raised by their registration once the service was reachable."""
 
     def register(self, definition: Any, tries: int = TRIES) -> None:
         """Register a type once.
 
         Raises:
             DefinitionError: something is wrong with the definition, or its type is registered with other settings.
-            BackendError: the service refused, or could not be reached, though tried several times.
+            BackendError: the service rejected the type, or could not be reached after several tries.
         """
         with self._lock:
             if definition in self._registered:
                 return
         check_definition(definition)
-        # A type that is there already is as good, so this may be done again.
+        # Idempotent: a type that is registered already is accepted.
         note = call_with_backoff(
             lambda: register_type(self._backend, definition, self._stop.wait), self._stop.wait, tries
         )
@@ -55,22 +55,22 @@ class Registrar:
             self._registered.add(definition)
 
     def forget(self, definition: Any) -> None:
-        """Register a type anew when it is next needed."""
+        """Register the type again when it is next needed."""
         with self._lock:
             self._registered.discard(definition)
 
     def host(self, definition: Any) -> None:
-        """Register a definition that is worked on here; if the service cannot be reached, leave that to its workers.
+        """Register the definition of a worker. If the service cannot be reached, defer that to `prepare`.
 
         Raises:
-            DefinitionError: as `register`; or another definition of its name and version is worked on here.
-            BackendError: the service refused.
+            DefinitionError: as `register`; or another definition of its name and version has a worker here.
+            BackendError: the service rejected the type.
         """
         with self._lock:
             check_twins(self._hosted.setdefault(definition.spec.type, definition), definition)
         check_definition(definition)
         if self._deferred:
-            # The first one has shown that the service is away.
+            # The service was unreachable for an earlier definition.
             self._deferred.append(definition)
             return
         try:
@@ -79,11 +79,11 @@ class Registrar:
             if not error.retryable:
                 raise
             self._deferred.append(definition)
-            said = "%s cannot be reached, and its workers keep trying until it can: %s"
-            log.warning(said, self._backend.url, error)
+            message = "%s cannot be reached, and its workers keep trying until it can: %s"
+            log.warning(message, self._backend.url, error)
 
     def prepare(self) -> None:
-        """Register what `host` could not. If the service refuses it, log that and stop the system.
+        """Register the deferred definitions. If the service rejects one, log that and stop the system.
 
         Raises:
             BackendError: the service still cannot be reached.

@@ -1,8 +1,7 @@
-"""Have a type registered as its definition says, or say where the two differ.
+"""Register the types of definitions, and compare registered types with the code.
 
-Takes a backend and a definition; gives nothing, or what an operator should know. Types never change (SWF): what a type
-was registered with is what its executions and tasks get, whatever the code says since. So a difference is an error,
-told before any work is asked for.
+A registered type never changes (SWF): its executions and tasks have the settings with which it was registered, whatever
+the code declares later. So a difference is an error, raised before any work is scheduled.
 """
 
 from __future__ import annotations
@@ -18,14 +17,14 @@ from traction.errors import DefinitionError, DomainAlreadyExistsFault, TypeAlrea
 from traction.model import operations as o
 from traction.worker.backoff import Pause
 
-LOOKS_MAX = 8
-"""How often a type is looked for that was registered a moment ago: it may be unknown for as long (SWF)."""
+LOOKUPS_MAX = 8
+"""How often a newly registered type is looked up: it may stay unknown for a while (SWF)."""
 
 
 class RegistrationError(DefinitionError):
     """A type is registered with other settings than its definition has.
 
-    `definition` is the class, and `differences` are pairs by setting: what is registered, and what the code says.
+    `definition` is the class. `differences` has, by setting, the registered value and that of the code.
     """
 
     def __init__(self, definition: Any, domain: str, differences: dict[str, tuple[Any, Any]]) -> None:
@@ -33,8 +32,8 @@ class RegistrationError(DefinitionError):
         type = definition.spec.type
         width = max(map(len, differences))
         table = "\n".join(
-            f"  {name.ljust(width)}  registered: {_show(registered)}  code: {_show(said)}"
-            for name, (registered, said) in differences.items()
+            f"  {name.ljust(width)}  registered: {_show(registered)}  code: {_show(declared)}"
+            for name, (registered, declared) in differences.items()
         )
         super().__init__(
             f"{type.name} {type.version} is registered in the domain {domain} with other settings than its definition "
@@ -48,26 +47,26 @@ class RegistrationError(DefinitionError):
 
 
 def register_type(backend: Backend, definition: Any, pause: Pause | None = None) -> str | None:
-    """Register the type of a definition with its defaults, if it is not there; if it is, compare them.
+    """Register the type of a definition with its defaults, or compare them if it is registered.
 
     Args:
-        backend: where. An unknown domain is registered as well, if the backend says so by its `retention_days`.
-        definition: what.
-        pause: lets time pass between looks for a type that was registered a moment ago. Without it, nobody looks.
+        backend: the backend. An unknown domain is registered as well if the backend has `retention_days`.
+        definition: the definition.
+        pause: waits for some seconds between lookups of a newly registered type. Without it, there are no lookups.
 
     Returns:
-        What an operator should know of the type, if there is anything.
+        A warning for operators, if there is one.
 
     Raises:
         RegistrationError: the type is registered with other defaults.
-        BackendError: the service refused, or could not be reached.
+        BackendError: the service rejected the request, or could not be reached.
     """
     detail = _find(backend, definition)
     if detail is None:
-        # Somebody else may be quicker; or it was registered a moment ago, and is not seen everywhere yet.
+        # Another process may register it first; or it was just registered and is not visible everywhere yet (SWF).
         with suppress(TypeAlreadyExistsFault):
             _register(backend, definition, pause)
-        detail = _look(backend, definition, pause)
+        detail = _await_type(backend, definition, pause)
     if detail is None:
         return None
     if differences := _compare(detail.configuration, _make_request(backend, definition)):
@@ -76,8 +75,8 @@ def register_type(backend: Backend, definition: Any, pause: Pause | None = None)
         type = definition.spec.type
         what = "tasks" if issubclass(definition, Activity) else "executions"
         return (
-            f"{type.name} {type.version} is deprecated in the domain {backend.domain}: {what} that are open go on, and "
-            "new ones are refused. Undeprecate it, or give the definition a new version"
+            f"{type.name} {type.version} is deprecated in the domain {backend.domain}: open {what} continue, and "
+            "new ones are rejected. Undeprecate it, or give the definition a new version"
         )
     return None
 
@@ -92,14 +91,16 @@ def _find(backend: Backend, definition: Any) -> o.ActivityTypeDetail | o.Workflo
         return None
 
 
-def _look(backend: Backend, definition: Any, pause: Pause | None) -> o.ActivityTypeDetail | o.WorkflowTypeDetail | None:
-    """Look until the type is there: what is asked for by a type that is not seen yet is refused for good."""
+def _await_type(
+    backend: Backend, definition: Any, pause: Pause | None
+) -> o.ActivityTypeDetail | o.WorkflowTypeDetail | None:
+    """Look up a type until it is visible: the service rejects a decision with an unknown type for good."""
     if pause is None:
         return None
-    for look in range(LOOKS_MAX):
+    for attempt in range(LOOKUPS_MAX):
         if (detail := _find(backend, definition)) is not None:
             return detail
-        pause(0.05 * 2**look)
+        pause(0.05 * 2**attempt)
     return None
 
 
@@ -111,7 +112,7 @@ def _register(backend: Backend, definition: Any, pause: Pause | None) -> None:
     except UnknownResourceFault as error:
         if backend.retention_days is None:
             raise UnknownResourceFault(
-                f"{error}. The domain {backend.domain} is not registered, and {backend.url} does not say to register "
+                f"{error}. The domain {backend.domain} is not registered, and {backend.url} does not register "
                 "it: register it once, or add retention_days=30 to the URL. A domain can never be deleted (SWF)"
             ) from error
     with suppress(DomainAlreadyExistsFault):
@@ -120,15 +121,15 @@ def _register(backend: Backend, definition: Any, pause: Pause | None) -> None:
                 name=backend.domain, workflow_execution_retention_period_in_days=str(backend.retention_days)
             )
         )
-    for look in range(LOOKS_MAX):
-        # The domain, too, may be unknown for a moment.
-        if pause is None or look == LOOKS_MAX - 1:
+    for attempt in range(LOOKUPS_MAX):
+        # The domain may be unknown for a moment, too.
+        if pause is None or attempt == LOOKUPS_MAX - 1:
             break
         try:
             backend.call(request)
             return
         except UnknownResourceFault:
-            pause(0.05 * 2**look)
+            pause(0.05 * 2**attempt)
     backend.call(request)
 
 
@@ -161,10 +162,12 @@ def _make_request(backend: Backend, definition: Any) -> o.RegisterActivityType |
     )
 
 
-def _compare(registered: Any, asked: Any) -> dict[str, tuple[Any, Any]]:
-    """Find the settings that differ. A description is none: it changes nothing that happens."""
-    told = msgspec.structs.asdict(registered)
-    return {name: (value, getattr(asked, name)) for name, value in told.items() if value != getattr(asked, name)}
+def _compare(registered: Any, request: Any) -> dict[str, tuple[Any, Any]]:
+    """Return the settings that differ, without the description, which has no effect."""
+    settings = msgspec.structs.asdict(registered)
+    return {
+        name: (value, getattr(request, name)) for name, value in settings.items() if value != getattr(request, name)
+    }
 
 
 def _show(value: Any) -> str:

@@ -1,7 +1,6 @@
-"""Run a workflow the shortest way: a backend, workers for all that it needs, its result.
+"""Run a workflow with workers for all that it needs.
 
-Takes a call of a workflow; gives its result. Workers for the activities and children that the flow asks for are started
-when it first asks: importing their definitions is all that they need.
+Workers for activities and children are started when the flow first schedules them.
 """
 
 from __future__ import annotations
@@ -25,19 +24,19 @@ from traction.worker.workflow_worker import StuckDecisionError
 R = TypeVar("R")
 
 INSTANCES = 8
-"""How many threads work on each activity."""
+"""How many threads run each activity."""
 
-LOOK = timedelta(seconds=0.1)
-"""How soon a mistake is noticed that keeps a flow from going on: at first, and then ever later, up to `LOOK_MAX`."""
+CHECK_INTERVAL = timedelta(seconds=0.1)
+"""The first interval between checks for a stuck flow. It doubles up to `CHECK_INTERVAL_MAX`."""
 
-LOOK_MAX = timedelta(seconds=2)
-"""How soon a mistake is noticed in the end. Each look may be a call of the service."""
+CHECK_INTERVAL_MAX = timedelta(seconds=2)
+"""The longest such interval. Each check may be a request to the service."""
 
 GRACE = timedelta(seconds=1)
-"""How long workers may go on with what they have in hand when nobody waits for it: what lost a race, for one."""
+"""How long workers may continue after the result, with tasks that no longer matter, such as the loser of a race."""
 
 LEAVING = "waits for polls"
-"""The name of the thread that waits, after a run, for polls that last."""
+"""The name of the thread that waits for pending polls after a run."""
 
 
 def run(
@@ -54,18 +53,18 @@ def run(
     if_closed: IfClosed = "start",
     on_start: Callable[[Handle[R]], None] | None = None,
 ) -> R:
-    """Run a workflow to its end, and give its result.
+    """Run a workflow and return its result.
 
     Args:
         workflow: a call of a workflow, with its input.
-        provide: what activities need, by activity.
-        url: the backend; in memory unless given. On one that lasts, an execution that is open and was started by the
-            same call is taken up where it was. Polls of Amazon SWF last for a minute, and may be given tasks until
-            then: they are waited for in the background, and the program does not end before.
-        codec: how values become payloads; plain JSON unless given.
-        payloads: the URL of the store for what is too long for SWF.
-        timeout: how long to wait at the most.
-        instances: how many tasks of one activity are done at a time.
+        provide: the dependencies of activities, by activity.
+        url: the backend; in memory by default. On a persistent one, an open execution that the same call started is
+            continued. Polls of Amazon SWF take up to a minute and may still return tasks, so a background thread waits
+            for them and the program does not exit before.
+        codec: how values become payloads; plain JSON by default.
+        payloads: the URL of the store for payloads that exceed SWF's limit.
+        timeout: the longest wait for the result.
+        instances: how many tasks of one activity run at a time.
         workflow_id, if_running, if_closed: as for `Client.start`.
         on_start: called with the handle once the execution has started.
 
@@ -81,10 +80,10 @@ def run(
         'Hello, world!'
 
     Raises:
-        DefinitionError, FlowError, PayloadError: the flow cannot go on until its author mends it. On a backend that
-            lasts, the execution stays open and goes on from there.
+        DefinitionError, FlowError, PayloadError: the flow is stuck until its author fixes it. On a persistent backend
+            the execution stays open and continues from there.
         WorkflowAlreadyRunning, WorkflowAlreadyClosed: another call was started under its id, as for `Client.start`.
-        ExecutionFailed: it closed without a result; the subclass says how.
+        ExecutionFailed: it closed without a result; the subclass depends on how (see `Handle.result`).
         TimeoutError: it is still open after `timeout`.
     """
     __tracebackhide__ = True  # pytest shows the caller's frame instead of this one
@@ -97,13 +96,13 @@ def run(
     hosting = threading.Lock()
 
     def host(definition: Any) -> None:
-        # Each workflow worker tells what its flows meet, so the same definition may be met often, and at once.
+        # Several workflow workers may report the same definition, also at the same time.
         with hosting:
             if definition in hosted:
                 return
             if issubclass(definition, Activity):
                 if definition.spec.needs is not None and definition not in dependencies:
-                    raise _miss(definition)
+                    raise _build_missing_error(definition)
                 system.start_activity_worker(definition, dependencies.get(definition), instances=instances)
             else:
                 system.start_workflow_worker(
@@ -122,10 +121,10 @@ def run(
 
 
 def _leave(system: WorkerSystem) -> None:
-    """Close; polls that last are waited for beside the caller, since the result is there."""
+    """Close the system. A background thread waits for pending polls, since the caller has the result."""
     linger = system.backend.linger
     if linger:
-        # No daemon: the program waits for it.
+        # Not a daemon: the program waits for it.
         threading.Thread(target=system.close, args=(GRACE + linger,), name=LEAVING, daemon=False).start()
     else:
         system.close(GRACE)
@@ -133,25 +132,23 @@ def _leave(system: WorkerSystem) -> None:
 
 def _wait(handle: Handle[R], stuck: list[StuckDecisionError], timeout: Span | None, deadline: float | None) -> R:
     __tracebackhide__ = True
-    look = LOOK
+    interval = CHECK_INTERVAL
     while True:
-        left = look if deadline is None else timedelta(seconds=max(deadline - time.monotonic(), 0))
+        left = interval if deadline is None else timedelta(seconds=max(deadline - time.monotonic(), 0))
         try:
-            return handle.result_within(min(look, left))
+            return handle.result_within(min(interval, left))
         except TimeoutError:
             if stuck:
                 raise stuck[0].error from None
             if deadline is not None and time.monotonic() >= deadline:
-                raise TimeoutError(
-                    f"{handle.workflow_id} is still open after {to_timedelta(timeout or 0).total_seconds():g} s"
-                ) from None
-        look = min(look * 2, LOOK_MAX)
+                raise handle.explain_timeout(timeout) from None
+        interval = min(interval * 2, CHECK_INTERVAL_MAX)
 
 
-def _miss(definition: Any) -> MissingDependencyError:
+def _build_missing_error(definition: Any) -> MissingDependencyError:
     name, needs = definition.__qualname__, definition.spec.needs
     return MissingDependencyError(
         name,
         needs,
-        f"none is provided. Write run(..., provide={{{name}: dependency}})",
+        f"there is none. Write run(..., provide={{{name}: dependency}})",
     )

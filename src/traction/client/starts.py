@@ -1,4 +1,4 @@
-"""Start an execution, or find the one that has its workflow id already, as the caller's policy says."""
+"""Start an execution, or find the one that already has its workflow id, by the caller's policy."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ from traction.payloads.codec import Codec
 R = TypeVar("R")
 
 IfRunning: TypeAlias = Literal["match", "return", "fail"]
-"""What a start does whose workflow id an open execution has.
+"""What a start does if an open execution has its workflow id.
 
 `match`: return its handle if it was started by the same call, of the same version and with the same input, and else
 raise `WorkflowAlreadyRunning`. `return`: return its handle, whatever its version and input. `fail`: raise.
 """
 
 IfClosed: TypeAlias = Literal["start", "match", "return", "fail"]
-"""What a start does whose workflow id a closed execution had, and no open one has.
+"""What a start does if a closed execution had its workflow id, and no open one has it.
 
 `start`: start a new run. `match`, `return` and `fail`: as for `IfRunning`, with `WorkflowAlreadyClosed`.
 """
 
 START_TRIES_MAX: Final = 6
-"""How often a start is tried whose reply is lost, or that found an execution open which was closed when looked at."""
+"""How often a start is tried if its reply is lost, or if the execution with its id closes meanwhile."""
 
 CHAIN_RUNS_MAX: Final = 100
-"""How many runs that continued as new are read to find the one that a call started."""
+"""How many continued runs are read to find the one that a call started."""
 
 
 class Start:
@@ -62,7 +62,7 @@ class Start:
     ) -> None:
         for name, policy, policies in (("if_running", if_running, IfRunning), ("if_closed", if_closed, IfClosed)):
             if policy not in get_args(policies):
-                raise DefinitionError(f"run({name}={policy!r:.100}): it is one of {', '.join(get_args(policies))}")
+                raise DefinitionError(f"{name}={policy!r:.100} is not one of {', '.join(get_args(policies))}")
         self._backend = backend
         self._call: Workflow[Any] = workflow
         self._id = workflow_id
@@ -73,14 +73,14 @@ class Start:
         """Start the execution, or find it.
 
         Args:
-            register: registers the type of the workflow anew, if the service does not know it.
+            register: registers the type of the workflow again, if it is unknown to the service.
             wait: waits for some seconds.
 
         Raises:
             WorkflowAlreadyRunning, WorkflowAlreadyClosed: the policy does not accept the execution that has the id.
-            BackendError: the service refused, or could not be reached.
+            BackendError: the service rejected the start, or could not be reached.
         """
-        # The service's clock may differ from ours, and lists of executions are some time behind (SWF).
+        # By the service's clock, which may differ from ours. Lists of executions are eventually consistent (SWF).
         began, unsure = self._backend.now(), False
         for tried in range(START_TRIES_MAX):
             wait(0 if tried < 2 else 2.0 ** (tried - 3))
@@ -94,7 +94,7 @@ class Start:
                     ours = unsure and info.start_timestamp >= began
                     return self._accept(info, "match" if ours else self._if_running, started=ours)
             except UnknownResourceFault:
-                # A type that was registered a moment ago may still be unknown (SWF); or it was deleted since.
+                # A newly registered type may be unknown for a moment (SWF), or it was deleted.
                 if last:
                     raise
                 register()
@@ -102,17 +102,17 @@ class Start:
                 if not error.retryable or last:
                     raise
                 unsure = True
-        raise WorkflowExecutionAlreadyStartedFault(f"an execution {self._id!r} is open, and lists do not show it")
+        raise WorkflowExecutionAlreadyStartedFault(f"an execution {self._id!r} is open, but not visible yet (SWF)")
 
     def _find_closed(self, began: datetime, unsure: bool) -> Handle[Any] | None:
-        """Find the closed execution that takes the place of a new one."""
+        """Return the handle of the closed execution to use instead of a new one."""
         if not unsure and self._if_closed == "start":
             return None
         info = self._find_newest(closed=True)
         if info is None:
             return None
         if unsure and info.start_timestamp >= began:
-            # What was started may have closed before its start was answered.
+            # The execution may have closed before the reply to its start arrived.
             return self._make_handle(info.execution, started=True)
         if self._if_closed == "start" or self._find_newest(closed=False) is not None:
             return None
@@ -148,9 +148,9 @@ class Start:
         return Handle(self._backend, execution, type(self._call), codec=self._codec, started=started)
 
     def _find_difference(self, execution: WorkflowExecution) -> str | None:
-        """Say in what an execution was started differently, or `None`.
+        """Return how an execution was started differently, or `None`.
 
-        An execution that continued as new was started by the call of its first run. Where that is no longer kept,
+        An execution that continued as new was started by the call of its first run. If that run is no longer stored,
         nothing can be compared, and it counts as the same.
         """
         difference = None
@@ -174,7 +174,7 @@ class Start:
         if begun.workflow_type != spec.type:
             return f"it is of version {begun.workflow_type.version}"
         if not spec.names_itself and self._id == self._call.workflow_id():
-            return None  # the id is made of the input
+            return None  # the id is a digest of the input
         kind: Any = type(self._call)
         codec = self._codec.defer()
         try:
@@ -182,9 +182,9 @@ class Start:
         except PayloadUnavailableError:
             raise
         except PayloadError:
-            return "its input cannot be read"
+            return "its input cannot be decoded"
         mine = codec.decode(codec.encode(self._call), kind)
         pairs = {name: (getattr(theirs, name), getattr(mine, name)) for name in kind.__struct_fields__}
-        # Values of a class without __eq__ are compared as they are written.
+        # Values of a class without __eq__ are compared by their JSON.
         fields = [name for name, (one, two) in pairs.items() if one != two and codec.write(one) != codec.write(two)]
         return f"its input differs in {', '.join(fields)}" if fields else None

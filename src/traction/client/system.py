@@ -100,27 +100,26 @@ class WorkerSystem(Client):
         on_stuck: Callable[[StuckDecisionError], None] | None = None,
         sticky: Span | None = None,
     ) -> None:
-        """Start threads that decide for these workflows, as many for each task list as `instances` says.
+        """Start threads that decide for these workflows: `instances` of them for each task list.
 
-        Several versions of one workflow may be decided for here: an execution stays with the one that it began with.
+        There may be several versions of one workflow: an execution keeps the version with which it started.
 
         Args:
             workflows: the definitions.
-            instances: how many threads. There are as many again for the executions whose deciders are kept here, if
-                they are to come back here.
+            instances: how many threads. With `sticky` there are as many again, for executions cached here.
             task_list: poll this list instead of the definitions' own.
-            provide: what local activities need, by activity.
-            on_definition: called with each definition that a flow asks for the first time, before the service is asked.
+            provide: the dependencies of local activities, by activity.
+            on_definition: called once per activity or workflow type, before its first task is scheduled.
             on_stuck: called with every decision task that cannot be decided.
-            sticky: how long the decision tasks of an execution wait for this system, which has read its history
-                already, before any other may take them; 0 if they do not, and as the backend says unless given.
+            sticky: how long the decision tasks of an execution wait for this system, which has its history cached,
+                before other systems may take them; 0 turns this off. The default depends on the backend.
 
         Raises:
-            DefinitionError: something is wrong with a definition, or two have one name and version.
-            BackendError: the service refused a definition. If it cannot be reached, the workers keep trying.
+            DefinitionError: a definition is wrong, or two have the same name and version.
+            BackendError: the service rejected a definition. If it cannot be reached, the workers keep trying.
         """
         if not workflows:
-            raise DefinitionError("start_workflow_worker() is given no workflow to decide for")
+            raise DefinitionError("start_workflow_worker() needs at least one workflow")
         lists: dict[str, list[Any]] = {}
         for workflow in workflows:
             check_kind(workflow, Workflow)
@@ -128,9 +127,9 @@ class WorkerSystem(Client):
             self._registrar.host(workflow)
             lists.setdefault(task_list or workflow.spec.task_list.name, []).append(workflow)  # type: ignore[attr-defined]
 
-        def meet(definition: type) -> None:
-            # A task of a type that the service does not know is refused for good. So that workers may be started in any
-            # order, on any machine, the type is there before its first task is asked for.
+        def register(definition: type) -> None:
+            # The service rejects a task of an unknown type for good. Registering the type before its first task is
+            # scheduled allows workers to be started in any order, on any machine.
             self._registrar.register(definition)
             if on_definition is not None:
                 on_definition(definition)
@@ -145,7 +144,7 @@ class WorkerSystem(Client):
                 identity=self.identity,
                 codec=self._codec,
                 cache=self._cache,
-                on_definition=meet,
+                on_definition=register,
                 on_stuck=on_stuck,
                 neighbours=self._deciding.setdefault(name, {}),
                 local=local,
@@ -185,21 +184,21 @@ class WorkerSystem(Client):
         task_list: str | None = None,
         executor: Executor = "thread",
     ) -> None:
-        """Do the tasks of an activity.
+        """Start workers that run the tasks of an activity.
 
         Args:
             activity: the definition.
-            dependency: what it needs; all instances share it. For `executor="process"`, what pickle takes, or
-                `PerProcess(make)`.
-            instances: how many tasks are in hand at a time.
+            dependency: the activity's dependency, shared by all instances. For `executor="process"`, a picklable value
+                or `PerProcess(make)`.
+            instances: how many tasks run at a time.
             task_list: poll this list instead of the definition's own.
-            executor: where the activity runs: in as many threads, in as many processes, or, if it is async, together
+            executor: where the activity runs: in `instances` threads, in `instances` processes, or, if it is async,
                 on one event loop.
 
         Raises:
-            DefinitionError: something is wrong with the definition, its dependency is missing, another definition of
+            DefinitionError: the definition is wrong, its dependency is missing, another definition of
                 its name and version has a worker here, or the executor cannot run it.
-            BackendError: the service refused the definition. If it cannot be reached, the workers keep trying.
+            BackendError: the service rejected the definition. If it cannot be reached, the workers keep trying.
         """
         check_kind(activity, Activity)
         check_dependency(activity, dependency)
@@ -237,9 +236,9 @@ class WorkerSystem(Client):
 
     @property
     def lost_slots(self) -> int:
-        """How many threads of workers are held by activities that still run though their tasks have ended.
+        """How many worker threads are occupied by activities whose tasks have ended.
 
-        Each was replaced by another, up to 32 for each activity.
+        Each is replaced by another thread, up to 32 for each activity.
         """
         with self._lock:
             return sum(slots.lost for slots in self._slots)
@@ -252,7 +251,7 @@ class WorkerSystem(Client):
 
         thread = WorkerThread(name, work)
         with self._lock:
-            # Not after the close, which would not see it.
+            # After the close, the thread would not be stopped.
             if not self._stop.is_set():
                 thread.start()
                 self._threads.append(thread)
@@ -260,11 +259,11 @@ class WorkerSystem(Client):
         worker.close()
         self._close_pools()
 
-    # The end.
+    # Shutdown.
 
     @property
     def mistake(self) -> TractionError | None:
-        """What stopped the workers: they could not start when the service could be reached at last."""
+        """The error that stopped the workers, raised by their registration once the service was reachable."""
         return self._registrar.mistake
 
     @property
@@ -273,16 +272,16 @@ class WorkerSystem(Client):
         return self._stop
 
     def run_until_stopped(self, grace: Span = 90) -> int:
-        """Work until SIGTERM or SIGINT, and then close; call it from the program's main thread.
+        """Run the workers until SIGTERM or SIGINT, then close. Call it from the main thread.
 
-        A second signal ends the program at once, with exit code 128 and the signal's number.
+        A second signal exits at once, with 128 plus the signal's number as the exit code.
 
         Returns:
-            The exit code: 0 if all was finished, 1 if something had to be handed back after the grace.
+            The exit code: 0 if all tasks were finished, 1 if some were handed back after `grace`.
 
         Raises:
-            DefinitionError, BackendError: the service could not be reached when workers were started, and when it
-                could, it refused a definition; as `start_workflow_worker` and `start_activity_worker` otherwise do.
+            DefinitionError, BackendError: the service was unreachable when workers were started, and rejected a
+                definition later.
         """
         with StopSignals() as signals:
             signals.wait(self._stop)
@@ -292,40 +291,40 @@ class WorkerSystem(Client):
         return code
 
     def close(self, grace: Span = 90) -> int:
-        """Stop the workers and let go of the backend.
+        """Stop the workers and close the backend.
 
-        No more polls are sent. Those in flight are answered first, since a task handed to a dropped connection would be
-        lost until it times out; that takes a minute at the most (SWF). Workers finish the tasks that they have. What is
-        left after `grace` is handed back: the task fails with a reason that deciders schedule again.
+        No more polls are sent. Pending polls end first, since a task assigned to a closed connection would be lost
+        until it times out; that takes up to a minute (SWF). Workers finish their tasks. Tasks that still run after
+        `grace` are handed back: they fail with a reason for which deciders schedule them again.
 
-        It returns as soon as all is done, so `grace` matters only while an activity is at work, or a poll of SWF in
-        flight. Activities that still run though their tasks have timed out are not waited for. On a terminal, a Ctrl-C
-        ends the wait; what is in hand is then left to time out.
+        This returns as soon as all tasks are done, so `grace` matters only while activities run or polls are pending.
+        Activities whose tasks have timed out are not waited for. On a terminal, Ctrl-C ends the wait, and running tasks
+        time out.
 
         Args:
-            grace: how long to wait at the most, in seconds or as a `timedelta`. A minute and a half is what polls of
-                SWF take, and what supervisors are told to allow.
+            grace: the longest wait, in seconds or as a `timedelta`. The default allows for a poll of SWF; allow
+                supervisors at least as much.
 
         Returns:
-            0 if all was finished, 1 if something was left.
+            0 if all tasks were finished, 1 if some were not.
         """
         with self._lock:
             self._stop.set()
             threads = [thread for thread in self._threads if thread is not threading.current_thread()]
         self.backend.close()
-        # Twice is once: what was left after the first grace gets no other.
+        # A second close waits for nothing: the first one has waited for `grace`.
         first = self._unfinished is None
         polls, seconds = self.backend.find_pending_polls()
         if first and polls:
             log.warning(
-                "waiting for %d polls in flight, up to %d s: the service may give them tasks, and one that is given to "
-                "a dropped poll is lost until it times out. A second signal or Ctrl-C ends the wait",
+                "waiting for %d pending polls, up to %d s: the service may still assign tasks to them, which would be "
+                "lost until they time out. A second signal or Ctrl-C ends the wait",
                 *(polls, ceil(seconds)),
             )
         late = finish(threads, self._heartbeater, 0 if self._unfinished else to_timedelta(grace).total_seconds())
         lost = self.lost_slots
         if first and lost:
-            log.warning("%d activities are left behind that still run though their tasks have ended", lost)
+            log.warning("%d activities still run although their tasks have ended", lost)
         if first and late:
             log.warning("still working after %s: %s", grace, ", ".join(late))
         self._unfinished = bool(self._unfinished or late or lost)

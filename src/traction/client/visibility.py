@@ -1,7 +1,4 @@
-"""Find executions on a backend: by id, or all of some kind.
-
-Takes a backend; gives what it tells of executions. Lists are some time behind what happens (SWF).
-"""
+"""Find executions on a backend, by id or by type. Lists of executions are eventually consistent (SWF)."""
 
 from __future__ import annotations
 
@@ -16,11 +13,11 @@ from traction.model import operations as o
 from traction.model.names import WorkflowExecution, WorkflowType
 
 YEAR = timedelta(days=366)
-"""No execution is open for longer, and none is kept for longer after its close."""
+"""The longest that an execution may be open, and that it may be stored after its close (SWF)."""
 
 
 def find_execution(backend: Backend, workflow_id: str, run_id: str | None = None) -> WorkflowExecution:
-    """Find a run: that of the run id, or the one that is open, or the newest that has closed.
+    """Return the run with the run id, else the open run, else the newest closed one.
 
     Raises:
         UnknownResourceFault: there is none.
@@ -51,11 +48,11 @@ def find_waiting_decision(events: Sequence[e.Event], now: datetime) -> tuple[str
 _DECISION_TASK_MOVES = (e.DecisionTaskStarted, e.DecisionTaskCompleted, e.DecisionTaskTimedOut)
 
 LAST_EVENTS = 100
-"""How many events are read to find the decision task that waits."""
+"""How many events are read to find the waiting decision task."""
 
 
 def explain_waiting(backend: Backend, execution: WorkflowExecution, at_least: timedelta = timedelta(0)) -> str | None:
-    """Say that a decision task of a run waits for a worker, if one does and has for so long; reads one page.
+    """Describe the decision task that waits for a worker, if it has waited for `at_least`. Reads one page.
 
     Raises:
         UnknownResourceFault: there is no such run.
@@ -70,7 +67,7 @@ def explain_waiting(backend: Backend, execution: WorkflowExecution, at_least: ti
 
 
 def describe_waiting(task_list: str, span: timedelta) -> str:
-    """Say that a decision task waits for a worker.
+    """Return a text about a decision task that waits for a worker.
 
     Example:
         >>> describe_waiting("late-1", timedelta(seconds=5))
@@ -82,7 +79,7 @@ def describe_waiting(task_list: str, span: timedelta) -> str:
 def walk(
     backend: Backend, *, closed: bool, workflow_id: str | None = None, type: WorkflowType | None = None
 ) -> Iterator[o.WorkflowExecutionInfo]:
-    """Give executions one by one, newest start first, page by page; of one id, or of one type, if it is given."""
+    """Yield executions, newest start first, of one id or type if given. Reads page by page."""
     since = o.ExecutionTimeFilter(oldest_date=backend.now() - YEAR)
     by_id = None if workflow_id is None else o.WorkflowExecutionFilter(workflow_id=workflow_id)
     by_type = None if type is None else o.WorkflowTypeFilter(name=type.name, version=type.version)

@@ -1,4 +1,4 @@
-"""Hooks of plugins, and how plugins are found."""
+"""Plugins: their hooks, and how they are loaded."""
 
 from typing import TYPE_CHECKING
 

@@ -1,7 +1,7 @@
-"""Say where Traction can be extended: the hooks that a plugin may implement.
+"""The hooks that a plugin may implement.
 
-A plugin is a module or object that an entry point of the group `traction` names. Its functions carry the mark
-`hookimpl`.
+A plugin is a module or object that an entry point of the group `traction` names. Its functions are
+decorated with `hookimpl`.
 
 Example:
     # pyproject.toml of a package
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     import typer
 
 PROJECT = "traction"
-"""The name of the entry-point group, and of the marks."""
+"""The name of the entry-point group, and of pluggy's markers."""
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
@@ -45,47 +45,47 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 @hookspec(firstresult=True)
 def traction_backend(url: str) -> Backend | None:
-    """Open the backend that a URL names, or give `None` if its scheme is another's.
+    """Open the backend that a URL names, or return `None` for an unknown scheme.
 
     Raises:
-        BackendError: the scheme is this plugin's, and the URL is wrong or the service cannot be reached.
+        BackendError: the scheme belongs to this plugin, and the URL is wrong or the service cannot be reached.
     """
 
 
 @hookspec
 def traction_schemes() -> Sequence[str]:  # type: ignore[empty-body]
-    """Name the schemes whose URLs this plugin opens, each with its colon."""
+    """Return the schemes of the URLs that this plugin opens, each with its colon."""
 
 
 @hookspec(firstresult=True)
 def traction_payload_store(url: str) -> PayloadStore | None:
-    """Open the payload store that a URL names, or give `None` if its scheme is another's.
+    """Open the payload store that a URL names, or return `None` for an unknown scheme.
 
     Raises:
-        BackendError: the scheme is this plugin's, and the URL is wrong or the store cannot be reached.
+        BackendError: the scheme belongs to this plugin, and the URL is wrong or the store cannot be reached.
     """
 
 
 @hookspec
 def traction_task_started(task: RunningTask) -> None:
-    """Hear that an attempt of an activity begins, in the thread or on the loop that it runs on."""
+    """Called when an attempt of an activity begins, in its thread or event loop."""
 
 
 @hookspec
 def traction_task_finished(task: RunningTask, outcome: str, seconds: float, error: BaseException | None) -> None:
-    """Hear that it ended: `COMPLETED`, `FAILED` with its error, `CANCELED`, or `LEFT` for others to answer."""
+    """Called when it ends: `COMPLETED`, `FAILED` with its error, `CANCELED`, or `LEFT` to be completed elsewhere."""
 
 
 @hookspec
 def traction_decision_started(task: DecisionTask) -> None:
-    """Hear that a decision is about to be made."""
+    """Called before a decision task is decided."""
 
 
 @hookspec
 def traction_decision_finished(task: DecisionTask, outcome: str, seconds: float, decisions: Sequence[Decision]) -> None:
-    """Hear what was `DECIDED`, or that the decision is `STUCK` and its task left to time out."""
+    """Called when it is `DECIDED`, or `STUCK`: then the task times out."""
 
 
 @hookspec
 def traction_commands(app: typer.Typer) -> None:
-    """Add commands of this plugin's own to those of `traction`. What a command needs, import when it runs."""
+    """Add commands to `traction`. A command should import what it needs when it runs."""

@@ -1,7 +1,4 @@
-"""Find the plugins that are installed, and open backends and payload stores through them.
-
-Takes entry points and URLs; gives a plugin manager, backends, and stores. Keeps no state: who needs plugins holds them.
-"""
+"""Load the installed plugins, and open backends and payload stores through them."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from traction.plugins import hookspecs
 
 
 def load_plugins(*extra: object) -> pluggy.PluginManager:
-    """Give a plugin manager with all installed plugins, and the extra ones (modules or objects) before them."""
+    """Return a plugin manager with all installed plugins. The extra ones (modules or objects) have precedence."""
     plugins = pluggy.PluginManager(hookspecs.PROJECT)
     plugins.add_hookspecs(hookspecs)
     plugins.load_setuptools_entrypoints(hookspecs.PROJECT)
@@ -27,7 +24,7 @@ def open_backend(url: str, plugins: pluggy.PluginManager | None = None) -> Backe
     """Open the backend that a URL names, such as `local:` or `swf://acme`.
 
     Raises:
-        UnknownSchemeError: no installed plugin answers to the scheme.
+        UnknownSchemeError: no installed plugin opens URLs of this scheme.
         BackendError: the URL is wrong, or the service cannot be reached.
     """
     plugins = plugins or load_plugins()
@@ -36,7 +33,7 @@ def open_backend(url: str, plugins: pluggy.PluginManager | None = None) -> Backe
         scheme = url.partition(":")[0] + ":" if ":" in url else "no scheme"
         known = sorted(scheme for schemes in plugins.hook.traction_schemes() for scheme in schemes)
         raise UnknownSchemeError(
-            f"no installed backend opens {url!r} ({scheme}); those installed open {', '.join(known) or 'nothing'}. "
+            f"no installed backend opens {url!r} ({scheme}); the known schemes are {', '.join(known) or 'nothing'}. "
             "Backends come with packages that have an entry point in the group 'traction'"
         )
     return backend
@@ -46,7 +43,7 @@ def open_payload_store(url: str, plugins: pluggy.PluginManager | None = None) ->
     """Open the payload store that a URL names, such as `file:///srv/payloads` or `s3://bucket/prefix`.
 
     Raises:
-        UnknownSchemeError: no installed plugin answers to the scheme.
+        UnknownSchemeError: no installed plugin opens URLs of this scheme.
         BackendError: the URL is wrong, or the store cannot be reached.
     """
     plugins = plugins or load_plugins()

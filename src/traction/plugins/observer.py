@@ -1,7 +1,6 @@
-"""Tell plugins what workers do and how long it takes, and log records what they are about.
+"""Call the hooks of plugins for tasks and decisions, and build the fields of log records.
 
-Takes tasks in hand; gives calls of the hooks `traction_task_*` and `traction_decision_*`, and fields for log records.
-What a plugin raises is logged, and stops no work. Without a plugin that listens there is no observer, and no cost.
+Exceptions of plugins are logged and stop no work. Without a plugin that implements a hook there is no observer.
 """
 
 from __future__ import annotations
@@ -24,16 +23,16 @@ from traction.runtime.activity_task import RunningTask
 log = logging.getLogger("traction.worker")
 
 HOOKS = ("traction_task_started", "traction_task_finished", "traction_decision_started", "traction_decision_finished")
-"""The hooks by which plugins listen."""
+"""The hooks that an observer calls."""
 
 
 def build_execution_fields(execution: WorkflowExecution) -> dict[str, Any]:
-    """Give the fields of a record about an execution, to be its `extra`."""
+    """Return the `extra` of a log record about an execution."""
     return {"workflow_id": execution.workflow_id, "run_id": execution.run_id}
 
 
 def build_task_fields(task: ActivityTask | RunningTask) -> dict[str, Any]:
-    """Give the fields of a record about an activity task, to be its `extra`."""
+    """Return the `extra` of a log record about an activity task."""
     execution = task.execution if isinstance(task, RunningTask) else task.workflow_execution
     step, _, attempt = task.activity_id.partition("~")
     return {
@@ -49,16 +48,16 @@ def log_failure(
 ) -> None:
     """Log that an attempt of an activity failed, with its traceback.
 
-    It is a record of this level; or, if there will be another attempt by the activity's own policy, an `INFO`. An error
-    that the activity declares is an `INFO` without a traceback: its callers expect it.
+    The level is `INFO` if the activity's own policy allows another attempt. A declared error is an `INFO` without a
+    traceback: callers expect it.
 
     Args:
-        name: what the record calls the task.
-        error: what was raised here; a failure of another process has its traceback in the account.
-        info: what is known of it.
-        spec: the activity.
-        fields: what `build_task_fields` gives.
-        level: that of the record, unless the failure is expected.
+        name: the name of the task in the record.
+        error: the exception. For one of another process, the traceback is in `info`.
+        info: the description of the exception.
+        spec: the spec of the activity.
+        fields: the result of `build_task_fields`.
+        level: the log level of failures that are not expected.
     """
     failed = ActivityFailed(name, **make_known(info))
     declared = any(kind.__name__ in info.kinds for kind in spec.raises)
@@ -69,7 +68,7 @@ def log_failure(
         "%s failed: %s%s",
         name,
         f"{info.type}: {info.message}" if info.message else info.type,
-        ", and is tried again" if retried else "",
+        "; retrying" if retried else "",
         exc_info=None if declared else trace,
         extra=fields,
     )
@@ -80,11 +79,11 @@ def _name_type(type: ActivityType) -> str:
 
 
 class Observer:
-    """Calls the hooks. Each task is begun and ended in one context: the one that its work runs in.
+    """Calls the hooks, in the context in which the work of a task runs.
 
     Args:
-        plugins: who listens.
-        clock: gives seconds that only go forward.
+        plugins: the plugins.
+        clock: returns monotonic seconds.
     """
 
     def __init__(self, plugins: pluggy.PluginManager, *, clock: Callable[[], float] = time.perf_counter) -> None:
@@ -94,27 +93,27 @@ class Observer:
         self._ended: dict[int, tuple[str, BaseException | None]] = {}
 
     def begin_task(self, task: RunningTask) -> None:
-        """Tell that an activity is about to run."""
+        """Call the hook for an activity that is about to run."""
         self._begun[id(task)] = self._clock()
         self._call(self._hook.traction_task_started, task=task)
 
     def note_task(self, task: RunningTask, outcome: str, error: BaseException | None = None) -> None:
-        """Note how an activity ended."""
+        """Record how an activity ended, for `end_task`."""
         self._ended[id(task)] = outcome, error
 
     def end_task(self, task: RunningTask) -> None:
-        """Tell how an activity ended."""
+        """Call the hook for an activity that has ended."""
         outcome, error = self._ended.pop(id(task), ("LEFT", None))
         seconds = self._clock() - self._begun.pop(id(task))
         self._call(self._hook.traction_task_finished, task=task, outcome=outcome, seconds=seconds, error=error)
 
     def begin_decision(self, task: DecisionTask) -> None:
-        """Tell that a decision is about to be made."""
+        """Call the hook for a decision task that is about to be decided."""
         self._begun[id(task)] = self._clock()
         self._call(self._hook.traction_decision_started, task=task)
 
     def end_decision(self, task: DecisionTask, decisions: Sequence[Decision] | None) -> None:
-        """Tell what was decided, or with `None` that it could not be."""
+        """Call the hook for a decision task; `decisions` is `None` if it is stuck."""
         self._call(
             self._hook.traction_decision_finished,
             task=task,
@@ -133,7 +132,7 @@ class Observer:
 
 
 def find_observer(plugins: pluggy.PluginManager | None) -> Observer | None:
-    """Give what calls the hooks, if any plugin listens."""
+    """Return an observer, or `None` if no plugin implements its hooks."""
     if plugins is None or not any(getattr(plugins.hook, name).get_hookimpls() for name in HOOKS):
         return None
     return Observer(plugins)

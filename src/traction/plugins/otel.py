@@ -1,8 +1,7 @@
-"""Tell OpenTelemetry what workers do: one trace for each run, whichever machines work for it. Needs the extra `otel`.
+"""Report the work of workers to OpenTelemetry: one trace per run, on all machines. Needs the extra `otel`.
 
-Takes the hooks of `telemetry`; gives spans. The trace id is a function of workflow id and run id, so every worker knows
-it, and nothing has to travel in payloads. A span is current while its work runs, so spans that an activity makes are
-below it.
+The trace id is a function of workflow id and run id, so every worker computes it, and payloads do not carry it. A
+span is current while its work runs, so the spans that an activity creates are its children.
 
 Example:
     from traction import WorkerSystem
@@ -31,16 +30,16 @@ with needed_by("tracing"):
 
 
 def make_root(execution: WorkflowExecution, ratio: float = 1.0) -> SpanContext:
-    """Make what all spans of a run are below. Nobody ever ends this span, so a viewer shows it as one that is missing.
+    """Return the context of the root span of a run. The span is never exported, so viewers show it as missing.
 
     Args:
         execution: the run.
-        ratio: for which part of all runs spans are recorded. It depends on the run alone, so all workers agree on it.
+        ratio: the share of runs that are recorded. The choice depends only on the run, so all workers agree.
     """
     digest = sha256(f"{execution.workflow_id}\0{execution.run_id}".encode()).digest()
     sampled = int.from_bytes(digest[24:]) < ratio * 2**64
     return SpanContext(
-        # Zero is no id.
+        # Zero is not a valid id.
         trace_id=int.from_bytes(digest[:16]) or 1,
         span_id=int.from_bytes(digest[16:24]) or 1,
         is_remote=True,
@@ -49,11 +48,11 @@ def make_root(execution: WorkflowExecution, ratio: float = 1.0) -> SpanContext:
 
 
 class Tracing:
-    """A plugin that makes a span of each decision and of each attempt of an activity.
+    """A plugin that creates a span for each decision and each attempt of an activity.
 
     Args:
-        tracer: what makes the spans; OpenTelemetry's global one unless given.
-        ratio: for which part of all runs.
+        tracer: creates the spans; OpenTelemetry's global tracer by default.
+        ratio: the share of runs that are recorded.
     """
 
     def __init__(self, tracer: Tracer | None = None, *, ratio: float = 1.0) -> None:

@@ -194,7 +194,7 @@ def test_a_start_whose_request_is_lost_is_sent_again(stage: Stage) -> None:
 
 @pytest.mark.parametrize("policy", [{"if_running": "start"}, {"if_closed": "never"}])
 def test_a_policy_that_does_not_exist_is_refused(stage: Stage, policy: Any) -> None:
-    with pytest.raises(DefinitionError, match="it is one of"):
+    with pytest.raises(DefinitionError, match="is not one of"):
         stage.start(pay(500), **policy)
 
 

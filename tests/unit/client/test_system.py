@@ -488,7 +488,7 @@ WRONG: list[tuple[str, str, tuple[Any, ...], str]] = [
     ("a workflow as an activity", "activity", (AddAll,), "accepts only activities"),
     ("an activity as a workflow", "workflow", (shout,), "accepts only workflows"),
     ("a bare class", "workflow", (Workflow,), "accepts only workflows"),
-    ("nothing", "workflow", (), "is given no workflow"),
+    ("nothing", "workflow", (), "needs at least one workflow"),
     ("a missing dependency", "activity", (Add,), "Add needs Any, and its worker has none"),
     (
         "a dependency too many",
