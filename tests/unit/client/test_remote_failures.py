@@ -388,7 +388,7 @@ def test_attempts_that_are_retried_are_logged_as_info(caplog: pytest.LogCaptureF
     assert run(fetching()) == 7
     records = list_records(caplog, "fetch_again-1")
     assert [record.levelno for record in records] == [logging.INFO, logging.INFO]
-    assert all(record.getMessage().endswith("and retrying") and record.exc_info for record in records)
+    assert all(record.getMessage().endswith("; retrying") and record.exc_info for record in records)
 
 
 def test_a_declared_error_is_logged_as_info_without_a_traceback(caplog: pytest.LogCaptureFixture) -> None:
