@@ -25,8 +25,8 @@ from abc import ABC, abstractmethod
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from traction.history.state import EXECUTION_CLOSES
 from traction.model import events as e
+from traction.model.correlation import EXECUTION_CLOSES
 from traction.model.limits import Limits
 from traction.model.names import WorkflowExecution
 from traction.model.operations import GetWorkflowExecutionHistory, Request

@@ -39,8 +39,8 @@ import msgspec
 from traction.backend import POLL_WAIT_MAX, Backend
 from traction.errors import BackendError, InternalFailure, ThrottlingException, ValidationException
 from traction.extras import needed_by
-from traction.history.state import EXECUTION_CLOSES
 from traction.model import operations as o
+from traction.model.correlation import EXECUTION_CLOSES
 from traction.model.limits import Limits
 from traction.model.names import WorkflowExecution
 from traction.model.sizes import explain_size

@@ -12,7 +12,7 @@ from traction.flow.combinators import first_of, sleep
 from traction.flow.step import Step
 from traction.model import decisions as d
 from traction.model import events as e
-from traction.model.correlation import ANSWERS, is_answer
+from traction.model.correlation import CAUSES, is_caused_by
 from traction.payloads.codec import Codec
 from traction.testing.laws.flows import choices, flows, part, work
 from traction.testing.laws.history_generator import (
@@ -64,9 +64,9 @@ def test_a_longer_history_never_retracts_an_answer(flow: Step[Any], choose: Choo
         if isinstance(completed, e.DecisionTaskCompleted):
             shown = []
             for event in played.events[index + 1 :]:
-                if type(event) not in ANSWERS or not is_answer(event, completed.event_id):
+                if type(event) not in CAUSES or not is_caused_by(event, completed.event_id):
                     break
-                shown.append((ANSWERS[type(event)][0], name_what(event)))
+                shown.append((CAUSES[type(event)][0], name_what(event)))
             decided = decide_anew(workflow, played, completed.started_event_id, codec=codec)
             assert [(type(decision), name_what(decision)) for decision in decided] == shown
 
@@ -172,7 +172,7 @@ def test_a_history_may_be_looked_at_at_any_time(flow: Step[Any], choose: Choose,
         if isinstance(last, e.DecisionTaskCompleted):
             completed = last.event_id
         # SWF writes what a decision task causes all at once.
-        if type(following) not in ANSWERS or not is_answer(following, completed):
+        if type(following) not in CAUSES or not is_caused_by(following, completed):
             decider = Decider(workflow, execution=EXECUTION, codec=codec)
             decider.query(events[: last.event_id])
             decider.close()

@@ -14,7 +14,7 @@ from traction.errors import NonDeterminismError
 from traction.flow.step import Step
 from traction.history.export import make_stored, read_stored, write_stored
 from traction.model import events as e
-from traction.model.correlation import ANSWERS, is_answer, is_answer_to
+from traction.model.correlation import CAUSES, is_caused_by, matches
 from traction.payloads.codec import Codec
 from traction.replay import replay
 from traction.testing.laws.flows import choices, flows, perform
@@ -27,7 +27,7 @@ mischiefs = st.integers(0, 4)
 def list_answers(played: Play, completed: e.DecisionTaskCompleted) -> list[e.Event]:
     """Give the events that the decisions of a decision task caused; a batch is never cut (SWF)."""
     after = played.events[completed.event_id :]
-    return list(takewhile(lambda event: type(event) in ANSWERS and is_answer(event, completed.event_id), after))
+    return list(takewhile(lambda event: type(event) in CAUSES and is_caused_by(event, completed.event_id), after))
 
 
 def list_batches(played: Play) -> Iterator[tuple[e.DecisionTaskCompleted, list[e.Event]]]:
@@ -77,7 +77,7 @@ def find_difference(workflow: Any, played: Play, codec: Codec) -> int | None:
         for answer, decision in zip_longest(answers, decided):
             if answer is None:
                 return completed.event_id
-            if decision is None or not is_answer_to(answer, decision):
+            if decision is None or not matches(answer, decision):
                 return int(answer.event_id)
     return None
 

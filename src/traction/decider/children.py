@@ -20,7 +20,7 @@ from traction.flow.specs import Cancellation
 from traction.flow.step import AdjustedChild, WorkflowStep
 from traction.model import decisions as d
 from traction.model import events as e
-from traction.model.correlation import CHILD_STATUS
+from traction.model.correlation import CLOSE_STATUSES
 from traction.model.names import make_child_id
 from traction.payloads.failures import make_known, read_failure, revive
 
@@ -96,7 +96,7 @@ class PendingChild(PendingDecision):
             failed = ChildFailed(id, **make_known(failure), status="FAILED", details=event.details)
             return Raised(revive(failed, failure, self.call.spec.raises, codec))
         details = getattr(event, "details", None)
-        return Raised(ChildFailed(id, status=CHILD_STATUS[type(event)], details=details))
+        return Raised(ChildFailed(id, status=CLOSE_STATUSES[type(event)], details=details))
 
     def close(self) -> bool:
         """Record that it has closed, withdraw its cancel request, and resume a fiber that only waited for this."""

@@ -50,7 +50,7 @@ from traction.flow.step import WorkflowStep
 from traction.history.state import HistoryState
 from traction.model import decisions as d
 from traction.model import events as e
-from traction.model.correlation import ANSWERS, CLOSE_REFUSALS, REFUSALS, is_answer, is_answer_to
+from traction.model.correlation import CAUSES, CLOSE_REFUSALS, REFUSALS, is_caused_by, matches
 from traction.model.names import WorkflowExecution
 from traction.payloads.codec import JSON, Codec
 from traction.runtime.turn import take_turn
@@ -159,7 +159,7 @@ class Decider:
             if handler is None:
                 continue
             if context.completed_event_id:
-                if type(event) in ANSWERS and is_answer(event, context.completed_event_id):
+                if type(event) in CAUSES and is_caused_by(event, context.completed_event_id):
                     self._caused.append(event)
                     if self.history.closed is not None:
                         self._end_completed()
@@ -355,7 +355,7 @@ class Decider:
         if type(entry.decision) is d.StartChildWorkflowExecution and not context.execution.run_id:
             # The run id is unknown: the ids of children are taken from the history.
             entry.decision = adopt_id(entry.decision, event)
-        if not is_answer_to(event, entry.decision):
+        if not matches(event, entry.decision):
             raise self._explain(event, entry)
         pending: Any = entry.pending
         if kind in REFUSALS:

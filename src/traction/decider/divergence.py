@@ -10,7 +10,7 @@ from traction.decider.frames import Leaf
 from traction.errors import NonDeterminismError
 from traction.model import decisions as d
 from traction.model import events as e
-from traction.model.correlation import ANSWERS
+from traction.model.correlation import CAUSES
 from traction.model.names import WorkflowType
 
 
@@ -37,7 +37,7 @@ def explain(
     place: str | None,
 ) -> NonDeterminismError:
     """Return the error for an event without a decision, or a decision without an event."""
-    expected = "nothing" if event is None else describe(event, ANSWERS[type(event)][0].__name__)
+    expected = "nothing" if event is None else describe(event, CAUSES[type(event)].decision.__name__)
     actual = "nothing" if decision is None else describe(decision, type(decision).__name__)
     if event is not None and decision is not None and expected == actual:
         # The same work in another place: the two differ only in their ids.

@@ -16,7 +16,7 @@ from traction.decider.pending import PendingDecision
 from traction.errors import ChildAlreadyRunning, DecisionFailed, FlowError, HistoryError, InvalidPayloadError
 from traction.flow.step import Fail
 from traction.model import events as e
-from traction.model.correlation import ANSWERS, CLOSE_REFUSALS, REFUSALS, TRANSIENT, UNKNOWN_TYPE
+from traction.model.correlation import CAUSES, CLOSE_REFUSALS, REFUSALS, TRANSIENT, UNKNOWN_TYPE
 
 UNKNOWN_TYPE_PAUSES_MAX: Final = 6
 """How often a step is requested again whose type is not registered: over 63 s, if nothing else delays it."""
@@ -110,7 +110,7 @@ def _on_refused(context: DecisionContext, event: Any, pending: PendingDecision |
     """Handle a refused decision: retry after transient causes, fail the step for others."""
     if pending is None or not pending.close():
         return
-    id, decision = pending.leaf.id, ANSWERS[type(event)][0].__name__
+    id, decision = pending.leaf.id, CAUSES[type(event)].decision.__name__
     if event.cause == "OPEN_TIMERS_LIMIT_EXCEEDED":
         context.queue.park(pending.entry)
     elif event.cause == "TIMER_CREATION_RATE_EXCEEDED":
@@ -134,7 +134,7 @@ def _on_close_refused(context: DecisionContext, event: Any, _: object) -> None:
     Raises:
         FlowError: an operator must remove the cause.
     """
-    decision = ANSWERS[type(event)][0].__name__
+    decision = CAUSES[type(event)].decision.__name__
     transient = event.cause == "UNHANDLED_DECISION" or event.cause.endswith("RATE_EXCEEDED")
     if not transient and not context.querying:
         denied = event.cause == "OPERATION_NOT_PERMITTED"
@@ -154,7 +154,7 @@ def _on_misplaced(_: object, event: Any, __: object) -> None:
 
 
 HANDLERS: dict[type, Handler] = {
-    **dict.fromkeys(ANSWERS, _on_misplaced),
+    **dict.fromkeys(CAUSES, _on_misplaced),
     **dict.fromkeys(REFUSALS, _on_refused),
     **dict.fromkeys(CLOSE_REFUSALS, _on_close_refused),
     e.WorkflowExecutionStarted: _on_started,

@@ -17,6 +17,7 @@ from typing import Any
 
 from traction.errors import HistoryError
 from traction.model import events as e
+from traction.model.correlation import CLOSE_STATUSES, CLOSES, EXECUTION_CLOSES, OPENS, STARTS
 
 
 class HistoryStep:
@@ -35,82 +36,10 @@ class HistoryStep:
         """`Open`, `Done` or `Failed`."""
         if self.closed is None:
             return "Open"
-        return "Done" if type(self.closed) in SUCCESSES else "Failed"
+        return "Done" if CLOSE_STATUSES[type(self.closed)] == "COMPLETED" else "Failed"
 
     def __repr__(self) -> str:
         return f"<{self.id} {self.state}>"
-
-
-OPENS: dict[type, str] = {
-    e.ActivityTaskScheduled: "activity_id",
-    e.TimerStarted: "timer_id",
-    e.StartChildWorkflowExecutionInitiated: "workflow_id",
-    e.LambdaFunctionScheduled: "id",
-    e.SignalExternalWorkflowExecutionInitiated: "workflow_id",
-    e.RequestCancelExternalWorkflowExecutionInitiated: "workflow_id",
-}
-"""The events that open a step, and the attribute that holds its id."""
-
-STARTS: dict[type, tuple[str, type]] = {
-    e.ActivityTaskStarted: ("scheduled_event_id", e.ActivityTaskScheduled),
-    e.ChildWorkflowExecutionStarted: ("initiated_event_id", e.StartChildWorkflowExecutionInitiated),
-    e.LambdaFunctionStarted: ("scheduled_event_id", e.LambdaFunctionScheduled),
-}
-"""The events that start a step: the attribute that links to its opening, and that event's type."""
-
-CLOSES: dict[type, tuple[str, type]] = {
-    e.ActivityTaskCompleted: ("scheduled_event_id", e.ActivityTaskScheduled),
-    e.ActivityTaskFailed: ("scheduled_event_id", e.ActivityTaskScheduled),
-    e.ActivityTaskTimedOut: ("scheduled_event_id", e.ActivityTaskScheduled),
-    e.ActivityTaskCanceled: ("scheduled_event_id", e.ActivityTaskScheduled),
-    e.TimerFired: ("started_event_id", e.TimerStarted),
-    e.TimerCanceled: ("started_event_id", e.TimerStarted),
-    e.ChildWorkflowExecutionCompleted: ("initiated_event_id", e.StartChildWorkflowExecutionInitiated),
-    e.ChildWorkflowExecutionFailed: ("initiated_event_id", e.StartChildWorkflowExecutionInitiated),
-    e.ChildWorkflowExecutionTimedOut: ("initiated_event_id", e.StartChildWorkflowExecutionInitiated),
-    e.ChildWorkflowExecutionCanceled: ("initiated_event_id", e.StartChildWorkflowExecutionInitiated),
-    e.ChildWorkflowExecutionTerminated: ("initiated_event_id", e.StartChildWorkflowExecutionInitiated),
-    e.StartChildWorkflowExecutionFailed: ("initiated_event_id", e.StartChildWorkflowExecutionInitiated),
-    e.LambdaFunctionCompleted: ("scheduled_event_id", e.LambdaFunctionScheduled),
-    e.LambdaFunctionFailed: ("scheduled_event_id", e.LambdaFunctionScheduled),
-    e.LambdaFunctionTimedOut: ("scheduled_event_id", e.LambdaFunctionScheduled),
-    e.StartLambdaFunctionFailed: ("scheduled_event_id", e.LambdaFunctionScheduled),
-    e.ExternalWorkflowExecutionSignaled: ("initiated_event_id", e.SignalExternalWorkflowExecutionInitiated),
-    e.SignalExternalWorkflowExecutionFailed: ("initiated_event_id", e.SignalExternalWorkflowExecutionInitiated),
-    e.ExternalWorkflowExecutionCancelRequested: (
-        "initiated_event_id",
-        e.RequestCancelExternalWorkflowExecutionInitiated,
-    ),
-    e.RequestCancelExternalWorkflowExecutionFailed: (
-        "initiated_event_id",
-        e.RequestCancelExternalWorkflowExecutionInitiated,
-    ),
-}
-"""The events that close a step: the attribute that links to its opening, and that event's type."""
-
-SUCCESSES = frozenset(
-    {
-        e.ActivityTaskCompleted,
-        e.TimerFired,
-        e.ChildWorkflowExecutionCompleted,
-        e.LambdaFunctionCompleted,
-        e.ExternalWorkflowExecutionSignaled,
-        e.ExternalWorkflowExecutionCancelRequested,
-    }
-)
-"""The closing events of a step that is done."""
-
-EXECUTION_CLOSES = frozenset(
-    {
-        e.WorkflowExecutionCompleted,
-        e.WorkflowExecutionFailed,
-        e.WorkflowExecutionTimedOut,
-        e.WorkflowExecutionCanceled,
-        e.WorkflowExecutionContinuedAsNew,
-        e.WorkflowExecutionTerminated,
-    }
-)
-"""The events that close an execution: nothing is ever appended after one (SWF)."""
 
 
 class HistoryState:

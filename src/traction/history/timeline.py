@@ -21,8 +21,11 @@ import msgspec
 
 from traction.errors import PayloadUnavailableError
 from traction.history.local_records import find_known
-from traction.history.state import EXECUTION_CLOSES, SUCCESSES, HistoryState, HistoryStep
+from traction.history.state import HistoryState, HistoryStep
+from traction.model import decisions as d
 from traction.model import events as e
+from traction.model.correlation import BY_DECISION, CLOSE_STATUSES, CORRELATIONS, EXECUTION_CLOSES
+from traction.model.literals import CloseStatus
 from traction.payloads.codec import Codec
 from traction.payloads.failures import FailureInfo, read_failure
 from traction.payloads.tracebacks import find_place
@@ -92,38 +95,29 @@ class Timeline(msgspec.Struct, frozen=True):
 
 # From events to rows.
 
+_DECISIONS: dict[type, Kind] = {
+    d.ScheduleActivityTask: "activity",
+    d.StartTimer: "timer",
+    d.StartChildWorkflowExecution: "child",
+    d.ScheduleLambdaFunction: "lambda",
+    d.SignalExternalWorkflowExecution: "send",
+    d.RequestCancelExternalWorkflowExecution: "cancel",
+}
+
+
 _KINDS: dict[type, Kind] = {
-    e.ActivityTaskScheduled: "activity",
-    e.ScheduleActivityTaskFailed: "activity",
-    e.TimerStarted: "timer",
-    e.StartTimerFailed: "timer",
-    e.StartChildWorkflowExecutionInitiated: "child",
-    e.StartChildWorkflowExecutionFailed: "child",
-    e.LambdaFunctionScheduled: "lambda",
-    e.ScheduleLambdaFunctionFailed: "lambda",
-    e.SignalExternalWorkflowExecutionInitiated: "send",
-    e.RequestCancelExternalWorkflowExecutionInitiated: "cancel",
+    **{BY_DECISION[decision].accepted: kind for decision, kind in _DECISIONS.items()},
+    **{refused: kind for decision, kind in _DECISIONS.items() if (refused := BY_DECISION[decision].refused)},
     e.WorkflowExecutionSignaled: "signal",
     e.WorkflowExecutionCancelRequested: "cancel",
     e.MarkerRecorded: "marker",
 }
 
 
-_REFUSALS: dict[type, str] = {
-    e.ScheduleActivityTaskFailed: "activity_id",
-    e.StartTimerFailed: "timer_id",
-    e.StartChildWorkflowExecutionFailed: "workflow_id",
-    e.ScheduleLambdaFunctionFailed: "id",
-}
+_REFUSALS = {row.refused: row.id_name for row in CORRELATIONS if row.closed and row.refused and row.id_name}
 
 
 _MOMENTS = (e.WorkflowExecutionSignaled, e.WorkflowExecutionCancelRequested, e.MarkerRecorded)
-
-
-_CANCELLED = (e.ActivityTaskCanceled, e.TimerCanceled, e.ChildWorkflowExecutionCanceled)
-
-
-_TIMED_OUT = (e.ActivityTaskTimedOut, e.ChildWorkflowExecutionTimedOut, e.LambdaFunctionTimedOut)
 
 
 _SUFFIX = re.compile(r"~(?:\d{1,9}|(retry|wait)-\d{1,9})$")
@@ -319,15 +313,16 @@ def _sum_up(node: _Node, rows: tuple[Row, ...]) -> Row:
 _WORSE: tuple[State, ...] = ("Open", "Failed", "TimedOut", "Done", "Cancelled")
 
 
+_STATES: dict[CloseStatus, State] = {"COMPLETED": "Done", "CANCELED": "Cancelled", "TIMED_OUT": "TimedOut"}
+
+
 def _find_state(known: HistoryStep) -> State:
     closed = known.closed
     if closed is None:
         return "Open"
-    if type(closed) in SUCCESSES or isinstance(closed, _MOMENTS):
+    if isinstance(closed, _MOMENTS):
         return "Done"
-    if isinstance(closed, _CANCELLED):
-        return "Cancelled"
-    return "TimedOut" if isinstance(closed, _TIMED_OUT) else "Failed"
+    return _STATES.get(CLOSE_STATUSES.get(type(closed), "FAILED"), "Failed")
 
 
 def _read_failure(closing: Any, codec: Codec | None) -> FailureInfo:

@@ -1,76 +1,165 @@
-"""Which event answers which decision.
+"""Which events each decision causes, as one table from which all others are derived.
 
-Source: Amazon SWF API reference, Decision and HistoryEvent.
+Source: Amazon SWF API reference, Decision and HistoryEvent; the links between events are those of HistoryEvent.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 from traction.model import decisions as d
 from traction.model import events as e
-
-ANSWERS: dict[type, tuple[type, str | None, str | None]] = {
-    e.ActivityTaskScheduled: (d.ScheduleActivityTask, "activity_id", "activity_type"),
-    e.ScheduleActivityTaskFailed: (d.ScheduleActivityTask, "activity_id", "activity_type"),
-    e.ActivityTaskCancelRequested: (d.RequestCancelActivityTask, "activity_id", None),
-    e.RequestCancelActivityTaskFailed: (d.RequestCancelActivityTask, "activity_id", None),
-    e.TimerStarted: (d.StartTimer, "timer_id", None),
-    e.StartTimerFailed: (d.StartTimer, "timer_id", None),
-    e.TimerCanceled: (d.CancelTimer, "timer_id", None),
-    e.CancelTimerFailed: (d.CancelTimer, "timer_id", None),
-    e.MarkerRecorded: (d.RecordMarker, "marker_name", None),
-    e.RecordMarkerFailed: (d.RecordMarker, "marker_name", None),
-    e.StartChildWorkflowExecutionInitiated: (d.StartChildWorkflowExecution, "workflow_id", "workflow_type"),
-    e.StartChildWorkflowExecutionFailed: (d.StartChildWorkflowExecution, "workflow_id", "workflow_type"),
-    e.SignalExternalWorkflowExecutionInitiated: (d.SignalExternalWorkflowExecution, "workflow_id", None),
-    e.RequestCancelExternalWorkflowExecutionInitiated: (d.RequestCancelExternalWorkflowExecution, "workflow_id", None),
-    e.LambdaFunctionScheduled: (d.ScheduleLambdaFunction, "id", None),
-    e.ScheduleLambdaFunctionFailed: (d.ScheduleLambdaFunction, "id", None),
-    e.WorkflowExecutionCompleted: (d.CompleteWorkflowExecution, None, None),
-    e.CompleteWorkflowExecutionFailed: (d.CompleteWorkflowExecution, None, None),
-    e.WorkflowExecutionFailed: (d.FailWorkflowExecution, None, None),
-    e.FailWorkflowExecutionFailed: (d.FailWorkflowExecution, None, None),
-    e.WorkflowExecutionCanceled: (d.CancelWorkflowExecution, None, None),
-    e.CancelWorkflowExecutionFailed: (d.CancelWorkflowExecution, None, None),
-    e.WorkflowExecutionContinuedAsNew: (d.ContinueAsNewWorkflowExecution, None, None),
-    e.ContinueAsNewWorkflowExecutionFailed: (d.ContinueAsNewWorkflowExecution, None, None),
-}
-"""Which event answers which decision: the decision's type, the attribute of its id, the attribute of its type."""
+from traction.model.literals import CloseStatus
 
 
-CLOSE_REFUSALS = frozenset(
-    {
-        e.CompleteWorkflowExecutionFailed,
-        e.FailWorkflowExecutionFailed,
-        e.CancelWorkflowExecutionFailed,
-        e.ContinueAsNewWorkflowExecutionFailed,
-    }
+class Correlation(NamedTuple):
+    """A decision and the events that it causes. A decision that closes the execution has no id."""
+
+    decision: type
+    accepted: type
+    """The event that SWF writes when it carries out the decision. It opens a step if there are `closed` events."""
+    refused: type | None
+    id_name: str | None = None
+    """The attribute that decision and events have in common, and that identifies them."""
+    type_name: str | None = None
+    """The attribute for the registered type, if there is one."""
+    started: type | None = None
+    """The event that starts what was opened."""
+    link: str = ""
+    """The attribute of the started and the closed events that has the id of the event that opened it."""
+    closed: Mapping[type, CloseStatus] = MappingProxyType({})
+    """The events that close what was opened, and how."""
+
+
+CORRELATIONS: Final = (
+    Correlation(
+        d.ScheduleActivityTask,
+        e.ActivityTaskScheduled,
+        e.ScheduleActivityTaskFailed,
+        "activity_id",
+        "activity_type",
+        e.ActivityTaskStarted,
+        "scheduled_event_id",
+        {
+            e.ActivityTaskCompleted: "COMPLETED",
+            e.ActivityTaskFailed: "FAILED",
+            e.ActivityTaskTimedOut: "TIMED_OUT",
+            e.ActivityTaskCanceled: "CANCELED",
+        },
+    ),
+    Correlation(
+        d.RequestCancelActivityTask, e.ActivityTaskCancelRequested, e.RequestCancelActivityTaskFailed, "activity_id"
+    ),
+    Correlation(
+        d.StartTimer,
+        e.TimerStarted,
+        e.StartTimerFailed,
+        "timer_id",
+        link="started_event_id",
+        closed={e.TimerFired: "COMPLETED", e.TimerCanceled: "CANCELED"},
+    ),
+    Correlation(d.CancelTimer, e.TimerCanceled, e.CancelTimerFailed, "timer_id"),
+    Correlation(d.RecordMarker, e.MarkerRecorded, e.RecordMarkerFailed, "marker_name"),
+    Correlation(
+        d.StartChildWorkflowExecution,
+        e.StartChildWorkflowExecutionInitiated,
+        e.StartChildWorkflowExecutionFailed,
+        "workflow_id",
+        "workflow_type",
+        e.ChildWorkflowExecutionStarted,
+        "initiated_event_id",
+        {
+            e.ChildWorkflowExecutionCompleted: "COMPLETED",
+            e.ChildWorkflowExecutionFailed: "FAILED",
+            e.ChildWorkflowExecutionTimedOut: "TIMED_OUT",
+            e.ChildWorkflowExecutionCanceled: "CANCELED",
+            e.ChildWorkflowExecutionTerminated: "TERMINATED",
+            e.StartChildWorkflowExecutionFailed: "FAILED",
+        },
+    ),
+    Correlation(
+        d.SignalExternalWorkflowExecution,
+        e.SignalExternalWorkflowExecutionInitiated,
+        None,
+        "workflow_id",
+        link="initiated_event_id",
+        closed={e.ExternalWorkflowExecutionSignaled: "COMPLETED", e.SignalExternalWorkflowExecutionFailed: "FAILED"},
+    ),
+    Correlation(
+        d.RequestCancelExternalWorkflowExecution,
+        e.RequestCancelExternalWorkflowExecutionInitiated,
+        None,
+        "workflow_id",
+        link="initiated_event_id",
+        closed={
+            e.ExternalWorkflowExecutionCancelRequested: "COMPLETED",
+            e.RequestCancelExternalWorkflowExecutionFailed: "FAILED",
+        },
+    ),
+    Correlation(
+        d.ScheduleLambdaFunction,
+        e.LambdaFunctionScheduled,
+        e.ScheduleLambdaFunctionFailed,
+        "id",
+        None,
+        e.LambdaFunctionStarted,
+        "scheduled_event_id",
+        {
+            e.LambdaFunctionCompleted: "COMPLETED",
+            e.LambdaFunctionFailed: "FAILED",
+            e.LambdaFunctionTimedOut: "TIMED_OUT",
+            e.StartLambdaFunctionFailed: "FAILED",
+        },
+    ),
+    Correlation(d.CompleteWorkflowExecution, e.WorkflowExecutionCompleted, e.CompleteWorkflowExecutionFailed),
+    Correlation(d.FailWorkflowExecution, e.WorkflowExecutionFailed, e.FailWorkflowExecutionFailed),
+    Correlation(d.CancelWorkflowExecution, e.WorkflowExecutionCanceled, e.CancelWorkflowExecutionFailed),
+    Correlation(
+        d.ContinueAsNewWorkflowExecution, e.WorkflowExecutionContinuedAsNew, e.ContinueAsNewWorkflowExecutionFailed
+    ),
 )
-"""The answers that refuse to close the execution."""
 
+BY_DECISION: Final = {row.decision: row for row in CORRELATIONS}
 
-REFUSALS = CLOSE_REFUSALS | {
-    e.ScheduleActivityTaskFailed,
-    e.RequestCancelActivityTaskFailed,
-    e.StartTimerFailed,
-    e.CancelTimerFailed,
-    e.RecordMarkerFailed,
-    e.StartChildWorkflowExecutionFailed,
-    e.ScheduleLambdaFunctionFailed,
+CAUSES: Final[dict[type, Correlation]] = {
+    event: row for row in CORRELATIONS for event in (row.accepted, row.refused) if event is not None
 }
+"""The events that a decision causes directly, and their row."""
+
+REFUSALS: Final = frozenset(row.refused for row in CORRELATIONS if row.refused is not None)
 """The events that report a refused decision."""
 
+CLOSE_REFUSALS: Final = frozenset(
+    row.refused for row in CORRELATIONS if row.refused is not None and row.id_name is None
+)
+"""The events that report that the execution could not be closed."""
 
-CHILD_STATUS: dict[type, str] = {
-    e.ChildWorkflowExecutionCanceled: "CANCELED",
-    e.ChildWorkflowExecutionTimedOut: "TIMED_OUT",
-    e.ChildWorkflowExecutionTerminated: "TERMINATED",
+CLOSE_DECISIONS: Final = tuple(row.decision for row in CORRELATIONS if row.id_name is None)
+"""The decisions that close the execution."""
+
+EXECUTION_CLOSES: Final = frozenset(
+    {e.WorkflowExecutionTimedOut, e.WorkflowExecutionTerminated}
+    | {row.accepted for row in CORRELATIONS if row.id_name is None}
+)
+"""The events that close an execution: nothing is ever appended after one (SWF)."""
+
+OPENS: Final = {row.accepted: row.id_name for row in CORRELATIONS if row.closed and row.id_name is not None}
+"""The events that open a step, and the attribute that holds its id."""
+
+STARTS: Final = {row.started: (row.link, row.accepted) for row in CORRELATIONS if row.started is not None}
+"""The events that start a step: the attribute that links to its opening, and that event's type."""
+
+CLOSES: Final = {event: (row.link, row.accepted) for row in CORRELATIONS for event in row.closed}
+"""The events that close a step: the attribute that links to its opening, and that event's type."""
+
+CLOSE_STATUSES: Final[dict[type, CloseStatus]] = {
+    event: status for row in CORRELATIONS for event, status in row.closed.items()
 }
-"""How a child closed that neither completed nor failed, in SWF's words for close statuses."""
+"""How each event that closes a step closes it, in SWF's words for executions."""
 
-
-TRANSIENT = frozenset(
+TRANSIENT: Final = frozenset(
     {
         "OPEN_ACTIVITIES_LIMIT_EXCEEDED",
         "ACTIVITY_CREATION_RATE_EXCEEDED",
@@ -81,12 +170,11 @@ TRANSIENT = frozenset(
 )
 """The causes of refusals that are transient: a limit or a rate."""
 
-
-UNKNOWN_TYPE = frozenset({"ACTIVITY_TYPE_DOES_NOT_EXIST", "WORKFLOW_TYPE_DOES_NOT_EXIST"})
+UNKNOWN_TYPE: Final = frozenset({"ACTIVITY_TYPE_DOES_NOT_EXIST", "WORKFLOW_TYPE_DOES_NOT_EXIST"})
 """The causes of refusals that are transient only if the type was registered a moment ago."""
 
 
-def is_answer(event: Any, completed_event_id: int) -> bool:
+def is_caused_by(event: Any, completed_event_id: int) -> bool:
     """Return whether an event was caused directly by the decisions of that DecisionTaskCompleted.
 
     A child whose id is in use is refused later, by an event of its own that names the one that began it (SWF).
@@ -95,11 +183,11 @@ def is_answer(event: Any, completed_event_id: int) -> bool:
     return bool(event.decision_task_completed_event_id == completed_event_id and not later)
 
 
-def is_answer_to(event: Any, decision: Any) -> bool:
-    """Return whether an event matches a decision in kind, id and type."""
-    asked, id_name, type_name = ANSWERS[type(event)]
+def matches(event: Any, decision: Any) -> bool:
+    """Return whether an event can be caused by a decision: they agree in kind, id and type."""
+    row = CAUSES[type(event)]
     return (
-        type(decision) is asked
-        and (id_name is None or getattr(event, id_name) == getattr(decision, id_name))
-        and (type_name is None or getattr(event, type_name) == getattr(decision, type_name))
+        type(decision) is row.decision
+        and (row.id_name is None or getattr(event, row.id_name) == getattr(decision, row.id_name))
+        and (row.type_name is None or getattr(event, row.type_name) == getattr(decision, row.type_name))
     )

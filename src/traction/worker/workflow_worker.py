@@ -20,12 +20,7 @@ from traction.definitions.checks import index_by_type
 from traction.definitions.classes import Activity, Workflow
 from traction.errors import BackendError, DefinitionError, FlowError, ServiceFault, TractionError, UnknownResourceFault
 from traction.model import operations as o
-from traction.model.decisions import (
-    CancelWorkflowExecution,
-    CompleteWorkflowExecution,
-    ContinueAsNewWorkflowExecution,
-    FailWorkflowExecution,
-)
+from traction.model.correlation import CLOSE_DECISIONS
 from traction.model.events import DecisionTaskTimedOut, Event
 from traction.model.names import TaskList, WorkflowExecution, WorkflowType
 from traction.model.sizes import explain_drop, measure
@@ -50,11 +45,6 @@ TRIES_MAX = 5
 
 LARGE_BYTES = 256 * 1024
 """The request size from which a service may drop the connection instead of rejecting the request."""
-
-
-_CLOSES = frozenset(
-    {CompleteWorkflowExecution, FailWorkflowExecution, CancelWorkflowExecution, ContinueAsNewWorkflowExecution}
-)
 
 
 class StuckDecisionError(Exception):
@@ -244,7 +234,7 @@ class WorkflowWorker:
                 decider.close()
             self._handle_error(task.workflow_execution, error)
             return None
-        closes = bool(decisions) and type(decisions[-1]) in _CLOSES
+        closes = bool(decisions) and type(decisions[-1]) in CLOSE_DECISIONS
         if closes:
             decider.close()
         else:

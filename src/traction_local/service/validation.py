@@ -17,6 +17,7 @@ import msgspec
 from traction.errors import SerializationException, ValidationException
 from traction.model import decisions as d
 from traction.model import operations as o
+from traction.model.correlation import CLOSE_DECISIONS
 from traction.model.limits import Limits
 from traction.model.literals import ChildPolicy, CloseStatus, RegistrationStatus
 from traction.model.names import ActivityType, TaskList, WorkflowExecution, WorkflowType
@@ -42,12 +43,6 @@ DECISION_TYPES = (
 )
 """The decision types, in the order in which the service lists them."""
 
-CLOSES = (
-    d.CompleteWorkflowExecution,
-    d.FailWorkflowExecution,
-    d.CancelWorkflowExecution,
-    d.ContinueAsNewWorkflowExecution,
-)
 INCOMPATIBLE_WITH_CLOSE = (d.ScheduleActivityTask, d.StartTimer)
 
 
@@ -103,9 +98,11 @@ class Validator:
 
 
 def _check_close(batch: Sequence[d.Decision]) -> None:
-    if any(isinstance(decision, CLOSES) for decision in batch[:-1]):
+    if any(isinstance(decision, CLOSE_DECISIONS) for decision in batch[:-1]):
         raise ValidationException(CLOSE_NOT_LAST)
-    if isinstance(batch[-1], CLOSES) and any(isinstance(decision, INCOMPATIBLE_WITH_CLOSE) for decision in batch):
+    if isinstance(batch[-1], CLOSE_DECISIONS) and any(
+        isinstance(decision, INCOMPATIBLE_WITH_CLOSE) for decision in batch
+    ):
         raise ValidationException("Specified decision is incompatible with close decision")
 
 

@@ -6,27 +6,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from traction.decider.decider import Decider
-from traction.history.state import EXECUTION_CLOSES
 from traction.model import events as e
+from traction.model.correlation import CLOSES, EXECUTION_CLOSES
 from traction.model.names import WorkflowExecution, WorkflowType
 from traction.payloads.codec import Codec
 
-_CLOSES = {
-    e.ActivityTaskCompleted: "scheduled_event_id",
-    e.ActivityTaskFailed: "scheduled_event_id",
-    e.ActivityTaskTimedOut: "scheduled_event_id",
-    e.ActivityTaskCanceled: "scheduled_event_id",
-    e.DecisionTaskCompleted: "scheduled_event_id",
-    e.DecisionTaskTimedOut: "scheduled_event_id",
-    e.TimerFired: "started_event_id",
-    e.TimerCanceled: "started_event_id",
-    e.ChildWorkflowExecutionCompleted: "initiated_event_id",
-    e.ChildWorkflowExecutionFailed: "initiated_event_id",
-    e.ChildWorkflowExecutionTimedOut: "initiated_event_id",
-    e.ChildWorkflowExecutionCanceled: "initiated_event_id",
-    e.ChildWorkflowExecutionTerminated: "initiated_event_id",
-    e.StartChildWorkflowExecutionFailed: "initiated_event_id",
-}
+# The events that close a task, timer or child, and the attribute that links to its opening.
+_LINKS = {event: link for event, (link, _) in CLOSES.items()} | dict.fromkeys(
+    (e.DecisionTaskCompleted, e.DecisionTaskTimedOut), "scheduled_event_id"
+)
 
 
 class StuckExecutionError(AssertionError):
@@ -63,7 +51,7 @@ def explain_waiting(workflow: Any, execution: WorkflowExecution, events: Sequenc
                 open[event.event_id] = event
             case e.ActivityTaskStarted() | e.DecisionTaskStarted():
                 started[event.scheduled_event_id] = event
-            case _ if (link := _CLOSES.get(type(event))) is not None:
+            case _ if (link := _LINKS.get(type(event))) is not None:
                 open.pop(getattr(event, link), None)
     lines = []
     for event in open.values():

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from traction.errors import HistoryError
-from traction.history.state import CLOSES, HistoryState, fold
+from traction.history.state import HistoryState, fold
 from traction.model import events as e
+from traction.model.correlation import CLOSES
 from traction.model.names import ActivityType, TaskList, WorkflowType
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

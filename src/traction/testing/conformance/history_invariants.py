@@ -10,8 +10,9 @@ from datetime import timedelta
 from typing import Any
 
 from traction.errors import HistoryError
-from traction.history.state import CLOSES, HistoryState, HistoryStep
+from traction.history.state import HistoryState, HistoryStep
 from traction.model import events as e
+from traction.model.correlation import CLOSES
 from traction.testing.conformance.expect import ExamFailure, expect, expect_equal
 
 TRIGGERS = (

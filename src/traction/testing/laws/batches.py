@@ -12,6 +12,7 @@ from typing import Any, Final
 from traction.decider.batching import DECISIONS_MAX
 from traction.model import decisions as d
 from traction.model import events as e
+from traction.model.correlation import BY_DECISION, CLOSE_DECISIONS
 from traction.model.names import TaskList, WorkflowType
 from traction.model.sizes import REQUEST_BYTES_MAX, measure
 
@@ -19,40 +20,16 @@ TASK_LIST: Final = TaskList("played")
 """The task list of everything in a play."""
 
 _NEXT: Final = "the next run"
-CLOSES: Final = (
-    d.CompleteWorkflowExecution,
-    d.FailWorkflowExecution,
-    d.CancelWorkflowExecution,
-    d.ContinueAsNewWorkflowExecution,
-)
-"""The decisions that close an execution."""
 
 
 class BatchRejected(Exception):
     """SWF would answer this list of decisions with a ValidationException, and apply nothing of it."""
 
 
-# What SWF writes when it does what a decision says, and when it refuses.
-_WRITES: Final[dict[type, tuple[type, type | None]]] = {
-    d.ScheduleActivityTask: (e.ActivityTaskScheduled, e.ScheduleActivityTaskFailed),
-    d.RequestCancelActivityTask: (e.ActivityTaskCancelRequested, e.RequestCancelActivityTaskFailed),
-    d.StartTimer: (e.TimerStarted, e.StartTimerFailed),
-    d.CancelTimer: (e.TimerCanceled, e.CancelTimerFailed),
-    d.StartChildWorkflowExecution: (e.StartChildWorkflowExecutionInitiated, e.StartChildWorkflowExecutionFailed),
-    d.RequestCancelExternalWorkflowExecution: (e.RequestCancelExternalWorkflowExecutionInitiated, None),
-    d.SignalExternalWorkflowExecution: (e.SignalExternalWorkflowExecutionInitiated, None),
-    d.RecordMarker: (e.MarkerRecorded, e.RecordMarkerFailed),
-    d.ContinueAsNewWorkflowExecution: (e.WorkflowExecutionContinuedAsNew, e.ContinueAsNewWorkflowExecutionFailed),
-    d.CompleteWorkflowExecution: (e.WorkflowExecutionCompleted, e.CompleteWorkflowExecutionFailed),
-    d.FailWorkflowExecution: (e.WorkflowExecutionFailed, e.FailWorkflowExecutionFailed),
-    d.CancelWorkflowExecution: (e.WorkflowExecutionCanceled, e.CancelWorkflowExecutionFailed),
-}
-
-
 def write_answer(decision: Any, cause: str | None) -> tuple[type[Any], dict[str, Any]]:
     """Give the event that answers a decision: it has of the decision what both have."""
-    done, refused = _WRITES[type(decision)]
-    kind: Any = done if cause is None else refused
+    row = BY_DECISION[type(decision)]
+    kind: Any = row.accepted if cause is None else row.refused
     attributes = {name: getattr(decision, name) for name in kind.__struct_fields__ if hasattr(decision, name)}
     if kind is e.StartChildWorkflowExecutionFailed:
         attributes["initiated_event_id"] = 0
@@ -76,9 +53,9 @@ def check_batch(decisions: list[d.Decision]) -> None:
         raise BatchRejected(f"{len(decisions)} decisions, and at most {DECISIONS_MAX} are taken")
     if (size := sum(map(measure, decisions))) > REQUEST_BYTES_MAX:
         raise BatchRejected(f"{size:,} bytes of decisions, and a request has at most {REQUEST_BYTES_MAX:,}")
-    if any(isinstance(decision, CLOSES) for decision in decisions[:-1]):
+    if any(isinstance(decision, CLOSE_DECISIONS) for decision in decisions[:-1]):
         raise BatchRejected(f"Close must be last decision in list: {decisions!r}")
-    if decisions and isinstance(decisions[-1], CLOSES):
+    if decisions and isinstance(decisions[-1], CLOSE_DECISIONS):
         asks = [one for one in decisions if isinstance(one, d.ScheduleActivityTask | d.StartTimer)]
         if asks:
             raise BatchRejected(f"Specified decision is incompatible with close decision: {asks!r}")

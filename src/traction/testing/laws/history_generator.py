@@ -26,13 +26,13 @@ from traction.decider.decider import Decider
 from traction.errors import FlowError
 from traction.flow.step import Cancelled, WorkflowStep
 from traction.history.local_records import Record, write_record
-from traction.history.state import EXECUTION_CLOSES
 from traction.model import decisions as d
 from traction.model import events as e
+from traction.model.correlation import CLOSE_DECISIONS, EXECUTION_CLOSES
 from traction.model.names import WorkflowExecution
 from traction.payloads.codec import JSON, Codec
 from traction.payloads.failures import DeclaredError, describe_failure
-from traction.testing.laws.batches import CLOSES, TASK_LIST, check_batch, write_answer
+from traction.testing.laws.batches import TASK_LIST, check_batch, write_answer
 
 Choose: TypeAlias = Callable[[int], int]
 """Gives a number below its argument; 0 is the plain choice."""
@@ -465,7 +465,7 @@ class HistoryGenerator:
                 return None if (d.StartTimer, id) in self.named else "TIMER_ID_UNKNOWN"
             case d.StartChildWorkflowExecution():
                 return "OPEN_CHILDREN_LIMIT_EXCEEDED" if self.meddle() else None
-            case _ if not isinstance(decision, CLOSES):
+            case _ if not isinstance(decision, CLOSE_DECISIONS):
                 return None
             case _ if self.queued:
                 return "UNHANDLED_DECISION"
