@@ -44,7 +44,7 @@ def play(reach: Any, *, sticky: bool) -> tuple[Any, Any]:
 
 
 @pytest.mark.parametrize("sticky", [False, True])
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=settings().max_examples // 2)
 @given(flow=flows())
 def test_a_flow_decides_the_same_through_boto3_as_in_this_process(site: Site, sticky: bool, flow: Step[Any]) -> None:
     SAID.append(flow)

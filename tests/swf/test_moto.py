@@ -100,8 +100,9 @@ def run_errand(url: str) -> tuple[list[Any], list[str]]:
         return handle.result(60), [type(event).__name__ for event in handle.history()]
 
 
-def test_whole_systems_of_workers_run_on_moto_as_they_do_here(backend: SwfBackend) -> None:
-    assert run_errand(backend.url) == run_errand("local:")
+def test_worker_systems_run_on_moto_as_in_process() -> None:
+    with mock_aws():
+        assert run_errand("swf://acme?region=us-east-1&retention_days=7") == run_errand("local:")
 
 
 def test_moto_shows_the_same_differences_of_what_is_registered(backend: SwfBackend) -> None:

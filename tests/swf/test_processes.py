@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import settings
 
 from tests.support.order_workflow import Kitchen, burn, cook, course, dinner, feast, weigh
 from tests.swf.conftest import MakeStage, Stage
@@ -96,7 +97,7 @@ def test_processes_give_the_result_and_the_history_of_one_process(make_stage: Ma
     assert tell(history) == tell(played)
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM][: None if settings().max_examples > 50 else 1])
 def test_a_decider_that_is_killed_leaves_its_executions_to_the_next(
     make_stage: MakeStage, number: signal.Signals
 ) -> None:
