@@ -21,7 +21,7 @@ from typing import Any, Protocol, TypeVar
 from traction.backend import POLL_WAIT_MAX, Backend
 from traction.errors import BackendError, LimitExceededFault, ServiceFault
 from traction.model import operations as o
-from traction.model.limits import Limits
+from traction.model.limits import SWF, Limits
 from traction.model.names import WorkflowExecution
 from traction.model.sizes import check_request_size
 from traction_local.clock import system_now
@@ -106,7 +106,7 @@ class LocalBackend(Backend):
         """
         self.url = url
         self.domain = domain
-        self.limits = limits or Limits()
+        self.limits = limits or SWF
         self._service = service
         self._clock = clock
         self._pace = pace

@@ -30,7 +30,7 @@ import msgspec
 
 from traction.errors import BackendError, SerializationException, ServiceFault
 from traction.model import operations as o
-from traction.model.limits import Limits
+from traction.model.limits import SWF, Limits
 from traction_local.service.knobs import Knobs, LambdaCall, LambdaOutcome
 from traction_local.service.service import CHANGING, Service
 from traction_local.service.state.environment import EPOCH
@@ -109,7 +109,7 @@ class JournaledService(Service):
             JournalUnavailable: It is locked, or cannot be read now.
         """
         self.path = os.path.realpath(path)
-        self._arguments: dict[str, Any] = {"limits": limits or Limits(), "knobs": knobs or Knobs(), "lambdas": lambdas}
+        self._arguments: dict[str, Any] = {"limits": limits or SWF, "knobs": knobs or Knobs(), "lambdas": lambdas}
         self._sync = sync
         self._group = group
         self._closed = False

@@ -41,7 +41,7 @@ from traction.errors import BackendError, InternalFailure, ThrottlingException, 
 from traction.extras import needed_by
 from traction.model import operations as o
 from traction.model.correlation import EXECUTION_CLOSES
-from traction.model.limits import Limits
+from traction.model.limits import SWF, Limits
 from traction.model.names import WorkflowExecution
 from traction.model.sizes import explain_size
 from traction_swf import wire
@@ -151,7 +151,7 @@ class SwfBackend(Backend):
         self.options = options
         self.url = url or f"swf://{options.domain}"
         self.domain = options.domain
-        self.limits = limits or Limits()
+        self.limits = limits or SWF
         self.sticky = options.sticky
         self.retention_days = options.retention_days
         self._clock = clock or ServiceClock()

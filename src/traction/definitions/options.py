@@ -8,23 +8,24 @@ from traction.errors import DefinitionError
 from traction.flow.durations import EXECUTION_SECONDS_MAX, NO_TIMEOUT, Span, to_duration
 from traction.flow.retry import Retry
 from traction.flow.specs import Cancellation, Raises
+from traction.model.limits import SWF
 from traction.model.literals import ChildPolicy, Duration
 from traction.model.names import NAME_CHARS_MAX, TaskList, find_name_error
 from traction.payloads.failures import DeclaredError
 
-TAGS_MAX = 5
+TAGS_MAX = SWF.execution_tags_max
 """The most tags that an execution may have (SWF)."""
 
 
-TAG_CHARS_MAX = 256
+TAG_CHARS_MAX = SWF.execution_tag_chars_max
 """The most characters that a tag may have (SWF)."""
 
 
-DESCRIPTION_CHARS_MAX = 1_024
+DESCRIPTION_CHARS_MAX = SWF.description_chars_max
 """The most characters that a description may have (SWF)."""
 
 
-ROLE_CHARS_MAX = 1_600
+ROLE_CHARS_MAX = SWF.role_chars_max
 """The most characters that a role may have (SWF)."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TypeAlias
 
+from traction.model.limits import SWF
 from traction.model.literals import Duration
 
 Span: TypeAlias = timedelta | int | float
@@ -15,11 +16,11 @@ NO_TIMEOUT = "NONE"
 """SWF's word for a timeout that never runs out."""
 
 
-SPAN_SECONDS_MAX = 99_999_999
+SPAN_SECONDS_MAX = 10**SWF.duration_chars_max - 1
 """The longest span that SWF accepts, in seconds: its durations have at most 8 digits."""
 
 
-EXECUTION_SECONDS_MAX = 31_536_000
+EXECUTION_SECONDS_MAX = SWF.execution_seconds_max
 """The longest that an execution may be open: one year, in seconds (SWF)."""
 
 

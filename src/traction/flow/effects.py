@@ -18,7 +18,7 @@ from traction.flow.durations import Span, to_duration
 from traction.flow.signals import Send, Signal, check_sent, read_execution
 from traction.flow.specs import ActivitySpec
 from traction.flow.step import ActivityStep, AdjustedChild, Asked, Step, WorkflowStep
-from traction.model.limits import Limits
+from traction.model.limits import SWF
 from traction.model.names import WorkflowExecution
 from traction.runtime.awaitables import name_thing
 
@@ -28,8 +28,6 @@ R_co = TypeVar("R_co", covariant=True)
 
 PATCH_CHARS_MAX: Final = 200
 """The most characters that the name of a patch may have, which is a part of a marker's name."""
-
-_LIMITS: Final = Limits()
 
 # What `inspect` calls CO_COROUTINE.
 _COROUTINE: Final = 0x80
@@ -314,14 +312,14 @@ def invoke_lambda(name: str, input: object = None, *, type: Any = Any, timeout: 
     """
     if not isinstance(name, str):
         raise TypeError(f"invoke_lambda({name!r:.100}): the name of a function must be a string")
-    if not 1 <= len(name) <= _LIMITS.lambda_name_chars_max:
+    if not 1 <= len(name) <= SWF.lambda_name_chars_max:
         raise ValueError(
-            f"invoke_lambda({name!r:.100}): the name of a function must have 1 to {_LIMITS.lambda_name_chars_max} "
+            f"invoke_lambda({name!r:.100}): the name of a function must have 1 to {SWF.lambda_name_chars_max} "
             "characters (SWF)"
         )
-    if timeout is not None and not 1 <= int(to_duration(timeout)) <= _LIMITS.lambda_seconds_max:
+    if timeout is not None and not 1 <= int(to_duration(timeout)) <= SWF.lambda_seconds_max:
         raise ValueError(
-            f"invoke_lambda(timeout={timeout!r}): the timeout must be 1 to {_LIMITS.lambda_seconds_max} seconds (SWF)"
+            f"invoke_lambda(timeout={timeout!r}): the timeout must be 1 to {SWF.lambda_seconds_max} seconds (SWF)"
         )
     return InvokeLambda(name, input, type, timeout)
 

@@ -1,13 +1,13 @@
-"""State what a service of SWF's kind limits: sizes, counts, spans, and rates.
+"""The limits of SWF: sizes, counts, spans, and rates.
 
-Takes nothing; gives `Limits`, whose defaults are SWF's. A test makes a smaller world by passing smaller
-numbers. Holds no behaviour. Sources: the quotas page of the developer guide, the SWF service model, and
-(where the documents are silent) recorded traffic.
+A test of a smaller service passes smaller numbers. Sources: the quotas page of the developer guide, the SWF service
+model, and, where they are silent, recorded traffic.
 """
 
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Final
 
 import msgspec
 
@@ -174,3 +174,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     decision_buckets: tuple[Bucket, ...] = DECISION_BUCKETS
     """Decisions per type."""
+
+
+SWF: Final = Limits()
+"""SWF's own limits."""

@@ -1,7 +1,4 @@
-"""Name things as SWF names them: types, task lists, executions, and the rule that every id obeys.
-
-Frozen structs, and the rules that SWF checks names by.
-"""
+"""SWF's names of types, task lists and executions, and the rules that names and ids obey."""
 
 from __future__ import annotations
 
@@ -10,14 +7,17 @@ from hashlib import sha256
 
 import msgspec
 
-NAME_CHARS_MAX = 256
+from traction.model.limits import SWF
+
+NAME_CHARS_MAX = SWF.name_chars_max
 """The most characters an id or a name may have (SWF)."""
 
-VERSION_CHARS_MAX = 64
+VERSION_CHARS_MAX = SWF.version_chars_max
 """The most characters a version may have (SWF)."""
 
 _TO_BASE64URL = str.maketrans("/+", "_-")
-_FORBIDDEN = re.compile(r"[:/|\x00-\x1f\x7f-\x9f]")
+FORBIDDEN = re.compile(r"[:/|\u0000-\u001f\u007f-\u009f]")
+"""Characters that names and ids must not have (SWF)."""
 
 
 class WorkflowType(msgspec.Struct, frozen=True, gc=False, rename="camel"):
@@ -61,7 +61,7 @@ def make_child_id(run_id: str, step_id: str) -> str:
     if find_name_error(id) is None:
         return id
     digest = sha256(f"{step_id}@{run_id}".encode()).hexdigest()[:32]
-    return f"{_FORBIDDEN.sub('-', step_id)[: NAME_CHARS_MAX - 33]}@{digest}"
+    return f"{FORBIDDEN.sub('-', step_id)[: NAME_CHARS_MAX - 33]}@{digest}"
 
 
 def find_name_error(name: str, chars_max: int = NAME_CHARS_MAX) -> str | None:
@@ -85,6 +85,6 @@ def find_name_error(name: str, chars_max: int = NAME_CHARS_MAX) -> str | None:
         return "it begins or ends with white space"
     if name == "arn":
         return "it is exactly 'arn', which SWF reserves"
-    if found := _FORBIDDEN.search(name):
+    if found := FORBIDDEN.search(name):
         return f"it contains {found.group()!r}"
     return None

@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 
 from traction.errors import RequestEntityTooLarge
-from traction.model.limits import Limits
+from traction.model.limits import SWF
 
-REQUEST_BYTES_MAX = Limits().request_bytes_max
+REQUEST_BYTES_MAX = SWF.request_bytes_max
 """The most bytes of one request (SWF)."""
 
 ESCAPE_BYTES_MAX = 12

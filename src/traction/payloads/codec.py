@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from traction.errors import PayloadError
+from traction.model.limits import SWF
 from traction.model.literals import Duration
 from traction.payloads.losses import Loss, find_loss, is_lossless
 from traction.payloads.samples import write_sample
@@ -24,7 +25,7 @@ from traction.payloads.stores import DECODED_BYTES_MAX, PayloadStore, StoreCache
 from traction.payloads.transforms import MARK, Chain, Transform
 from traction.runtime.turn import leave_flow
 
-PAYLOAD_CHARS_MAX = 32_768
+PAYLOAD_CHARS_MAX = SWF.payload_chars_max
 """The most characters that an input, a result, a detail or a control may have (SWF)."""
 
 

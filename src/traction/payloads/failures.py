@@ -28,6 +28,7 @@ from traction.errors import (
     StepTimedOut,
     WorkflowFailed,
 )
+from traction.model.limits import SWF
 from traction.payloads.codec import JSON, PAYLOAD_CHARS_MAX, Codec, explain_without_values
 from traction.payloads.json_types import OF_AN_ERROR, UNRESOLVED, check_fields, is_about_later
 from traction.payloads.losses import find_loss
@@ -35,7 +36,7 @@ from traction.payloads.tracebacks import CAUSED, format_traceback
 
 F = TypeVar("F", bound=StepFailed | ExecutionFailed)
 
-REASON_CHARS_MAX = 256
+REASON_CHARS_MAX = SWF.reason_chars_max
 """The most characters that the reason of a failure may have (SWF)."""
 
 FIELDS_CHARS_MAX = 16_384

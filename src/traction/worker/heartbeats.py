@@ -17,6 +17,7 @@ from traction.backend import Backend
 from traction.errors import BackendError, PayloadError, UnknownResourceFault
 from traction.flow.durations import NO_TIMEOUT
 from traction.flow.step import Cancelled
+from traction.model.limits import SWF
 from traction.model.literals import Duration
 from traction.model.operations import ActivityTask, RecordActivityTaskHeartbeat, RespondActivityTaskFailed
 from traction.payloads.codec import MEND_READING, Codec, read_attempt
@@ -26,7 +27,7 @@ from traction.runtime.activity_task import RunningTask
 
 log = logging.getLogger("traction.worker")
 
-HEARTBEAT_CHARS_MAX = 2_048
+HEARTBEAT_CHARS_MAX = SWF.heartbeat_chars_max
 """The most characters of the details of a heartbeat (SWF)."""
 
 BEATS_PER_TIMEOUT = 3

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import secrets
 import socket
 from collections.abc import Callable
@@ -14,7 +13,7 @@ from msgspec import structs
 
 from traction.flow.durations import to_duration
 from traction.model.literals import Duration
-from traction.model.names import TaskList
+from traction.model.names import FORBIDDEN, TaskList
 from traction.model.operations import RespondDecisionTaskCompleted
 
 
@@ -45,7 +44,4 @@ class Sticky(NamedTuple):
 def make_sticky(home: str, wait: timedelta, leaving: Callable[[], bool]) -> Sticky:
     """Return a task list of this process, named after the shared one."""
     name = f"{home[:150]}~{socket.gethostname()[:60]}-{os.getpid()}-{secrets.token_hex(4)}"
-    return Sticky(TaskList(_FORBIDDEN.sub("-", name)), to_duration(wait), leaving)
-
-
-_FORBIDDEN = re.compile(r"[:/|\x00-\x1f\x7f-\x9f]")
+    return Sticky(TaskList(FORBIDDEN.sub("-", name)), to_duration(wait), leaving)

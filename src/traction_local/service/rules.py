@@ -15,7 +15,9 @@ from typing import Any
 
 import msgspec
 
-NAME_PATTERN = r"(?!arn$)(?!\s)[^:/|\u0000-\u001f\u007f-\u009f]+(?<!\s)"
+from traction.model.names import FORBIDDEN
+
+NAME_PATTERN = rf"(?!arn$)(?!\s)[^{FORBIDDEN.pattern[1:]}+(?<!\s)"
 """The rule of names: no white space at the ends, none of `:/|` nor control characters, not exactly `arn`."""
 
 ORDINAL_PATTERN = r"[0-9]+"

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from traction.errors import OperationNotPermittedFault, ThrottlingException, UnknownOperationException
 from traction.model import operations as o
-from traction.model.limits import Limits
+from traction.model.limits import SWF, Limits
 from traction_local.service.knobs import Knobs, LambdaCall, LambdaOutcome
 from traction_local.service.operations import (
     activity_tasks,
@@ -32,7 +32,6 @@ from traction_local.service.state.task_list import Ready
 
 T = TypeVar("T")
 
-_LIMITS = Limits()
 _KNOBS = Knobs()
 
 
@@ -43,7 +42,7 @@ class Service:
         self,
         *,
         seed: str = "",
-        limits: Limits = _LIMITS,
+        limits: Limits = SWF,
         knobs: Knobs = _KNOBS,
         lambdas: Callable[[LambdaCall], LambdaOutcome] | None = None,
     ) -> None:
