@@ -20,8 +20,9 @@ LOOKS = settings(
     suppress_health_check=list(HealthCheck),
 )
 
-# 300 at the desk, and 15,000 at night.
-SOUND = settings(max_examples=6 * settings.default.max_examples, suppress_health_check=list(HealthCheck))
+# 50, and 15,000 in the nightly profile.
+_EXAMPLES = settings.default.max_examples
+SOUND = settings(max_examples=6 * _EXAMPLES if _EXAMPLES > 50 else _EXAMPLES, suppress_health_check=list(HealthCheck))
 
 
 @pytest.mark.parametrize("flaw", FLAWS.values(), ids=FLAWS)

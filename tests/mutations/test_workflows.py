@@ -27,8 +27,9 @@ LOOKS = settings(
     suppress_health_check=list(HealthCheck),
 )
 
-# 200 at the desk, and 10,000 at night.
-SOUND = settings(max_examples=4 * settings.default.max_examples, suppress_health_check=list(HealthCheck))
+# 50, and 10,000 in the nightly profile.
+_EXAMPLES = settings.default.max_examples
+SOUND = settings(max_examples=4 * _EXAMPLES if _EXAMPLES > 50 else _EXAMPLES, suppress_health_check=list(HealthCheck))
 
 
 @pytest.mark.parametrize("plant", PLANTS.values(), ids=PLANTS)

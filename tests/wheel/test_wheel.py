@@ -57,13 +57,19 @@ def find_required(requirements: list[Requirement], extras: set[str]) -> Iterator
 
 
 def link(found: Distribution, site_packages: Path) -> None:
-    """Put the modules of an installed distribution into another environment."""
+    """Link the modules of an installed distribution into another environment.
+
+    A package is linked whole, with its compiled modules. A namespace package belongs to several distributions, so its
+    files are linked one by one.
+    """
     for file in found.files or ():
-        if file.parts[0] != ".." and file.suffix != ".pyc":
-            there = site_packages / file
-            if not there.exists():
-                there.parent.mkdir(parents=True, exist_ok=True)
-                there.symlink_to(Path(str(found.locate_file(file))))
+        package = Path(str(found.locate_file(file.parts[0])))
+        whole = (package / "__init__.py").exists()
+        here, there = (package, file.parts[0]) if whole else (Path(str(found.locate_file(file))), file)
+        target = site_packages / there
+        if file.parts[0] != ".." and file.suffix != ".pyc" and not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.symlink_to(here)
 
 
 @pytest.fixture

@@ -78,7 +78,7 @@ RECURRENCES: st.SearchStrategy[Interval | Cron] = st.one_of(
 )
 
 
-@given(RECURRENCES, st.integers(0, 20_000), st.integers(0, 4))
+@given(RECURRENCES, st.integers(0, 3_000), st.integers(0, 4))
 def test_what_is_due_is_the_earliest_of_the_latest_that_passed(
     recurrence: Interval | Cron, gap: int, catch_up: int
 ) -> None:
