@@ -15,7 +15,6 @@ from traction import (
     Retry,
     Signal,
     Step,
-    Success,
     Workflow,
     activity,
     all_of,
@@ -38,7 +37,6 @@ from traction import (
     set_state,
     shield,
     side_effect,
-    signals,
     sleep,
     start_child,
     step,
@@ -49,11 +47,9 @@ from traction.decider.decider import Decider, decide
 from traction.errors import (
     CancelFailed,
     ChildAlreadyRunning,
-    ChildFailed,
     FlowError,
     PayloadError,
     SignalFailed,
-    StepTimedOut,
     WorkflowCancelled,
     WorkflowFailed,
 )
@@ -128,15 +124,6 @@ async def wait_for_approval() -> str:
     return f"{answer} at last"
 
 
-def test_a_signal_wins_the_race_against_a_later_timer() -> None:
-    run = simulate(wait_for_approval(), signals=[(days(3), "Approve", Approve("Ann"))])
-    assert (run.result, run.elapsed) == ("Ann at last", days(3))
-
-
-def test_a_timer_wins_the_race_against_a_later_signal() -> None:
-    assert simulate(wait_for_approval()).result == "nobody at last"
-
-
 def test_signals_are_kept_in_the_order_of_their_arrival_and_received_once() -> None:
     @workflow
     async def collect() -> list[str]:
@@ -157,38 +144,6 @@ def test_of_several_receivers_the_first_to_wait_is_the_first_to_receive() -> Non
     assert simulate(pair(), signals=sent).result == ("a", "b")
 
 
-def test_one_of_several_types_is_received_as_what_it_is() -> None:
-    @workflow
-    async def judge() -> str:
-        match await receive(Approve, Reject):
-            case Approve(by=by):
-                return by
-            case Reject(why=why):
-                return f"no: {why}"
-
-    assert simulate(judge(), signals=[(1, "no", Reject("late"))]).result == "no: late"
-
-
-def test_signals_are_an_async_iterator() -> None:
-    @workflow
-    async def tally(most: int) -> int:
-        count = 0
-        async for _ in signals(Approve):
-            count += 1
-            if count == most:
-                break
-        return count
-
-    assert simulate(tally(3), signals=[(n, "Approve", Approve("x")) for n in range(5)]).result == 3
-
-
-def test_a_signal_that_does_not_decode_is_put_aside_and_the_next_is_received() -> None:
-    run = simulate(
-        wait_for_approval(), signals=[(hours(1), "Approve", {"whom": 1}), (hours(2), "Approve", Approve("Ann"))]
-    )
-    assert run.result == "Ann at last"
-
-
 def test_a_signal_to_another_execution_arrives_there() -> None:
     @workflow
     async def tell() -> str:
@@ -197,18 +152,6 @@ def test_a_signal_to_another_execution_arrives_there() -> None:
         return await child.result()
 
     assert simulate(tell()).result == "Bob at last"
-
-
-def test_a_signal_to_nobody_fails_typed() -> None:
-    @workflow
-    async def tell() -> str:
-        try:
-            await send("nobody", Approve("Bob"))
-        except SignalFailed as failed:
-            return failed.cause
-        return "?"
-
-    assert simulate(tell()).result == "UNKNOWN_EXTERNAL_WORKFLOW_EXECUTION"
 
 
 @pytest.mark.parametrize("by_run", [True, False])
@@ -246,18 +189,6 @@ def test_a_child_whose_id_is_in_use_fails_typed_and_the_one_that_is_open_goes_on
     assert simulate(parent()).result == ["WORKFLOW_ALREADY_RUNNING", "Ann at last"]
 
 
-def test_a_cancel_request_to_nobody_fails_typed() -> None:
-    @workflow
-    async def stop() -> str:
-        return await cancel("nobody").map(lambda _: "?").recover(CancelFailed, lambda f: done_cause(f))
-
-    assert simulate(stop()).result == "UNKNOWN_EXTERNAL_WORKFLOW_EXECUTION"
-
-
-def done_cause(failed: CancelFailed) -> Step[str]:
-    return do(failed.cause)
-
-
 # Children.
 
 
@@ -270,29 +201,6 @@ def test_a_child_that_is_started_runs_beside_its_parent() -> None:
         return mine, await child.result()
 
     assert simulate(parent()).result == ("mine", "me at last")
-
-
-def test_the_result_of_a_child_may_be_asked_for_twice() -> None:
-    @workflow
-    async def parent() -> list[str]:
-        child = await start_child(wait_for_approval())
-        await child.send(Approve("x"))
-        return await all_of([child.result(), child.result()])
-
-    assert simulate(parent()).result == ["x at last"] * 2
-
-
-def test_a_child_that_is_cancelled_tells_its_parent_so() -> None:
-    @workflow
-    async def parent() -> str:
-        child = await start_child(wait_for_approval())
-        await child.cancel()
-        try:
-            return await child.result()
-        except ChildFailed as failed:
-            return failed.status
-
-    assert simulate(parent()).result == "CANCELED"
 
 
 def test_a_call_of_a_child_has_options_of_its_own() -> None:
@@ -357,17 +265,6 @@ def test_clean_up_in_finally_may_await() -> None:
     assert run.elapsed == hours(1) + minutes(1)
 
 
-def test_a_scope_that_is_late_is_left_and_says_so() -> None:
-    @workflow
-    async def impatient() -> bool:
-        async with move_on_after(minutes(5)) as scope:
-            await sleep(days(1))
-        return scope.cancelled
-
-    run = simulate(impatient())
-    assert (run.result, run.elapsed) == (True, minutes(5))
-
-
 def test_a_scope_that_is_left_in_time_cancels_its_timer() -> None:
     @workflow
     async def patient() -> str:
@@ -378,19 +275,6 @@ def test_a_scope_that_is_left_in_time_cancels_its_timer() -> None:
     run = simulate(patient())
     assert run.result == "QUICK"
     assert [type(event) for event in run.history][-2:] == [e.TimerCanceled, e.WorkflowExecutionCompleted]
-
-
-def test_a_scope_may_fail_when_it_is_late() -> None:
-    @workflow
-    async def strict() -> str:
-        try:
-            async with fail_after(minutes(5)):
-                await sleep(days(1))
-        except StepTimedOut as late:
-            return str(late.limit)
-        return "?"
-
-    assert simulate(strict()).result == "0:05:00"
 
 
 def test_a_branch_cancels_a_scope_around_it() -> None:
@@ -439,15 +323,6 @@ def test_a_request_to_cancel_that_comes_together_with_the_next_run_reaches_that(
 
 
 # Time and failure.
-
-
-def test_a_step_that_takes_too_long_fails_and_is_cancelled() -> None:
-    @workflow
-    async def flow() -> str:
-        return await sleep(days(1)).map(lambda _: "?").timeout(minutes(3)).recover(StepTimedOut, lambda _: do("late"))
-
-    run = simulate(flow())
-    assert (run.result, run.elapsed) == ("late", minutes(3))
 
 
 def test_any_step_can_be_tried_again() -> None:
@@ -693,21 +568,6 @@ def test_the_marker_of_a_retired_patch_is_passed_over() -> None:
     assert replayed.closed
 
 
-def test_a_flow_goes_on_as_a_new_run_and_gives_the_last_ones_result() -> None:
-    class Count(Workflow[int]):
-        n: int
-
-        async def flow(self) -> int:
-            await do(str(self.n))
-            if self.n < 3:
-                await continue_as_new(Count(self.n + 1))
-            return self.n
-
-    run = simulate(Count(0))
-    assert run.result == 3
-    assert done_things == ["0", "1", "2", "3"]
-
-
 def test_signals_that_nobody_received_reach_the_next_run() -> None:
     class Keep(Workflow[str]):
         n: int
@@ -871,15 +731,6 @@ def pick(n: int) -> int:
     if n % 3 == 0:
         raise ValueError(n)
     return n
-
-
-def test_so_many_failures_are_tolerated_and_given_as_outcomes() -> None:
-    @workflow
-    async def flow() -> list[int | None]:
-        outcomes = await each(pick, range(1, 8), limit=2, max_failures=2)
-        return [outcome.value if isinstance(outcome, Success) else None for outcome in outcomes]
-
-    assert simulate(flow()).result == [1, 2, None, 4, 5, None, 7]
 
 
 def test_a_group_may_tolerate_failures_too() -> None:
