@@ -1,4 +1,4 @@
-"""Effects that are made twice, left behind, or made too late to be undone: flawed flows beside their mended twins."""
+"""Effects that are made twice, left behind, or made too late to be undone: flawed flows beside the corrected ones."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def a_charge_is_made_once_though_its_reply_is_lost(run: Run) -> None:
     assert run.world.done == ["charge 7"]
 
 
-# A key that each attempt makes for itself is no key.
+# A key that each attempt makes for itself does not prevent a repetition.
 
 
 @work
@@ -319,7 +319,7 @@ def a_cancelled_order_is_refunded(run: Run) -> None:
     check_refunded(run)
 
 
-# A step of a saga that says how to undo it only when something else has been done.
+# A step of a saga whose compensation is registered only after another step.
 
 
 @step
@@ -497,7 +497,7 @@ def no_more_is_spent_than_there_is(run: Run) -> None:
     assert run.world.held["spent"] <= 10
 
 
-# A heartbeat that says what is about to be done is read as what was done.
+# A heartbeat records what is about to be done, and is read as what was done.
 
 
 @work(heartbeat=30)

@@ -1,4 +1,4 @@
-"""Children, attempts and signals that live longer or shorter than was thought: flawed flows and mended twins."""
+"""Children, attempts and signals that live longer or shorter than expected: flawed flows beside the corrected ones."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def check_done(run: Run) -> None:
     assert run.error is None, run.error
 
 
-# A child is told of something when it has closed.
+# A signal is sent to a child that has closed.
 
 
 @workflow

@@ -1,4 +1,4 @@
-"""What planted workflows work on, and what plants them: a flawed flow, its mended twin, and what is claimed of both."""
+"""Planted flaws in workflows: a flawed flow, the corrected flow, and the claim that only the second meets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Claim = Callable[[SimulatedRun[Any]], None]
 
 
 class Shop:
-    """A world outside of all flows: what was done there, what there is, and which requests it has seen."""
+    """The world that activities change: what was done, what is in stock, and the keys of the requests it has seen."""
 
     def __init__(self) -> None:
         self.done: list[str] = []
@@ -21,7 +21,7 @@ class Shop:
         self.seen: set[str] = set()
 
     def do(self, what: str, key: str | None = None) -> str:
-        """Do something, each time; of a key, once."""
+        """Do something; once for each key."""
         if key is None or key not in self.seen:
             self.done.append(what)
         if key is not None:
@@ -34,11 +34,11 @@ WORKING: list[Any] = []
 
 
 class SoldOut(Exception):
-    """There is no more of it, however often one asks."""
+    """The stock is empty; a retry does not help."""
 
 
 PATIENT = Retry(attempts=20, give_up_on=(SoldOut,))
-"""As many attempts as outlast all faults."""
+"""More attempts than there are faults."""
 
 
 def work(f: Callable[..., Any] | None = None, **options: Any) -> Any:
@@ -51,10 +51,10 @@ def work(f: Callable[..., Any] | None = None, **options: Any) -> Any:
 
 
 class Plant(NamedTuple):
-    """A flawed flow, its mended twin, and what holds of the twin alone."""
+    """A flawed flow, the corrected flow, and the claim that only the second meets."""
 
     flawed: Any
-    mended: Any
+    corrected: Any
     claim: Claim
     error: type[Exception]
     world: dict[str, Any]
@@ -69,12 +69,12 @@ class Plant(NamedTuple):
 
 
 def plant(
-    flawed: Any, mended: Any, *, error: type[Exception] = AssertionError, **world: Any
+    flawed: Any, corrected: Any, *, error: type[Exception] = AssertionError, **world: Any
 ) -> Callable[[Claim], Plant]:
-    """Plant a flawed flow beside its mended twin, of which the decorated claim is made.
+    """Plant a flawed flow beside the corrected one; the decorated function is the claim about both.
 
     Args:
-        error: how the flaw is told.
+        error: the type of the error that reports the flaw.
         world: as for `explore`.
     """
-    return lambda claim: Plant(flawed, mended, claim, error, world)
+    return lambda claim: Plant(flawed, corrected, claim, error, world)

@@ -1,4 +1,4 @@
-"""Signals, children and branches in another order than was thought: flawed flows beside their mended twins."""
+"""Signals, children and branches in an unexpected order: flawed flows beside the corrected ones."""
 
 from __future__ import annotations
 
@@ -63,11 +63,11 @@ def unlock(shop: Shop) -> None:
 
 
 def find_first(run: Run, *kinds: type[e.Event]) -> type[e.Event] | None:
-    """Say which event of some kinds came first."""
+    """Return which event of some types came first."""
     return next((type(event) for event in run.history if isinstance(event, kinds)), None)
 
 
-# What came first is not what the clock says when somebody looks.
+# The order of two events is read from the clock after both.
 
 
 @workflow

@@ -1,4 +1,4 @@
-"""Flows that are not the same when their history is read again, or by other code: beside their mended twins."""
+"""Flows that are not the same when their history is read again, or by other code, beside the corrected flows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def do(shop: Shop, what: str) -> str:
 
 
 def check_nothing(run: Run) -> None:
-    """What is wrong with these is told by the exploration itself."""
+    """The exploration itself reports the flaws of these."""
     assert run.error is None
 
 

@@ -1,4 +1,4 @@
-"""New code beside old on two machines: flawed changes of a flow beside their mended twins."""
+"""New code beside old on two machines: flawed changes of a flow beside the corrected ones."""
 
 from __future__ import annotations
 

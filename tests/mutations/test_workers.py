@@ -1,4 +1,4 @@
-"""Each flaw that is planted in workers, deciders or the service is found, and told as a short story."""
+"""Each flaw that is planted in workers, deciders or the service is found, with a short story."""
 
 from __future__ import annotations
 
@@ -26,9 +26,7 @@ SOUND = settings(max_examples=6 * _EXAMPLES if _EXAMPLES > 50 else _EXAMPLES, su
 
 
 @pytest.mark.parametrize("flaw", FLAWS.values(), ids=FLAWS)
-def test_a_planted_flaw_is_found_and_told_in_five_deviations_at_the_most(
-    flaw: Flaw, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_planted_flaw_is_found_with_at_most_five_deviations(flaw: Flaw, monkeypatch: pytest.MonkeyPatch) -> None:
     flaw.plant(monkeypatch)
     test = LOOKS(explore(flaw.place.flow, **flaw.place.world)(flaw.place.check))
     with pytest.raises(flaw.shows) as found:

@@ -1,4 +1,4 @@
-"""Each flaw that is planted in a flow is found, and told as a short story; its mended twin holds."""
+"""Each flaw that is planted in a flow is found, with a short story; the corrected flow passes."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ SOUND = settings(max_examples=4 * _EXAMPLES if _EXAMPLES > 50 else _EXAMPLES, su
 
 
 @pytest.mark.parametrize("plant", PLANTS.values(), ids=PLANTS)
-def test_a_planted_flaw_is_found_and_told_in_five_deviations_at_the_most(plant: Plant) -> None:
+def test_a_planted_flaw_is_found_with_at_most_five_deviations(plant: Plant) -> None:
     test: Any = plant.explore(plant.flawed)
     with pytest.raises(plant.error) as found:
         LOOKS(test)()
-    told: Any = found.value
-    assert len(told.deviations.split()) <= 5, told.story
+    failure: Any = found.value
+    assert len(failure.deviations.split()) <= 5, failure.story
     with pytest.raises(plant.error):
-        test.at(told.deviations)
+        test.at(failure.deviations)
 
 
 @pytest.mark.parametrize("plant", PLANTS.values(), ids=PLANTS)
-def test_its_mended_twin_holds(plant: Plant) -> None:
-    SOUND(plant.explore(plant.mended))()
+def test_the_corrected_flow_passes(plant: Plant) -> None:
+    SOUND(plant.explore(plant.corrected))()

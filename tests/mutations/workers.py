@@ -204,7 +204,7 @@ def check_tidy(run: Any) -> None:
 
 def check_remember(run: Any) -> None:
     assert run.result == "resumed"
-    # What a heartbeat said, the next attempt knows.
+    # The next attempt has the details of the last heartbeat.
     said = [event.details for event in run.history if isinstance(event, e.ActivityTaskTimedOut) and event.details]
     assert not said or '"half"' in said[-1]
     assert run.world.done[-1] == ("half" if said else "None")
@@ -348,7 +348,7 @@ def a_worker_that_died_answers_with_the_token_that_it_had(patch: pytest.MonkeyPa
     files: WeakKeyDictionary[Any, dict[str, str]] = WeakKeyDictionary()
 
     def answer(real: Any, self: Any, task: o.ActivityTask, said: Any, **given: Any) -> None:
-        file = files.setdefault(self._backend._world, {})
+        file = files.setdefault(self._backend._service, {})
         token = file.setdefault(self._backend.name, said.task_token)
         real(self, task, structs.replace(said, task_token=token), **given)
         del file[self._backend.name]

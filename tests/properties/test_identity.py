@@ -155,7 +155,7 @@ def list_pauses(run_id: str) -> list[str]:
     return [one.start_to_fire_timeout for one in asked if isinstance(one, d.StartTimer)]
 
 
-def test_the_chance_in_a_pause_is_a_function_of_the_run_the_step_and_the_attempt_and_of_each() -> None:
+def test_the_jitter_of_a_pause_depends_on_the_run_the_step_and_the_attempt() -> None:
     pauses = list_pauses("run-1")
     assert pauses == list_pauses("run-1")
     both = pauses + list_pauses("run-2")

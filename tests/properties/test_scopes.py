@@ -70,7 +70,7 @@ def test_async_with_may_acquire_and_release_by_steps() -> None:
     assert story.turn() == ["cancel work-2", "do work-3"]
 
 
-def test_a_deadline_that_passes_while_a_cancelled_flow_tidies_up_does_not_undo_its_cancellation() -> None:
+def test_a_deadline_during_the_cleanup_of_a_cancelled_flow_keeps_its_cancellation() -> None:
     story = Story(tidy_within(5))
     assert story.turn() == ["timer sleep-1", "do work-1"]
     story.ask_to_cancel()
@@ -79,7 +79,7 @@ def test_a_deadline_that_passes_while_a_cancelled_flow_tidies_up_does_not_undo_i
     assert story.turn() == ["cancel work-2", "be cancelled"]
 
 
-def test_a_deadline_that_passes_while_a_failure_of_tidying_up_is_handled_does_not_undo_a_cancellation() -> None:
+def test_a_deadline_while_a_failed_cleanup_is_handled_keeps_the_cancellation() -> None:
     @step
     async def finish() -> int:
         async with move_on_after(5):
@@ -356,7 +356,7 @@ def test_a_shielded_step_is_done_before_the_cancellation_is_felt() -> None:
     assert story.turn() == ["be cancelled"]
 
 
-def test_a_shielded_step_that_fails_does_not_undo_the_cancellation_that_came_meanwhile() -> None:
+def test_a_shielded_step_that_fails_does_not_undo_a_cancellation() -> None:
     story = Story(shield(work(1)))
     story.turn()
     story.ask_to_cancel()
@@ -449,7 +449,7 @@ def test_signals_that_arrive_while_the_next_run_is_asked_for_are_sent_on_to_it()
     assert inputs == ['{"n":1}', '{"n":2}']
 
 
-def test_a_request_to_cancel_that_comes_when_the_next_run_is_asked_for_is_sent_on_to_it() -> None:
+def test_a_cancel_request_after_continue_as_new_is_passed_to_the_next_run() -> None:
     workflow = to_workflow(done(0))
     story = Story(work(1).flat_map(lambda _: continue_as_new(workflow())))
     story.turn()
@@ -458,7 +458,7 @@ def test_a_request_to_cancel_that_comes_when_the_next_run_is_asked_for_is_sent_o
     assert story.turn() == ["cancel child played", "go on"]
 
 
-def test_a_request_to_cancel_that_comes_while_the_next_run_is_asked_for_is_sent_on_to_it() -> None:
+def test_a_cancel_request_during_continue_as_new_is_passed_to_the_next_run() -> None:
     workflow = to_workflow(done(0))
     story = Story(work(1).flat_map(lambda _: continue_as_new(workflow())))
     story.turn()
@@ -495,7 +495,7 @@ def test_a_receiver_that_lost_its_race_takes_no_signal() -> None:
     assert story.turn() == ['complete "1"']
 
 
-def test_what_code_gave_once_is_given_on_every_replay_also_when_a_hundred_others_go_first() -> None:
+def test_a_side_effect_has_the_same_value_on_replay_after_a_hundred_others() -> None:
     given = iter(range(1_000))
     many = all_of([work(n) for n in range(150)])
     story = Story(all_of(many, side_effect(lambda: next(given)), patched("new")).map(lambda all: all[1:]))

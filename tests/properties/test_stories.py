@@ -40,7 +40,7 @@ def test_a_child_that_loses_before_it_has_started_is_cancelled_once_it_has() -> 
     assert story.turn() == ["do work-1"]
 
 
-def test_a_child_with_request_that_loses_before_it_has_started_is_asked_at_once_and_again() -> None:
+def test_a_child_that_loses_a_race_before_its_start_is_cancelled_at_once_and_again() -> None:
     child = part(1).options(cancellation="request")  # type: ignore[attr-defined]
     story = Story(first_of(child, sleep(0)).flat_map(lambda _: work(1)))
     assert story.turn() == ["child 1.0.part-1", "timer 1.1.sleep-1"]
@@ -243,7 +243,7 @@ def test_cancelling_a_child_that_closes_meanwhile_does_not_fail(closes_before: b
     assert story.turn() == ['complete "None"']
 
 
-def test_a_child_that_starts_and_closes_while_its_loss_is_decided_is_the_same_on_replay() -> None:
+def test_a_child_that_starts_and_closes_while_it_loses_a_race_replays_the_same() -> None:
     story = Story(first_of(part(1), sleep(0)).flat_map(lambda _: work(1)))
     story.turn()
     story.fire_timer("1.1.sleep-1")
@@ -254,7 +254,7 @@ def test_a_child_that_starts_and_closes_while_its_loss_is_decided_is_the_same_on
     assert story.turn() == ["do work-1"]
 
 
-def test_a_child_that_starts_while_the_close_is_refused_is_cancelled_before_the_close() -> None:
+def test_a_child_that_starts_when_a_close_is_refused_is_cancelled_before_the_close() -> None:
     story = Story(first_of(part(1).options(cancellation="request"), sleep(0)))  # type: ignore[attr-defined]
     story.turn()
     story.fire_timer("1.1.sleep-1")
@@ -284,7 +284,7 @@ def test_a_child_whose_result_several_wait_for_ends_the_group_of_them(several: C
         assert story.turn() == [f"complete {expected}"]
 
 
-def test_a_timer_refused_for_too_many_is_asked_for_again_when_those_open_are_cancelled_in_one_batch() -> None:
+def test_a_timer_refused_by_the_limit_is_started_when_open_ones_are_cancelled() -> None:
     story = Story(all_of(work(1).flat_map(lambda _: sleep(5)), first_of(work(2), sleep(60))))
     story.turn()
     story.complete("1.0.work-1")
@@ -573,7 +573,7 @@ def test_a_refusal_that_passes_by_itself_is_retried_after_durable_pauses_that_do
     ],
     ids=["send", "cancel"],
 )
-def test_a_message_that_is_refused_for_its_rate_is_sent_again_after_pauses_that_double(
+def test_a_message_refused_by_the_rate_is_sent_again_after_pauses_that_double(
     say: Callable[[], Step[None]], refused: Any
 ) -> None:
     story = Story(say())
@@ -806,7 +806,7 @@ def test_a_finalizer_that_fails_takes_the_place_of_the_cancellation() -> None:
     assert story.turn() == ["do work-2"]
 
 
-def test_what_a_cancelled_branch_fails_with_does_not_replace_the_outcome_of_its_group() -> None:
+def test_a_failure_of_a_cancelled_branch_does_not_replace_the_outcome_of_its_group() -> None:
     story = Story(first_of(sleep(60).ensure(fail(ValueError("tidy"))), work(1)))
     story.turn()
     story.complete("1.1.work-1", 6)
@@ -862,7 +862,7 @@ def test_a_limited_group_starts_its_branches_in_the_order_in_which_they_are_writ
     assert story.turn() == ["do 1.1.work-1", "do 1.2.work-1", "do 1.3.work-1"]
 
 
-def test_a_limited_group_whose_branches_are_done_at_once_goes_before_what_is_written_after_it() -> None:
+def test_a_limited_group_of_done_steps_ends_before_the_next_step_starts() -> None:
     story = Story(all_of(each(lambda n: work(n) if n else done(0), [0, 0, 1], limit=1), work(2)))
     assert story.turn() == ["do 1.0.1.2.work-1", "do 1.1.work-1"]
 
@@ -887,7 +887,7 @@ def test_a_parked_timer_that_is_withdrawn_is_not_asked_for_again() -> None:
     assert story.turn() == ['complete "(0, None)"']
 
 
-def test_a_parked_timer_that_was_withdrawn_before_another_fired_is_not_asked_for_again() -> None:
+def test_a_waiting_timer_that_was_withdrawn_before_another_fired_is_not_started() -> None:
     story = Story(all_of(first_of(sleep(5), work(2)), sleep(60), work(3)))
     story.refusals["1.0.1.0.sleep-1"] = "OPEN_TIMERS_LIMIT_EXCEEDED"
     story.turn()

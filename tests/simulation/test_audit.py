@@ -65,7 +65,7 @@ def test_what_a_simulation_decided_is_decided_again(call: Any) -> None:
     ids=["one less", "one more", "in another order", "another"],
 )
 @pytest.mark.parametrize("number", [0, 1])
-def test_a_decision_that_was_made_otherwise_is_told(change: Callable[[Any], Any], number: int) -> None:
+def test_a_replay_with_another_decision_is_reported(change: Callable[[Any], Any], number: int) -> None:
     run, check = play(double_often(2))
     two = [started for started, decisions in run.decided.items() if len(decisions) == 2][number]
     with pytest.raises(UnsoundFlowError, match=f"decides one thing live and another .* at event {two}, decision"):
@@ -100,7 +100,7 @@ def take_grown(grown: Grown) -> int:
 
 
 @pytest.mark.parametrize("call", [lambda: give_grown(1), lambda: take_grown(Grown(1))], ids=["result", "input"])
-def test_a_value_that_comes_back_another_is_told(call: Callable[[], Step[Any]]) -> None:
+def test_a_value_that_changes_when_encoded_and_decoded_is_reported(call: Callable[[], Step[Any]]) -> None:
     @workflow
     async def use() -> None:
         await call()
@@ -144,7 +144,7 @@ LINKS = {"scheduled_event_id": 2, "started_event_id": 3}
     ],
     ids=lambda events: type(events[0]).__name__,
 )
-def test_an_activity_that_has_ended_or_that_somebody_cancelled_is_not_left_behind(between: list[e.Event]) -> None:
+def test_an_activity_that_ended_or_was_cancelled_is_not_left_behind(between: list[e.Event]) -> None:
     check_left(schedule(2), *between, END)
     with pytest.raises(UnsoundFlowError, match=r"double-5 \(event 5\) was left behind"):
         check_left(schedule(2), *between, schedule(5), END)

@@ -236,7 +236,7 @@ async def order_and_go_on(cancellation: str) -> timedelta:
 
 
 @pytest.mark.parametrize(("cancellation", "lasted", "undone"), [("wait", 160, 1), ("request", 60, 1)])
-def test_the_cancellation_of_a_call_says_whether_its_await_ends_before_the_child(
+def test_the_option_cancellation_sets_whether_an_await_ends_before_the_child(
     cancellation: str, lasted: int, undone: int
 ) -> None:
     run = simulate(order_and_go_on(cancellation), stub=SLOW)

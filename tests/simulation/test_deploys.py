@@ -67,7 +67,7 @@ def test_a_patch_survives_every_order_of_its_deploy() -> None:
     assert survives.explored.coverage.complete
 
 
-def test_a_machine_that_leaves_takes_nothing_more_and_has_old_code_for_good() -> None:
+def test_a_machine_that_shuts_down_takes_no_tasks_and_keeps_its_old_code() -> None:
     simulation = Simulation(deploy={Old: Patched})
     simulation.start(Old())
     fleet = simulation.fleet
@@ -79,7 +79,7 @@ def test_a_machine_that_leaves_takes_nothing_more_and_has_old_code_for_good() ->
     simulation.close()
 
 
-def test_new_code_that_cannot_decide_ends_the_run_and_is_named() -> None:
+def test_new_code_that_cannot_decide_ends_the_run_and_is_reported() -> None:
     @explore(Old(), workers=2, deploy={Old: Inverted}, deviations=2)
     def survives(run: Any) -> None:
         assert run.result == "bill"
@@ -89,7 +89,7 @@ def test_new_code_that_cannot_decide_ends_the_run_and_is_named() -> None:
     assert found.value.story.splitlines()[-1].endswith("cannot decide: NonDeterminismError")  # type: ignore[attr-defined]
 
 
-def test_one_deviation_tells_the_story_if_one_is_enough() -> None:
+def test_a_failure_is_shrunk_to_one_deviation_if_one_is_enough() -> None:
     counts = set()
     for number in range(20):
 
@@ -105,7 +105,7 @@ def test_one_deviation_tells_the_story_if_one_is_enough() -> None:
     assert counts == {1}
 
 
-def test_old_code_that_is_impure_is_told_of_at_once() -> None:
+def test_impure_old_code_is_reported_at_once() -> None:
     @workflow(name="Impure")
     async def impure() -> str:
         import time
@@ -120,7 +120,7 @@ def test_old_code_that_is_impure_is_told_of_at_once() -> None:
         simulate(impure(), deploy={impure: pure})
 
 
-def test_a_machine_that_is_restarted_ends_what_it_has_in_hand() -> None:
+def test_a_machine_that_is_restarted_completes_its_running_tasks() -> None:
     @workflow(name="Slow")
     async def slow() -> str:
         return await do("work")

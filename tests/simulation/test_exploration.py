@@ -142,7 +142,7 @@ class Wrong:
         assert run.result == "refunded"
 
 
-def test_a_method_that_fails_says_how_to_run_it_again() -> None:
+def test_a_method_that_fails_prints_the_call_that_runs_it_again() -> None:
     with pytest.raises(AssertionError) as failed:
         Wrong().orders_are_refunded()
     again = 'Wrong.orders_are_refunded.at("", Wrong())'
@@ -151,7 +151,7 @@ def test_a_method_that_fails_says_how_to_run_it_again() -> None:
         eval(again)
 
 
-def test_a_systematic_exploration_says_what_it_covered() -> None:
+def test_a_systematic_exploration_has_its_coverage() -> None:
     test_all_schedules_with_two_deviations_end_well()
     coverage = test_all_schedules_with_two_deviations_end_well.explored.coverage
     assert coverage.complete
@@ -159,7 +159,7 @@ def test_a_systematic_exploration_says_what_it_covered() -> None:
     assert str(coverage).startswith(f"all {coverage.runs} runs with up to 2 deviations")
 
 
-def test_a_failure_tells_its_story_and_the_test_that_runs_it_again() -> None:
+def test_a_failure_prints_its_story_and_the_test_that_runs_it_again() -> None:
     @QUICK
     @explore(checkout(30), **WORLD)
     def always_ships(run: Any) -> None:
@@ -178,7 +178,7 @@ def test_a_failure_tells_its_story_and_the_test_that_runs_it_again() -> None:
     assert always_ships.explored.at.__self__ is always_ships.explored
 
 
-def test_a_systematic_exploration_follows_each_choice_to_each_alternative_the_fewest_deviations_first() -> None:
+def test_a_systematic_exploration_runs_all_alternatives_fewest_deviations_first() -> None:
     runs: list[Any] = []
 
     @explore(add_both(), stub={charge: "r"}, deviations=2, faults=Faults(crashes=1))
@@ -255,7 +255,7 @@ async def order() -> None:
 
 
 class Shop:
-    """A world that remembers in which order it was touched, which no history of an order tells."""
+    """A world that records the order of its calls, which the history of an order does not show."""
 
     def __init__(self) -> None:
         self.done: list[str] = []
@@ -290,7 +290,7 @@ def test_a_systematic_exploration_that_is_cut_short_is_not_complete() -> None:
     assert str(explored.coverage).startswith("the first 20 runs with up to 2 deviations")
 
 
-def test_an_execution_that_waits_for_what_never_comes_is_stuck_and_says_for_what() -> None:
+def test_a_deadlocked_execution_is_stuck_and_reports_what_it_waits_for() -> None:
     @explore(checkout(30), stub=WORLD["stub"], deviations=0)
     def may_expire(run: Any) -> None:
         assert run.result == "refunded"
@@ -338,12 +338,12 @@ def test_a_world_is_made_anew_for_each_run() -> None:
 
 @QUICK
 @explore(checkout(30), given={"more": st.integers(1, 3)}, **WORLD)
-def test_further_strategies_are_given_as_ever(run: Any, more: int) -> None:
+def test_further_strategies_are_drawn_as_by_given(run: Any, more: int) -> None:
     assert run.result
     assert 1 <= more <= 3
 
 
-def test_the_other_process_is_begun_before_any_example(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_other_process_starts_before_the_first_example(monkeypatch: pytest.MonkeyPatch) -> None:
     begun: list[bool] = []
 
     class Counting(cross_process.OtherProcess):
@@ -436,7 +436,7 @@ def test_the_moment_of_a_signal_in_a_long_run_is_two_deviations_deep() -> None:
     assert came == {0, 1, 2, 3, 4, 5, None}
 
 
-def test_a_flow_that_was_unsound_once_is_told_of_although_it_is_sound_afterwards() -> None:
+def test_a_flow_that_was_unsound_once_is_reported_though_later_runs_are_sound() -> None:
     amounts = iter([1, 2])
 
     @workflow
@@ -453,7 +453,7 @@ def test_a_flow_that_was_unsound_once_is_told_of_although_it_is_sound_afterwards
     assert "charge-1" in found.value.story  # type: ignore[attr-defined]
 
 
-def test_a_worker_dies_at_the_end_of_its_work_and_another_begins() -> None:
+def test_a_worker_crashes_at_the_end_of_an_attempt_and_another_starts() -> None:
     run = simulate(
         checkout(1),
         stub={charge: crashes(then=lambda call: f"attempt {call.amount}"), ship: lambda call: call.receipt},
@@ -492,7 +492,7 @@ async def copied() -> int | None:
 
 
 @given(st.lists(st.one_of(st.just("crashes"), st.just("fails"), st.integers(0, 9)), max_size=6))
-def test_an_attempt_knows_the_last_heartbeat_that_a_time_out_told_whatever_the_attempts_between(
+def test_an_attempt_has_the_last_heartbeat_details_of_any_earlier_timeout(
     attempts: list[Any],
 ) -> None:
     script: Any = lambda _: current_task().last_details(int)  # noqa: E731
@@ -672,7 +672,7 @@ def hypothesis_default() -> Iterator[None]:
 
 @pytest.mark.usefixtures("hypothesis_default")
 class TestDeadlines:
-    def test_a_slow_run_is_no_failure(self) -> None:
+    def test_a_slow_run_does_not_fail(self) -> None:
         explore(checkout(30), **SLOW)(look_slowly)()
         settings(max_examples=1)(explore(checkout(30), **SLOW)(look_slowly))()
         explore(checkout(30), **SLOW)(settings(max_examples=1)(through(look_slowly)))()
@@ -726,7 +726,7 @@ def test_executions_of_a_workflow_have_drawn_inputs(run: Any) -> None:
     assert run.result == "refunded"
 
 
-def test_inputs_of_what_is_no_workflow_are_refused() -> None:
+def test_inputs_of_a_value_that_is_not_a_workflow_are_refused() -> None:
     with pytest.raises(DefinitionError, match="draws calls of a workflow"):
         ts.inputs(charge)  # type: ignore[arg-type]
 

@@ -107,7 +107,7 @@ class Go(Signal):
     n: int
 
 
-# Flows without races: the result is the same in every run that nobody cancels.
+# Flows without races: the result is the same in every run without a cancellation.
 
 
 @workflow
@@ -194,7 +194,7 @@ SAME: dict[str, tuple[Workflow[Any], Any]] = {
 }
 
 
-# Flows with races: every one of them closes, whoever wins.
+# Flows with races: every one of them closes, whichever branch wins.
 
 
 @workflow
@@ -296,7 +296,7 @@ def test_a_flow_without_races_gives_the_same_in_every_run(flow: Workflow[Any], r
 
 @pytest.mark.parametrize("knobs", KNOBS.values(), ids=KNOBS)
 @pytest.mark.parametrize("flow", RACES.values(), ids=RACES)
-def test_a_flow_with_races_closes_well_whoever_wins(flow: Workflow[Any], knobs: Knobs) -> None:
+def test_a_flow_with_races_closes_whichever_branch_wins(flow: Workflow[Any], knobs: Knobs) -> None:
     @look(flow, make_world(faults=Faults.all(), knobs=knobs))
     def check(run: Any) -> None:
         assert run.error is None
@@ -355,7 +355,7 @@ def test_a_saga_undoes_what_it_has_done_once_each_and_in_reverse(knobs: Knobs, c
 
 
 def list_results(run: Any, activity: Any) -> list[str]:
-    """Give what was said in the calls of an activity that were completed, in the order of their completion."""
+    """Return the inputs of the completed calls of an activity, in the order of their completion."""
     scheduled = [run.history[event.scheduled_event_id - 1] for event in find(run, e.ActivityTaskCompleted)]
     kind = activity.spec.type
     return [JSON.decode(event.input, activity).what for event in scheduled if event.activity_type == kind]
@@ -374,7 +374,7 @@ def test_a_flow_that_is_cancelled_at_any_time_closes_well(flow: Workflow[Any], k
     look(flow, make_world(faults=Faults.some(), knobs=knobs, cancels=[None, None]))(check_closed_well)
 
 
-# Small flows, whose every order is tried that is up to so many deviations from the plain one.
+# Small flows: all orders up to a number of deviations from the plain one.
 
 
 @workflow
@@ -436,7 +436,7 @@ async def go_round(n: int) -> int:
 
 
 @pytest.mark.parametrize("knobs", list(KNOBS.values())[:2], ids=list(KNOBS)[:2])
-def test_a_request_to_cancel_is_heard_in_this_run_or_the_next(knobs: Knobs) -> None:
+def test_a_request_to_cancel_arrives_in_this_run_or_the_next(knobs: Knobs) -> None:
     @explore(go_round(0), deviations=DEVIATIONS, **make_world(knobs=knobs, cancels=[1], signals=[], workers=1))
     def check(run: Any) -> None:
         assert isinstance(run.error, WorkflowCancelled)

@@ -1,4 +1,4 @@
-"""A machine beats for attempts that take time, as workers do; where the schedule deviates, it dies or falls silent."""
+"""Machines send heartbeats for attempts that take time; where the schedule deviates, they crash or stop sending."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_an_attempt_that_takes_longer_than_its_heartbeat_timeout_is_beaten_for()
     assert (run.result, run.elapsed) == (1, minutes(5))
 
 
-def test_beats_are_no_moves() -> None:
+def test_heartbeats_are_not_moves() -> None:
     assert simulate(backup(), stub={copy: takes(hours(9))}, max_moves=20).elapsed == hours(9)
 
 

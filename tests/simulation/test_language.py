@@ -1,4 +1,4 @@
-"""What a flow may say beyond activities and timers, told by simulations."""
+"""Signals, children, cancellation, policies, sagas and effects of flows, in simulations."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def nothing_done() -> None:
         (lambda _: done("x"), "the result of Say 1"),
     ],
 )
-def test_what_nobody_could_read_is_refused_where_it_is_said(say: Any, what: str) -> None:
+def test_a_value_that_could_not_be_decoded_is_refused_where_it_is_passed(say: Any, what: str) -> None:
     class Say(Workflow[int]):
         n: int
 
@@ -103,7 +103,7 @@ def test_what_nobody_could_read_is_refused_where_it_is_said(say: Any, what: str)
 
 
 @pytest.mark.parametrize("retry", [None, Retry(attempts=1)])
-def test_a_call_may_be_tried_once_whatever_its_class_says(retry: Retry | None) -> None:
+def test_options_of_a_call_replace_the_retries_of_its_class(retry: Retry | None) -> None:
     @activity(retry=Retry(attempts=5))
     def fragile() -> int:
         raise ValueError("no")
@@ -155,7 +155,7 @@ def test_a_signal_to_another_execution_arrives_there() -> None:
 
 
 @pytest.mark.parametrize("by_run", [True, False])
-def test_a_signal_to_an_execution_that_has_closed_fails_typed_and_so_does_a_cancel_request(by_run: bool) -> None:
+def test_signals_and_cancel_requests_to_a_closed_execution_fail_typed(by_run: bool) -> None:
     @workflow
     async def tell() -> list[Any]:
         child = await start_child(wait_for_approval())
@@ -239,7 +239,7 @@ def test_the_next_run_may_be_of_a_version_that_no_worker_was_started_for_yet() -
 # Cancellation.
 
 
-def test_what_is_shielded_is_done_to_its_end_before_the_cancellation_is_felt() -> None:
+def test_a_shielded_step_completes_before_the_cancellation_takes_effect() -> None:
     @workflow
     async def transfer() -> None:
         await shield(do("debit").flat_map(lambda _: sleep(hours(2))).flat_map(lambda _: do("credit")))
@@ -250,7 +250,7 @@ def test_what_is_shielded_is_done_to_its_end_before_the_cancellation_is_felt() -
     assert done_things == ["debit", "credit"]
 
 
-def test_clean_up_in_finally_may_await() -> None:
+def test_cleanup_in_finally_may_await() -> None:
     @workflow
     async def tidy() -> None:
         try:
@@ -351,7 +351,7 @@ def test_any_step_can_be_tried_again() -> None:
         (Retry(attempts=5, backoff=60, deadline=minutes(4)), 3),
     ],
 )
-def test_a_policy_says_which_failures_are_tried_again_and_for_how_long(policy: Retry, attempts: int) -> None:
+def test_a_policy_sets_which_failures_are_retried_and_for_how_long(policy: Retry, attempts: int) -> None:
     class Fragile(Activity[None, str], retry=policy):
         def run(self) -> str:
             raise ValueError("bad")
@@ -441,7 +441,7 @@ def test_a_saga_that_is_cancelled_is_undone_to_its_end() -> None:
     assert done_things == ["flight", "hotel", "undo hotel", "undo flight"]
 
 
-def test_a_compensation_that_fails_does_not_keep_the_others_from_running() -> None:
+def test_a_compensation_that_fails_does_not_prevent_the_others() -> None:
     @workflow
     async def trip() -> None:
         await saga(book("flight", "hotel", then=fail(ValueError("no car"))))
@@ -551,7 +551,7 @@ def test_a_patch_is_there_for_new_executions_and_not_for_those_that_had_passed()
     assert decide(new, before[:cut]) == [d.CompleteWorkflowExecution(result='"old"')]
 
 
-def test_the_marker_of_a_retired_patch_is_passed_over() -> None:
+def test_the_marker_of_a_retired_patch_is_ignored() -> None:
     def make(patch: bool) -> Any:
         @workflow
         async def flow() -> str:
@@ -568,7 +568,7 @@ def test_the_marker_of_a_retired_patch_is_passed_over() -> None:
     assert replayed.closed
 
 
-def test_signals_that_nobody_received_reach_the_next_run() -> None:
+def test_signals_that_were_not_received_reach_the_next_run() -> None:
     class Keep(Workflow[str]):
         n: int
 
@@ -616,7 +616,7 @@ def test_a_flow_knows_how_long_its_history_is() -> None:
     assert simulate(flow()).result == (3, 9)
 
 
-def test_a_report_is_kept_for_those_who_look() -> None:
+def test_set_state_writes_the_execution_context() -> None:
     @workflow
     async def flow() -> None:
         await set_state({"stage": "begun"})
@@ -628,7 +628,7 @@ def test_a_report_is_kept_for_those_who_look() -> None:
     assert [msgspec.json.decode(context or "null") for context in contexts] == [{"stage": "begun"}, {"stage": "ending"}]
 
 
-def test_more_side_effects_than_one_decision_task_carries_go_on_in_the_next() -> None:
+def test_side_effects_beyond_one_decision_task_continue_in_the_next() -> None:
     @workflow
     async def flow() -> int:
         total = 0
@@ -641,7 +641,7 @@ def test_more_side_effects_than_one_decision_task_carries_go_on_in_the_next() ->
     assert [len(decisions) for decisions in run.decisions] == [51, 51, 21]
 
 
-def test_side_effects_of_branches_that_wait_for_the_next_decision_task_can_be_cancelled() -> None:
+def test_side_effects_that_wait_for_the_next_decision_task_can_be_cancelled() -> None:
     @step
     async def draw(n: int) -> int:
         if n == 59:
@@ -669,7 +669,7 @@ def test_more_patches_than_one_decision_task_carries_are_refused() -> None:
 # Flows without an end.
 
 
-def test_what_never_waits_is_told_from_what_waits_each_time_round(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endless_loop_without_waits_is_reported_and_one_with_waits_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(interpret, "STEPS_MAX", 50)
 
     @workflow
@@ -686,7 +686,7 @@ def test_what_never_waits_is_told_from_what_waits_each_time_round(monkeypatch: p
         simulate(count(1, 60))
 
 
-def test_groups_that_never_wait_are_told_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endless_loop_of_groups_without_waits_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(interpret, "STEPS_MAX", 50)
 
     @step
@@ -719,7 +719,7 @@ def test_an_approved_order_ships() -> None:
     assert (run.result, run.called(undo)) == ("ship", False)
 
 
-def test_an_order_that_nobody_approves_is_refunded() -> None:
+def test_an_order_without_approval_is_refunded() -> None:
     assert simulate(Order()).result == "charge"
 
 

@@ -1,4 +1,4 @@
-"""What a simulation has of machines: lists of their own, to which their executions come back, and types known late."""
+"""Machines of a simulation: sticky task lists, and types that are known late."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def find(run: Any, kind: type) -> list[Any]:
     return [event for event in run.history if isinstance(event, kind)]
 
 
-def test_executions_come_back_to_the_machine_that_has_read_them() -> None:
+def test_executions_return_to_the_machine_that_has_cached_them() -> None:
     def list_deciders(sticky: int | None) -> set[int]:
         ends = set()
 
@@ -46,7 +46,7 @@ def test_executions_come_back_to_the_machine_that_has_read_them() -> None:
     assert list_deciders(10) == {1}
 
 
-def test_what_waits_for_a_machine_that_died_goes_to_any_other_when_its_time_is_up() -> None:
+def test_a_task_for_a_crashed_machine_goes_to_another_after_its_timeout() -> None:
     went_home = set()
 
     @explore(checkout(1), workers=2, sticky=10, faults=Faults(crashes=1), deviations=1)
@@ -99,7 +99,7 @@ async def on_a_loop() -> int:
     return await charge_on_a_loop(1)
 
 
-def test_a_machine_that_dies_or_ends_leaves_no_event_loop_open() -> None:
+def test_a_machine_that_crashes_or_ends_leaves_no_event_loop_open() -> None:
     LOOPS.clear()
 
     @explore(on_a_loop(), workers=2, faults=Faults(crashes=1), deviations=1)

@@ -127,7 +127,7 @@ def _draw() -> str:
     return str(uuid.uuid4())
 
 
-def test_logs_imports_and_seeded_generators_are_no_business_of_the_watch() -> None:
+def test_logs_imports_and_seeded_generators_are_allowed() -> None:
     @workflow
     async def honest() -> float:
         import colorsys  # noqa: F401
@@ -176,7 +176,7 @@ def test_who_watched_before_watches_after() -> None:
         sys.setprofile(None)
 
 
-def test_nothing_is_refused_where_nobody_checks() -> None:
+def test_nothing_is_refused_without_check_determinism() -> None:
     @workflow
     async def impure() -> bool:
         return time.time() > 0

@@ -88,7 +88,7 @@ def test_at_every_fault_point_what_was_done_is_undone_once_and_in_reverse(how: s
     assert look.explored.coverage.histories > 10
 
 
-def test_what_is_being_done_when_somebody_cancels_is_done_to_its_end_and_undone() -> None:
+def test_a_step_that_runs_at_the_cancellation_completes_and_is_compensated() -> None:
     run = simulate(
         travel("in turn"),
         stub={book: takes(hours(2), then="flight"), unbook: None},

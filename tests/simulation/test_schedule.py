@@ -83,12 +83,12 @@ def test_deviations_are_written_and_read() -> None:
 
 
 @pytest.mark.parametrize("text", ["4", "4:", ":2", "4:two", "4:2,9:1", "-1:2"])
-def test_a_text_that_is_no_list_of_deviations_is_refused(text: str) -> None:
+def test_a_text_that_is_not_a_list_of_deviations_is_refused(text: str) -> None:
     with pytest.raises(DefinitionError, match="is not a deviation; each is the number of a choice"):
         Deviations(text)
 
 
-def test_a_rate_that_is_no_probability_is_refused() -> None:
+def test_a_rate_that_is_not_a_probability_is_refused() -> None:
     with pytest.raises(DefinitionError, match="a rate is a probability"):
         Seeded(1, rate=2)
 
@@ -98,13 +98,13 @@ def test_a_choice_beyond_the_last_counts_on_from_the_first_deviation() -> None:
     assert [schedule.choose(n, "") for n in (2, 4, 9)] == [1, 1, 1]
 
 
-def test_what_recurs_does_so_at_the_next_choices_of_the_same_reason_whoever_makes_them() -> None:
+def test_a_recurring_deviation_repeats_at_the_next_choices_with_the_same_reason() -> None:
     whys = ["a", "worker 1 asks", "a", "worker 2 asks", "worker 1 rests", "worker 3 asks", "worker 1 asks"]
     assert list(map(Recurring(1, 2, often=3).choose, [3] * 7, whys)) == [0, 2, 0, 2, 0, 2, 0]
     assert list(map(Recurring(3, 9, often=9).choose, [3] * 7, whys)) == [0, 0, 0, 1, 0, 1, 1]
 
 
-def test_a_run_whose_faults_recur_tells_the_deviations_of_another_that_is_the_same() -> None:
+def test_a_run_with_recurring_faults_equals_one_with_its_deviations() -> None:
     first = simulate(checkout(30), faults=Faults(crashes=3), schedule=Recurring(5, 1, often=2))
     assert len(first.deviations.split()) == 2
     assert (
@@ -119,7 +119,7 @@ print(digest())
 
 
 def digest() -> str:
-    """What histories of a hundred seeds, with all faults, are told apart by."""
+    """Return a hash of the histories of a hundred seeds, with all faults."""
     whole = hashlib.sha256()
     for seed in range(100):
         made = simulate(
@@ -134,7 +134,7 @@ def digest() -> str:
     return whole.hexdigest()
 
 
-def test_a_schedule_gives_the_same_history_byte_for_byte_in_other_processes_and_on_other_days() -> None:
+def test_a_schedule_gives_the_same_history_byte_for_byte_in_any_process() -> None:
     root = Path(__file__).parents[2]
     path = os.pathsep.join([str(root), str(root / "src")])
     digests = {
@@ -150,12 +150,12 @@ def test_a_schedule_gives_the_same_history_byte_for_byte_in_other_processes_and_
     golden = Path(__file__).with_name("seeds.sha256")
     if os.environ.get("GOLDEN") == "write":
         golden.write_text(digest() + "\n")
-    # Who changes how the simulator or the decider behaves changes this: look at what changed, then GOLDEN=write.
+    # A change of the simulator or the decider may change this: check the difference, then run with GOLDEN=write.
     assert {*digests, digest()} == {golden.read_text().strip()}
 
 
 class Chain(Workflow[int]):
-    """So many activities, one after the other."""
+    """`n` activities, one after the other."""
 
     n: int
 

@@ -148,7 +148,7 @@ def test_of_a_long_run_that_failed_the_timeline_is_cut_in_the_middle() -> None:
     assert len(str(run).splitlines()) > 900
 
 
-def test_called_tells_what_was_scheduled() -> None:
+def test_called_returns_whether_an_activity_was_scheduled() -> None:
     run = simulate(Patient())
     assert run.result == "slept"
     assert not run.called(Ship)
@@ -182,7 +182,7 @@ def test_a_child_is_simulated_with_its_parent() -> None:
     assert run.elapsed == days(30)
 
 
-def test_an_execution_that_nobody_answers_runs_into_its_own_timeout() -> None:
+def test_an_execution_without_a_response_times_out() -> None:
     class Endless(Workflow[None], execution_start_to_close=3600):
         async def flow(self) -> None:
             await sleep(days(30))
@@ -253,7 +253,7 @@ async def give_a_number() -> str:
         (give_a_number(), r"Expected `str`, got `int`.* It is said by give_a_number \(.*test_simulate.py, line \d+\)"),
     ],
 )
-def test_a_step_where_a_value_is_meant_and_a_value_of_another_type_are_told(flow: Workflow[Any], says: str) -> None:
+def test_a_step_in_place_of_a_value_and_a_value_of_another_type_are_reported(flow: Workflow[Any], says: str) -> None:
     with pytest.raises((FlowError, PayloadError), match=says):
         simulate(flow)
 
@@ -269,7 +269,7 @@ def test_a_definition_whose_types_are_nowhere_is_refused() -> None:
         simulate(Astray(7))
 
 
-def test_a_flow_that_cannot_go_on_raises_what_its_author_must_mend() -> None:
+def test_a_flow_that_cannot_continue_raises_the_mistake_of_its_author() -> None:
     @workflow
     async def wrong() -> None:
         async def plain() -> None:

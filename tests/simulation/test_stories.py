@@ -45,7 +45,7 @@ def test_a_long_story_shows_every_deviation_and_counts_what_is_left_out() -> Non
     assert len(lines) - len(folded) + sum(folded) > 300
 
 
-def test_a_failure_in_a_long_run_tells_what_led_to_it() -> None:
+def test_a_failure_in_a_long_run_shows_the_moves_around_its_deviations() -> None:
     @explore(climb(), faults=Faults(crashes=1))
     def never_crashes(run: Any) -> None:
         assert "crashes" not in run.story

@@ -1,4 +1,4 @@
-"""What SWF cannot carry, and what nobody can read, fails the step that it belongs to; no execution is left open."""
+"""A payload that SWF refuses or that does not decode fails its step, and leaves no execution open."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_an_unsendable_step_is_not_retried_and_its_failure_is_a_value(make: Call
 
 
 @steps
-def test_an_unsendable_step_that_nobody_catches_fails_the_execution(make: Callable[[], Step[Any]]) -> None:
+def test_an_unsendable_step_that_is_not_caught_fails_the_execution(make: Callable[[], Step[Any]]) -> None:
     @workflow
     async def flow() -> None:
         await make()
@@ -237,7 +237,7 @@ def test_a_value_of_a_wrong_type_leaves_the_execution_open_for_fixed_code(make: 
         assert isinstance(stuck.error, PayloadError)
 
 
-# Results that nobody can read.
+# Results that do not decode.
 
 
 @workflow
@@ -347,7 +347,7 @@ def test_a_signal_without_input_is_received_where_it_has_no_field() -> None:
 
 
 @pytest.mark.parametrize("input", [None, "", "null", '""'])
-def test_a_start_that_lacks_its_fields_says_what_to_send(input: str | None) -> None:
+def test_a_start_without_its_fields_reports_which_to_send(input: str | None) -> None:
     with open_stage() as stage:
         start_foreign(stage, add, input)
         take_turns(stage.decider(add))
@@ -357,7 +357,7 @@ def test_a_start_that_lacks_its_fields_says_what_to_send(input: str | None) -> N
 
 
 @pytest.mark.parametrize("input", ["", "null", '""'])
-def test_a_signal_of_nothing_says_what_to_send(input: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_signal_without_fields_reports_which_to_send(input: str, caplog: pytest.LogCaptureFixture) -> None:
     with open_stage() as stage:
         handle = stage.start(waits(), waits)
         stage.backend.call(

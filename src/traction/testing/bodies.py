@@ -1,4 +1,4 @@
-"""Refuse test functions whose claims would not be checked: coroutines, generators, and what returns its verdict."""
+"""Refuse test functions whose assertions would not run: coroutines, generators, and functions that return a value."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def check_body(test: Callable[..., Any], takes: str = "") -> None:
         how = "without yield" if kind == "a generator function" else f"as def {name}({takes}), without async"
         raise DefinitionError(
             f"{name} is {kind}: calling it runs nothing of it, so it would pass whatever it asserts. Write it {how}. "
-            "There is nothing to wait for: the simulation is over, or moves when it is told to"
+            "There is nothing to wait for: the simulation has ended, or moves when it is called"
         )
 
 
 def check_returned(test: Callable[..., Any], returned: object) -> None:
-    """Check that a test has returned nothing: its verdict is what it raises.
+    """Check that a test has returned nothing: it fails only by raising.
 
     Raises:
         DefinitionError: it returned something, such as False or a coroutine that is never awaited.
@@ -60,7 +60,7 @@ def check_returned(test: Callable[..., Any], returned: object) -> None:
 
 
 def _list_layers(test: Any) -> list[Any]:
-    """Return a callable and what it stands for: the function of a partial, of a method, of a callable object."""
+    """Return a callable and the functions in it: of a partial, of a method, of a callable object."""
     layers = [test]
     while True:
         if isinstance(test, functools.partial):

@@ -1,7 +1,7 @@
-"""Make a test of each history that is kept in a folder: pytest finds this plugin by itself.
+"""A pytest plugin that replays stored histories: each JSON file in a folder named `histories` is a test.
 
-Takes files of JSON in folders named `histories`, as `traction history --export` writes them; replays each through the
-definitions of the modules that pytest's settings name. Imports what it needs when there is such a file, and not before.
+`traction history --export` writes such files. The settings name the modules of the definitions. pytest loads the plugin
+by its entry point; it imports the rest of Traction only if there is such a file.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import pytest
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the settings."""
     parser.addini("traction_histories", "The name of the folders whose *.json are replayed.", default="histories")
-    parser.addini("traction_definitions", "The modules that have the workflows to replay them through.", type="args")
-    parser.addini("traction_codec", "What reads their payloads, as module:name; plain JSON unless given.", default="")
+    parser.addini("traction_definitions", "The modules of the workflows that replay them.", type="args")
+    parser.addini("traction_codec", "The codec of their payloads, as module:name; default: plain JSON.", default="")
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
@@ -28,39 +28,39 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
 
 
 class HistoryFile(pytest.File):
-    """A history that was kept, which is one test."""
+    """A stored history."""
 
     def collect(self) -> Iterator[pytest.Item]:
-        """Give the test."""
+        """Yield the test."""
         yield HistoryItem.from_parent(self, name="replay")
 
 
 class HistoryItem(pytest.Item):
-    """Today's code is held against a history that was kept."""
+    """Replays a stored history with the current code."""
 
     def runtest(self) -> None:
-        """Replay it.
+        """Replay the history.
 
         Raises:
-            TractionError: the code would have made another, or no code is known for it.
+            TractionError: the code makes other decisions, or there is no definition for the history.
         """
         from traction.errors import DefinitionError
         from traction.replay import load_history, replay
 
         history = load_history(self.path)
         definitions, codec = _load(self.config)
-        theirs = history.workflow_type
-        if theirs not in definitions:
+        type = history.workflow_type
+        if type not in definitions:
             known = ", ".join(f"{known.name} {known.version}" for known in definitions) or "none"
             raise DefinitionError(
-                f"{self.path.name} is a history of {theirs.name} {theirs.version}, and traction_definitions names no "
-                f"module that has this workflow (those that are known: {known}). Add its module to "
-                "traction_definitions in pytest's settings, or drop the file if no execution of that version is left"
+                f"{self.path.name} is a history of {type.name} {type.version}, and traction_definitions names no "
+                f"module with this workflow (known: {known}). Add its module to traction_definitions in pytest's "
+                "settings, or delete the file if no execution of that version is left"
             )
-        replay(history, definitions[theirs], codec=codec)
+        replay(history, definitions[type], codec=codec)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """Tell an error of Traction's by its text alone."""
+        """Return the text of an error of Traction, without a traceback."""
         from traction.errors import TractionError
 
         if isinstance(excinfo.value, TractionError):
@@ -68,7 +68,7 @@ class HistoryItem(pytest.Item):
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
-        """Name the file, and what is done to it."""
+        """Return the file and the title of the test."""
         return self.path, None, f"replay {self.path.name}"
 
 
@@ -76,7 +76,7 @@ _LOADED: pytest.StashKey[tuple[dict[Any, Any], Any]] = pytest.StashKey()
 
 
 def _load(config: pytest.Config) -> tuple[dict[Any, Any], Any]:
-    """Give the definitions by their types, and the codec."""
+    """Return the definitions by their types, and the codec."""
     if _LOADED not in config.stash:
         from traction.definitions.checks import index_by_type
         from traction.payloads.codec import JSON, Codec
@@ -87,25 +87,25 @@ def _load(config: pytest.Config) -> tuple[dict[Any, Any], Any]:
         target = config.getini("traction_codec")
         codec = _import("traction_codec", target) if target else JSON
         if not isinstance(codec, Codec):
-            _refuse(f"traction_codec = {target} is {codec!r:.100}, and not a traction.payloads.Codec")
+            _fail(f"traction_codec = {target} is {codec!r:.100}, not a traction.payloads.Codec")
         config.stash[_LOADED] = definitions, codec
     return config.stash[_LOADED]
 
 
 def _import(setting: str, name: str) -> Any:
-    """Import a module, or what `module:name` names in it."""
+    """Import a module, or `name` from it for `module:name`."""
     from pkgutil import resolve_name
 
     try:
         return resolve_name(name)
     except (ImportError, AttributeError, ValueError) as error:
-        _refuse(
+        _fail(
             f"{setting} in pytest's settings names {name}, which cannot be imported: {error}. pytest imports as Python "
             'does; pythonpath = ["src"] adds a folder'
         )
 
 
-def _refuse(message: str) -> NoReturn:
+def _fail(message: str) -> NoReturn:
     from traction.errors import DefinitionError
 
     raise DefinitionError(message)

@@ -25,7 +25,7 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True):
     an attempt that sends heartbeats. A new worker starts in its place."""
 
     losses: int = 0
-    """A request is lost before it arrives, or its reply after it took effect. The caller cannot tell which."""
+    """A request is lost before it arrives, or its reply after it took effect. The caller cannot distinguish the two."""
 
     repeats: int = 0
     """A request arrives twice; the caller receives the second response."""

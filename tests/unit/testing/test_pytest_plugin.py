@@ -81,22 +81,22 @@ def test_a_history_of_other_code_fails_with_the_message_alone(project: Project) 
     assert "Traceback" not in out
 
 
-def test_a_history_that_no_module_knows_says_how_to_add_one(project: Project) -> None:
+def test_a_history_of_an_unknown_workflow_reports_how_to_add_its_module(project: Project) -> None:
     project.write("pytest.ini", "[pytest]\n")
     code, out = project.test()
     assert code == 1, out
     assert "order.json is a history of checkout 1, and traction_definitions names no module" in out
-    assert "(those that are known: none)" in out
+    assert "(known: none)" in out
 
 
 @pytest.mark.parametrize(
     ("setting", "says"),
     [
         ("traction_definitions = lost", "names lost, which cannot be imported: No module named 'lost'"),
-        ("traction_definitions = flows\ntraction_codec = flows:charge", "and not a traction.payloads.Codec"),
+        ("traction_definitions = flows\ntraction_codec = flows:charge", "not a traction.payloads.Codec"),
     ],
 )
-def test_settings_that_name_what_is_not_there_are_told(project: Project, setting: str, says: str) -> None:
+def test_settings_with_names_that_do_not_exist_are_reported(project: Project, setting: str, says: str) -> None:
     project.write("pytest.ini", f"[pytest]\npythonpath = .\n{setting}\n")
     code, out = project.test()
     assert code == 1, out
