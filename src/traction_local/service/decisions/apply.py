@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, get_args
+from typing import Any
 
 from traction.model import events
+from traction.model.correlation import CORRELATIONS
 from traction.model.decisions import (
     CancelTimer,
     CancelWorkflowExecution,
@@ -86,9 +87,10 @@ APPLY: dict[type[Decision], Callable[[Batch, Any], None]] = {
 """How each decision type is applied. The functions raise `Refused` before they write anything."""
 
 _FAILED: dict[type[Decision], Any] = {
-    decision: getattr(events, f"{decision.__name__}Failed") for decision in get_args(Decision)
+    row.decision: row.refused or next(event for event, status in row.closed.items() if status == "FAILED")
+    for row in CORRELATIONS
 }
-"""The event that reports that a decision failed: SWF names it after the decision."""
+"""The event that reports that a decision failed. External requests may also fail later, with it."""
 
 
 def _make_failed(batch: Batch, decision: Decision, cause: str) -> events.Event:

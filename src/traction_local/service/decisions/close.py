@@ -5,24 +5,18 @@ Open activities, timers and children do not keep an execution open (recorded his
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TypeAlias
 
 import msgspec
 
+from traction.model.correlation import BY_DECISION
 from traction.model.decisions import (
     CancelWorkflowExecution,
     CompleteWorkflowExecution,
     ContinueAsNewWorkflowExecution,
     FailWorkflowExecution,
 )
-from traction.model.events import (
-    Event,
-    WorkflowExecutionCanceled,
-    WorkflowExecutionCompleted,
-    WorkflowExecutionContinuedAsNew,
-    WorkflowExecutionFailed,
-)
+from traction.model.events import WorkflowExecutionContinuedAsNew
 from traction.model.literals import CloseStatus
 from traction.model.names import WorkflowType
 from traction_local.service.decisions.batch import Batch, Refused
@@ -30,24 +24,23 @@ from traction_local.service.operations.start import find_settings, open_run, to_
 
 Close: TypeAlias = CompleteWorkflowExecution | FailWorkflowExecution | CancelWorkflowExecution
 
-_CLOSES: dict[type[Close], tuple[Callable[..., Event], CloseStatus]] = {
-    CompleteWorkflowExecution: (WorkflowExecutionCompleted, "COMPLETED"),
-    FailWorkflowExecution: (WorkflowExecutionFailed, "FAILED"),
-    CancelWorkflowExecution: (WorkflowExecutionCanceled, "CANCELED"),
+_STATUSES: dict[type[Close], CloseStatus] = {
+    CompleteWorkflowExecution: "COMPLETED",
+    FailWorkflowExecution: "FAILED",
+    CancelWorkflowExecution: "CANCELED",
 }
 
 
 def close(batch: Batch, decision: Close) -> None:
     """Close as completed, failed or cancelled. The event has the members of the decision."""
     batch.check_close(decision)
-    make_event, status = _CLOSES[type(decision)]
-    event = make_event(
+    event = BY_DECISION[type(decision)].accepted(
         event_id=batch.execution.next_event_id,
         event_timestamp=batch.now,
         decision_task_completed_event_id=batch.completed_event_id,
         **msgspec.structs.asdict(decision),
     )
-    batch.execution.close(event, status, batch.now)
+    batch.execution.close(event, _STATUSES[type(decision)], batch.now)
 
 
 def continue_as_new(batch: Batch, decision: ContinueAsNewWorkflowExecution) -> None:

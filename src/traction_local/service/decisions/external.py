@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from traction.model.correlation import BY_DECISION
 from traction.model.decisions import (
     RequestCancelExternalWorkflowExecution,
     ScheduleLambdaFunction,
@@ -17,35 +18,26 @@ from traction.model.decisions import (
 )
 from traction.model.events import (
     LambdaFunctionScheduled,
-    RequestCancelExternalWorkflowExecutionInitiated,
-    SignalExternalWorkflowExecutionInitiated,
     StartChildWorkflowExecutionInitiated,
 )
 from traction_local.service.decisions.batch import Batch, Refused
-from traction_local.service.operations.signal_cancel_terminate import Initiated, follow_external
+from traction_local.service.operations.signal_cancel_terminate import follow_external
 from traction_local.service.operations.start import find_settings, follow_child, to_fields
 from traction_local.service.state.lambda_task import LambdaTask
 
 External: TypeAlias = SignalExternalWorkflowExecution | RequestCancelExternalWorkflowExecution
 
-_EXTERNAL: dict[type[External], tuple[type[Initiated], str]] = {
-    SignalExternalWorkflowExecution: (
-        SignalExternalWorkflowExecutionInitiated,
-        "SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_RATE_EXCEEDED",
-    ),
-    RequestCancelExternalWorkflowExecution: (
-        RequestCancelExternalWorkflowExecutionInitiated,
-        "REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_RATE_EXCEEDED",
-    ),
+_RATE_EXCEEDED: dict[type[External], str] = {
+    SignalExternalWorkflowExecution: "SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_RATE_EXCEEDED",
+    RequestCancelExternalWorkflowExecution: "REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_RATE_EXCEEDED",
 }
 
 
 def signal_or_cancel_external(batch: Batch, decision: External) -> None:
     """Accept a signal or a cancel request for another run, whether or not that run exists."""
-    kind, rate_exceeded = _EXTERNAL[type(decision)]
     batch.check_permission(decision)
-    batch.check_rate(decision, rate_exceeded)
-    initiated = kind(
+    batch.check_rate(decision, _RATE_EXCEEDED[type(decision)])
+    initiated = BY_DECISION[type(decision)].accepted(
         event_id=batch.execution.next_event_id,
         event_timestamp=batch.now,
         decision_task_completed_event_id=batch.completed_event_id,

@@ -10,17 +10,15 @@ from datetime import datetime
 from functools import partial
 from typing import Any, TypeAlias
 
+from traction.model.correlation import CORRELATIONS
 from traction.model.events import (
     Event,
-    ExternalWorkflowExecutionCancelRequested,
-    ExternalWorkflowExecutionSignaled,
-    RequestCancelExternalWorkflowExecutionFailed,
     RequestCancelExternalWorkflowExecutionInitiated,
-    SignalExternalWorkflowExecutionFailed,
     SignalExternalWorkflowExecutionInitiated,
     WorkflowExecutionSignaled,
     WorkflowExecutionTerminated,
 )
+from traction.model.literals import CloseStatus
 from traction.model.names import WorkflowExecution
 from traction.model.operations import (
     RequestCancelWorkflowExecution,
@@ -61,14 +59,10 @@ def terminate_workflow_execution(region: Region, request: TerminateWorkflowExecu
 
 Initiated: TypeAlias = SignalExternalWorkflowExecutionInitiated | RequestCancelExternalWorkflowExecutionInitiated
 
-FAILED: dict[type[Initiated], Callable[..., Event]] = {
-    SignalExternalWorkflowExecutionInitiated: SignalExternalWorkflowExecutionFailed,
-    RequestCancelExternalWorkflowExecutionInitiated: RequestCancelExternalWorkflowExecutionFailed,
+_RESULTS: dict[tuple[type, CloseStatus], Callable[..., Event]] = {
+    (row.accepted, status): event for row in CORRELATIONS for event, status in row.closed.items()
 }
-_DELIVERED: dict[type[Initiated], Callable[..., Event]] = {
-    SignalExternalWorkflowExecutionInitiated: ExternalWorkflowExecutionSignaled,
-    RequestCancelExternalWorkflowExecutionInitiated: ExternalWorkflowExecutionCancelRequested,
-}
+"""The event that reports the result of an initiated event to its run."""
 
 
 def follow_external(source: Execution, initiated: Initiated, now: datetime) -> None:
@@ -91,9 +85,9 @@ def _deliver(source: Execution, initiated: Initiated, now: datetime) -> None:
         "initiated_event_id": initiated.event_id,
     }
     if target is not None:
-        event = _DELIVERED[type(initiated)](**fields, workflow_execution=target.execution)
+        event = _RESULTS[type(initiated), "COMPLETED"](**fields, workflow_execution=target.execution)
     else:
-        event = FAILED[type(initiated)](
+        event = _RESULTS[type(initiated), "FAILED"](
             **fields,
             workflow_id=initiated.workflow_id,
             cause="UNKNOWN_EXTERNAL_WORKFLOW_EXECUTION",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -47,7 +46,8 @@ class Child:
             return
         assert run is not None
         self.forget()
-        common: dict[str, Any] = {
+        kind = _REPORTS[type(event)]
+        fields = {name: getattr(event, name) for name in kind.__struct_fields__ if name in event.__struct_fields__} | {
             "event_id": parent.next_event_id,
             "event_timestamp": now,
             "workflow_execution": run.execution,
@@ -55,33 +55,14 @@ class Child:
             "initiated_event_id": self.initiated_event_id,
             "started_event_id": self.started_event_id,
         }
-        parent.append_trigger(_REPORTS[type(event)](event, common))
+        parent.append_trigger(kind(**fields))
 
 
-def _completed(event: WorkflowExecutionCompleted, common: dict[str, Any]) -> Event:
-    return ChildWorkflowExecutionCompleted(**common, result=event.result)
-
-
-def _failed(event: WorkflowExecutionFailed, common: dict[str, Any]) -> Event:
-    return ChildWorkflowExecutionFailed(**common, reason=event.reason, details=event.details)
-
-
-def _canceled(event: WorkflowExecutionCanceled, common: dict[str, Any]) -> Event:
-    return ChildWorkflowExecutionCanceled(**common, details=event.details)
-
-
-def _timed_out(event: WorkflowExecutionTimedOut, common: dict[str, Any]) -> Event:
-    return ChildWorkflowExecutionTimedOut(**common, timeout_type=event.timeout_type)
-
-
-def _terminated(_event: WorkflowExecutionTerminated, common: dict[str, Any]) -> Event:
-    return ChildWorkflowExecutionTerminated(**common)
-
-
-_REPORTS: dict[type, Callable[[Any, dict[str, Any]], Event]] = {
-    WorkflowExecutionCompleted: _completed,
-    WorkflowExecutionFailed: _failed,
-    WorkflowExecutionCanceled: _canceled,
-    WorkflowExecutionTimedOut: _timed_out,
-    WorkflowExecutionTerminated: _terminated,
+_REPORTS: dict[type, Any] = {
+    WorkflowExecutionCompleted: ChildWorkflowExecutionCompleted,
+    WorkflowExecutionFailed: ChildWorkflowExecutionFailed,
+    WorkflowExecutionCanceled: ChildWorkflowExecutionCanceled,
+    WorkflowExecutionTimedOut: ChildWorkflowExecutionTimedOut,
+    WorkflowExecutionTerminated: ChildWorkflowExecutionTerminated,
 }
+"""The event that reports the close of a child to its parent."""

@@ -6,6 +6,7 @@ SWF calls the function itself, after the batch: there is no poll, no cancellatio
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from traction.model.events import (
     LambdaFunctionCompleted,
@@ -85,37 +86,16 @@ class LambdaTask(Alarm):
         """Close the task with the function's result or failure, or as timed out."""
         execution = self.execution
         outcome = self._outcome
-        scheduled_event_id = self.scheduled.event_id
-        event_id = execution.next_event_id
-        del self._siblings[scheduled_event_id]
+        del self._siblings[self.scheduled.event_id]
+        fields: dict[str, Any] = {
+            "event_id": execution.next_event_id,
+            "event_timestamp": now,
+            "scheduled_event_id": self.scheduled.event_id,
+            "started_event_id": self.started_event_id,
+        }
         if outcome is None:
-            execution.append_trigger(
-                LambdaFunctionTimedOut(
-                    event_id=event_id,
-                    event_timestamp=now,
-                    scheduled_event_id=scheduled_event_id,
-                    started_event_id=self.started_event_id,
-                    timeout_type="START_TO_CLOSE",
-                )
-            )
+            execution.append_trigger(LambdaFunctionTimedOut(**fields, timeout_type="START_TO_CLOSE"))
         elif outcome.reason is not None:
-            execution.append_trigger(
-                LambdaFunctionFailed(
-                    event_id=event_id,
-                    event_timestamp=now,
-                    scheduled_event_id=scheduled_event_id,
-                    started_event_id=self.started_event_id,
-                    reason=outcome.reason,
-                    details=outcome.details,
-                )
-            )
+            execution.append_trigger(LambdaFunctionFailed(**fields, reason=outcome.reason, details=outcome.details))
         else:
-            execution.append_trigger(
-                LambdaFunctionCompleted(
-                    event_id=event_id,
-                    event_timestamp=now,
-                    scheduled_event_id=scheduled_event_id,
-                    started_event_id=self.started_event_id,
-                    result=outcome.result,
-                )
-            )
+            execution.append_trigger(LambdaFunctionCompleted(**fields, result=outcome.result))
