@@ -28,8 +28,8 @@ MAXIMUM = {"docs": 0, "errors": 0, "src": 231, "tests": 412}
 
 
 def _read_docs() -> Iterator[tuple[str, str]]:
-    """Yield the lines of pages, without code. Decisions are records, and keep their words."""
-    for path in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "tests").glob("*.md")]:
+    """Yield the lines of pages, without code."""
+    for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "tests").glob("*.md")]:
         fenced = False
         for number, line in enumerate(path.read_text().splitlines(), 1):
             if line.startswith("```"):
