@@ -27,7 +27,8 @@ from traction.decider.interpreter import Interpreter
 from traction.definitions.classes import check_definition
 from traction.errors import NonDeterminismError, PayloadError
 from traction.payloads.codec import JSON
-from traction.payloads.failures import describe_failure, read_failure, revive
+from traction.payloads.failure_text import read_failure
+from traction.payloads.failures import describe_failure, revive
 
 # Cases make mistakes that type checkers would see: they are written against this, which hides nothing from the reader.
 A: Any = Activity

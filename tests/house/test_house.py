@@ -41,7 +41,6 @@ LONGER = {
     "src/traction/errors.py": 560,
     "src/traction/model/events.py": 600,
     "src/traction/model/operations.py": 690,
-    "src/traction/payloads/failures.py": 600,
 }
 """Catalogues of the service and of the algebra, longer than a file of ours should be. These numbers only go down."""
 

@@ -17,7 +17,7 @@ from traction.flow.signals import Signal, receive
 from traction.flow.step import Step
 from traction.model import decisions as d
 from traction.payloads.codec import Codec
-from traction.payloads.failures import read_failure
+from traction.payloads.failure_text import read_failure
 from traction.testing.laws.flows import part, work
 from traction.testing.laws.history_generator import EXECUTION
 from traction.testing.laws.laws import to_workflow

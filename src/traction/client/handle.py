@@ -26,8 +26,10 @@ from traction.flow.signals import Signal, check_sent
 from traction.model import events as e
 from traction.model import operations as o
 from traction.model.names import WorkflowExecution
+from traction.payloads.causes import make_known
 from traction.payloads.codec import JSON, MEND_READING, Codec
-from traction.payloads.failures import make_known, read_failure, revive
+from traction.payloads.failure_text import read_failure
+from traction.payloads.failures import revive
 
 WAIT_REPORTED = timedelta(seconds=1)
 """How long a decision task waits before a timeout mentions it."""

@@ -20,8 +20,10 @@ from traction.history.local_records import Record
 from traction.model import decisions as d
 from traction.model import events as e
 from traction.model.literals import Duration
+from traction.payloads.causes import make_known
 from traction.payloads.codec import write_attempt
-from traction.payloads.failures import HANDED_BACK, INVALID, UNREADABLE, make_known, read_failure, revive
+from traction.payloads.failure_text import HANDED_BACK, INVALID, UNREADABLE, read_failure
+from traction.payloads.failures import revive
 
 UNREADABLE_DELAY_MAX: Final = timedelta(hours=1)
 """The longest pause before an activity is scheduled again whose worker could not read its input."""

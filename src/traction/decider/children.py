@@ -22,7 +22,9 @@ from traction.model import decisions as d
 from traction.model import events as e
 from traction.model.correlation import CLOSE_STATUSES
 from traction.model.names import make_child_id
-from traction.payloads.failures import make_known, read_failure, revive
+from traction.payloads.causes import make_known
+from traction.payloads.failure_text import read_failure
+from traction.payloads.failures import revive
 
 
 class PendingChild(PendingDecision):

@@ -90,7 +90,7 @@ from traction.flow.step import (
     Step,
     Tick,
 )
-from traction.payloads.failures import is_one_of
+from traction.payloads.exception_names import is_one_of
 from traction.runtime.awaitables import is_awaitable, name_thing, refuse
 
 STEPS_MAX: Final = 1_000_000

@@ -16,7 +16,7 @@ from traction.flow.durations import to_duration
 from traction.flow.step import WorkflowStep
 from traction.model import decisions as d
 from traction.model import events as e
-from traction.payloads.failures import INVALID
+from traction.payloads.failure_text import INVALID
 
 TRANSIENT_DELAY_MAX: Final = timedelta(minutes=1)
 """The longest pause before a decision is sent again that SWF refused for a limit or a rate."""

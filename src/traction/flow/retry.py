@@ -9,7 +9,7 @@ import msgspec
 
 from traction.errors import PayloadError
 from traction.flow.durations import Span, to_timedelta
-from traction.payloads.failures import is_one_of
+from traction.payloads.exception_names import is_one_of
 
 
 class Retry(msgspec.Struct, frozen=True):

@@ -27,7 +27,8 @@ from traction.model import events as e
 from traction.model.correlation import BY_DECISION, CLOSE_STATUSES, CORRELATIONS, EXECUTION_CLOSES
 from traction.model.literals import CloseStatus
 from traction.payloads.codec import Codec
-from traction.payloads.failures import FailureInfo, read_failure
+from traction.payloads.failure_info import FailureInfo
+from traction.payloads.failure_text import read_failure
 from traction.payloads.tracebacks import find_place
 
 State: TypeAlias = Literal["Open", "Done", "Failed", "Cancelled", "TimedOut"]

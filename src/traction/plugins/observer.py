@@ -17,7 +17,9 @@ from traction.flow.specs import ActivitySpec
 from traction.model.decisions import Decision
 from traction.model.names import ActivityType, WorkflowExecution
 from traction.model.operations import ActivityTask, DecisionTask
-from traction.payloads.failures import FailureInfo, make_known, name_exception
+from traction.payloads.causes import make_known
+from traction.payloads.exception_names import name_exception
+from traction.payloads.failure_info import FailureInfo
 from traction.runtime.activity_task import RunningTask
 
 log = logging.getLogger("traction.worker")

@@ -15,14 +15,9 @@ from traction.errors import InvalidPayloadError, PayloadUnavailableError
 from traction.flow.step import Cancelled
 from traction.model import operations as o
 from traction.payloads.codec import JSON, Codec
-from traction.payloads.failures import (
-    INVALID,
-    UNREADABLE,
-    FailureInfo,
-    describe_exception,
-    describe_failure,
-    write_failure,
-)
+from traction.payloads.failure_info import FailureInfo
+from traction.payloads.failure_text import INVALID, UNREADABLE, write_failure
+from traction.payloads.failures import describe_exception, describe_failure
 from traction.plugins.observer import Observer, build_task_fields, log_failure
 from traction.runtime.activity_task import COMPLETE_LATER, CURRENT_TASK, RunningTask
 from traction.worker.coroutines import is_cancelled_error

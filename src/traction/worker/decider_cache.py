@@ -11,7 +11,7 @@ from traction.decider.batching import MORE
 from traction.decider.decider import Decider
 from traction.model.decisions import Decision, FailWorkflowExecution
 from traction.model.names import WorkflowExecution
-from traction.payloads.failures import read_failure
+from traction.payloads.failure_text import read_failure
 
 STUCK_PAUSE = timedelta(seconds=30)
 """For how long an execution is skipped after its decision task could not be decided. It doubles each time."""

@@ -21,7 +21,8 @@ from traction.model.limits import SWF
 from traction.model.literals import Duration
 from traction.model.operations import ActivityTask, RecordActivityTaskHeartbeat, RespondActivityTaskFailed
 from traction.payloads.codec import MEND_READING, Codec, read_attempt
-from traction.payloads.failures import HANDED_BACK, FailureInfo, write_failure
+from traction.payloads.failure_info import FailureInfo
+from traction.payloads.failure_text import HANDED_BACK, write_failure
 from traction.plugins.observer import build_task_fields
 from traction.runtime.activity_task import RunningTask
 

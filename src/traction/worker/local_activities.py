@@ -22,7 +22,8 @@ from traction.errors import DefinitionError, MissingDependencyError, PayloadUnav
 from traction.history.local_records import HEAD_CHARS_MAX, Record, find_room, write_record
 from traction.model.names import WorkflowExecution
 from traction.payloads.codec import PAYLOAD_CHARS_MAX, Codec
-from traction.payloads.failures import describe_exception, write_failure
+from traction.payloads.failure_text import write_failure
+from traction.payloads.failures import describe_exception
 from traction.plugins.observer import Observer, build_task_fields, log_failure
 from traction.runtime.activity_task import COMPLETE_LATER, CURRENT_TASK, RunningTask
 

@@ -27,8 +27,11 @@ from traction.errors import (
     StepTimedOut,
     WorkflowFailed,
 )
+from traction.payloads.causes import CAUSES_MAX, make_known
 from traction.payloads.codec import JSON, PAYLOAD_CHARS_MAX
-from traction.payloads.failures import CAUSES_MAX, describe_failure, is_one_of, make_known, read_failure
+from traction.payloads.exception_names import is_one_of
+from traction.payloads.failure_text import read_failure
+from traction.payloads.failures import describe_failure
 from traction.testing import fails, raises, simulate
 from traction_local.backend import LocalBackend
 from traction_local.server.app import serving

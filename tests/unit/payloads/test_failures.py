@@ -33,20 +33,9 @@ from traction.errors import (
 from traction.flow.retry import Retry
 from traction.payloads.codec import JSON, PAYLOAD_CHARS_MAX, Codec
 from traction.payloads.encryption import Encrypt, KeyRing
-from traction.payloads.failures import (
-    _TAKEN,
-    FIELDS_CHARS_MAX,
-    REASON_CHARS_MAX,
-    SEALED,
-    FailureDetails,
-    FailureInfo,
-    cut_middle,
-    describe_exception,
-    describe_failure,
-    read_failure,
-    revive,
-    write_failure,
-)
+from traction.payloads.failure_info import REASON_CHARS_MAX, FailureInfo, cut_middle
+from traction.payloads.failure_text import FIELDS_CHARS_MAX, SEALED, FailureDetails, read_failure, write_failure
+from traction.payloads.failures import _TAKEN, describe_exception, describe_failure, revive
 from traction.payloads.stores import PayloadStore
 from traction.payloads.transforms import Compress
 from traction.worker.heartbeats import HEARTBEAT_CHARS_MAX

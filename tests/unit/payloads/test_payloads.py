@@ -28,7 +28,7 @@ from traction.model import events as e
 from traction.model import operations as o
 from traction.payloads.codec import Codec
 from traction.payloads.encryption import Encrypt, KeyRing
-from traction.payloads.failures import UNREADABLE
+from traction.payloads.failure_text import UNREADABLE
 from traction.payloads.transforms import Compress
 from traction_local.file_store import DirectoryStore
 

@@ -31,7 +31,7 @@ from traction.client.system import WorkerSystem
 from traction.errors import DefinitionError, UnknownResourceFault, WorkflowFailed, describe_exit
 from traction.model import events as e
 from traction.model import operations as o
-from traction.payloads.failures import UNREADABLE, read_failure
+from traction.payloads.failure_text import UNREADABLE, read_failure
 from traction.runtime.activity_task import COMPLETE_LATER
 from traction.worker.event_loop import POLLERS_MAX, Loop, LoopPoller
 from traction.worker.executors import create_workers, is_async

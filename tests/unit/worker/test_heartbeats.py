@@ -16,7 +16,7 @@ from traction import Activity, Cancelled, Retry, Workflow, current_task, first_o
 from traction.errors import ValidationException
 from traction.model import events as e
 from traction.model import operations as o
-from traction.payloads.failures import HANDED_BACK
+from traction.payloads.failure_text import HANDED_BACK
 from traction.worker.activity_worker import ActivityWorker
 from traction.worker.heartbeats import CLEANUP_SECONDS, OUTLIVED_SECONDS, Heartbeater, RunningActivity, find_interval
 

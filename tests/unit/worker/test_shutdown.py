@@ -16,7 +16,7 @@ from tests.support.activities import Act, CallAct
 from tests.support.backends import find_events
 from traction.client.system import WorkerSystem
 from traction.model import events as e
-from traction.payloads.failures import HANDED_BACK
+from traction.payloads.failure_text import HANDED_BACK
 from traction.worker.shutdown import StopSignals
 
 ROOT = Path(__file__).parents[3]

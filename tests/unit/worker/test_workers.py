@@ -56,7 +56,7 @@ from traction.model import events as e
 from traction.model import operations as o
 from traction.model.limits import Bucket, Limits
 from traction.model.names import WorkflowExecution
-from traction.payloads.failures import UNREADABLE, read_failure
+from traction.payloads.failure_text import UNREADABLE, read_failure
 from traction.worker.activity_worker import ActivityWorker
 from traction.worker.decider_cache import STUCK_MAX, DeciderCache, StuckExecutions
 from traction.worker.loop import Worker, run_worker

@@ -35,7 +35,7 @@ from traction.model import decisions as d
 from traction.model import events as e
 from traction.model.names import TaskList, WorkflowType
 from traction.payloads.codec import Codec
-from traction.payloads.failures import read_failure
+from traction.payloads.failure_text import read_failure
 from traction.testing.laws.history_generator import (
     EXECUTION,
     Answer,
