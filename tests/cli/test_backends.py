@@ -114,7 +114,7 @@ def test_starting_the_same_work_twice_finds_the_execution_that_is_open(traction:
     assert first == second
 
 
-def test_starting_other_work_under_an_id_that_is_open_says_that_nothing_was_started(traction: Command) -> None:
+def test_starting_other_work_under_an_open_id_prints_that_nothing_was_started(traction: Command) -> None:
     traction("start", f"{HERE}:buy", "--amount", "7", "--workflow-id", "one")
     assert "Its workers: traction worker tests.cli.orders --url kept:" in traction.err
     traction("start", f"{HERE}:buy", "--amount", "8", "--workflow-id", "one", code=1)
@@ -145,9 +145,7 @@ def test_list_shows_one_line_for_each_execution(traction: Command) -> None:
     assert traction.err == "No closed executions in kept:\n"
 
 
-def test_list_and_describe_show_what_a_flow_that_is_open_reports(
-    traction: Command, plugins: pluggy.PluginManager
-) -> None:
+def test_list_and_describe_show_the_state_of_an_open_flow(traction: Command, plugins: pluggy.PluginManager) -> None:
     traction("start", f"{HERE}:buy", "--amount", "1", "--workflow-id", "silent")
     with WorkerSystem("kept:", plugins=plugins) as system:
         handle = system.start(report_and_wait(), workflow_id="one")
@@ -179,7 +177,7 @@ def test_cancel_asks_an_execution_to_cancel(traction: Command) -> None:
     assert "CANCEL_REQUESTED" in traction("list")
 
 
-def test_signal_sends_what_its_options_say(traction: Command) -> None:
+def test_signal_sends_the_fields_that_its_options_set(traction: Command) -> None:
     traction("start", f"{HERE}:wait_for_approval", "--workflow-id", "one")
     traction("signal", "one", f"{HERE}:Approve", "--by", "Ann", "--gift")
     assert traction.err == "Sent approved to one\n"
@@ -188,7 +186,7 @@ def test_signal_sends_what_its_options_say(traction: Command) -> None:
     assert (said["signalName"], json.loads(said["input"])) == ("approved", {"by": "Ann", "gift": True})
 
 
-def test_a_signal_to_what_is_not_open_leaves_with_1_and_says_how_it_closed(traction: Command) -> None:
+def test_a_signal_to_a_closed_execution_exits_with_1_and_shows_how_it_closed(traction: Command) -> None:
     traction("start", f"{HERE}:wait_for_approval", "--workflow-id", "one")
     traction("terminate", "one")
     traction("signal", "one", f"{HERE}:Approve", "--by", "Ann", code=1)
@@ -213,7 +211,7 @@ def test_a_signal_that_is_none_leaves_with_2(traction: Command, words: tuple[str
     assert says in traction.err
 
 
-def test_query_shows_what_a_flow_reports_as_of_now_without_a_worker(traction: Command) -> None:
+def test_state_shows_the_current_state_of_a_flow_without_a_worker(traction: Command) -> None:
     traction("start", f"{HERE}:cook", "--dishes", '["soup", "cake"]', "--workflow-id", "one")
     assert traction("state", "one", f"{HERE}:cook") == '{"at":"soup"}\n'
     backend = open_backend("kept:", traction.plugins)
@@ -224,7 +222,7 @@ def test_query_shows_what_a_flow_reports_as_of_now_without_a_worker(traction: Co
     assert traction("state", "one", f"{HERE}:cook") == "done\n"
 
 
-def test_query_says_so_where_nothing_was_reported(traction: Command) -> None:
+def test_state_reports_that_a_flow_has_set_none(traction: Command) -> None:
     traction("start", f"{HERE}:wait_long", "--workflow-id", "one")
     assert traction("state", "one", f"{HERE}:wait_long") == ""
     assert traction.err == "one has set no state\n"
@@ -237,18 +235,18 @@ def test_query_takes_the_code_of_the_workflow(traction: Command) -> None:
     assert "one is an execution of wait_long 1, not of buy 1" in traction.err
 
 
-def test_query_of_an_id_that_nobody_started_leaves_with_1(traction: Command) -> None:
+def test_the_state_of_an_unknown_id_exits_with_1(traction: Command) -> None:
     traction("state", "nobody", f"{HERE}:cook", code=1)
     assert "there is no execution 'nobody'" in traction.err
 
 
-def test_an_id_that_nobody_started_leaves_with_1(traction: Command) -> None:
+def test_an_unknown_id_exits_with_1(traction: Command) -> None:
     for command in ("describe", "history", "cancel", "terminate"):
         traction(command, "nobody", code=1)
         assert "nobody" in traction.err
 
 
-def test_the_events_of_a_history_are_told_one_by_one(traction: Command) -> None:
+def test_history_prints_one_line_per_event(traction: Command) -> None:
     traction("start", f"{HERE}:buy", "--amount", "1", "--workflow-id", "one")
     told = traction("history", "one", "--events").splitlines()
     assert [line.split()[3] for line in told] == ["WorkflowExecutionStarted", "DecisionTaskScheduled"]

@@ -1,4 +1,4 @@
-"""The command line shows the line that failed, and a decision task that nobody takes."""
+"""The command line shows the line that failed, and a decision task without a worker."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_the_timeline_names_file_line_and_function(call: object) -> None:
     assert list_failures(events)[-1].startswith("the flow:\n")
 
 
-def test_a_decision_task_that_waits_is_told_with_its_list(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_a_waiting_decision_task_is_shown_with_its_list(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     url = f"local:{tmp_path / 'work.db'}"
     with WorkerSystem(url) as system:
         handle = system.start(fetching(7), workflow_id="late")
@@ -87,7 +87,7 @@ def test_a_decision_task_that_waits_is_told_with_its_list(capsys: pytest.Capture
         assert "a decision task has waited on the list fetching-1 for" in run(capsys, command, "late", "--url", url)[1]
 
 
-def test_an_execution_that_is_closed_or_decided_waits_for_nobody(tmp_path: Path) -> None:
+def test_no_waiting_task_is_shown_for_closed_and_decided_executions(tmp_path: Path) -> None:
     url = f"local:{tmp_path / 'work.db'}"
     fail_in(url)
     with WorkerSystem(url) as system:
@@ -114,7 +114,7 @@ async def asking_wrong() -> int:
     return await wrong()
 
 
-def test_a_task_of_another_type_on_a_list_is_told_as_that(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_task_of_another_type_on_a_list_is_logged_with_both_types(caplog: pytest.LogCaptureFixture) -> None:
     with WorkerSystem("local:") as system:
         system.start_workflow_worker(misplaced)
         system.start_activity_worker(fetch)
@@ -127,7 +127,7 @@ def test_a_task_of_another_type_on_a_list_is_told_as_that(caplog: pytest.LogCapt
     assert "input" not in text
 
 
-def test_a_result_of_another_type_than_its_definition_says_nothing_of_versions() -> None:
+def test_an_error_about_the_type_of_a_result_does_not_mention_versions() -> None:
     with WorkerSystem("local:") as system:
         system.start_workflow_worker(asking_wrong)
         system.start_activity_worker(wrong)

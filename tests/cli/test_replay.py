@@ -1,4 +1,4 @@
-"""Histories are kept in files, and held against the code at hand; so are the executions of a backend."""
+"""Exported histories and executions of a backend are replayed with the current code."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_check_names_the_executions_that_would_break(traction: Command, bought: 
 
 
 @pytest.mark.usefixtures("bought")
-def test_check_reads_those_that_are_open_or_so_many_that_closed(traction: Command) -> None:
+def test_check_replays_open_executions_and_the_newest_closed_ones(traction: Command) -> None:
     traction.at("start", f"{THEN}:buy", "--amount", "9", "--workflow-id", "open")
     # Nothing of it has been decided, so that no code can differ.
     traction.at("check", f"{NOW}:buy", "--closed", "0")

@@ -1,4 +1,4 @@
-"""`traction run` makes a call of the words it is given, runs it, and says how it went."""
+"""`traction run` builds a call from its options, runs it, and prints its result and timeline."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ORDERS = Path(__file__).with_name("orders.py")
 
 
 def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
-    """Give the exit code, what is printed, and what is told on the way."""
+    """Return the exit code, standard output and standard error."""
     with pytest.raises(SystemExit) as left:
         main(argv)
     out, err = capsys.readouterr()
@@ -71,7 +71,7 @@ def test_words_are_read_as_the_types_of_their_fields(capsys: pytest.CaptureFixtu
         (["--number", "7", "--gift", "--colour", "red"], "No such option"),
     ],
 )
-def test_words_that_are_no_input_leave_with_2(capsys: pytest.CaptureFixture[str], words: list[str], says: str) -> None:
+def test_values_of_the_wrong_type_exit_with_2(capsys: pytest.CaptureFixture[str], words: list[str], says: str) -> None:
     code, out, err = run(capsys, "run", f"{HERE}:Order", *words)
     assert (code, out) == (2, "")
     assert says in " ".join(err.split())
@@ -101,7 +101,7 @@ def test_a_result_is_printed_alone_and_the_timeline_beside_it(capsys: pytest.Cap
     assert "✓ pay-1" in err
 
 
-def test_a_workflow_that_fails_leaves_with_1_and_says_why(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_workflow_that_fails_exits_with_1_and_prints_the_failure(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = run(capsys, "run", f"{HERE}:buy", "--amount", "700")
     assert (code, out) == (1, "")
     assert "✗ pay-1" in err
@@ -114,14 +114,14 @@ def test_a_workflow_that_takes_too_long_leaves_with_1(capsys: pytest.CaptureFixt
     assert "is still open after" in err
 
 
-def test_json_tells_the_result_and_the_timeline(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_contains_the_result_and_the_timeline(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = run(capsys, "run", f"{HERE}:buy", "--amount", "7", "--json")
     said = json.loads(out)
     assert (code, err, said["result"], said["timeline"]["status"]) == (0, "", "paid 7", "COMPLETED")
     assert said["timeline"]["rows"][0]["id"] == "pay-1"
 
 
-def test_json_tells_a_failure_too(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_contains_the_failure(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "run", f"{HERE}:buy", "--amount", "700", "--json")
     said = json.loads(out)
     assert (code, said["error"]["kind"], said["timeline"]["status"]) == (1, "WorkflowFailed", "FAILED")
@@ -185,7 +185,7 @@ def test_a_workflow_that_is_not_there_leaves_with_2(capsys: pytest.CaptureFixtur
     assert says in err
 
 
-def test_a_backend_that_nobody_opens_leaves_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_url_of_an_unknown_scheme_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = run(capsys, "run", f"{HERE}:buy", "--amount", "1", "--url", "nope:")
     assert code == 2
     assert "no installed backend opens 'nope:'" in err
@@ -226,7 +226,7 @@ def test_a_terminal_without_unicode_is_written_to_in_ascii(tmp_path: Path) -> No
     assert "+ pay-1" in done.stderr
 
 
-def test_a_module_that_fails_when_imported_is_told_with_its_line(tmp_path: Path) -> None:
+def test_a_module_that_fails_when_imported_is_reported_with_its_line(tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text("x = 1\nx / 0\n")
     done = call_command("run", "broken:flow", cwd=tmp_path)
     assert done.returncode == 2
@@ -234,7 +234,7 @@ def test_a_module_that_fails_when_imported_is_told_with_its_line(tmp_path: Path)
     assert "broken.py, line 2)" in done.stderr
 
 
-def test_without_the_extra_the_command_says_what_to_install(tmp_path: Path) -> None:
+def test_without_the_extra_the_command_prints_what_to_install(tmp_path: Path) -> None:
     (tmp_path / "typer.py").write_text("raise ModuleNotFoundError('No module named typer', name='typer')")
     done = call_command("run", "shop:buy", cwd=tmp_path)
     assert done.returncode == 2
@@ -251,7 +251,7 @@ def test_progress_is_drawn_on_a_terminal(tmp_path: Path) -> None:
     with subprocess.Popen(command, cwd=tmp_path, stdin=theirs, stdout=theirs, stderr=theirs) as running:
         os.close(theirs)
         shown = b""
-        # A terminal whose last writer has gone says so by an error (Linux) or by an empty read.
+        # After the last writer has closed a terminal, a read raises (Linux) or returns nothing.
         try:
             while more := os.read(ours, 65536):
                 shown += more

@@ -58,13 +58,13 @@ def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
     return int(left.value.code or 0), out, err
 
 
-def test_a_simulation_prints_its_result_and_tells_its_story(flows: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_simulation_prints_its_result_and_its_trace(flows: str, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = run(capsys, "simulate", f"{flows}:later", "--n", "4")
     assert (code, out) == (0, "8\n")
     assert "+30d 0:00:00.000  service   sleep-1 fires" in err
 
 
-def test_a_seed_says_which_trace_tells_the_same_story(flows: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_deviations_that_a_seed_prints_give_the_same_trace(flows: str, capsys: pytest.CaptureFixture[str]) -> None:
     words = ("simulate", f"{flows}:later", "--n", "4", "--faults", "all", "--workers", "2", "--json")
     _, seeded, _ = run(capsys, *words, "--seed", "1", "--rate", "0.3")
     trace = json.loads(seeded)["deviations"]
@@ -121,7 +121,7 @@ def test_a_schedule_that_cannot_be_leaves_with_2(
     assert says in err
 
 
-def test_an_exploration_says_what_it_covered(flows: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_exploration_prints_its_coverage(flows: str, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "explore", f"{flows}:later", "--n", "4", "--faults", "some", "--fails", "--json")
     assert code == 0
     coverage = json.loads(out)
@@ -129,7 +129,7 @@ def test_an_exploration_says_what_it_covered(flows: str, capsys: pytest.CaptureF
     assert coverage["runs"] > coverage["histories"] > 1
 
 
-def test_an_exploration_tells_the_story_that_breaks_a_workflow(flows: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_exploration_prints_the_trace_of_a_failing_run(flows: str, capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = run(capsys, "explore", f"{flows}:hopeful")
     assert code == 1
     assert "the signal Go: it was not sent" in err

@@ -70,7 +70,7 @@ class Client:
     ) -> Handle[R]:
         """Start a workflow, or find the open execution that the same call started; return its handle.
 
-        `handle.started` tells the two apart. If the reply to a start is lost, the execution is found, open or closed,
+        `handle.started` distinguishes the two. If the reply to a start is lost, the execution is found, open or closed,
         and counts as started.
 
         Args:

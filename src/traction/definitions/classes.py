@@ -6,6 +6,7 @@ import typing
 from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, Unpack
+from weakref import WeakKeyDictionary, WeakSet
 
 import msgspec
 
@@ -46,21 +47,14 @@ from traction.payloads.codec import name_type, write_canonically
 from traction.payloads.json_types import OF_AN_ERROR, check_fields, check_writable, is_about_later
 
 C = TypeVar("C")
-
-
 C_contra = TypeVar("C_contra", contravariant=True)
-
-
 R = TypeVar("R")
-
-
 R_co = TypeVar("R_co", covariant=True)
-
-
 P = ParamSpec("P")
 
 
-def _make_struct(metaclass: Any, name: str, bases: Any, namespace: dict[str, Any], kw_only: bool) -> Any:
+def make_struct(metaclass: Any, name: str, bases: Any, namespace: dict[str, Any], kw_only: bool) -> Any:
+    """Create the class of a frozen struct."""
     try:
         return msgspec.StructMeta.__new__(metaclass, name, bases, namespace, frozen=True, kw_only=kw_only)
     except TypeError as error:
@@ -72,7 +66,7 @@ if TYPE_CHECKING:
 
     @typing.dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
     class ActivityMeta(msgspec.StructMeta):
-        """The metaclass of activities, as type checkers see it: fields make the constructor."""
+        """The metaclass of activities for type checkers: the fields define the constructor."""
 
         def __new__(
             mcls,
@@ -87,7 +81,7 @@ if TYPE_CHECKING:
 
     @typing.dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
     class WorkflowMeta(msgspec.StructMeta):
-        """The metaclass of workflows, as type checkers see it: fields make the constructor."""
+        """The metaclass of workflows for type checkers: the fields define the constructor."""
 
         def __new__(
             mcls,
@@ -103,27 +97,27 @@ if TYPE_CHECKING:
 else:
 
     class ActivityMeta(msgspec.StructMeta):
-        """Make a frozen struct of an activity's class, and its spec of the class keywords."""
+        """Makes an activity's class a frozen struct, with a spec from the class keywords."""
 
         def __new__(mcls, cls_name, bases, namespace, /, *, kw_only=False, **options):
-            cls = _make_struct(mcls, cls_name, bases, namespace, kw_only)
+            cls = make_struct(mcls, cls_name, bases, namespace, kw_only)
             return cls if ActivityStep in bases else _define(cls, Activity, _activity_spec, options)
 
     class WorkflowMeta(msgspec.StructMeta):
-        """Make a frozen struct of a workflow's class, and its spec of the class keywords."""
+        """Makes a workflow's class a frozen struct, with a spec from the class keywords."""
 
         def __new__(mcls, cls_name, bases, namespace, /, *, kw_only=False, **options):
-            cls = _make_struct(mcls, cls_name, bases, namespace, kw_only)
+            cls = make_struct(mcls, cls_name, bases, namespace, kw_only)
             return cls if WorkflowStep in bases else _define(cls, Workflow, _workflow_spec, options)
 
 
 class Activity(ActivityStep[R_co], msgspec.Struct, Generic[C_contra, R_co], metaclass=ActivityMeta):
-    """Work that a worker does: `Activity[C, R]` gives an `R`, and needs a `C` which the worker provides.
+    """Work that a worker runs: `Activity[C, R]` returns an `R`, and needs a `C` that the worker provides.
 
     Subclass it with fields for the input and a method `run`: `run(self, dependency: C) -> R`, or `run(self) -> R`
     where `C` is `None`; either may be `async`. An instance is a call, and a `Step[R]`.
 
-    The work may be done more than once: a worker may die after the work and before its answer. Make it safe to repeat.
+    The work may run more than once: a worker may crash after the work and before its response. Make it idempotent.
 
     Example:
         >>> class Greet(Activity[None, str], version="1", start_to_close=10):
@@ -134,7 +128,7 @@ class Activity(ActivityStep[R_co], msgspec.Struct, Generic[C_contra, R_co], meta
         ActivityType(name='Greet', version='1')
 
     Raises:
-        DefinitionError: when the class is made, for whatever is wrong with it.
+        DefinitionError: the class is wrong. Raised when it is created.
     """
 
     if TYPE_CHECKING:
@@ -148,13 +142,13 @@ class Activity(ActivityStep[R_co], msgspec.Struct, Generic[C_contra, R_co], meta
             return _parametrize(cls, super().__class_getitem__, arguments, form, example)
 
     def options(self, **options: Unpack[TaskOptions]) -> Step[R_co]:
-        """Make this call with options of its own: time-outs, task list, priority, retries.
+        """Return this call with its own options: timeouts, task list, priority, retries.
 
         Example:
             await CollectChanges(7).options(start_to_close=3600, task_list="big")
 
         Raises:
-            DefinitionError: SWF does not take an option.
+            DefinitionError: an option is unknown, or its value is not one that SWF accepts.
         """
         values: dict[str, Any] = dict(options)
         where = f"{type(self).__qualname__}.options"
@@ -166,9 +160,9 @@ class Activity(ActivityStep[R_co], msgspec.Struct, Generic[C_contra, R_co], meta
     def locally(self) -> Step[R_co]:
         """Run this call in the workflow worker, within the decision task, and record its result as a marker.
 
-        For what takes milliseconds: a look into a cache, a short query. It costs no task, and no time of one. It is
-        done again if the decision task is lost, and it has no time-outs and no heartbeats of its own. All that a flow
-        asks for so at one time is done in turn.
+        For work of milliseconds, such as a cache lookup or a short query. It needs no activity task. It runs again if
+        the decision task is lost, and has no timeouts and no heartbeats. Several local activities of one flow run one
+        after the other.
 
         Example:
             price = await LookUp("tea").locally()
@@ -177,19 +171,19 @@ class Activity(ActivityStep[R_co], msgspec.Struct, Generic[C_contra, R_co], meta
             ActivityFailed: (in the flow) it failed, and its retry policy allows no more attempts.
 
         History:
-            Asks RecordMarker, in the decision task that does it; for a pause between attempts, StartTimer.
+            RecordMarker, in the decision task that runs it; for a pause between attempts, StartTimer.
         """
         return Local(self)
 
 
 class Workflow(WorkflowStep[R_co], msgspec.Struct, Generic[R_co], metaclass=WorkflowMeta):
-    """A flow under a name and a version: `Workflow[R]` gives an `R`.
+    """A flow under a name and a version: `Workflow[R]` returns an `R`.
 
     Subclass it with fields for the input and a method `flow`: an `async def` that awaits steps, or a plain method that
     returns a step. An instance is a call: run it with a client, or await it in another flow, where it is a child.
 
     Raises:
-        DefinitionError: when the class is made, for whatever is wrong with it.
+        DefinitionError: the class is wrong. Raised when it is created.
     """
 
     if TYPE_CHECKING:
@@ -203,23 +197,23 @@ class Workflow(WorkflowStep[R_co], msgspec.Struct, Generic[R_co], metaclass=Work
             return _parametrize(cls, super().__class_getitem__, arguments, form, example)
 
     def workflow_id(self) -> str:
-        """Return the id of the execution that this call starts from outside; override it to name by what matters.
+        """Return the workflow id under which a client starts this call. Override it to choose the id.
 
-        The default is made of the workflow's name and its input, so that starting the same work twice finds the
-        execution that is already open. It is the same in every process and under every version.
+        The default is made from the workflow's name and its input, so that starting the same work twice finds the open
+        execution. It is the same in all processes and for all versions.
 
-        A child has another default id, made of its parent's run and its step, so that one flow may have many children
-        of the same input. A class that overrides this method names its children too.
+        A child has another default id, made from its parent's run and its step, so that one flow may have many children
+        with the same input. A class that overrides this method also defines the ids of its children.
         """
         from hashlib import sha256
 
         return f"{self.spec.label[:200]}-{sha256(write_canonically(self)).hexdigest()[:16]}"
 
     def options(self, **options: Unpack[ChildOptions]) -> AdjustedChild[R_co]:
-        """Make this call, as a child, with options of its own: its id, time-outs, task list, child policy, tags.
+        """Return this call, as a child, with its own options: id, timeouts, task list, child policy, tags.
 
-        `cancellation` defines what happens to the child when its await is cancelled: `"wait"` (the default) asks it to
-        cancel and waits until it has closed, `"request"` asks it and goes on, `"abandon"` does not ask it.
+        `cancellation` defines what happens to the child when its await is cancelled: `"wait"` (the default) requests
+        its cancellation and waits until it has closed, `"request"` only requests it, `"abandon"` does neither.
 
         Raises:
             DefinitionError: an option is unknown, or its value is not one that SWF or Traction accepts.
@@ -231,12 +225,12 @@ class Workflow(WorkflowStep[R_co], msgspec.Struct, Generic[R_co], metaclass=Work
 
 
 def check_definition(definition: Any) -> None:
-    """Check what could not be checked when the class was made, because its annotations named what came later.
+    """Check a definition whose annotations named later types when its class was created.
 
-    Workers and clients call this for every definition that they are given.
+    Workers and clients call this for each definition.
 
     Raises:
-        DefinitionError: it is not a definition, an annotation does not resolve, or a type cannot be written as JSON.
+        DefinitionError: it is not a definition, an annotation does not resolve, or a type cannot be encoded as JSON.
     """
     is_made = isinstance(definition, ActivityMeta | WorkflowMeta) and definition not in (Activity, Workflow)
     if not is_made:
@@ -245,38 +239,45 @@ def check_definition(definition: Any) -> None:
             f"expected a definition, got {what}; pass the class, a subclass of Activity[...] or Workflow[...]"
         )
     made = typing.cast(Any, definition)
-    if made.spec and vars(made).get("__traction_unchecked__"):  # a base that leaves types open has no spec
+    if made.spec and made in _UNCHECKED:  # raises for a generic base, which has no spec
         _check_types(made)
-        made.__traction_unchecked__ = False
+        _UNCHECKED.discard(made)
 
 
 def _check_types(definition: Any) -> None:
-    where = _say_where(definition)
+    where = name_definition(definition)
     check_writable(where, "the result", definition.spec.result)
     check_fields(definition, where)
     for error in definition.spec.raises:
-        check_fields(error, _say_where(error), OF_AN_ERROR)
+        check_fields(error, name_definition(error), OF_AN_ERROR)
 
 
 # How classes become definitions.
 
+_OPTIONS: WeakKeyDictionary[type, dict[str, Any]] = WeakKeyDictionary()
+"""The class keywords of each definition, with those that it inherits."""
+
+_UNCHECKED: WeakSet[type] = WeakSet()
+"""The definitions whose annotations name types that were not yet defined."""
+
 
 class _OpenError(DefinitionError, AttributeError):
-    """Also an `AttributeError`, so that a class without a spec is one that `hasattr` finds none on."""
+    """Also an `AttributeError`, so that `hasattr(cls, "spec")` is false for a class without a spec."""
 
 
 class _Open:
-    """Stands for the `spec` of a class that leaves its types open, and so is a base for others alone."""
+    """The `spec` of a generic base class, which is not a definition: reading it raises."""
 
     def __get__(self, instance: Any, owner: Any) -> Any:
         parameters = ", ".join(["int"] * len(owner.__parameters__)) or "..."
         raise _OpenError(
-            f"{_say_where(owner)}: this generic base class is not a definition; make a subclass of "
+            f"{name_definition(owner)}: this generic base class is not a definition; make a subclass of "
             f"{owner.__name__}[{parameters}]"
         )
 
 
-def _say_where(made: Any) -> str:
+def name_definition(made: Any) -> str:
+    """Return the module and name of a definition, for errors."""
     return f"{made.__module__}.{made.__qualname__}"
 
 
@@ -286,12 +287,12 @@ def _parametrize(cls: Any, parametrize: Callable[[Any], Any], arguments: Any, fo
     except TypeError as error:
         if cls not in (Activity, Workflow):
             raise
-        given = f"[{', '.join(map(name_type, arguments if isinstance(arguments, tuple) else (arguments,)))}]"
-        raise DefinitionError(f"the type arguments are {form}, got {given}; write {example}") from error
+        actual = f"[{', '.join(map(name_type, arguments if isinstance(arguments, tuple) else (arguments,)))}]"
+        raise DefinitionError(f"the type arguments are {form}, got {actual}; write {example}") from error
 
 
 def _define(cls: Any, root: type, make_spec: Callable[..., Any], options: dict[str, Any]) -> Any:
-    where = _say_where(cls)
+    where = name_definition(cls)
     arguments = find_arguments(cls, root)
     if arguments is None:
         raise DefinitionError(
@@ -304,7 +305,7 @@ def _define(cls: Any, root: type, make_spec: Callable[..., Any], options: dict[s
                 f"{where}: a field cannot be named {field!r}, which is an attribute of every call "
                 f"(Traction); rename it to {field}_"
             )
-    cls.__traction_options__ = options = _inherit_options(cls) | options
+    _OPTIONS[cls] = options = _inherit_options(cls) | options
     if any(map(is_open, arguments)):
         if not cls.__parameters__:
             raise DefinitionError(
@@ -318,10 +319,10 @@ def _define(cls: Any, root: type, make_spec: Callable[..., Any], options: dict[s
     try:
         _check_types(cls)
     except DefinitionError as error:
-        # What is not defined yet may be defined further down; a worker or client checks again.
+        # The type may be defined further down in the module; a worker or client checks again.
         if not is_about_later(error):
             raise
-        cls.__traction_unchecked__ = True
+        _UNCHECKED.add(cls)
     return cls
 
 
@@ -329,9 +330,9 @@ _TAKEN = frozenset({"spec", "step_label", "options", "locally", "run", "flow", "
 
 
 def _inherit_options(cls: Any) -> dict[str, Any]:
-    """Find the class keywords of the nearest base that has any, but for those that name one type alone."""
+    """Return the class keywords of the nearest base, except those that identify its type."""
     for base in cls.__mro__[1:]:
-        if (options := base.__dict__.get("__traction_options__")) is not None:
+        if (options := _OPTIONS.get(base)) is not None:
             return {key: value for key, value in options.items() if key not in ("name", "version", "description")}
     return {}
 
@@ -382,7 +383,7 @@ def _workflow_spec(cls: Any, where: str, arguments: tuple[Any, ...], options: di
 
 
 def make_label(name: str) -> str:
-    """Make the word by which a type's name appears in ids: dots and tildes have a meaning there."""
+    """Return a type's name as it appears in ids, without dots and tildes, which have a meaning there."""
     return name.replace(".", "_").replace("~", "_")
 
 

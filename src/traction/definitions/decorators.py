@@ -1,4 +1,4 @@
-"""`@activity` and `@workflow`: definitions made of functions."""
+"""`@activity` and `@workflow`: definitions from functions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, Unpack, overl
 
 import msgspec
 
-from traction.definitions.classes import Activity, Workflow, _make_struct, _say_where
+from traction.definitions.classes import Activity, Workflow, make_struct, name_definition
 from traction.definitions.options import (
     ActivityOptions,
     WorkflowOptions,
@@ -22,11 +22,7 @@ from traction.errors import DefinitionError
 from traction.flow.step import Step, note_wrapped
 
 C = TypeVar("C")
-
-
 R = TypeVar("R")
-
-
 P = ParamSpec("P")
 
 
@@ -68,9 +64,9 @@ def activity(**options: Unpack[ActivityOptions]) -> _PlainActivity: ...
 
 
 def activity(f: Any = None, /, *, needs: Any = None, **options: Any) -> Any:
-    """Make an activity of a function: its parameters are the fields, its result the result.
+    """Make an activity from a function: its parameters become the fields, and its result the result.
 
-    With `needs=Connection` the first parameter is the dependency, which the worker provides and the caller leaves out.
+    With `needs=Connection` the first parameter is the dependency, which the worker provides and the caller omits.
 
     Example:
         >>> @activity
@@ -80,7 +76,7 @@ def activity(f: Any = None, /, *, needs: Any = None, **options: Any) -> Any:
         greet(name='world')
 
     Raises:
-        DefinitionError: a parameter or the result has no type, or cannot be written as JSON.
+        DefinitionError: a parameter or the result has no type, or its type cannot be encoded as JSON.
     """
 
     def define(f: Callable[..., Any]) -> Any:
@@ -89,7 +85,7 @@ def activity(f: Any = None, /, *, needs: Any = None, **options: Any) -> Any:
         def run(self: Any, *dependency: Any) -> Any:
             return f(*dependency, **msgspec.structs.asdict(self))
 
-        # Shows whether it is async; not __wrapped__, whose parameters would be taken for those of `run`.
+        # Shows whether it is async. Not __wrapped__, whose parameters would be read as those of `run`.
         vars(run)["body"] = f
         return _make_class(f, typing.cast(Any, Activity)[needs, signature.result], signature, {"run": run}, options)
 
@@ -109,12 +105,12 @@ def workflow(**options: Unpack[WorkflowOptions]) -> _PlainWorkflow: ...
 
 
 def workflow(f: Any = None, /, **options: Any) -> Any:
-    """Make a workflow of a function: its parameters are the fields, its result the result.
+    """Make a workflow from a function: its parameters become the fields, and its result the result.
 
     The function is an `async def` that awaits steps, or it returns a step.
 
     Raises:
-        DefinitionError: a parameter or the result has no type, or cannot be written as JSON.
+        DefinitionError: a parameter or the result has no type, or its type cannot be encoded as JSON.
     """
 
     def define(f: Callable[..., Any]) -> Any:
@@ -135,7 +131,7 @@ def workflow(f: Any = None, /, **options: Any) -> Any:
 def _make_class(f: Any, base: Any, signature: Signature, methods: dict[str, Any], options: dict[str, Any]) -> Any:
     if "kw_only" in options:
         raise DefinitionError(
-            f"{_say_where(f)}: functions do not take kw_only; write a * before the keyword-only parameters"
+            f"{name_definition(f)}: functions do not take kw_only; write a * before the keyword-only parameters"
         )
 
     def fill(names: list[str], **more: Any) -> Callable[[dict[str, Any]], None]:
@@ -147,10 +143,10 @@ def _make_class(f: Any, base: Any, signature: Signature, methods: dict[str, Any]
     positional = [name for name in signature.fields if name not in signature.keywords]
     keywords = [name for name in signature.fields if name in signature.keywords]
     if positional and keywords:
-        # msgspec gives all fields of one class by place, or all by name: those given by place go into a base.
+        # In one msgspec class all fields are positional or all keyword-only: positional ones go into a base class.
         namespace: dict[str, Any] = {"__orig_bases__": (base,)}
         fill(positional)(namespace)
         (root,) = types.resolve_bases((base,))
-        base = _make_struct(type(root), f.__name__, (root,), namespace, kw_only=False)
+        base = make_struct(type(root), f.__name__, (root,), namespace, kw_only=False)
     own = keywords or positional
     return types.new_class(f.__name__, (base,), {"kw_only": bool(keywords)} | options, fill(own, **methods))

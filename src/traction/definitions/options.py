@@ -32,65 +32,65 @@ ROLE_CHARS_MAX = SWF.role_chars_max
 class ActivityOptions(TypedDict, total=False):
     """The class keywords of an activity. Spans are `timedelta`s or numbers of seconds; `None` means unlimited.
 
-    Those of a base class hold for its subclasses too, but for name, version and description.
+    Subclasses inherit them, except name, version and description.
     """
 
     name: str
-    """The name of its type; the name of the class unless given."""
+    """The name of its type; by default, the name of the class."""
     version: str
-    """The version of its type; `"1"` unless given."""
+    """The version of its type; `"1"` by default."""
     task_list: str
-    """Where its tasks wait; a list of its own, `name-version`, unless given."""
+    """The list of its tasks; `name-version` by default."""
     schedule_to_start: Span | None
-    """How long a task may wait for a worker. No limit unless given."""
+    """The longest wait for a worker; no limit by default."""
     start_to_close: Span | None
-    """How long a worker may take for one attempt; 300 s unless given. A dead worker is noticed after this."""
+    """The longest attempt; 300 s by default. A dead worker is detected after this time."""
     schedule_to_close: Span | None
-    """How long a task may take in all, waiting included. No limit unless given."""
+    """The longest time in all, waiting included; no limit by default."""
     heartbeat: Span | None
-    """How long a worker may go without a heartbeat. No limit unless given."""
+    """The longest time between heartbeats; no limit by default."""
     retry: Retry | None
-    """How often to try again, and after how long. Once and never, unless given."""
+    """The retry policy; one attempt by default."""
     raises: Raises
-    """The errors that arrive with their fields where its failure is read."""
+    """The errors whose fields are stored in the history."""
     priority: int
-    """Higher first within a task list; 0 unless given."""
+    """Higher first within a task list; 0 by default."""
     description: str
-    """What people read in SWF's console; the first line of the docstring unless given."""
+    """The text in SWF's console; the first line of the docstring by default."""
 
 
 class WorkflowOptions(TypedDict, total=False):
     """The class keywords of a workflow. Spans are `timedelta`s or numbers of seconds.
 
-    Those of a base class hold for its subclasses too, but for name, version and description.
+    Subclasses inherit them, except name, version and description.
     """
 
     name: str
-    """The name of its type; the name of the class unless given."""
+    """The name of its type; by default, the name of the class."""
     version: str
-    """The version of its type; `"1"` unless given."""
+    """The version of its type; `"1"` by default."""
     task_list: str
-    """Where its decision tasks wait; a list of its own, `name-version`, unless given."""
+    """The list of its decision tasks; `name-version` by default."""
     execution_start_to_close: Span
-    """How long an execution may be open; one year, SWF's longest, unless given."""
+    """The longest run; one year by default, SWF's maximum."""
     task_start_to_close: Span | None
-    """How long a worker may take to decide; 30 s unless given. A dead worker is noticed after this."""
+    """The longest decision task; 30 s by default. A dead worker is detected after this time."""
     child_policy: ChildPolicy
-    """What becomes of open children when an execution closes; `TERMINATE` unless given."""
+    """The effect on open children when an execution is terminated or times out; `TERMINATE` by default."""
     tags: tuple[str, ...]
-    """At most five strings to find executions by."""
+    """At most five strings by which executions are found."""
     raises: Raises
-    """The errors that arrive with their fields where its failure is read."""
+    """The errors whose fields are stored in the history."""
     priority: int
-    """Higher first within a task list; 0 unless given."""
+    """Higher first within a task list; 0 by default."""
     lambda_role: str
     """The IAM role under which its Lambda tasks run."""
     description: str
-    """What people read in SWF's console; the first line of the docstring unless given."""
+    """The text in SWF's console; the first line of the docstring by default."""
 
 
 class TaskOptions(TypedDict, total=False):
-    """Options of one call of an activity, in place of those of its class."""
+    """Options of one call of an activity. They replace those of its class."""
 
     task_list: str
     schedule_to_start: Span | None
@@ -102,7 +102,7 @@ class TaskOptions(TypedDict, total=False):
 
 
 class ChildOptions(TypedDict, total=False):
-    """Options of one call of a child, in place of those of its class. `cancellation` is an option of calls alone."""
+    """Options of one call of a child. They replace those of its class; `cancellation` is only an option of calls."""
 
     cancellation: Cancellation
 
@@ -120,7 +120,7 @@ class ChildOptions(TypedDict, total=False):
 
 
 def check_options(where: str, options: dict[str, Any], known: Any) -> None:
-    """Check that every class keyword is one."""
+    """Check that every class keyword is a known option."""
     for key in options:
         if key not in known.__annotations__:
             raise DefinitionError(
@@ -142,7 +142,7 @@ def read_name(where: str, key: str, value: Any, chars_max: int) -> str:
 
 
 def read_span(where: str, options: dict[str, Any], key: str, default: Span | None) -> Duration:
-    """Write a timeout as SWF does."""
+    """Convert a timeout to SWF's text."""
     span = options.get(key, default)
     if span is None:
         return NO_TIMEOUT
@@ -153,7 +153,7 @@ def read_span(where: str, options: dict[str, Any], key: str, default: Span | Non
 
 
 def read_execution_span(where: str, options: dict[str, Any]) -> Duration:
-    """Write how long an execution may be open, which is never for ever."""
+    """Convert the longest run of an execution to SWF's text. It cannot be unlimited."""
     execution = read_span(where, options, "execution_start_to_close", EXECUTION_SECONDS_MAX)
     if execution == NO_TIMEOUT or int(execution) > EXECUTION_SECONDS_MAX:
         raise DefinitionError(
@@ -164,7 +164,7 @@ def read_execution_span(where: str, options: dict[str, Any]) -> Duration:
 
 
 def read_child_policy(where: str, options: dict[str, Any]) -> ChildPolicy:
-    """Check that a child policy is one."""
+    """Check and return the child policy."""
     policy: ChildPolicy = options.get("child_policy", "TERMINATE")
     if policy not in get_args(ChildPolicy):
         raise DefinitionError(
@@ -174,7 +174,7 @@ def read_child_policy(where: str, options: dict[str, Any]) -> ChildPolicy:
 
 
 def read_cancellation(where: str, options: dict[str, Any]) -> Cancellation:
-    """Check what happens to a child when its await is cancelled."""
+    """Check and return what happens to a child when its await is cancelled."""
     cancellation: Cancellation = options.get("cancellation", "wait")
     if cancellation not in get_args(Cancellation):
         raise DefinitionError(
@@ -184,7 +184,7 @@ def read_cancellation(where: str, options: dict[str, Any]) -> Cancellation:
 
 
 def read_retry(where: str, options: dict[str, Any]) -> Retry | None:
-    """Check that a policy of retries is one."""
+    """Check and return the retry policy."""
     retry = options.get("retry")
     if retry is not None and not isinstance(retry, Retry):
         raise DefinitionError(f"{where}: retry={retry!r:.100}: expected a Retry; write retry=Retry(attempts=5)")
@@ -215,7 +215,7 @@ def read_raises(where: str, options: dict[str, Any]) -> Raises:
 
 
 def read_priority(where: str, options: dict[str, Any]) -> str | None:
-    """Write a priority as SWF does."""
+    """Convert a priority to SWF's text."""
     priority = options.get("priority")
     if priority is None:
         return None
@@ -257,7 +257,7 @@ def read_overrides(where: str, options: dict[str, Any], known: Any) -> dict[str,
     """Return the options of one call as attributes of its decision.
 
     Raises:
-        DefinitionError: an option is unknown, or SWF does not take it.
+        DefinitionError: an option is unknown, or SWF does not accept it.
     """
     check_options(where, options, known)
     overrides: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""Read and check the annotations of classes and functions. Calls nothing that it reads."""
+"""Read and check the annotations of classes and functions, without calling them."""
 
 from __future__ import annotations
 
@@ -35,24 +35,24 @@ class Signature(msgspec.Struct, frozen=True):
 
 
 def find_arguments(cls: Any, root: Any) -> tuple[Any, ...] | None:
-    """Find the type arguments that a class gives `root`, through generic bases too; `None` if it gives none."""
+    """Return the type arguments of `root` in the bases of a class, also through generic bases; `None` without any."""
     for base in cls.__dict__.get("__orig_bases__", cls.__bases__):
         origin = typing.get_origin(base) or base
         if not isinstance(origin, type) or not issubclass(origin, root):
             continue
-        given = typing.get_args(base)
+        direct = typing.get_args(base)
         if origin is root:
-            return given or None
+            return direct or None
         found = find_arguments(origin, root)
-        if found is not None and given:
-            replaced = dict(zip(origin.__parameters__, given, strict=True))  # type: ignore[attr-defined]
+        if found is not None and direct:
+            replaced = dict(zip(origin.__parameters__, direct, strict=True))  # type: ignore[attr-defined]
             return tuple(_replace(argument, replaced) for argument in found)
         return found
     return None
 
 
 def is_open(annotation: Any) -> bool:
-    """Whether a type still has variables."""
+    """Return whether a type has type variables."""
     return isinstance(annotation, TypeVar) or bool(
         not isinstance(annotation, type) and getattr(annotation, "__parameters__", ())
     )
@@ -61,9 +61,9 @@ def is_open(annotation: Any) -> bool:
 def read_arguments(cls: Any, where: str, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
     """Resolve type arguments that are written as strings."""
     names = vars(sys.modules[cls.__module__]) if cls.__module__ in sys.modules else {}
-    said = types.SimpleNamespace(__annotations__={str(n): argument for n, argument in enumerate(arguments)})
+    holder = types.SimpleNamespace(__annotations__={str(n): argument for n, argument in enumerate(arguments)})
     try:
-        return tuple(typing.get_type_hints(said, names, include_extras=True).values())
+        return tuple(typing.get_type_hints(holder, names, include_extras=True).values())
     except Exception as error:
         raise DefinitionError(
             f"{where}: a type argument of the class does not resolve: {error}. The types of the dependency and the "
@@ -72,7 +72,7 @@ def read_arguments(cls: Any, where: str, arguments: tuple[Any, ...]) -> tuple[An
 
 
 def check_needs(where: str, needs: Any) -> None:
-    """Check that what is needed is a type."""
+    """Check that the dependency of an activity is declared by a type."""
     is_type = callable(needs) and not isinstance(needs, types.FunctionType | types.MethodType)
     if needs is not None and not is_type and typing.get_origin(needs) is None:
         raise DefinitionError(
@@ -110,17 +110,17 @@ def check_flow(cls: Any, where: str, result: Any) -> None:
     hints = _find_hints(method, where)
     if hints is None or hints.get("return", Any) is Any:
         return
-    said = hints["return"]
+    returned = hints["return"]
     if not method.__code__.co_flags & _COROUTINE:
-        said = _find_awaited(said)
-        if said is None:
+        returned = _find_awaited(returned)
+        if returned is None:
             raise DefinitionError(
                 f"{where}: flow returns {name_type(hints['return'])}, not a step. Write async def flow(self) "
                 f"and await steps, or return a Step[{name_type(result)}]"
             )
-    if not _agree(said, result):
+    if not _agree(returned, result):
         raise DefinitionError(
-            f"{where}: flow returns {name_type(said)}, but the class declares {name_type(result)}; make them equal"
+            f"{where}: flow returns {name_type(returned)}, but the class declares {name_type(result)}; make them equal"
         )
 
 
@@ -153,7 +153,7 @@ def _check_arity(method: types.FunctionType, where: str, expected: int, because:
 
 def _find_hints(method: Any, where: str) -> dict[str, Any] | None:
     """Return a method's annotations, or `None` if they name types that are defined later."""
-    if method.__code__.co_flags & _VARARGS:  # a decorator's function, which takes whatever it is given
+    if method.__code__.co_flags & _VARARGS:  # the wrapper of a decorator, which accepts any arguments
         return None
     try:
         return typing.get_type_hints(method)
@@ -163,15 +163,15 @@ def _find_hints(method: Any, where: str) -> dict[str, Any] | None:
         raise DefinitionError(f"{where}: an annotation of {method.__name__} is not a type: {error}") from error
 
 
-def _agree(said: Any, wanted: Any) -> bool:
-    """Whether a result of one type can be decoded as another: payloads are decoded by the declared type exactly."""
-    if said in (Any, typing.Never, typing.NoReturn) or wanted is Any or is_open(said):
+def _agree(returned: Any, declared: Any) -> bool:
+    """Return whether a method may return one type if the class declares another: payloads decode as exactly that."""
+    if returned in (Any, typing.Never, typing.NoReturn) or declared is Any or is_open(returned):
         return True
-    return _is_same(said, _strip(wanted))
+    return _is_same(returned, _strip(declared))
 
 
 def _is_same(left: Any, right: Any) -> bool:
-    """Whether two types are equal once their aliases (`type Ids = list[int]`) are replaced by what they stand for."""
+    """Return whether two types are equal after their aliases (`type Ids = list[int]`) are resolved."""
     if left == right:
         return True
     left, right = _resolve_alias(left), _resolve_alias(right)
@@ -187,7 +187,7 @@ def _is_same(left: Any, right: Any) -> bool:
 
 
 def _resolve_alias(annotation: Any) -> Any:
-    """Replace a type alias, of the statement `type` of Python 3.12, by the type that it stands for."""
+    """Resolve a type alias, of the statement `type` of Python 3.12."""
     while isinstance(alias := typing.get_origin(annotation) or annotation, _ALIAS):
         replaced = dict(zip(alias.__type_params__, typing.get_args(annotation), strict=False))
         annotation = _replace(alias.__value__, replaced)
@@ -198,7 +198,7 @@ _ALIAS: Any = getattr(typing, "TypeAliasType", ())
 
 
 def _accepts(parameter: Any, needs: Any) -> bool:
-    """Whether a parameter of one type takes a dependency of another, as far as that can be seen."""
+    """Return whether a parameter accepts a dependency of another type, as far as annotations show."""
     parameter, needs = _resolve_alias(parameter), _strip(needs)
     if parameter in (Any, needs) or is_open(parameter) or needs is Any:
         return True
@@ -213,12 +213,12 @@ def _accepts(parameter: Any, needs: Any) -> bool:
         return True
 
 
-def _find_awaited(said: Any) -> Any:
+def _find_awaited(annotation: Any) -> Any:
     """Return the result type of a step or coroutine type: `Any` if unknown, `None` if it is neither."""
-    said = _resolve_alias(said)
-    origin = typing.get_origin(said) or said
-    arguments = typing.get_args(said)
-    # Any is a class too, from Python 3.11 on.
+    annotation = _resolve_alias(annotation)
+    origin = typing.get_origin(annotation) or annotation
+    arguments = typing.get_args(annotation)
+    # Any is a class, from Python 3.11 on.
     if origin is Any or not isinstance(origin, type):
         return Any
     if issubclass(origin, Both):
@@ -231,7 +231,7 @@ def _find_awaited(said: Any) -> Any:
 
 
 def _strip(annotation: Any) -> Any:
-    """Take `Annotated` and the name of an alias off a type."""
+    """Return a type without `Annotated` and aliases."""
     hints = typing.get_type_hints(types.SimpleNamespace(__annotations__={"it": _resolve_alias(annotation)}))
     return _resolve_alias(hints["it"])
 
@@ -248,9 +248,9 @@ def _replace(annotation: Any, replaced: dict[Any, Any]) -> Any:
 
 
 def read_function(f: Any, needs: Any, *, flow: bool) -> Signature:
-    """Read a function's parameters, after the dependency if it needs one, and its result.
+    """Return the signature of a function, without its dependency.
 
-    A decorator that keeps what it wraps (`functools.wraps`) has the parameters of that.
+    A wrapper made by `functools.wraps` has the parameters of the function that it wraps.
     """
     _check_function(f, flow=flow)
     where, wrapped = f"{f.__module__}.{f.__qualname__}", inspect.unwrap(f)
@@ -347,15 +347,15 @@ def _find_function_hints(f: Any, wrapped: Any) -> dict[str, Any]:
         return typing.get_type_hints(wrapped, include_extras=True)
     # A decorator that declares its parameters.
     signature = inspect.signature(signed)
-    said = {parameter.name: parameter.annotation for parameter in signature.parameters.values()}
-    said["return"] = signature.return_annotation
-    said = {name: annotation for name, annotation in said.items() if annotation is not signature.empty}
-    holder = types.SimpleNamespace(__annotations__=said)
+    hints = {parameter.name: parameter.annotation for parameter in signature.parameters.values()}
+    hints["return"] = signature.return_annotation
+    hints = {name: annotation for name, annotation in hints.items() if annotation is not signature.empty}
+    holder = types.SimpleNamespace(__annotations__=hints)
     return typing.get_type_hints(holder, wrapped.__globals__, include_extras=True)
 
 
-def _read_result(where: str, said: Any, is_async: bool, *, flow: bool) -> Any:
-    step = _resolve_alias(said)
+def _read_result(where: str, declared: Any, is_async: bool, *, flow: bool) -> Any:
+    step = _resolve_alias(declared)
     origin = typing.get_origin(step) or step
     is_step = isinstance(origin, type) and issubclass(origin, Step)
     if not flow or is_async:
@@ -365,11 +365,11 @@ def _read_result(where: str, said: Any, is_async: bool, *, flow: bool) -> Any:
                 if flow
                 else "Activities cannot run steps; make this function a @workflow"
             )
-            raise DefinitionError(f"{where}: the result is {name_type(said)}, a step that is never awaited. {hint}")
-        return said
+            raise DefinitionError(f"{where}: the result is {name_type(declared)}, a step that is never awaited. {hint}")
+        return declared
     result = _find_awaited(step) if is_step else None
     if result is None or (result is Any and not typing.get_args(step)):
-        problem = "a step without a result type" if is_step else f"{name_type(said)}, not a step"
+        problem = "a step without a result type" if is_step else f"{name_type(declared)}, not a step"
         raise DefinitionError(
             f"{where}: the result is {problem}. A workflow is an async def that awaits steps, or a function that "
             "returns one: write -> Step[int]"

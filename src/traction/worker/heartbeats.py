@@ -81,11 +81,11 @@ class RunningActivity(RunningTask):
         self.activity_type = task.activity_type
         self.activity_id = task.activity_id
         self.token = task.task_token
-        told = read_attempt(task.input)
-        self.attempt = told.number
+        sent = read_attempt(task.input)
+        self.attempt = sent.number
         self.backend = backend
-        self.every = find_interval(timeout if told.heartbeat is None else told.heartbeat)
-        limits = limits if told.limit is None else (told.limit,)
+        self.every = find_interval(timeout if sent.heartbeat is None else sent.heartbeat)
+        limits = limits if sent.limit is None else (sent.limit,)
         self.limit = min((float(limit) for limit in limits if limit != NO_TIMEOUT), default=None)
         self.defer_heartbeats = defer_heartbeats
         # When it began and when it was found to have ended, by the heartbeater's clock.
@@ -100,7 +100,7 @@ class RunningActivity(RunningTask):
         self.unsent = False
         self.sent_at = float("-inf")
         self.due: float | None = None
-        self._last_details = told.details
+        self._last_details = sent.details
         self._codec = codec
         self._heartbeater = heartbeater
         self._details: str | None = None

@@ -1,4 +1,4 @@
-"""What a handle promises of signals, and how executions are found: what is sent arrives, or one hears why not."""
+"""Handles: signals arrive or raise; executions are found by id."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_signal_goes_to_the_run_that_is_open_now(stage: Stage) -> None:
     assert handle.result(0) == "second"
 
 
-def test_who_signals_an_execution_that_has_closed_hears_that_and_how(stage: Stage) -> None:
+def test_a_signal_to_a_closed_execution_raises_how_it_closed(stage: Stage) -> None:
     handle = stage.start(listen(0))
     handle.terminate()
     with pytest.raises(UnknownResourceFault, match="is not open any more: WorkflowExecutionTerminated"):
@@ -59,13 +59,13 @@ def test_who_signals_an_execution_that_has_closed_hears_that_and_how(stage: Stag
 @pytest.mark.parametrize(
     ("said", "mend"), [("hello", "define a subclass of Signal"), (Say, "write Say"), (7, "define a subclass of Signal")]
 )
-def test_what_is_no_signal_is_not_sent(stage: Stage, said: Any, mend: str) -> None:
+def test_only_signals_are_sent(stage: Stage, said: Any, mend: str) -> None:
     handle = stage.start(listen(0))
     with pytest.raises(TypeError, match=f"Handle.send: expected a signal, got .*; {mend}"):
         handle.send(said)
 
 
-def test_a_signal_that_nobody_could_read_is_not_sent(stage: Stage) -> None:
+def test_a_signal_that_cannot_be_decoded_is_not_sent(stage: Stage) -> None:
     handle = stage.start(listen(0))
     with pytest.raises(
         PayloadError, match="cannot be sent, because it could not be read back: Expected `str`, got `int`"
@@ -80,7 +80,7 @@ def test_a_signal_that_swf_does_not_carry_is_not_sent(stage: Stage) -> None:
         handle.send(Say("x" * 40_000))
 
 
-def test_a_signal_is_written_as_the_codec_says(stage: Stage) -> None:
+def test_a_signal_is_encoded_by_the_codec(stage: Stage) -> None:
     codec = Codec(Compress())
     handle = WorkerSystem(backend=stage.backend, codec=codec).start(listen(0))
     handle.send(Say("x" * 40_000))
@@ -110,6 +110,6 @@ def test_by_its_id_the_run_is_found_that_is_open_or_else_the_last_that_closed(st
     assert handle.result(0) == "there"
 
 
-def test_an_id_under_which_nothing_was_started_is_told(stage: Stage) -> None:
+def test_an_unknown_id_raises_with_the_domain(stage: Stage) -> None:
     with pytest.raises(UnknownResourceFault, match="there is no execution 'nobody' in local:"):
         stage.system.get_handle("nobody")

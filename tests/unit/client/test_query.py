@@ -93,7 +93,7 @@ def test_it_needs_no_worker_and_sees_what_no_decision_task_has_seen(stage: Stage
     assert handle.history() == before
 
 
-def test_it_tells_the_end_of_what_has_closed(stage: Stage) -> None:
+def test_the_state_of_a_closed_execution_is_its_last(stage: Stage) -> None:
     handle = stage.start(Shop())
     for item in "abc":
         add(stage, handle, item)
@@ -205,7 +205,7 @@ def test_the_code_is_needed_and_that_of_the_version_that_runs(stage: Stage) -> N
     assert stage.system.get_handle(WorkflowExecution(handle.workflow_id, handle.run_id), Shop).state(Cart) == Cart([])
 
 
-def test_code_that_does_not_match_is_told(stage: Stage) -> None:
+def test_code_that_does_not_match_raises(stage: Stage) -> None:
     class Changed(Workflow[int], name="Shop"):
         async def flow(self) -> int:
             await sleep(1)

@@ -413,7 +413,7 @@ def test_simulations_log_failed_activities_as_info(caplog: pytest.LogCaptureFixt
 
 
 def report(error: BaseException, *, through: int = 0, old: bool = False) -> Any:
-    """Report an exception as an activity's failure, and that through so many children."""
+    """Report an exception as the failure of an activity, below a number of children."""
     said = read_failure(*describe_failure(error, JSON))
     failed: Any = ActivityFailed("fetch-1", **make_known(msgspec.structs.replace(said, bases=()) if old else said))
     for number in range(through):

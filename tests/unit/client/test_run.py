@@ -56,7 +56,7 @@ def test_children_and_their_activities_are_hosted_when_they_are_first_asked_for(
     assert run(parent("you"), timeout=60) == "Hello, you!Hello, you!!"
 
 
-def test_a_definition_that_many_flows_meet_has_one_set_of_workers() -> None:
+def test_a_definition_that_many_flows_use_has_one_set_of_workers() -> None:
     class Down(Workflow[int]):
         n: int
 
@@ -96,7 +96,7 @@ def test_a_failed_execution_is_raised_with_what_failed() -> None:
         run(call_fall(), timeout=60)
 
 
-def test_the_handle_is_told_before_the_result_is_waited_for() -> None:
+def test_on_start_is_called_before_the_result_is_waited_for() -> None:
     handles: list[Handle[str]] = []
     run(hello("you"), on_start=handles.append, timeout=60)
     assert handles[0].workflow_id.startswith("hello-")
@@ -112,7 +112,7 @@ def test_an_execution_that_is_still_open_in_the_end_is_a_timeout(timeout: float)
         run(wait(), timeout=timeout)
 
 
-def test_a_dependency_that_nobody_provides_is_missed_by_name() -> None:
+def test_a_missing_dependency_is_named() -> None:
     with pytest.raises(DefinitionError, match="Store needs dict"):
         run(store_twice("a"), timeout=60)
 
@@ -146,7 +146,7 @@ def test_a_wrong_input_is_refused_before_anything_runs() -> None:
 
 
 @pytest.mark.parametrize("what", [hello, greet("you"), "hello"])
-def test_what_is_no_call_of_a_workflow_is_refused(what: Any) -> None:
+def test_only_calls_of_workflows_are_accepted(what: Any) -> None:
     with pytest.raises(DefinitionError, match="expected a call of a workflow"):
         run(what)
 

@@ -92,7 +92,7 @@ def test_another_version_under_the_id_of_an_open_execution_is_refused(stage: Sta
         stage.start(Second(500))
 
 
-def test_another_workflow_under_the_id_of_an_open_execution_is_refused_whatever_the_policy(stage: Stage) -> None:
+def test_another_workflow_under_the_id_of_an_open_execution_is_always_rejected(stage: Stage) -> None:
     stage.start(pay(500), workflow_id="order-7")
     for policy in ("match", "return", "fail"):
         with pytest.raises(WorkflowAlreadyRunning, match=r"refund 1 was not started: .* of pay 1"):
@@ -144,7 +144,7 @@ def test_an_execution_that_continued_as_new_is_known_by_the_call_that_started_it
 
 
 def close(stage: Stage, call: Any) -> Any:
-    """Start an execution, and let it complete."""
+    """Start an execution and complete it."""
     handle = stage.start(call, workflow_id="order-7")
     decider = stage.decider(pay)
     take_turns(decider)
@@ -154,7 +154,7 @@ def close(stage: Stage, call: Any) -> Any:
     return handle
 
 
-def test_the_id_of_a_closed_execution_is_used_again_unless_the_policy_says_otherwise(stage: Stage) -> None:
+def test_the_id_of_a_closed_execution_is_reused_by_default(stage: Stage) -> None:
     first = close(stage, pay(500))
     for policy in ("match", "return"):
         same = stage.start(pay(500), workflow_id="order-7", if_closed=policy)

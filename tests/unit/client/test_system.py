@@ -1,4 +1,4 @@
-"""What the client promises: work is started once, its handle tells how it goes, and a close leaves nothing behind."""
+"""Clients and worker systems: executions start once, handles return results, `close` stops all threads."""
 
 from __future__ import annotations
 
@@ -213,7 +213,7 @@ def test_an_input_of_a_wrong_type_is_refused_where_the_call_is_written(stage: St
 
 
 @pytest.mark.parametrize(("what", "message"), [(Wait, r"write Wait\(\.\.\.\)"), (Add(1, 2), "expected a call of")])
-def test_what_is_no_call_of_a_workflow_cannot_be_run(stage: Stage, what: Any, message: str) -> None:
+def test_only_calls_of_workflows_can_be_run(stage: Stage, what: Any, message: str) -> None:
     with pytest.raises(DefinitionError, match=message):
         stage.system.start(what)
 
@@ -263,7 +263,7 @@ def test_a_result_is_waited_for_until_it_is_there(stage: Stage) -> None:
     assert results == ["other"]
 
 
-def test_a_cancelled_execution_tells_so(stage: Stage) -> None:
+def test_the_result_of_a_cancelled_execution_raises_workflow_cancelled(stage: Stage) -> None:
     handle = stage.start(Wait("a"))
     decider = stage.decider(Wait)
     take_turns(decider)
@@ -277,7 +277,7 @@ def test_a_cancelled_execution_tells_so(stage: Stage) -> None:
         handle.cancel()
 
 
-def test_a_terminated_execution_tells_why(stage: Stage) -> None:
+def test_the_result_of_a_terminated_execution_raises_the_reason(stage: Stage) -> None:
     handle = stage.start(Wait("a"))
     handle.terminate("enough")
     assert handle.status() == "TERMINATED"
@@ -287,7 +287,7 @@ def test_a_terminated_execution_tells_why(stage: Stage) -> None:
         handle.terminate()
 
 
-def test_an_execution_that_timed_out_tells_so(stage: Stage) -> None:
+def test_the_result_of_an_execution_that_timed_out_raises(stage: Stage) -> None:
     handle = stage.start(Wait("a"))
     stage.advance(100)
     assert handle.status() == "TIMED_OUT"
@@ -295,7 +295,7 @@ def test_an_execution_that_timed_out_tells_so(stage: Stage) -> None:
         handle.result(0)
 
 
-def test_a_failed_execution_tells_type_message_and_traceback(stage: Stage) -> None:
+def test_a_failed_execution_raises_type_message_and_traceback(stage: Stage) -> None:
     @workflow
     async def fall() -> int:
         raise LookupError("no way")
@@ -316,14 +316,14 @@ def test_a_handle_shows_history_and_description(stage: Stage) -> None:
     assert repr(handle) == f"<Handle of {handle.workflow_id}, run {handle.run_id}>"
 
 
-def test_a_handle_of_a_run_that_is_not_there_says_so(stage: Stage) -> None:
+def test_a_handle_of_an_unknown_run_raises(stage: Stage) -> None:
     handle = stage.system.get_handle(WorkflowExecution("nobody", "nowhere"))
     for ask in (handle.status, handle.history, handle.describe, handle.cancel, handle.terminate, handle.result):
         with pytest.raises(UnknownResourceFault):
             ask()
 
 
-def test_a_run_that_was_started_elsewhere_is_read_as_its_workflow_says(stage: Stage) -> None:
+def test_the_result_of_a_run_started_elsewhere_has_its_declared_type(stage: Stage) -> None:
     execution = stage.start(AddAll([1, 2])).execution
     take_turns(stage.decider(AddAll), stage.worker(Add, lambda a, b: a + b))
     assert stage.system.get_handle(execution, AddAll).result(0) == 3
@@ -388,7 +388,7 @@ def test_two_systems_on_one_backend_share_its_work() -> None:
         assert other.run(AddAll([1, 2, 3]), timeout=60) == 6
 
 
-def test_a_close_waits_for_the_task_in_hand_and_it_is_answered() -> None:
+def test_a_close_waits_until_the_running_task_is_completed() -> None:
     began, go_on = threading.Event(), threading.Event()
 
     def add(a: int, b: int) -> int:
@@ -410,7 +410,7 @@ def test_a_close_waits_for_the_task_in_hand_and_it_is_answered() -> None:
     assert completed.result == "7"
 
 
-def test_a_close_gives_up_on_a_worker_after_its_grace_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_close_logs_a_worker_that_runs_after_the_grace(caplog: pytest.LogCaptureFixture) -> None:
     began, go_on = threading.Event(), threading.Event()
 
     def add(a: int, b: int) -> int:

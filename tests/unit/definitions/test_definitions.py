@@ -731,7 +731,7 @@ def test_a_type_that_is_never_defined_is_refused_by_the_later_check(head: str) -
         check_definition(module.Fetch)
 
 
-def test_a_type_that_is_defined_later_and_cannot_be_written_is_refused_by_the_later_check(head: str) -> None:
+def test_a_later_type_that_cannot_be_encoded_is_rejected_by_the_later_check(head: str) -> None:
     module = make_module(head + FETCH + "class Page(msgspec.Struct): path: Path\n")
     with pytest.raises(DefinitionError, match=r"Page\.path is a Path"):
         check_definition(module.Fetch)
@@ -749,7 +749,7 @@ def test_an_annotation_that_is_not_a_type_is_rejected_at_once(head: str) -> None
         make_module(head + FETCH.replace("'Page'", "'Page |'"))
 
 
-def test_a_mistake_in_what_is_known_is_refused_at_once_though_something_else_comes_later(head: str) -> None:
+def test_an_error_in_a_known_type_is_raised_before_later_types_are_defined(head: str) -> None:
     with pytest.raises(DefinitionError, match="the result is Path"):
         make_module(head + FETCH.replace("int", "Path"))
 

@@ -1,4 +1,4 @@
-"""What is promised of seeing: records say what they are about, hooks hear of each task, a run is one trace."""
+"""Observability: log records name their execution, hooks are called for each task, a run is one trace."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def fail(_: int) -> int:
     raise ValueError("declined")
 
 
-def test_hooks_hear_of_each_task_how_it_ended_and_how_long_it_took(stage: Stage) -> None:
+def test_hooks_get_the_outcome_and_duration_of_each_task(stage: Stage) -> None:
     listener = Listener()
     observer = observe(listener)
     stage.start(Order(5), Order, Charge)
@@ -100,7 +100,7 @@ def test_hooks_hear_of_each_task_how_it_ended_and_how_long_it_took(stage: Stage)
     ]
 
 
-def test_hooks_hear_of_a_failure_and_its_error(stage: Stage) -> None:
+def test_hooks_get_the_error_of_a_failure(stage: Stage) -> None:
     listener = Listener()
     stage.start(Order(5), Order, Charge)
     take_turns(stage.decider(Order))
@@ -108,7 +108,7 @@ def test_hooks_hear_of_a_failure_and_its_error(stage: Stage) -> None:
     assert listener.heard[-1] == ("FAILED", 1.0, "ValueError('declined')")
 
 
-def test_hooks_hear_of_a_decision_that_cannot_be_made(stage: Stage) -> None:
+def test_hooks_get_the_outcome_of_a_stuck_decision(stage: Stage) -> None:
     listener = Listener()
     stage.start(Stuck(), Stuck)
     stage.decider(Stuck, observer=observe(listener)).work_once(NOW)
@@ -128,7 +128,7 @@ def test_a_plugin_that_fails_stops_no_work(stage: Stage, caplog: pytest.LogCaptu
     assert record.__dict__["workflow_id"] == handle.workflow_id
 
 
-def test_where_nobody_listens_there_is_no_observer() -> None:
+def test_without_hooks_there_is_no_observer() -> None:
     assert find_observer(load_plugins()) is None
     assert find_observer(load_plugins(Listener())) is not None
 
@@ -136,7 +136,7 @@ def test_where_nobody_listens_there_is_no_observer() -> None:
 # Records.
 
 
-def test_a_record_about_a_task_says_whose_it_is(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_record_about_a_task_names_its_execution(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "traction.worker")
     handle = stage.start(Order(5), Order, Charge)
     workers = (stage.decider(Order), stage.worker(Charge, fail))
@@ -150,7 +150,7 @@ def test_a_record_about_a_task_says_whose_it_is(stage: Stage, caplog: pytest.Log
     ]
 
 
-def test_a_record_about_a_stuck_decision_says_whose_it_is(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_record_about_a_stuck_decision_names_its_execution(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
     handle = stage.start(Stuck(), Stuck)
     take_turns(stage.decider(Stuck))
     assert caplog.records[-1].__dict__["workflow_id"] == handle.workflow_id

@@ -1,4 +1,4 @@
-"""What plugins promise: a URL is opened by whoever knows its scheme, the caller's own plugins first."""
+"""Plugins: a URL is opened by the first plugin that knows its scheme, the caller's own plugins first."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_a_url_that_no_plugin_opens_is_refused_and_the_known_schemes_are_named(u
     assert {"local:", "test:"} <= set(str(caught.value).replace(",", " ").replace(".", " ").split())
 
 
-def test_what_a_plugin_says_is_wrong_with_its_url_is_passed_on() -> None:
+def test_the_error_of_a_plugin_about_its_url_is_raised() -> None:
     def refuse(url: str) -> Backend:
         raise BackendError(f"{url}: no such host")
 

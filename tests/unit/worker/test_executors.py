@@ -1,4 +1,4 @@
-"""What executors promise: wherever a body runs, its task ends as it says, and nothing that it does stops a worker."""
+"""Executors: a task ends the same way wherever its body runs, and no body stops a worker."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_a_process_does_one_task_after_another(stage: Stage, pool: ProcessPool) 
 
 
 @pytest.mark.parametrize(("what", "said"), [("exit", "with exit code 3"), ("kill", "by SIGKILL")])
-def test_a_process_that_dies_fails_its_task_says_how_and_the_next_task_is_done(
+def test_a_process_that_dies_fails_its_task_with_the_exit_code(
     stage: Stage, pool: ProcessPool, what: str, said: str
 ) -> None:
     failure = read_end(play(stage, pool, what))
@@ -91,7 +91,7 @@ def test_a_process_that_dies_fails_its_task_says_how_and_the_next_task_is_done(
     assert play(stage, pool, "next").result(0) == "next"
 
 
-def test_exit_codes_are_said_in_words() -> None:
+def test_exit_codes_are_described() -> None:
     assert [describe_exit(code) for code in (None, 0, 3, -11, -250)] == [
         "with an unknown exit code",
         "with exit code 0",
@@ -110,7 +110,7 @@ def test_exit_codes_are_said_in_words() -> None:
         ("lock", "TypeError", "cannot pickle"),
     ],
 )
-def test_what_a_body_raises_in_a_process_fails_its_task_with_type_message_and_traceback(
+def test_an_exception_in_a_process_fails_its_task_with_its_traceback(
     stage: Stage, pool: ProcessPool, what: str, type: str, message: str
 ) -> None:
     failure = read_end(play(stage, pool, what))
@@ -123,7 +123,7 @@ def test_the_signals_that_stop_a_worker_stop_no_body_in_a_process(stage: Stage, 
     assert play(stage, pool, "stop").result(0) == "went on"
 
 
-def test_a_body_in_a_process_knows_its_task_and_beats(stage: Stage, pool: ProcessPool) -> None:
+def test_a_body_in_a_process_has_its_task_and_heartbeats(stage: Stage, pool: ProcessPool) -> None:
     handle = play(stage, pool, "who")
     id, name, activity, attempt, token = handle.result(0)
     assert (id, name, activity, attempt) == (handle.workflow_id, "Act", "Act-1", 1)
@@ -134,9 +134,7 @@ def test_a_body_in_a_process_knows_its_task_and_beats(stage: Stage, pool: Proces
     assert "2,048" in read_end(play(stage, pool, "long")).message
 
 
-def test_a_body_in_a_process_is_told_by_its_heartbeat_that_nobody_wants_its_result(
-    stage: Stage, pool: ProcessPool, tmp_path: Path
-) -> None:
+def test_the_heartbeat_of_a_cancelled_body_in_a_process_raises(stage: Stage, pool: ProcessPool, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     handle = stage.start(CallAct(["wait", str(tmp_path / "pipe")]), Act)
     take_turns(stage.decider(CallAct))
@@ -230,7 +228,7 @@ class End(Signal):
     pass
 
 
-def test_an_async_activity_that_its_heartbeat_told_cleans_up_undisturbed(stage: Stage) -> None:
+def test_an_async_activity_whose_heartbeat_raised_is_not_cancelled_again(stage: Stage) -> None:
     cleaned: list[bool] = []
 
     async def act(_: Any) -> None:
@@ -249,7 +247,7 @@ def test_an_async_activity_that_its_heartbeat_told_cleans_up_undisturbed(stage: 
 
 
 @pytest.mark.parametrize("executor", ["thread", "async"])
-def test_an_async_activity_that_nobody_wants_is_cancelled_at_its_await(executor: Any) -> None:
+def test_a_cancelled_async_activity_is_cancelled_at_its_await(executor: Any) -> None:
     began, cleaned = threading.Event(), threading.Event()
 
     class Wait(Activity[None, int], heartbeat=1):
@@ -333,7 +331,7 @@ def test_a_loop_has_fewer_pollers_than_slots(stage: Stage) -> None:
     assert len(workers) == POLLERS_MAX
 
 
-def test_an_answer_that_is_lost_as_the_loop_ends_is_sent_before_its_last_poller_is_gone(stage: Stage) -> None:
+def test_a_response_that_is_lost_is_sent_before_the_last_poller_ends(stage: Stage) -> None:
     poller = LoopPoller(Loop(1), stage.worker(ActAsync, give), lambda: False)
     decider = stage.decider(CallActAsync)
     handle = stage.start(CallActAsync(7))
@@ -457,9 +455,7 @@ def test_a_task_may_be_failed_by_its_token(stage: Stage, error: BaseException, e
 
 
 @pytest.mark.parametrize("lost", ["lose_requests", "lose_replies"])
-def test_an_answer_by_token_that_is_lost_is_sent_again_and_one_that_had_arrived_is_known(
-    stage: Stage, lost: str
-) -> None:
+def test_a_response_by_token_that_is_lost_is_sent_again(stage: Stage, lost: str) -> None:
     tokens: list[str] = []
 
     def act(_: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What heartbeats promise: a task is beaten for while it is ours, no oftener than it must, and learns who wants it."""
+"""Heartbeats: sent for running tasks, no more often than needed; a cancelled task is detected."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from traction.worker.heartbeats import CLEANUP_SECONDS, OUTLIVED_SECONDS, Heartb
 
 
 class Clock:
-    """Seconds that pass when the test says so."""
+    """A clock that the test advances."""
 
     def __init__(self) -> None:
         self.seconds = 100.0
@@ -62,7 +62,7 @@ def told(stage: Stage) -> list[str | None]:
     return [request.details for request in stage.backend.sent if isinstance(request, o.RecordActivityTaskHeartbeat)]
 
 
-def test_a_task_is_beaten_for_three_times_within_its_timeout_though_its_activity_says_nothing(
+def test_three_heartbeats_are_sent_within_the_timeout_of_a_silent_activity(
     stage: Stage, clock: Clock, heartbeater: Heartbeater
 ) -> None:
     counted: list[tuple[int, float | None]] = []
@@ -82,7 +82,7 @@ def test_a_task_is_beaten_for_three_times_within_its_timeout_though_its_activity
 @pytest.mark.parametrize(
     ("timeout", "seconds"), [("NONE", None), ("1", 0.5), ("2", 1.0), ("3", 1.0), ("30", 10.0), ("3600", 1200.0)]
 )
-def test_beats_are_a_third_of_the_timeout_apart_and_a_second_at_least(timeout: str, seconds: float | None) -> None:
+def test_heartbeats_are_a_third_of_the_timeout_apart_and_at_least_a_second(timeout: str, seconds: float | None) -> None:
     assert find_interval(timeout) == seconds
 
 
@@ -94,7 +94,7 @@ class HurryAct(Workflow[Any]):
 
 
 @pytest.mark.parametrize(("heartbeat", "left"), [(6, 2.0), (None, 600.1)])
-def test_a_call_with_a_heartbeat_timeout_of_its_own_is_beaten_for_within_that(
+def test_the_heartbeat_timeout_of_a_call_replaces_that_of_its_class(
     stage: Stage, heartbeater: Heartbeater, heartbeat: int | None, left: float | None
 ) -> None:
     seen: list[float | None] = []
@@ -104,7 +104,7 @@ def test_a_call_with_a_heartbeat_timeout_of_its_own_is_beaten_for_within_that(
     assert (handle.result(0), seen) == (None, [left])
 
 
-def test_what_an_activity_says_at_short_intervals_goes_out_once_a_second_and_the_latest_is_kept(
+def test_frequent_heartbeats_are_sent_once_a_second_with_the_latest_details(
     stage: Stage, clock: Clock, heartbeater: Heartbeater
 ) -> None:
     def act(_: Any) -> None:
@@ -123,7 +123,7 @@ def test_what_an_activity_says_at_short_intervals_goes_out_once_a_second_and_the
     assert told(stage) == ["0", "99", "99"]
 
 
-def test_what_an_activity_says_puts_off_the_beat_that_is_sent_for_it(
+def test_a_heartbeat_of_the_activity_postpones_the_next_automatic_one(
     stage: Stage, clock: Clock, heartbeater: Heartbeater
 ) -> None:
     def act(_: Any) -> None:
@@ -136,7 +136,7 @@ def test_what_an_activity_says_puts_off_the_beat_that_is_sent_for_it(
     assert beats(stage) == 1
 
 
-def test_a_task_that_is_over_is_beaten_for_no_longer(stage: Stage, clock: Clock, heartbeater: Heartbeater) -> None:
+def test_a_completed_task_gets_no_heartbeats(stage: Stage, clock: Clock, heartbeater: Heartbeater) -> None:
     stage.start(CallAct())
     take_turns(stage.decider(CallAct), stage.worker(Act, lambda _: 1, heartbeater=heartbeater))
     clock.seconds += 1_000
@@ -144,7 +144,7 @@ def test_a_task_that_is_over_is_beaten_for_no_longer(stage: Stage, clock: Clock,
     assert beats(stage) == 0
 
 
-def test_a_task_that_is_no_longer_ours_is_beaten_for_no_longer_and_its_activity_is_told(
+def test_a_task_that_has_ended_gets_no_heartbeats_and_its_activity_is_cancelled(
     stage: Stage, clock: Clock, heartbeater: Heartbeater
 ) -> None:
     handle = stage.start(CallAct())
@@ -170,7 +170,7 @@ class Race(Workflow[Any]):
         await sleep(100)
 
 
-def test_an_activity_that_nobody_wants_sees_it_without_an_exception_and_is_told_by_the_next_heartbeat(
+def test_a_cancelled_activity_can_read_the_flag_before_its_heartbeat_raises(
     stage: Stage, clock: Clock, heartbeater: Heartbeater
 ) -> None:
     decider = stage.decider(Race)
@@ -194,7 +194,7 @@ def test_an_activity_that_nobody_wants_sees_it_without_an_exception_and_is_told_
     assert len(find_events(handle, e.ActivityTaskCanceled)) == 1
 
 
-def test_a_beat_that_is_lost_is_followed_by_the_next(stage: Stage, clock: Clock, heartbeater: Heartbeater) -> None:
+def test_a_lost_heartbeat_is_followed_by_the_next(stage: Stage, clock: Clock, heartbeater: Heartbeater) -> None:
     def act(_: Any) -> None:
         stage.backend.lose_requests.append(o.RecordActivityTaskHeartbeat)
         for _ in range(2):
@@ -246,7 +246,7 @@ def test_threads_send_heartbeats_and_end_with_the_heartbeater(stage: Stage) -> N
     assert set(threading.enumerate()) - before == set()
 
 
-def test_a_heartbeat_that_the_service_refuses_is_told_to_the_activity(stage: Stage) -> None:
+def test_a_heartbeat_that_the_service_rejects_raises_in_the_activity(stage: Stage) -> None:
     class Picky(LossyBackend):
         def call(self, request: Any, wait: timedelta | None = None) -> Any:
             if isinstance(request, o.RecordActivityTaskHeartbeat):
@@ -306,7 +306,7 @@ def test_a_task_without_a_heartbeat_is_asked_about_when_it_should_have_timed_out
     assert heartbeater.beat_once() is None
 
 
-def test_a_task_that_has_not_timed_out_yet_is_asked_about_again_after_pauses_that_double(
+def test_the_pauses_between_checks_of_a_late_task_double(
     stage: Stage, clock: Clock, heartbeater: Heartbeater, attempts: ExitStack
 ) -> None:
     stage.start(CallLimited(), Limited)
@@ -366,7 +366,7 @@ def test_the_plans_of_tasks_that_have_ended_are_not_kept_until_they_would_be_due
 # Handing back.
 
 
-def test_a_task_that_is_handed_back_is_scheduled_again_though_it_has_no_retries_and_its_late_end_is_dropped(
+def test_a_task_that_is_handed_back_is_scheduled_again_without_a_retry_policy(
     stage: Stage, heartbeater: Heartbeater
 ) -> None:
     decider = stage.decider(CallAct)
@@ -407,7 +407,7 @@ def test_a_task_is_handed_back_once(stage: Stage, heartbeater: Heartbeater) -> N
     assert stage.backend.asked.count("RespondActivityTaskFailed") == 1
 
 
-def test_what_is_handed_back_is_no_attempt_that_counts(stage: Stage) -> None:
+def test_a_task_that_is_handed_back_does_not_count_as_an_attempt(stage: Stage) -> None:
     attempts: list[int] = []
 
     def act(_: Any) -> int:

@@ -1,4 +1,4 @@
-"""Activities that are done by whoever decides: within the decision task, at least once, and kept as markers."""
+"""Local activities run in the workflow worker within the decision task, at least once, and are recorded as markers."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ from traction_local.file_store import DirectoryStore
 
 
 class Shelf:
-    """What looks things up: it counts, and does for each name what it is told."""
+    """A dependency that counts lookups, and returns or raises a prepared outcome by name."""
 
     def __init__(self, **does: Any) -> None:
         self.does = does
@@ -241,7 +241,7 @@ def test_if_the_answer_is_lost_it_is_done_again(stage: Stage) -> None:
     ],
 )
 @pytest.mark.parametrize("events_max", [0, 1_000])
-def test_a_failure_is_recorded_and_tried_again_as_its_class_says(
+def test_a_failure_is_recorded_and_retried_by_the_policy_of_its_class(
     stage: Stage, how: str, failures: int, gives: str, markers: list[str], events_max: int
 ) -> None:
     shelf = Shelf(x=fail_times(failures))
@@ -263,7 +263,7 @@ def test_a_declared_error_is_caught_with_its_fields(stage: Stage) -> None:
     assert play(stage, Fail("bake"), Shelf(x=fail)).result(0) == "no cake on Monday"
 
 
-def test_more_of_them_than_a_response_has_room_for_are_done_over_several_decision_tasks(stage: Stage) -> None:
+def test_many_local_activities_run_over_several_decision_tasks(stage: Stage) -> None:
     shelf = Shelf()
     names = [f"{n}" for n in range(120)]
     handle = play(stage, Fan(names), shelf)
@@ -290,7 +290,7 @@ class WriteOften(Workflow[int], task_start_to_close=None):
         return sum([len(await write(30_000).locally()) for _ in range(20)])
 
 
-def test_more_characters_than_a_response_has_room_for_are_recorded_over_several_decision_tasks(stage: Stage) -> None:
+def test_records_that_exceed_one_response_are_sent_over_several_decision_tasks(stage: Stage) -> None:
     handle = play(stage, WriteOften(), Shelf())
     assert handle.result(0) == 600_000
     assert len(find_events(handle, e.DecisionTaskCompleted)) == 3
@@ -310,7 +310,7 @@ def test_no_more_are_begun_when_half_of_the_time_of_a_decision_task_has_passed(s
     assert find_events(handle, e.DecisionTaskTimedOut) == []
 
 
-def test_one_that_takes_longer_than_a_decision_task_is_told_of(stage: Stage, caplog: Any) -> None:
+def test_one_that_takes_longer_than_a_decision_task_is_logged(stage: Stage, caplog: Any) -> None:
     def tarry() -> int:
         stage.time += timedelta(seconds=11)
         return 1
@@ -367,7 +367,7 @@ def test_an_async_activity_is_awaited(stage: Stage) -> None:
     assert play(stage, Wait(), Shelf()).result(0) == 7
 
 
-def test_its_body_knows_its_task_and_may_beat_in_vain(stage: Stage) -> None:
+def test_its_body_has_a_task_whose_heartbeats_are_ignored(stage: Stage) -> None:
     def tell() -> int:
         task = current_task()
         heartbeat("half")
@@ -480,7 +480,7 @@ def test_a_body_may_stand_for_an_activity(stage: Stage) -> None:
     assert handle.result(0) == 97 + 98
 
 
-def test_plugins_hear_of_each_attempt(stage: Stage) -> None:
+def test_plugins_are_called_for_each_attempt(stage: Stage) -> None:
     class Listener:
         def __init__(self) -> None:
             self.heard: list[Any] = []
@@ -594,14 +594,14 @@ def test_the_clock_of_another_machine_is_believed_within_the_run(stage: Stage) -
 # Who gives them what they need.
 
 
-def test_a_worker_system_gives_them_what_is_provided(stage: Stage) -> None:
+def test_a_worker_system_passes_dependencies_to_local_activities(stage: Stage) -> None:
     shelf = Shelf()
     stage.system.start_workflow_worker(Chain, provide={LookUp: shelf})
     assert stage.system.run(Chain(["a", "bb"]), timeout=30) == 3
     assert shelf.asked == ["a", "bb"]
 
 
-def test_the_shortest_way_gives_them_what_is_provided() -> None:
+def test_run_passes_dependencies_to_local_activities() -> None:
     assert run(Chain(["a", "bb"]), provide={LookUp: Shelf()}, timeout=30) == 3
 
 
@@ -615,7 +615,7 @@ def test_a_record_that_is_written_is_read_back(text: str, reason: str | None, se
 
 
 @given(st.none() | st.text() | st.just('{"activity":"a"}\n') | st.just('{"activity":\n'))
-def test_what_is_no_record_is_none(details: str | None) -> None:
+def test_other_markers_are_not_records(details: str | None) -> None:
     assert find_record(details) is None
 
 

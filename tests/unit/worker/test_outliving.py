@@ -165,7 +165,7 @@ def test_a_body_that_hangs_loses_its_slot_when_its_task_has_timed_out(
 
 @pytest.mark.parametrize(("flow", "act"), [(call_hang_async, hang_async), (call_hang_deaf, hang_deaf)])
 @pytest.mark.parametrize("executor", ["thread", "async", "process"])
-def test_an_async_body_is_cancelled_when_its_task_has_timed_out_and_left_behind_if_it_goes_on(
+def test_an_async_body_is_cancelled_when_its_task_has_timed_out(
     flow: Any, act: Any, executor: Executor, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("traction.worker.heartbeats.CLEANUP_SECONDS", 1.5)
@@ -203,7 +203,7 @@ def test_a_body_whose_execution_was_closed_loses_its_slot(
     assert len(find_logs(caplog, level)) >= 1
 
 
-def test_a_lost_thread_takes_no_more_tasks_and_gives_its_slot_back_when_its_body_ends() -> None:
+def test_a_lost_thread_takes_no_more_tasks_and_frees_its_slot_at_its_end() -> None:
     with WorkerSystem() as system:
         system.start_workflow_worker(call_hang)
         system.start_activity_worker(hang, instances=1)
@@ -216,7 +216,7 @@ def test_a_lost_thread_takes_no_more_tasks_and_gives_its_slot_back_when_its_body
         assert system.run(call_hang(8), timeout=60) == 8
 
 
-def test_when_too_many_slots_are_lost_no_more_are_replaced_and_an_error_says_so(
+def test_too_many_lost_slots_are_not_replaced_but_logged_as_an_error(
     logs: Logs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("traction.worker.slots.LOST_SLOTS_MAX", 1)

@@ -1,4 +1,4 @@
-"""What stopping promises: the first signal finishes or hands back what is in hand, the second one ends the program."""
+"""Shutdown: the first signal finishes or hands back running tasks, the second one exits."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def begin(tmp_path: Path, executor: str, grace: float) -> tuple[subprocess.Popen
 
 @pytest.mark.parametrize("executor", ["thread", "process"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_at_the_first_signal_what_is_in_hand_is_finished_and_the_program_leaves_with_0(
+def test_at_the_first_signal_running_tasks_finish_and_the_exit_code_is_0(
     tmp_path: Path, pipe: Path, number: signal.Signals, executor: str
 ) -> None:
     program, _ = begin(tmp_path, executor, 60)
@@ -88,9 +88,7 @@ def test_at_the_first_signal_what_is_in_hand_is_finished_and_the_program_leaves_
 
 @pytest.mark.usefixtures("pipe")
 @pytest.mark.parametrize("executor", ["thread", "process"])
-def test_after_the_grace_what_is_in_hand_is_handed_back_and_the_program_leaves_with_1(
-    tmp_path: Path, executor: str
-) -> None:
+def test_after_the_grace_running_tasks_are_handed_back_and_the_exit_code_is_1(tmp_path: Path, executor: str) -> None:
     program, worker = begin(tmp_path, executor, 0)
     program.send_signal(signal.SIGTERM)
     told, _ = program.communicate(timeout=60)
@@ -106,14 +104,14 @@ def test_after_the_grace_what_is_in_hand_is_handed_back_and_the_program_leaves_w
 @pytest.mark.parametrize("executor", ["thread", "process"])
 def test_a_second_signal_ends_the_program_at_once_with_the_code_of_the_signal(tmp_path: Path, executor: str) -> None:
     program, _ = begin(tmp_path, executor, 600)
-    # One may come before the other was heard, and two that wait are one (POSIX): send until it has gone.
+    # A signal may arrive before the previous one was handled, and pending ones merge (POSIX): repeat until it exits.
     while program.poll() is None:
         program.send_signal(signal.SIGTERM)
     program.communicate(timeout=60)
     assert program.returncode == 128 + signal.SIGTERM
 
 
-def test_what_waits_for_a_signal_goes_on_when_the_system_is_closed_by_another_thread() -> None:
+def test_waiting_for_a_signal_ends_when_another_thread_closes_the_system() -> None:
     system = WorkerSystem()
     closing = threading.Thread(target=system.close)
     closing.start()
@@ -130,7 +128,7 @@ def test_the_signals_mean_afterwards_what_they_meant_before() -> None:
     assert signal.getsignal(signal.SIGTERM) == before
 
 
-def test_a_close_hands_back_after_its_grace_and_says_that_something_was_left() -> None:
+def test_a_close_hands_back_after_its_grace_and_returns_1() -> None:
     began, go_on = threading.Event(), threading.Event()
 
     def act(_: Any) -> None:

@@ -1,4 +1,4 @@
-"""What workers promise: whatever happens to a task is told, nothing stops them, and nothing is lost or done twice."""
+"""Workers: each task is completed or reported, no error stops a worker, and no work is lost or repeated."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ RAISING: list[tuple[str, Callable[[int], int], str, str]] = [
 
 @pytest.mark.parametrize(("act", "type", "message"), [row[1:] for row in RAISING], ids=[row[0] for row in RAISING])
 @pytest.mark.parametrize("call", [CallDo, CallDoAsync])
-def test_whatever_an_activity_raises_fails_its_task_with_type_message_and_traceback_and_the_worker_goes_on(
+def test_an_exception_of_an_activity_fails_its_task_and_not_the_worker(
     stage: Stage, call: Any, act: Callable[[int], int], type: str, message: str
 ) -> None:
     activity = Do if call is CallDo else DoAsync
@@ -288,9 +288,7 @@ class StrictDo(Activity[Any, int], name="Do"):
 
 
 @pytest.mark.parametrize("old", [OldDo, StrictDo])
-def test_an_input_that_does_not_decode_leaves_the_execution_open_and_it_goes_on_after_the_code_is_mended(
-    stage: Stage, old: Any
-) -> None:
+def test_an_execution_with_an_undecodable_input_continues_after_the_code_is_fixed(stage: Stage, old: Any) -> None:
     decider = stage.decider(CallDo)
     handle = stage.start(CallDo(41), Do)
     take_turns(decider, ActivityWorker(stage.backend, old, int))
@@ -403,7 +401,7 @@ def test_a_heartbeat_puts_off_the_timeout_and_its_details_are_in_it(stage: Stage
     assert (timed_out.event_timestamp - handle.history()[0].event_timestamp).total_seconds() == 28
 
 
-def test_a_cancelled_activity_learns_it_from_its_heartbeat_and_is_answered_as_cancelled(stage: Stage) -> None:
+def test_the_heartbeat_of_a_cancelled_activity_raises_cancelled(stage: Stage) -> None:
     @workflow
     async def race() -> str | None:
         return await first_of(Beat(), sleep(5))
@@ -456,14 +454,14 @@ def test_a_heartbeat_after_the_execution_has_closed_cancels_the_activity(stage: 
     assert handle.status() == "TERMINATED"
 
 
-def test_the_details_of_a_heartbeat_that_are_too_long_are_refused_where_they_are_given(stage: Stage) -> None:
+def test_heartbeat_details_that_are_too_long_are_rejected(stage: Stage) -> None:
     handle = stage.start(CallBeat())
     take_turns(stage.decider(CallBeat), stage.worker(Beat, lambda: heartbeat("x" * 3_000)))
     with pytest.raises(WorkflowFailed, match="the details of a heartbeat take 3,002 characters; SWF allows at most"):
         handle.result(0)
 
 
-def test_a_heartbeat_that_is_lost_is_no_failure_of_the_work(stage: Stage) -> None:
+def test_a_heartbeat_that_is_lost_does_not_fail_the_activity(stage: Stage) -> None:
     def act() -> None:
         stage.backend.lose_requests.append(o.RecordActivityTaskHeartbeat)
         heartbeat()
@@ -497,9 +495,7 @@ def test_an_answer_that_comes_after_the_timeout_is_dropped_and_the_worker_goes_o
 
 
 @pytest.mark.parametrize("lost", ["lose_requests", "lose_replies"])
-def test_an_answer_that_is_lost_is_sent_again_before_the_next_poll_and_the_work_is_done_once(
-    stage: Stage, lost: str
-) -> None:
+def test_a_response_that_is_lost_is_sent_again_before_the_next_poll(stage: Stage, lost: str) -> None:
     done: list[int] = []
 
     def act(n: int) -> int:
@@ -572,9 +568,7 @@ class Interrupts(Workflow[int], name="Trip"):
 
 
 @pytest.mark.parametrize("broken", [AwaitsCoroutine, AwaitsFuture, Exits, Interrupts])
-def test_a_flow_that_does_what_no_flow_may_is_reported_and_stays_open_and_goes_on_after_it_is_mended(
-    stage: Stage, broken: Any
-) -> None:
+def test_a_flow_that_breaks_a_rule_is_reported_and_continues_after_it_is_fixed(stage: Stage, broken: Any) -> None:
     decider = stage.decider(broken)
     handle = stage.start(broken())
     take_turns(decider)
@@ -589,7 +583,7 @@ def test_a_flow_that_does_what_no_flow_may_is_reported_and_stays_open_and_goes_o
     assert handle.result(0) == 42
 
 
-def test_an_execution_that_stays_stuck_is_tried_ever_less_often_and_each_try_tells_for_how_long_it_is_left_alone(
+def test_the_pauses_between_tries_of_a_stuck_execution_double_and_are_reported(
     stage: Stage, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.ERROR, "traction.worker")
@@ -697,7 +691,7 @@ def test_a_worker_goes_on_with_others_after_a_flow_that_is_stuck(stage: Stage) -
     assert [handle.status() for handle in handles] == ["COMPLETED", "OPEN", "COMPLETED", "OPEN"]
 
 
-def test_a_flow_that_no_longer_matches_its_history_is_reported_and_goes_on_after_it_is_mended(stage: Stage) -> None:
+def test_a_flow_that_does_not_match_its_history_continues_after_it_is_fixed(stage: Stage) -> None:
     class Before(Workflow[int], name="Order"):
         async def flow(self) -> int:
             return await Do(1) + await Do(2)
@@ -734,7 +728,7 @@ class SumOfNames(Workflow[int], name="Sum"):
         return sum(self.names)
 
 
-def test_an_input_that_does_not_decode_leaves_the_execution_open_until_the_code_is_mended(stage: Stage) -> None:
+def test_an_undecodable_input_of_an_activity_keeps_the_execution_open(stage: Stage) -> None:
     handle = stage.start(Sum([1, 2]))
     take_turns(stage.decider(SumOfNames))
     (stuck,) = stage.stuck
@@ -783,7 +777,7 @@ def test_a_workflow_that_the_worker_does_not_have_is_reported(stage: Stage) -> N
 # Callbacks.
 
 
-def test_a_flows_definitions_are_met_once_each_before_they_are_asked_for(stage: Stage) -> None:
+def test_on_definition_is_called_once_per_definition_before_its_first_task(stage: Stage) -> None:
     met: list[Any] = []
 
     class Parent(Workflow[int]):
@@ -804,7 +798,7 @@ def test_a_flows_definitions_are_met_once_each_before_they_are_asked_for(stage: 
     assert met == [CallDo, Do]
 
 
-def test_what_met_raises_is_reported_and_asked_again_when_the_task_comes_back(stage: Stage) -> None:
+def test_an_exception_of_on_definition_is_reported_and_the_call_repeated(stage: Stage) -> None:
     calls: list[type] = []
 
     def meet(definition: type) -> None:
@@ -822,7 +816,7 @@ def test_what_met_raises_is_reported_and_asked_again_when_the_task_comes_back(st
     assert calls == [Do, Do]
 
 
-def test_a_report_that_raises_does_not_stop_the_worker(stage: Stage) -> None:
+def test_an_on_stuck_that_raises_does_not_stop_the_worker(stage: Stage) -> None:
     def report(_: object) -> None:
         raise ValueError("the pager is out of order")
 
@@ -853,7 +847,7 @@ def test_the_cache_gives_a_decider_to_one_only() -> None:
     assert cache.take(execution) is None
 
 
-def test_the_cache_lets_go_of_those_used_least_recently_first_by_events_held() -> None:
+def test_the_cache_drops_the_least_recently_used_deciders() -> None:
     cache = DeciderCache(events_max=100)
     entries = [make_decider(events) for events in (40, 41, 42)]
     for entry in entries[:2]:
@@ -882,9 +876,7 @@ def test_a_decider_put_in_the_place_of_another_takes_its_room_as_well() -> None:
     assert len(cache) == 2
 
 
-def test_a_cache_that_is_closed_lets_go_of_flows_that_wait_in_a_block_whose_end_awaits(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_closing_the_cache_ends_flows_whose_cleanup_awaits(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     @workflow
     async def patient() -> None:
         async with move_on_after(60):
@@ -906,7 +898,7 @@ def count_reads(stage: Stage) -> int:
     return stage.backend.asked.count("GetWorkflowExecutionHistory")
 
 
-def test_a_decider_in_the_cache_is_told_what_is_new_and_never_the_whole_history(stage: Stage) -> None:
+def test_a_cached_decider_reads_only_new_events(stage: Stage) -> None:
     @workflow
     async def chain() -> int:
         for n in range(10):
@@ -1002,7 +994,7 @@ def test_a_cached_decider_whose_task_timed_out_is_rebuilt_from_the_whole_history
     assert stage.stuck == []
 
 
-def test_a_task_that_times_out_before_its_history_is_read_is_decided_as_it_was_and_dropped(stage: Stage) -> None:
+def test_the_response_to_a_task_that_timed_out_early_is_dropped(stage: Stage) -> None:
     first, worker = stage.decider(CallDo), stage.worker(Do, lambda n: n)
     handle = stage.start(CallDo(5), Do)
     first.work_once(NOW)
@@ -1020,7 +1012,7 @@ def test_a_task_that_times_out_before_its_history_is_read_is_decided_as_it_was_a
 
 
 @pytest.mark.parametrize("counts", [False, True], ids=["not counted", "counted as the previous one"])
-def test_a_cached_decider_is_rebuilt_while_its_answer_is_late_however_swf_counts_the_task(counts: bool) -> None:
+def test_a_cached_decider_is_rebuilt_if_its_response_was_late(counts: bool) -> None:
     with open_stage(knobs=Knobs(previous_counts_timed_out=counts)) as stage:
         cache = DeciderCache()
         late, other = stage.decider(CallDo, cache=cache), stage.decider(CallDo, cache=cache)
@@ -1036,7 +1028,7 @@ def test_a_cached_decider_is_rebuilt_while_its_answer_is_late_however_swf_counts
         assert stage.stuck == []
 
 
-def test_a_decision_for_an_execution_that_was_closed_meanwhile_is_dropped_with_its_decider(stage: Stage) -> None:
+def test_the_decider_of_an_execution_that_closed_meanwhile_is_dropped(stage: Stage) -> None:
     cache = DeciderCache()
     handle = stage.start(CallDo(), Do)
     decider = stage.decider(CallDo, cache=cache, on_definition=lambda _: handle.terminate())
@@ -1045,7 +1037,7 @@ def test_a_decision_for_an_execution_that_was_closed_meanwhile_is_dropped_with_i
     assert stage.stuck == []
 
 
-def test_a_service_that_fails_while_a_history_is_read_keeps_the_task_for_later_and_reports_nothing(
+def test_a_transient_error_while_a_history_is_read_is_not_reported_as_stuck(
     stage: Stage,
 ) -> None:
     decider, other = stage.decider(CallDo), stage.decider(CallDo)
@@ -1062,7 +1054,7 @@ def test_a_service_that_fails_while_a_history_is_read_keeps_the_task_for_later_a
     assert stage.stuck == []
 
 
-def test_a_throttled_answer_is_no_fault_of_the_flow_and_is_sent_again() -> None:
+def test_a_throttled_response_is_sent_again() -> None:
     scarce = (Bucket("RespondDecisionTaskCompleted", 1, 1),)
     with open_stage(Limits(throttling=True, api_buckets=scarce, execution_buckets=(), decision_buckets=())) as stage:
         decider = stage.decider(Sum)
@@ -1102,7 +1094,7 @@ def test_a_history_of_many_pages_is_read_to_its_end(cached: bool) -> None:
 
 
 class ScriptedWorker:
-    """A worker whose turns do what they are told, and then stop the loop."""
+    """A worker with prepared turns that then stops the loop."""
 
     def __init__(self, stop: threading.Event, *turns: Exception | bool) -> None:
         self.stop = stop
@@ -1141,7 +1133,7 @@ class Pauses(threading.Event):
         return self.is_set()
 
 
-def test_the_pause_after_a_failed_turn_doubles_up_to_half_a_minute_and_begins_anew_after_a_good_one() -> None:
+def test_the_pause_after_failed_turns_doubles_up_to_half_a_minute() -> None:
     stop = Pauses()
     failures = [ConnectionLost("no route")] * 7
     run_worker(ScriptedWorker(stop, *failures, True, ConnectionLost("again"), True), stop)
@@ -1154,7 +1146,7 @@ def test_the_pause_is_shortened_by_the_jitter_that_is_given() -> None:
     assert stop.seconds == [0.5, 1, 2]
 
 
-def test_a_turn_that_fails_by_a_bug_is_logged_with_its_traceback_and_the_next_is_taken(
+def test_a_turn_that_fails_by_a_bug_is_logged_with_its_traceback(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     stop = Pauses()
@@ -1184,7 +1176,7 @@ def test_the_loop_ends_though_an_answer_cannot_be_sent(caplog: pytest.LogCapture
     assert "its task will time out: a bug" in caplog.text
 
 
-def test_the_loop_ends_when_it_is_told_to_and_lets_go_of_what_the_worker_keeps() -> None:
+def test_the_loop_ends_on_stop_and_closes_the_worker() -> None:
     stop = Pauses()
     worker = ScriptedWorker(stop, True, False, True)
     run_worker(worker, stop)
@@ -1195,7 +1187,7 @@ def test_the_loop_ends_when_it_is_told_to_and_lets_go_of_what_the_worker_keeps()
 # Making workers.
 
 
-def test_a_worker_of_two_lists_must_be_told_which_to_poll(stage: Stage) -> None:
+def test_a_worker_of_two_lists_needs_a_task_list(stage: Stage) -> None:
     with pytest.raises(DefinitionError, match="CallDo-1, CallDoAsync-1; pass task_list"):
         WorkflowWorker(stage.backend, [CallDo, CallDoAsync])
     WorkflowWorker(stage.backend, [CallDo, CallDoAsync], task_list="both")
