@@ -157,7 +157,7 @@ def time_reading(read: Callable[[bytes], Any]) -> float:
 
 
 def read_fast(page: bytes) -> Any:
-    return wire.decode_answer(o.GetWorkflowExecutionHistory, page)
+    return wire.decode_response(o.GetWorkflowExecutionHistory, page)
 
 
 @lru_cache
@@ -169,7 +169,7 @@ def find_shape() -> tuple[Any, Any]:
 def read_plain(page: bytes) -> Any:
     parser, shape = find_shape()
     parsed = parser.parse({"body": page, "headers": {}, "status_code": 200}, shape)
-    return wire.read_answer(o.GetWorkflowExecutionHistory, parsed)
+    return wire.read_response(o.GetWorkflowExecutionHistory, parsed)
 
 
 def less(name: str, take: Callable[[], float], budget: float, unit: str, times: int = 1) -> Measure:

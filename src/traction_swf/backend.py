@@ -200,7 +200,7 @@ class SwfBackend(Backend):
         kind = type(request)
         with self._flying():
             if self._closed.is_set() and _is_new_poll(request):
-                return wire.blank(wire.get_answer_type(kind))  # type: ignore[no-any-return]
+                return wire.make_empty_poll(wire.get_response_type(kind))  # type: ignore[no-any-return]
             sent, began = self._clock.local(), time.monotonic()
             number = self._note_poll(began) if _is_new_poll(request) else None
             try:
@@ -210,7 +210,7 @@ class SwfBackend(Backend):
                 held = time.monotonic() - began
                 if _is_new_poll(request) and _broke_off(known) and held >= HELD_SECONDS_MIN:
                     log.debug("a poll of %s broke off after %.1f s: %s", request.task_list.name, held, known)  # type: ignore[attr-defined]
-                    return wire.blank(wire.get_answer_type(kind))  # type: ignore[no-any-return]
+                    return wire.make_empty_poll(wire.get_response_type(kind))  # type: ignore[no-any-return]
                 if known is error:
                     raise
                 raise known from error
@@ -220,7 +220,7 @@ class SwfBackend(Backend):
                         del self._polls_began[number]
             self._hear(answer, sent)
         body = answer.get(_BODY)
-        return wire.read_answer(kind, answer) if body is None else wire.decode_answer(kind, body or b"{}")
+        return wire.read_response(kind, answer) if body is None else wire.decode_response(kind, body or b"{}")
 
     def _hear(self, answer: Any, sent: datetime) -> None:
         """Note what time the service has. The date of an answer that was long awaited tells nothing of the sending."""

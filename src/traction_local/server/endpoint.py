@@ -21,7 +21,7 @@ from traction_local.server.request_body import ClientGone, Headers, Receive, Ref
 from traction_local.server.trusted_hosts import find_refusal
 from traction_local.service.rules import tell
 from traction_local.service.validation import CLOSE_NOT_LAST, DECISION_TYPES, Validator, get_validator
-from traction_swf import wire
+from traction_swf import forms, wire
 
 log = logging.getLogger("traction.server")
 
@@ -89,7 +89,7 @@ class SwfEndpoint:
         if type(request) is o.RespondDecisionTaskCompleted and request.decisions:
             request = self._fit_decisions(request)
         if operation is o.PollForDecisionTask or operation is o.PollForActivityTask:
-            return wire.encode_answer(await self._poll(request, receive, headers.get(wire.CLIENT_HEADER.encode())))
+            return wire.encode_response(await self._poll(request, receive, headers.get(wire.CLIENT_HEADER.encode())))
         return wire.encode(self._backend.ask(request))
 
     def _fit_decisions(self, request: o.RespondDecisionTaskCompleted) -> o.RespondDecisionTaskCompleted:
@@ -154,12 +154,12 @@ def check_decisions(request: o.RespondDecisionTaskCompleted, validator: Validato
     Attributes of other types must be valid, and are ignored. Source: measured by implementers.
     """
     batch: Any = request.decisions or ()
-    if not any(type(decision) is wire.UnfitDecision for decision in batch):
+    if not any(type(decision) is forms.UnfitDecision for decision in batch):
         return request
     complaints = list(validator.requests[type(request)].complain(request, ""))
     decisions: list[Any] = []
     for position, decision in enumerate(batch, 1):
-        if type(decision) is wire.UnfitDecision:
+        if type(decision) is forms.UnfitDecision:
             found, fit = _validate_unfit(position, decision, validator)
             complaints += found
             decisions.append(fit)
@@ -175,7 +175,7 @@ def check_decisions(request: o.RespondDecisionTaskCompleted, validator: Validato
     return msgspec.structs.replace(request, decisions=tuple(decisions))
 
 
-def _validate_unfit(position: int, unfit: wire.UnfitDecision, validator: Validator) -> tuple[list[str], Any]:
+def _validate_unfit(position: int, unfit: forms.UnfitDecision, validator: Validator) -> tuple[list[str], Any]:
     """Return the messages for an unfit decision, and the decision of its type, if it has those attributes."""
     path, name = f"decisions.{position}.member", unfit.decision_type
     complaints: list[str] = []
@@ -187,7 +187,7 @@ def _validate_unfit(position: int, unfit: wire.UnfitDecision, validator: Validat
     else:
         fit = next((decision for decision in unfit.attributes if type(decision).__name__ == name), None)
         if fit is None:
-            fit = next((kind() for kind in wire.CLOSES_WITHOUT_ATTRIBUTES if kind.__name__ == name), None)
+            fit = next((kind() for kind in forms.CLOSES_WITHOUT_ATTRIBUTES if kind.__name__ == name), None)
     for decision in unfit.attributes:
         complaints += _complain(position, decision, validator)
     return complaints, fit
@@ -195,7 +195,7 @@ def _validate_unfit(position: int, unfit: wire.UnfitDecision, validator: Validat
 
 def _complain(position: int, decision: Any, validator: Validator) -> Iterator[str]:
     """Yield the messages for the attributes of a decision."""
-    member = wire.name_attributes(type(decision).__name__, "Decision")
+    member = forms.name_attributes(type(decision).__name__, "Decision")
     return validator.decisions[type(decision)].complain(decision, f"decisions.{position}.member.{member}")
 
 

@@ -231,7 +231,7 @@ class Site:
         except ClientError as error:
             told = error.response["Error"]
             raise wire.FAULTS[told["Code"]](told["Message"]) from None
-        return wire.read_answer(operation, answer)
+        return wire.read_response(operation, answer)
 
     def _call_without_boto(self, operation: type[Request[T]], plain: dict[str, Any]) -> T:
         headers = {
@@ -243,7 +243,7 @@ class Site:
             fault = wire.decode_fault(body)
             assert fault is not None, body
             raise fault
-        return wire.decode_answer(operation, body)
+        return wire.decode_response(operation, body)
 
     def post(self, key: str, path: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
         assert self._connection is not None

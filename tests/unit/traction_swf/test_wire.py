@@ -46,13 +46,13 @@ from traction.model.operations import (
     StartWorkflowExecution,
     WorkflowExecutionCount,
 )
-from traction_swf import wire
+from traction_swf import forms, wire
 
 SWF = botocore.session.get_session().get_service_model("swf")
 EVENTS = {kind.__name__: kind for kind in get_args(Event)}
 DECISIONS = {kind.__name__: kind for kind in get_args(Decision)}
 OPERATIONS = {kind.__name__: kind for kind in get_args(Operation)}
-ANSWERED = {name: kind for name, kind in OPERATIONS.items() if wire.get_answer_type(kind) is not type(None)}
+ANSWERED = {name: kind for name, kind in OPERATIONS.items() if wire.get_response_type(kind) is not type(None)}
 
 TIME = datetime(2016, 8, 23, 22, 26, 15, 578000, tzinfo=UTC)
 
@@ -89,7 +89,7 @@ def values(hint: Any) -> st.SearchStrategy[Any]:
 @cache
 def answers(operation: Any) -> st.SearchStrategy[Any]:
     """Any answer but the empty one, which has a form of its own."""
-    return values(wire.get_answer_type(operation)).filter(lambda answer: getattr(answer, "task_token", "t") != "")
+    return values(wire.get_response_type(operation)).filter(lambda answer: getattr(answer, "task_token", "t") != "")
 
 
 def list_faults(value: Any, shape: Shape, path: str) -> list[str]:
@@ -152,7 +152,7 @@ def test_a_request_is_read_as_it_was_written(name: str, data: st.DataObject) -> 
 @given(data=st.data())
 def test_an_answer_is_read_as_it_was_written(name: str, data: st.DataObject) -> None:
     answer = data.draw(answers(ANSWERED[name]))
-    assert wire.decode_answer(ANSWERED[name], wire.encode_answer(answer)) == answer
+    assert wire.decode_response(ANSWERED[name], wire.encode_response(answer)) == answer
 
 
 # What botocore makes of it, and sends.
@@ -160,7 +160,7 @@ def test_an_answer_is_read_as_it_was_written(name: str, data: st.DataObject) -> 
 
 def parse_seconds(told: Any) -> datetime:
     """Parse as botocore does, in a zone that is not ours; but also where the platform's clocks end."""
-    return wire.read_time(float(told)).astimezone(timezone(timedelta(hours=-7)))
+    return forms.read_time(float(told)).astimezone(timezone(timedelta(hours=-7)))
 
 
 PARSERS = ResponseParserFactory()
@@ -178,7 +178,7 @@ def test_a_request_has_the_form_that_the_model_gives_it(name: str, data: st.Data
 @pytest.mark.parametrize("name", sorted(ANSWERED))
 @given(data=st.data())
 def test_an_answer_has_the_form_that_the_model_gives_it(name: str, data: st.DataObject) -> None:
-    sent = json.loads(wire.encode_answer(data.draw(answers(ANSWERED[name]))))
+    sent = json.loads(wire.encode_response(data.draw(answers(ANSWERED[name]))))
     assert list_faults(sent, SWF.operation_model(name).output_shape, name) == []
 
 
@@ -186,9 +186,9 @@ def test_an_answer_has_the_form_that_the_model_gives_it(name: str, data: st.Data
 @given(data=st.data())
 def test_an_answer_is_read_from_what_botocore_parses(name: str, data: st.DataObject) -> None:
     answer = data.draw(answers(ANSWERED[name]))
-    response = {"status_code": 200, "headers": {}, "body": wire.encode_answer(answer)}
+    response = {"status_code": 200, "headers": {}, "body": wire.encode_response(answer)}
     parsed = PARSER.parse(response, SWF.operation_model(name).output_shape)
-    assert wire.read_answer(ANSWERED[name], parsed) == answer
+    assert wire.read_response(ANSWERED[name], parsed) == answer
 
 
 @pytest.mark.parametrize("name", sorted(OPERATIONS))
@@ -221,13 +221,13 @@ def test_a_time_is_written_as_recorded(milliseconds: int, text: str) -> None:
     time = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)
     event = wire.encode(DecisionTaskStarted(event_id=1, event_timestamp=time, scheduled_event_id=2))
     assert f'"eventTimestamp":{text},'.encode() in event
-    assert wire.read_time(float(text)) == time
+    assert forms.read_time(float(text)) == time
 
 
 def test_a_time_of_another_zone_is_the_same_time() -> None:
     moment = TIME.astimezone(timezone(timedelta(hours=5, minutes=30)))
-    assert wire.read_time(moment) == TIME
-    assert wire.read_time(moment).tzinfo is UTC
+    assert forms.read_time(moment) == TIME
+    assert forms.read_time(moment).tzinfo is UTC
 
 
 def test_a_time_is_taken_as_a_whole_number_too() -> None:
@@ -265,8 +265,8 @@ def test_a_decision_without_members_still_has_its_attributes() -> None:
 
 
 def test_the_answer_of_a_void_operation_has_no_bytes() -> None:
-    assert wire.encode_answer(None) == b""
-    assert wire.decode_answer(RespondDecisionTaskCompleted, b"") is None
+    assert wire.encode_response(None) == b""
+    assert wire.decode_response(RespondDecisionTaskCompleted, b"") is None
 
 
 def test_null_tags_of_old_histories_are_kept() -> None:
@@ -302,10 +302,10 @@ EMPTY_DECISION: tuple[bytes, ...] = (
 
 @pytest.mark.parametrize("body", EMPTY_DECISION)
 def test_each_form_of_the_empty_answer_to_a_poll_is_read(body: bytes) -> None:
-    task = wire.decode_answer(PollForDecisionTask, body)
+    task = wire.decode_response(PollForDecisionTask, body)
     assert (task.task_token, task.started_event_id, task.previous_started_event_id, task.events) == ("", 0, 0, ())
-    assert wire.read_answer(PollForDecisionTask, json.loads(body)) == task
-    assert wire.decode_answer(PollForActivityTask, b'{"startedEventId":0}').task_token == ""
+    assert wire.read_response(PollForDecisionTask, json.loads(body)) == task
+    assert wire.decode_response(PollForActivityTask, b'{"startedEventId":0}').task_token == ""
 
 
 def test_the_empty_answer_to_a_poll_has_a_token_and_no_task() -> None:
@@ -313,11 +313,11 @@ def test_the_empty_answer_to_a_poll_has_a_token_and_no_task() -> None:
     decision = DecisionTask(
         task_token="", started_event_id=0, workflow_execution=nobody, workflow_type=no_type, events=()
     )
-    assert wire.encode_answer(decision) == b'{"previousStartedEventId":0,"startedEventId":0,"taskToken":""}'
+    assert wire.encode_response(decision) == b'{"previousStartedEventId":0,"startedEventId":0,"taskToken":""}'
     activity = ActivityTask(
         task_token="", activity_id="", started_event_id=0, workflow_execution=nobody, activity_type=ActivityType("", "")
     )
-    assert wire.encode_answer(activity) == b'{"startedEventId":0,"taskToken":""}'
+    assert wire.encode_response(activity) == b'{"startedEventId":0,"taskToken":""}'
 
 
 # Requests that lack something, and decisions that are odd.
@@ -343,9 +343,9 @@ def test_a_part_of_a_request_may_lack_every_member_too() -> None:
 @pytest.mark.parametrize(
     ("sent", "read"),
     [
-        ({}, wire.UnfitDecision(None, ())),
-        ({"decisionType": "Undo"}, wire.UnfitDecision("Undo", ())),
-        ({"decisionType": "StartTimer"}, wire.UnfitDecision("StartTimer", ())),
+        ({}, forms.UnfitDecision(None, ())),
+        ({"decisionType": "Undo"}, forms.UnfitDecision("Undo", ())),
+        ({"decisionType": "StartTimer"}, forms.UnfitDecision("StartTimer", ())),
         ({"decisionType": "CompleteWorkflowExecution"}, CompleteWorkflowExecution()),
         (
             {"decisionType": "RecordMarker", "recordMarkerDecisionAttributes": {"markerName": "m"}},
@@ -357,7 +357,7 @@ def test_a_part_of_a_request_may_lack_every_member_too() -> None:
                 "recordMarkerDecisionAttributes": {"markerName": "m"},
                 "startTimerDecisionAttributes": {"timerId": "t", "startToFireTimeout": "1"},
             },
-            wire.UnfitDecision(
+            forms.UnfitDecision(
                 "RecordMarker", (RecordMarker(marker_name="m"), StartTimer(timer_id="t", start_to_fire_timeout="1"))
             ),
         ),
@@ -375,7 +375,7 @@ def test_an_odd_decision_is_told_as_it_stands(sent: dict[str, Any], read: Any) -
         body = json.dumps({"taskToken": "t", "decisions": [order]}).encode()
         request: Any = wire.decode_request(RespondDecisionTaskCompleted, body)
         (decision,) = request.decisions
-        if isinstance(read, wire.UnfitDecision):
+        if isinstance(read, forms.UnfitDecision):
             assert (decision.decision_type, set(decision.attributes)) == (read.decision_type, set(read.attributes))
         else:
             assert decision == read
@@ -434,7 +434,7 @@ def test_a_time_that_is_none_is_not_serialisable(date: bytes) -> None:
     ],
 )
 def test_an_answer_that_is_not_what_the_model_says_is_an_error(hint: Any, data: bytes) -> None:
-    with pytest.raises(BackendError, match="not what SWF's model says"):
+    with pytest.raises(BackendError, match="does not match SWF's model"):
         wire.decode(hint, data)
 
 
@@ -488,5 +488,5 @@ def test_nothing_is_compiled_again_for_an_event_that_was_seen() -> None:
         assert wire.decode(Event, wire.encode(event)) == event
         assert wire.decode_request(type(batch), wire.encode(batch)) == batch
         assert wire.decode_request(type(page), wire.encode(page)) == page
-        made = wire.get_form.cache_info().misses
-    assert wire.get_form.cache_info().misses == made
+        made = forms.get_form.cache_info().misses
+    assert forms.get_form.cache_info().misses == made
