@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import typer
 
 from traction.cli import output
@@ -11,11 +9,6 @@ from traction.cli.loading import open_for
 from traction.cli.options import Id, RunId, Url
 from traction.client.handle import Handle
 from traction.client.visibility import find_execution
-
-
-def add_to(app: typer.Typer, _: Sequence[str]) -> None:
-    """Add the command."""
-    app.command("cancel")(cancel)
 
 
 def cancel(context: typer.Context, workflow_id: Id, run_id: RunId = None, url: Url = "local:") -> None:

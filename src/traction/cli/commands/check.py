@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import chain, islice
 from typing import Annotated, Any
 
@@ -17,11 +17,6 @@ from traction.client.visibility import walk
 from traction.definitions.checks import index_by_type
 from traction.history.export import make_stored
 from traction.model.names import WorkflowExecution, WorkflowType
-
-
-def add_to(app: typer.Typer, _: Sequence[str]) -> None:
-    """Add the command."""
-    app.command("check")(check)
 
 
 def check(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import typer
 
 from traction.cli import output
@@ -11,11 +9,6 @@ from traction.cli.loading import open_for
 from traction.cli.options import Id, Json, RunId, Url
 from traction.client.visibility import explain_waiting, find_execution
 from traction.model import operations as o
-
-
-def add_to(app: typer.Typer, _: Sequence[str]) -> None:
-    """Add the command."""
-    app.command("describe")(describe)
 
 
 def describe(

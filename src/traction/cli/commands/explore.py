@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Annotated, Any
 
@@ -16,13 +15,6 @@ from traction.errors import TractionError
 from traction.testing.explored import Explored
 from traction.testing.systematic import RUNS_MAX
 from traction_local.simulation.options import World
-
-
-def add_to(app: typer.Typer, argv: Sequence[str]) -> None:
-    """Add the command, with options for the fields of the workflow that the arguments name."""
-    target = arguments.find_target(argv, "explore")
-    workflow = None if target is None else loading.load_workflow(target)
-    app.command("explore")(arguments.with_fields(show_exploration, workflow))
 
 
 def show_exploration(

@@ -21,11 +21,6 @@ from traction.model import events as e
 SHOWN_APART = frozenset({"eventId", "eventType", "eventTimestamp"})
 
 
-def add_to(app: typer.Typer, _: Sequence[str]) -> None:
-    """Add the command."""
-    app.command("history")(show_history)
-
-
 def show_history(
     context: typer.Context,
     workflow_id: Id,

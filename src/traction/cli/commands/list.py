@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import islice
 from typing import Annotated, Any
 
@@ -17,11 +16,6 @@ from traction.client.visibility import walk
 from traction.errors import BackendError, UnknownResourceFault
 from traction.model import operations as o
 from traction.model.names import WorkflowExecution
-
-
-def add_to(app: typer.Typer, _: Sequence[str]) -> None:
-    """Add the command."""
-    app.command("list")(show_executions)
 
 
 def show_executions(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,11 +12,6 @@ from traction.cli.options import CodecName, Json, Payloads, Target
 from traction.errors import DefinitionError, TractionError
 from traction.history.export import StoredHistory
 from traction.replay import replay
-
-
-def add_to(app: typer.Typer, _: Sequence[str]) -> None:
-    """Add the command."""
-    app.command("replay")(replay_files)
 
 
 def replay_files(

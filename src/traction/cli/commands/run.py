@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from typing import Annotated, Any
@@ -25,13 +25,6 @@ from traction.history.timeline import Timeline, read_timeline
 DRAWS_PER_SECOND = 8
 DRAW_SHARE = 10
 """Progress takes at most a tenth of the time, however long the history is."""
-
-
-def add_to(app: typer.Typer, argv: Sequence[str]) -> None:
-    """Add the command, with options for the fields of the workflow that the arguments name."""
-    target = arguments.find_target(argv, "run")
-    workflow = None if target is None else loading.load_workflow(target)
-    app.command("run")(arguments.with_fields(run, workflow))
 
 
 def run(

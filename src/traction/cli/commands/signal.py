@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Any
 
 import pluggy
@@ -11,13 +10,6 @@ import typer
 from traction.cli import arguments, loading, output
 from traction.cli.options import CodecName, Id, Payloads, Url
 from traction.client.system import WorkerSystem
-
-
-def add_to(app: typer.Typer, argv: Sequence[str]) -> None:
-    """Add the command, with options for the fields of the signal that the arguments name."""
-    target = arguments.find_target(argv, "signal", first=False)
-    signal = None if target is None else loading.load_signal(target)
-    app.command("signal")(arguments.with_fields(send, signal))
 
 
 def send(

@@ -17,13 +17,6 @@ from traction.cli.options import FaultsName, Json, Provide, Target, Verbose, Wor
 from traction.testing import Deviations, Faults, Schedule, Seeded, simulate
 
 
-def add_to(app: typer.Typer, argv: Sequence[str]) -> None:
-    """Add the command, with options for the fields of the workflow that the arguments name."""
-    target = arguments.find_target(argv, "simulate")
-    workflow = None if target is None else loading.load_workflow(target)
-    app.command("simulate")(arguments.with_fields(show_simulation, workflow))
-
-
 def show_simulation(
     target: Target,
     provide: Provide = None,

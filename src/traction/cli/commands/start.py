@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -13,13 +12,6 @@ from traction.cli import arguments, loading, output
 from traction.cli.options import CodecName, Json, Payloads, Target, Url
 from traction.client.starts import IfClosed, IfRunning
 from traction.client.system import WorkerSystem
-
-
-def add_to(app: typer.Typer, argv: Sequence[str]) -> None:
-    """Add the command, with options for the fields of the workflow that the arguments name."""
-    target = arguments.find_target(argv, "start")
-    workflow = None if target is None else loading.load_workflow(target)
-    app.command("start")(arguments.with_fields(start, workflow))
 
 
 def start(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -14,11 +13,6 @@ from traction.client.handle import Handle
 from traction.client.visibility import find_execution
 from traction.definitions.checks import index_by_type
 from traction.model import operations as o
-
-
-def add_to(app: typer.Typer, _: Sequence[str]) -> None:
-    """Add the command."""
-    app.command("state")(state)
 
 
 def state(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -12,11 +11,6 @@ from traction.cli.loading import open_for
 from traction.cli.options import Id, RunId, Url
 from traction.client.handle import Handle
 from traction.client.visibility import find_execution
-
-
-def add_to(app: typer.Typer, _: Sequence[str]) -> None:
-    """Add the command."""
-    app.command("terminate")(terminate)
 
 
 def terminate(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Annotated
 
@@ -16,11 +15,6 @@ from traction.client.system import WorkerSystem
 from traction.definitions.classes import Workflow
 from traction.worker.executors import Executor
 from traction.worker.shutdown import StopSignals
-
-
-def add_to(app: typer.Typer, _: Sequence[str]) -> None:
-    """Add the command."""
-    app.command("worker")(work)
 
 
 def work(
