@@ -249,7 +249,7 @@ async def give_a_number() -> str:
     ("flow", "says"),
     [
         (ask_of_a_step(), "is a step and has no truth value"),
-        (give_a_step(), "cannot be sent: its receipt is a step that nobody awaited"),
+        (give_a_step(), "cannot be sent: its receipt is a step that was not awaited"),
         (give_a_number(), r"Expected `str`, got `int`.* It is said by give_a_number \(.*test_simulate.py, line \d+\)"),
     ],
 )

@@ -27,7 +27,7 @@ from traction.model import events as e
 from traction.model import operations as o
 from traction.model.names import WorkflowExecution
 from traction.payloads.causes import make_known
-from traction.payloads.codec import JSON, MEND_READING, Codec
+from traction.payloads.codec import HINT_READING, JSON, Codec
 from traction.payloads.failure_text import read_failure
 from traction.payloads.failures import revive
 
@@ -235,7 +235,7 @@ class Handle(Generic[R]):
             payload = decider.query(events)
         finally:
             decider.close()
-        return None if payload is None else JSON.decode(payload, type, f"the state of {self.workflow_id}", MEND_READING)
+        return None if payload is None else JSON.decode(payload, type, f"the state of {self.workflow_id}", HINT_READING)
 
     @overload
     def published_state(self, type: type[T]) -> T | None: ...
@@ -252,7 +252,7 @@ class Handle(Generic[R]):
         """
         payload = self.describe().latest_execution_context
         what = f"the state of {self.workflow_id}"
-        return None if payload is None else self._codec.decode(payload, type, what, MEND_READING)
+        return None if payload is None else self._codec.decode(payload, type, what, HINT_READING)
 
     def status(self) -> str:
         """Return `OPEN`, or how it closed: `COMPLETED`, `FAILED`, `CANCELED`, `TERMINATED`, `CONTINUED_AS_NEW`,

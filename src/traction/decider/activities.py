@@ -20,8 +20,8 @@ from traction.history.local_records import Record
 from traction.model import decisions as d
 from traction.model import events as e
 from traction.model.literals import Duration
+from traction.payloads.attempts import write_attempt
 from traction.payloads.causes import make_known
-from traction.payloads.codec import write_attempt
 from traction.payloads.failure_text import HANDED_BACK, INVALID, UNREADABLE, read_failure
 from traction.payloads.failures import revive
 

@@ -68,7 +68,7 @@ class Children:
         return bool(step) and self._by_step[step].outcome is not None
 
     def receive_result(self, leaf: Leaf) -> Outcome | None:
-        """Return the outcome of the child that a leaf names, or let the leaf wait for it."""
+        """Return the outcome of the child that a leaf names, or add the leaf to those that wait for it."""
         child = self._by_step[leaf.node.child]
         if child.outcome is None:
             leaf.pending = PendingResult(child, leaf)

@@ -48,7 +48,7 @@ class Mailbox:
         self._forwarded: dict[int, e.WorkflowExecutionSignaled] = {}
 
     def receive(self, leaf: Leaf) -> Outcome | None:
-        """Return the first signal that a leaf receives, or let it wait for one."""
+        """Return the first signal that a leaf receives, or make it wait for one."""
         receiver = PendingReceive(self, leaf)
         if (outcome := self._take(receiver)) is None:
             leaf.pending = receiver

@@ -1,9 +1,8 @@
-"""Turn values into payloads and back: the only place that does.
+"""Convert values to payloads and back.
 
-Takes a value and gives JSON text, or takes JSON text and a type and gives a value of that type. Typed both
-ways, by msgspec; nothing else is ever evaluated or imported. Fields that a type no longer has are passed over,
-fields that it has gained take their defaults; anything else that differs is a `PayloadError`. A codec may have
-transforms and a store besides (`transforms`, `stores`); a payload says what was done to it.
+Values are written as JSON and read as a declared type, by msgspec; nothing is evaluated or imported. Fields that a type
+no longer has are ignored, and fields that it has gained have their defaults; any other difference is a `PayloadError`.
+A codec may have transforms and a store, which a payload names (`transforms`, `stores`).
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ import msgspec
 
 from traction.errors import PayloadError
 from traction.model.limits import SWF
-from traction.model.literals import Duration
 from traction.payloads.losses import Loss, find_loss, is_lossless
 from traction.payloads.samples import write_sample
 from traction.payloads.stores import DECODED_BYTES_MAX, PayloadStore, StoreCache
@@ -29,82 +27,31 @@ PAYLOAD_CHARS_MAX = SWF.payload_chars_max
 """The most characters that an input, a result, a detail or a control may have (SWF)."""
 
 
-_BESIDE = {"number": "~attempt", "details": "~details", "heartbeat": "~heartbeat", "limit": "~limit"}
-
-
-class Attempt(msgspec.Struct, frozen=True, omit_defaults=True, rename=_BESIDE):
-    """What is told beside the input of a further attempt, of one that was handed back, or of a call with a heartbeat
-    timeout of its own."""
-
-    number: int
-    """Which attempt it is, from 1."""
-    details: str | None = None
-    """What the last heartbeat of the attempts before it said, as a payload."""
-    heartbeat: Duration | None = None
-    """The heartbeat timeout of the call, which SWF tells no worker; `None` if it is the type's."""
-    limit: Duration | None = None
-    """The shorter of the call's `start_to_close` and `schedule_to_close`; `None` if it has neither of its own."""
-
-
-FIRST_ATTEMPT = Attempt(1)
-"""What an attempt knows that is told nothing."""
-
-
-def write_attempt(
-    payload: str,
-    number: int,
-    details: str | None,
-    heartbeat: Duration | None = None,
-    limit: Duration | None = None,
-) -> str:
-    """Tell an attempt, beside its input, what is in `Attempt`. Where SWF leaves no room for it, it goes untold.
-
-    The members' names are no names of fields, so whoever reads the input alone passes them over.
-    """
-    told = msgspec.json.encode(Attempt(number, details, heartbeat, limit)).decode()
-    # Behind the body of a transformed payload, which has no brace.
-    kept = payload if payload.startswith(MARK) else payload[:-1]
-    joined = kept + told if kept is payload else kept + ("," if len(payload) > 2 else "") + told[1:]
-    return joined if len(joined) <= PAYLOAD_CHARS_MAX else payload
-
-
-def read_attempt(payload: str | None) -> Attempt:
-    """Read what `write_attempt` wrote, if it wrote anything."""
-    if payload is None or '"~attempt"' not in payload:
-        return FIRST_ATTEMPT
-    if payload.startswith(MARK):
-        payload = "{" + payload.partition("{")[2]
-    try:
-        return msgspec.json.decode(payload, type=Attempt)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return FIRST_ATTEMPT
-
-
 MAY_EVOLVE = (
     "A type may lose fields, and gain fields with defaults; any other change needs a new version of the definition"
 )
 """What to do about a payload that was written under another version of a type."""
 
-MEND_VALUE = "Give a value of that type, or declare another type"
-"""What to do about a value that is of another type than its definition says."""
+HINT_VALUE = "Give a value of that type, or declare another type"
+"""What to do about a value that is of another type than the declared one."""
 
-MEND_READING = "Name the type that it was written as"
-"""What to do about a payload that is read as a type which the reader names."""
+HINT_READING = "Name the type that it was written as"
+"""What to do about a payload that is read as a type which the caller names."""
 
 
 class Codec:
-    """JSON by msgspec, and what a chain of transforms makes of it.
+    """JSON by msgspec, with optional transforms and an optional store.
 
     Args:
-        transforms: what is done to the text, in this order: `Compress()`, then `Encrypt(keys)`.
-        store: where what is too long for SWF is kept. Without one it is refused.
-        bytes_max: the most bytes that a payload may have, stored, compressed or in the clear. All processes that share
+        transforms: applied to the text in this order: `Compress()`, then `Encrypt(keys)`.
+        store: keeps payloads that are too long for SWF. Without one they are refused.
+        bytes_max: the most bytes that a payload may have, whether stored, compressed or plain. All processes that share
             executions need the same limit.
 
     Laws:
         `decode(encode(x), type(x)) == x` for every value that msgspec can read back.
-        Without transforms, what is not too long is plain JSON.
-        If a transform hides payloads (`Encrypt`), no error shows text of a payload, but its type, length and place.
+        Without transforms, a payload that is not too long is plain JSON.
+        If a transform hides payloads (`Encrypt`), errors show the type, length and place of a payload, never its text.
     """
 
     __slots__ = ("_chain", "_decoders", "_encoder", "_exact", "_plain_chars_max")
@@ -120,19 +67,19 @@ class Codec:
         self._exact = False
 
     def exactly(self) -> Codec:
-        """Return a codec that refuses what is read back equal and as another type, too: simulations have such a one."""
+        """Return a codec that also refuses values that are read back equal but as another type. Simulations use one."""
         codec = self._copy(self._chain)
         codec._exact = True
         return codec
 
     @property
     def exact(self) -> bool:
-        """Whether values are refused that are read back as another type."""
+        """Whether values that are read back as another type are refused."""
         return self._exact
 
     def with_store(self, store: PayloadStore) -> Codec:
-        """Give a codec with the same transforms that keeps there what is too long for SWF."""
-        return self._with_shelf(StoreCache(store))
+        """Return a codec with the same transforms that stores payloads which are too long for SWF."""
+        return self._with_cache(StoreCache(store))
 
     @property
     def hides(self) -> bool:
@@ -141,37 +88,37 @@ class Codec:
 
     @property
     def has_store(self) -> bool:
-        """Whether there is a store for what is too long for SWF."""
-        return self._chain.shelf is not None
+        """Whether there is a store for payloads that are too long for SWF."""
+        return self._chain.cache is not None
 
     def defer(self) -> Codec:
-        """Give a codec that reads as this one does, and writes to the store only at `settle`.
+        """Return a codec that reads as this one does, and writes to the store only at `settle`.
 
-        A decider has such a codec: what it encodes may be in the history already, or may never be asked.
+        A decider has such a codec: its payloads may be in the history already, or may never be sent.
         """
-        shelf = self._chain.shelf
-        return self if shelf is None else self._with_shelf(shelf.defer())
+        cache = self._chain.cache
+        return self if cache is None else self._with_cache(cache.defer())
 
     def settle(self, payloads: Iterable[str | None], *, more: bool = False) -> None:
-        """Bring into the store what these payloads refer to, now that they are sent.
+        """Write the texts to which these payloads refer to the store, before they are sent.
 
         Args:
-            payloads: what is sent.
-            more: whether some of what was encoded is still to be sent; the rest is forgotten.
+            payloads: the payloads that are sent.
+            more: whether other encoded payloads will be sent later; if not, they are dropped.
 
         Raises:
-            PayloadStoreError: the store does not take it.
+            PayloadStoreError: the store cannot be written.
         """
-        shelf = self._chain.shelf
-        if shelf is not None:
+        cache = self._chain.cache
+        if cache is not None:
             for payload in payloads:
                 if payload is not None:
                     self._chain.settle(payload)
             if not more:
-                shelf.forget()
+                cache.forget()
 
-    def _with_shelf(self, shelf: StoreCache) -> Codec:
-        return self._copy(Chain(self._chain.transforms, shelf, self._chain.bytes_max))
+    def _with_cache(self, cache: StoreCache) -> Codec:
+        return self._copy(Chain(self._chain.transforms, cache, self._chain.bytes_max))
 
     def _copy(self, chain: Chain) -> Codec:
         codec = Codec()
@@ -180,11 +127,11 @@ class Codec:
         return codec
 
     def encode(self, value: object, chars_max: int = PAYLOAD_CHARS_MAX, what: str | None = None) -> str:
-        """Write a value, in so many characters at the most; `what` names it in errors.
+        """Write a value in at most `chars_max` characters; `what` names it in errors.
 
         Raises:
-            PayloadError: the value cannot be written, or the text is longer; than SWF takes, unless told otherwise.
-            PayloadStoreError: it should go to the store, which does not take it.
+            PayloadError: the value cannot be written, or its text is too long.
+            PayloadStoreError: the store cannot be written.
         """
         payload = self.write(value)
         if len(payload) > self._plain_chars_max or len(payload) > chars_max:
@@ -192,11 +139,11 @@ class Codec:
         return payload
 
     def encode_call(self, call: Any) -> str:
-        """Write a call or a signal, and read it as whoever gets it will.
+        """Write a call or a signal, and check that it can be read back.
 
         Raises:
-            PayloadError: as `encode`; or a field is not of the type that the class says.
-            PayloadStoreError: it should go to the store, which does not take it.
+            PayloadError: as `encode`; or a field is not of the type that the class declares.
+            PayloadStoreError: the store cannot be written.
         """
         text = self.write(call)
         if not is_lossless(call):
@@ -209,8 +156,8 @@ class Codec:
             for name in call.__struct_fields__:
                 if hasattr(getattr(call, name), "__await__"):
                     raise PayloadError(
-                        f"{self._show(call)} cannot be sent: its {name} is a step that nobody awaited, and not a value"
-                        ". Write await ... for its result"
+                        f"{self._show(call)} cannot be sent: its {name} is a step that was not awaited, instead of a "
+                        "value. Write await ... for its result"
                     ).as_bug()
             raise PayloadError(
                 f"{self._show(call)} cannot be sent, because it could not be read back: {self._explain(fault)}. The "
@@ -220,25 +167,25 @@ class Codec:
             raise PayloadError(loss.explain(f"{self._show(call)} cannot be sent: it")).as_bug()
 
     def encode_as(self, value: object, type: Any, what: str, chars_max: int = PAYLOAD_CHARS_MAX) -> str:
-        """Write a value, and read it as whoever gets it will: as the type that is declared. `what` names it in errors.
+        """Write a value, and check that it can be read back as the declared type; `what` names it in errors.
 
         Raises:
-            PayloadError: as `encode`; or it does not decode as the type, or does not come back equal.
-            PayloadStoreError: it should go to the store, which does not take it.
+            PayloadError: as `encode`; or it does not decode as the type, or is not read back equal.
+            PayloadStoreError: the store cannot be written.
         """
         text = self.write(value)
-        if loss := self._find_loss(value, self.decode(text, type, what, MEND_VALUE)):
+        if loss := self._find_loss(value, self.decode(text, type, what, HINT_VALUE)):
             raise PayloadError(loss.explain(what)).as_bug()
         if len(text) > self._plain_chars_max or len(text) > chars_max:
             return self.pack(text, chars_max, what)
         return text
 
     def _find_loss(self, live: object, read: object) -> Loss | None:
-        """Return what of a value does not come back equal, if anything."""
+        """Return the part of a value that is not read back equal, if any."""
         try:
             if live == read and not self._exact:
                 return None
-        except Exception:  # an equality that fails says nothing: look at the parts
+        except Exception:  # a faulty __eq__ of the user's: compare the parts
             pass
         return find_loss(live, read, exact=self._exact, show_keys=not self.hides)
 
@@ -267,11 +214,11 @@ class Codec:
         ).as_bug(is_type_fault(fault)) from self._get_cause(fault)
 
     def pack(self, text: str, chars_max: int, what: str) -> str:
-        """Do to JSON what the transforms do, and bring into the store what is too long then; `what` names it in errors.
+        """Transform JSON, and store it if it is too long then; `what` names it in errors.
 
         Raises:
             PayloadError: it is longer than `chars_max`, and there is no store.
-            PayloadStoreError: it should go to the store, which does not take it.
+            PayloadStoreError: the store cannot be written.
         """
         payload = leave_flow(self._chain.pack, text, chars_max, what)
         if len(payload) > chars_max:
@@ -290,15 +237,15 @@ class Codec:
         """
         return self._chain.seal(text) if self.hides else None
 
-    def decode(self, payload: str | None, type: Any, what: str = "payload", mend: str = MAY_EVOLVE) -> Any:
+    def decode(self, payload: str | None, type: Any, what: str = "payload", hint: str = MAY_EVOLVE) -> Any:
         """Read a value of the given type; an absent payload is read as `null`.
 
-        `what` names the payload in errors, in the reader's words; `mend` says what to do about a value of another type.
+        Errors name the payload `what`, and end with `hint` if the value is of another type.
 
         Raises:
             PayloadError: the text is not JSON, or not of that type.
-            InvalidPayloadError: no codec reads it, or it is larger than this one reads.
-            PayloadUnavailableError: a key, a store or a transform is missing that it takes to read it.
+            InvalidPayloadError: no codec can read it, or it is larger than this one allows.
+            PayloadUnavailableError: a key, a store or a transform that is needed to read it is missing.
         """
         try:
             decoder = self._decoders[type]
@@ -311,7 +258,7 @@ class Codec:
             return decoder.decode(text)
         except Exception as error:
             fault = error
-        # Plain JSON costs nothing extra: what is not, no decoder takes.
+        # Plain JSON costs nothing extra: no decoder accepts a transformed payload.
         if payload is not None and payload.startswith(MARK):
             text = leave_flow(self._chain.unpack, payload, what)
             try:
@@ -319,21 +266,21 @@ class Codec:
             except Exception as error:
                 fault = error
         if isinstance(fault, msgspec.DecodeError | UnicodeError) and not isinstance(fault, msgspec.ValidationError):
-            mend = "It is nothing that Traction wrote; look for another program that answers here"
+            hint = "Traction did not write it; look for another program that uses this task list"
         if self.hides:
             shown = f"It has {len(text):,} {'characters' if isinstance(text, str) else 'bytes'}, not shown here"
         else:
             read = text.decode(errors="backslashreplace") if isinstance(text, bytes) else payload
             shown = f"It reads {read!r:.200}"
         raise PayloadError(
-            f"{what} does not decode as {name_type(type)}: {self._explain(fault)}. {shown}. {mend}"
+            f"{what} does not decode as {name_type(type)}: {self._explain(fault)}. {shown}. {hint}"
         ).as_bug(is_type_fault(fault)) from self._get_cause(fault)
 
     def decode_call(self, payload: str | None, type: Any, what: str = "payload") -> Any:
         """Read a call or a signal, which any sender may have written; an absent payload is read as `{}`.
 
         Raises:
-            PayloadError, InvalidPayloadError, PayloadUnavailableError: as `decode`; the text says what to send.
+            PayloadError, InvalidPayloadError, PayloadUnavailableError: as `decode`; the text shows what to send.
         """
         if payload not in _EMPTY:
             try:
@@ -356,7 +303,7 @@ class Codec:
             return msgspec.json.Decoder(type)
 
     def _read(self, text: str, type: Any) -> tuple[Any, Exception | None]:
-        """Return what a JSON text is read as, or what the decoder of the type raises for it."""
+        """Return the value of a JSON text, or the error that the decoder of the type raises."""
         try:
             return self._get_decoder(type).decode(text), None
         except Exception as error:
@@ -390,7 +337,7 @@ def is_type_fault(error: Exception) -> bool:
 
 
 def explain_without_values(error: BaseException) -> str:
-    """Return the text of an error of msgspec's, with nothing in it of the value that it is about.
+    """Return the text of an error of msgspec without any part of the value.
 
     Example:
         >>> explain_without_values(msgspec.ValidationError("Expected `int`, got `str` - at `$.age`"))
@@ -399,7 +346,7 @@ def explain_without_values(error: BaseException) -> str:
         'it has a value that the type does not take - at `$.color`'
     """
     text = str(error)
-    # What a class of the user's raises of its fields has a cause, and says what it likes.
+    # An error that a class of the user raises has a cause, and may contain anything.
     if error.__cause__ is None and isinstance(error, _OF_MSGSPEC) and _WITHOUT_VALUES.match(text):
         return text
     if isinstance(error, UnicodeError | RecursionError):
@@ -415,17 +362,17 @@ _WITHOUT_VALUES = re.compile(
     r"Integer (value )?out of |JSON is malformed|Input data was truncated|Encoding objects of |Only dicts with |"
     r"Enums must |unhashable type"
 )
-"""How the texts of msgspec begin that show types and places, and no values."""
+"""The beginnings of msgspec's texts that show types and places, but no values."""
 
 _PLACE = re.compile(r" - at (`key` in )?`\$[\w.\[\]]*`$")
 
 
 _EMPTY = ("", "null", '""')
-"""Payloads that senders who know no fields give for nothing."""
+"""What senders that use no fields write for an empty input."""
 
 
 def write_canonically(value: object) -> bytes:
-    """Write a value so that equal values give equal texts in every process. To make names of, not to read back."""
+    """Write a value so that equal values have equal texts in every process. For names; it cannot be read back."""
     return msgspec.json.encode(_order(value))
 
 
@@ -442,14 +389,14 @@ def _order(value: Any) -> Any:
 
 
 def name_type(type: Any) -> str:
-    """Name a type as its reader would write it."""
+    """Name a type as a user would write it."""
     if type is builtins.type(None):
         return "None"
     return type.__qualname__ if isinstance(type, builtins.type) and not hasattr(type, "__args__") else str(type)
 
 
 def _find_unwritable(value: Any) -> float | None:
-    """Find a float that JSON does not have, in what `msgspec.to_builtins` gives."""
+    """Return a float that JSON does not have in a value of `msgspec.to_builtins`, if any."""
     stack = [value]
     while stack:
         one = stack.pop()
@@ -464,4 +411,4 @@ def _find_unwritable(value: Any) -> float | None:
 
 
 JSON = Codec()
-"""The codec that everything uses unless told otherwise."""
+"""The default codec."""

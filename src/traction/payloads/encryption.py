@@ -1,7 +1,6 @@
 """Encrypt payloads by AES-GCM, with keys that can be replaced.
 
-Takes bytes and a ring of keys; gives bytes that name the key they were encrypted with. Needs the extra `crypto`. A room
-that acts: each nonce is new, so the same value is never written twice alike.
+Needs the extra `crypto`. Not pure: each nonce is new, so the same value is never encrypted to the same bytes twice.
 """
 
 from __future__ import annotations
@@ -17,17 +16,17 @@ with needed_by("encryption"):
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 NONCE_BYTES = 12
-"""How long a nonce is. Drawn by lot, one key is good for 2 ** 32 payloads (NIST SP 800-38D)."""
+"""The length of a nonce. With random nonces, one key is good for 2 ** 32 payloads (NIST SP 800-38D)."""
 
 
 class KeyRing:
     """Keys by id, of 16, 24 or 32 bytes each. The last one encrypts; any of them decrypts.
 
-    To replace a key, first give the new one to all who read, before the old one in the ring; then put it last; and
-    take the old one out when no history is kept any more that was written with it.
+    To replace a key, first add the new one to all readers, before the old one in the ring; then move it to the end;
+    then remove the old one when no history that was written with it is kept any more.
 
     Args:
-        keys: the keys, oldest first. Ids stand in payloads for all to see.
+        keys: the keys, oldest first. Ids are readable in payloads.
     """
 
     def __init__(self, keys: Mapping[str, bytes]) -> None:
@@ -35,7 +34,7 @@ class KeyRing:
             raise ValueError("a ring without keys encrypts nothing; make one with AESGCM.generate_key(256)")
         for id, key in keys.items():
             if not 1 <= len(id.encode()) <= 255:
-                raise ValueError(f"{id!r:.100} is no id of a key: an id has 1 to 255 bytes")
+                raise ValueError(f"{id!r:.100} is not an id of a key: an id has 1 to 255 bytes")
             if len(key) not in (16, 24, 32):
                 raise ValueError(f"the key {id!r} has {len(key)} bytes; AES has keys of 16, 24 or 32")
         self._ciphers = {id: AESGCM(key) for id, key in keys.items()}
@@ -45,7 +44,7 @@ class KeyRing:
         return f"<KeyRing of {', '.join(self._ciphers)}>"
 
     def get(self, id: str, what: str) -> AESGCM:
-        """Give the cipher of a key.
+        """Return the cipher of a key.
 
         Raises:
             PayloadUnavailableError: the ring does not have it.
@@ -60,11 +59,11 @@ class KeyRing:
 
 
 class Encrypt:
-    """Encrypt by AES-GCM, which also shows whether anybody has changed what it wrote.
+    """Encrypt by AES-GCM, which also detects changes.
 
     Args:
         keys: the ring.
-        chance: gives so many bytes that nobody can foresee.
+        chance: returns this number of unpredictable bytes.
     """
 
     name = "aes-gcm"
@@ -90,12 +89,12 @@ class Encrypt:
             id = ""
         if not id or len(nonce) < NONCE_BYTES:
             raise InvalidPayloadError(
-                f"{what} says that it is encrypted, and its {len(data):,} bytes are too few or name no key"
+                f"{what} is marked as encrypted, and its {len(data):,} bytes are too few or do not name a key"
             )
         try:
             return self._keys.get(id, what).decrypt(nonce, body, head)
         except InvalidTag:
             raise PayloadUnavailableError(
-                f"{what} was encrypted with another key than the one that is called {id!r} here, or was changed since. "
+                f"{what} was encrypted with another key than the one called {id!r} here, or was changed since. "
                 "Give this process the key of that id that its writer had"
             ) from None

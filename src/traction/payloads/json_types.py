@@ -1,7 +1,6 @@
-"""Refuse what cannot be written as JSON and read back, where it is defined.
+"""Check at definition that fields and results can be written as JSON and read back.
 
-Takes the fields and results of definitions, the fields of signals and of declared errors; gives nothing, or a
-`DefinitionError` that names the part of a part that cannot travel.
+Covers the fields and results of definitions, and the fields of signals and of declared errors.
 """
 
 from __future__ import annotations
@@ -35,11 +34,11 @@ OF_AN_ERROR = (
 """What to do about a part of an error that cannot be written."""
 
 UNRESOLVED = (NameError, AttributeError)
-"""What an annotation raises that names what is defined further down."""
+"""Errors of annotations that use names which are defined further down."""
 
 
-def check_fields(cls: Any, where: str, mend: str = OF_A_CALL) -> None:
-    """Check that every field of a class can be written and read; `mend` says what to do about one that cannot.
+def check_fields(cls: Any, where: str, hint: str = OF_A_CALL) -> None:
+    """Check that every field of a class can be written and read; `hint` is for the author of one that cannot.
 
     Raises:
         DefinitionError: one cannot, or (from a `NameError` or `AttributeError`) its annotation does not resolve.
@@ -58,16 +57,16 @@ def check_fields(cls: Any, where: str, mend: str = OF_A_CALL) -> None:
     except Exception as error:
         raise DefinitionError(f"{where}: the annotation of a field is not a type: {error}") from error
     for name, annotation in fields:
-        check_writable(where, f"field {name!r}", annotation, mend)
+        check_writable(where, f"field {name!r}", annotation, hint)
 
 
 def is_about_later(error: DefinitionError) -> bool:
-    """Whether a definition names what may be defined further down."""
+    """Return whether a definition uses names that may be defined further down."""
     return isinstance(error.__cause__, UNRESOLVED)
 
 
-def check_writable(where: str, what: str, annotation: Any, mend: str = OF_A_CALL) -> None:
-    """Check that msgspec can write and read a type with no help."""
+def check_writable(where: str, what: str, annotation: Any, hint: str = OF_A_CALL) -> None:
+    """Check that msgspec can write and read a type without hooks."""
     if annotation is None or (isinstance(annotation, type) and annotation in _PLAIN):
         return
     from msgspec import inspect
@@ -81,25 +80,25 @@ def check_writable(where: str, what: str, annotation: Any, mend: str = OF_A_CALL
     except Exception as error:
         raise DefinitionError(
             f"{where}: {what} is {name_type(annotation)}, which cannot be written as JSON: {error}. "
-            f"{_advise_union(annotation) or mend}"
+            f"{_advise_union(annotation) or hint}"
         ) from error
     if culprit := _find_culprit(info, "", set()):
-        raise DefinitionError(f"{where}: {what} is {name_type(annotation)}, and {culprit}. {mend}")
+        raise DefinitionError(f"{where}: {what} is {name_type(annotation)}, and {culprit}. {hint}")
 
 
 def _advise_union(annotation: Any) -> str | None:
-    """Say how to write a union of classes that msgspec cannot tell apart, if a type has one."""
+    """Return how to write a union of classes that msgspec cannot distinguish, if a type has one."""
     members = typing.get_args(annotation)
     if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
         classes = [one for one in members if dataclasses.is_dataclass(one) or hasattr(one, "__struct_fields__")]
         if len(classes) > 1:
-            made = ", ".join(f"class {name_type(one)}(msgspec.Struct, tag=True)" for one in classes)
-            return f"To tell the classes of a union apart, tag them: {made}"
+            tagged = ", ".join(f"class {name_type(one)}(msgspec.Struct, tag=True)" for one in classes)
+            return f"To distinguish the classes of a union, tag them: {tagged}"
     return next(filter(None, map(_advise_union, members)), None)
 
 
 _PLAIN = frozenset({int, str, float, bool, bytes, type(None)})
-"""Types that need no look."""
+"""Types that are known to be writable."""
 
 _KEYS = frozenset(
     [
@@ -118,11 +117,11 @@ _KEYS = frozenset(
         "Literal",
     ]
 )
-"""Types that msgspec can write as the key of a JSON object; of any other it says so when it writes one."""
+"""Types that msgspec can write as the key of a JSON object. Other types fail only when a key is written."""
 
 
 def _find_culprit(info: Any, trail: str, seen: set[int]) -> str | None:
-    """Say which type within a type msgspec cannot write or read, or `None`."""
+    """Describe the part of a type that msgspec cannot write or read, if there is one."""
     from msgspec import inspect
 
     if isinstance(info, inspect.CustomType | inspect.ExtType):

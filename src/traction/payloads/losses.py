@@ -9,14 +9,14 @@ import msgspec
 
 
 class Loss(NamedTuple):
-    """A part of a value that does not come back: where it is, what it is, and what is read back."""
+    """A part of a value that is not read back equal: its path, its value, and the value that is read."""
 
     path: str
     live: object
     read: object
 
     def explain(self, what: str) -> str:
-        """Say it, and what to declare instead. Shows types, never values."""
+        """Describe the loss, and what to declare instead. Shows types, never values."""
         live, read = type(self.live), type(self.read)
         part = f"{self.path} is" if self.path else "it is"
         if live is read:
@@ -39,12 +39,12 @@ class Loss(NamedTuple):
 def find_loss(
     live: Any, read: Any, path: str = "", *, exact: bool = True, by_class: bool = False, show_keys: bool = True
 ) -> Loss | None:
-    """Return the first part that differs between a value and what is read back of it, or `None`.
+    """Return the first part of a value that is not read back equal, or `None`.
 
     Args:
         live: the value that was written.
-        read: what was read of it.
-        path: where the two are, in what the reader of an error knows.
+        read: the value that was read back.
+        path: the path of the value, as errors show it.
         exact: whether equal values of different types differ; an int for a float does not.
         show_keys: whether paths show the keys of dicts.
         by_class: whether parts that were read as plain JSON may be read by the class that they have.
@@ -133,7 +133,7 @@ def _is_record(kind: type) -> bool:
 
 
 def _has_own_equality(kind: Any) -> bool:
-    """Return whether the author of a class has said what is equal."""
+    """Return whether a class has an `__eq__` of its own."""
     if issubclass(kind, msgspec.Struct):
         return kind.__eq__ not in (msgspec.Struct.__eq__, object.__eq__)
     if dataclasses.is_dataclass(kind):
@@ -153,7 +153,7 @@ def _list_fields(value: Any) -> list[str] | None:
 def _equals(live: Any, read: Any) -> bool:
     try:
         return bool(live == read)
-    except Exception:  # an equality that fails says nothing
+    except Exception:  # a faulty __eq__ of the user's
         return False
 
 

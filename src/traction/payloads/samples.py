@@ -8,7 +8,7 @@ import msgspec
 
 
 def write_sample(type: Any) -> str:
-    """Return a JSON text that has what the type needs, and nothing that has a default.
+    """Return a JSON text with the fields of a type that have no default.
 
     Example:
         >>> class Approve(msgspec.Struct):
@@ -27,7 +27,7 @@ def write_sample(type: Any) -> str:
 
 
 def _make(info: Any, around: tuple[Any, ...]) -> Any:
-    """Return an example of a type as plain values; `around` are the classes that it is in."""
+    """Return an example of a type as plain values; `around` are the classes that contain it."""
     kind = type(info).__name__
     match kind:
         case "StructType" | "DataclassType" | "TypedDictType" | "NamedTupleType":

@@ -1,7 +1,7 @@
-"""Keep payloads outside the history that are too long for it, under names made of their content.
+"""Store payloads that are too long for a history, under the hashes of their content.
 
-Takes bytes; gives keys, and the bytes of a key again, checked. `PayloadStore` is the contract with whoever keeps them;
-plugins open stores by URL. Reading is a function of the key: what a key names never changes, or the reader hears of it.
+`PayloadStore` is the contract of stores, which plugins open by URL. The content of a key never changes: a reader checks
+it against the hash.
 """
 
 from __future__ import annotations
@@ -14,32 +14,32 @@ DECODED_BYTES_MAX = 64 * 1024 * 1024
 """The most bytes that a payload may have, stored, compressed or in the clear, unless its codec has another limit."""
 
 KEPT_BYTES_MAX = 64 * 1024 * 1024
-"""How much a process keeps of what it has lately read or written, so as not to fetch it again."""
+"""The most bytes that a process caches of what it has read or written."""
 
 
 class PayloadStore(ABC):
     """Keeps bytes under keys, for all workers and clients. Its methods may be called from any thread.
 
-    Traction makes the keys, checks what comes back, and never writes other bytes under a key that is taken.
+    Traction makes the keys, checks what it reads, and never writes other bytes under an existing key.
     """
 
     url: str
-    """What it was opened by, as errors show it."""
+    """The URL by which it was opened, as errors show it."""
 
     @abstractmethod
     def put(self, key: str, data: bytes) -> None:
-        """Keep bytes under a key, a SHA-256 in lower-case hexadecimal; whole or not at all. Twice is once.
+        """Write bytes under a key, a SHA-256 in lower-case hexadecimal. Atomic and idempotent.
 
         Raises:
-            BackendError: the store cannot be reached, or refuses.
+            BackendError: the store cannot be reached, or rejects the request.
         """
 
     @abstractmethod
     def get(self, key: str) -> bytes | None:
-        """Give the bytes of a key, or `None` if there are none.
+        """Return the bytes of a key, or `None` if there are none.
 
         Raises:
-            BackendError: the store cannot be reached, or refuses.
+            BackendError: the store cannot be reached, or rejects the request.
         """
 
     def get_bounded(self, key: str, bytes_max: int) -> bytes | None:
@@ -48,13 +48,13 @@ class PayloadStore(ABC):
         Override it where the store can stop reading, so that large content is never read into memory.
 
         Raises:
-            BackendError: the store cannot be reached, or refuses.
+            BackendError: the store cannot be reached, or rejects the request.
         """
         return self.get(key)
 
 
 def is_key(key: str) -> bool:
-    """Whether a text is a key that Traction makes: a SHA-256 in lower-case hexadecimal."""
+    """Return whether a text is a key that Traction makes: a SHA-256 in lower-case hexadecimal."""
     return len(key) == 64 and not set(key) - _HEXADECIMAL
 
 
@@ -62,7 +62,7 @@ _HEXADECIMAL = frozenset("0123456789abcdef")
 
 
 def check_key(key: str, what: str) -> None:
-    """Refuse a key that a payload names and Traction never makes, before a store is asked.
+    """Reject a key that Traction never makes, before the store is read.
 
     Raises:
         InvalidPayloadError: it is not a key. The text does not show it.
@@ -70,14 +70,14 @@ def check_key(key: str, what: str) -> None:
     if not is_key(key):
         raise InvalidPayloadError(
             f"{what} refers to a payload store, but not by a key that Traction writes: a SHA-256 in lower-case "
-            "hexadecimal. The store was not asked. Look for another program that writes to this execution"
+            "hexadecimal. The store was not read. Look for another program that writes to this execution"
         )
 
 
 class StoreCache:
-    """What a codec knows of a store: it names what it writes, checks what it reads, and keeps some of both.
+    """A payload store with a cache: makes the keys, and checks what it reads.
 
-    A deferred shelf writes nothing before `settle`: what is encoded may never be sent.
+    A deferred cache writes nothing before `settle`, since an encoded payload may never be sent.
     """
 
     __slots__ = ("_kept", "_pending", "store")
@@ -88,16 +88,16 @@ class StoreCache:
         self._pending: dict[str, bytes] | None = {} if deferred else None
 
     def defer(self) -> StoreCache:
-        """Give a shelf on the same store that writes when it is told to."""
+        """Return a cache of the same store that writes at `settle`."""
         return StoreCache(self.store, kept=self._kept, deferred=True)
 
     def put(self, data: bytes, what: str) -> str:
-        """Write, or be ready to write, and give the key.
+        """Write bytes, now or at `settle`, and return their key.
 
         Raises:
-            PayloadStoreError: the store does not take it.
+            PayloadStoreError: the store cannot be written.
         """
-        from hashlib import sha256  # with OpenSSL behind it, too slow to import for nothing
+        from hashlib import sha256  # loads OpenSSL, which is slow to import
 
         key = sha256(data).hexdigest()
         if self._pending is not None:
@@ -107,17 +107,17 @@ class StoreCache:
         return key
 
     def settle(self, key: str, what: str) -> None:
-        """Write now what was to be written under a key, if anything was.
+        """Write the deferred bytes of a key, if there are any.
 
         Raises:
-            PayloadStoreError: the store does not take it.
+            PayloadStoreError: the store cannot be written.
         """
         if self._pending and (data := self._pending.get(key)) is not None:
             self._write(key, data, what)
             del self._pending[key]
 
     def forget(self) -> None:
-        """Let go of what was to be written and will not be sent."""
+        """Drop deferred bytes that will not be sent."""
         if self._pending:
             self._pending.clear()
 
@@ -138,7 +138,7 @@ class StoreCache:
         return data
 
     def _write(self, key: str, data: bytes, what: str) -> None:
-        # Also what was written before: stores may drop what is old, and what a new payload refers to is not old.
+        # Even if it was written before: stores may delete old content, and a new payload refers to this.
         try:
             self.store.put(key, data)
         except BackendError as error:
@@ -157,14 +157,14 @@ class StoreCache:
             raise PayloadStoreError(what, store=url, key=key, problem="is not there")
         if len(data) > bytes_max:
             raise too_large(what, "in the payload store", bytes_max)
-        from hashlib import sha256  # with OpenSSL behind it, too slow to import for nothing
+        from hashlib import sha256  # loads OpenSSL, which is slow to import
 
         if sha256(data).hexdigest() != key:
             raise PayloadStoreError(what, store=url, key=key, problem="is corrupt there: it is not what was written")
         return data
 
     def _keep(self, key: str, data: bytes) -> None:
-        # Each step is one that threads cannot be seen within; at worst, one of them reads again what another has.
+        # Each step is atomic; at worst, one thread reads again what another has read.
         kept = self._kept
         kept[key] = data
         size = sum(map(len, list(kept.values())))

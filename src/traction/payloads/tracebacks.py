@@ -22,8 +22,8 @@ _STUBS = _OURS[1] / "simulation" / "stubs.py"
 def format_traceback(error: BaseException) -> str:
     """Format an exception and those that it was raised from, without the frames of Traction.
 
-    The traceback of another process is left out: it travels beside this one. An exception that was raised by Traction
-    alone, and is none of its own types, keeps its frames: it is a bug. A test's script raises for its author.
+    The traceback of another process is left out, since failures have it separately. An exception that only Traction's
+    code raised, and that is not of one of its types, keeps its frames: it is a bug.
     """
     formatted = TracebackException.from_exception(error, compact=True)
     pairs: list[tuple[TracebackException | None, BaseException | None]] = [(formatted, error)]
@@ -45,7 +45,7 @@ def format_traceback(error: BaseException) -> str:
 
 
 def _keep_users(stack: StackSummary) -> list[Any]:
-    """Leave out our frames, and those of the standard library that stand before the first of the user's."""
+    """Leave out our frames, and those of the standard library before the first frame of the user."""
     kept: list[Any] = []
     for frame in stack:
         folders = Path(frame.filename).parents
@@ -61,7 +61,7 @@ def _is_bug(error: BaseException, stack: StackSummary) -> bool:
 
 
 def find_place(formatted: str) -> str | None:
-    """Find where an exception was raised, by its formatted traceback: `shop.py:8 in fetch`.
+    """Return where an exception was raised, by its formatted traceback.
 
     Example:
         >>> find_place('  File "/srv/shop.py", line 8, in fetch')

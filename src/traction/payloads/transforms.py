@@ -1,14 +1,14 @@
-"""Turn the text of a payload into another, and back: compressed, encrypted, kept outside.
+"""Compress, encrypt and store the text of payloads, and restore it.
 
-Takes JSON text; gives `@names:body`, where the names say what was done to it, in order, and the body is base64, or the
-key of a payload store. JSON never begins with `@`, so plain payloads and transformed ones stand side by side.
+A transformed payload is `@names:body`: the names of the transforms in the order in which they were applied, and base64,
+or the key of a payload store. JSON never begins with `@`, so plain and transformed payloads can be mixed.
 
     {"n":1}                           JSON, as it is
     @zlib:eNqrVsp...                  compressed
     @zlib+aes-gcm:AjE5...             compressed, then encrypted
     @zlib+aes-gcm+store:9f86d0...     and kept in a payload store under that key
 
-An attempt after the first is told its number behind the body (`codec.write_attempt`); a body has no brace.
+The facts of a later attempt are written behind the body (`attempts.write_attempt`); a body has no brace.
 """
 
 from __future__ import annotations
@@ -22,50 +22,50 @@ from traction.errors import InvalidPayloadError, PayloadError, PayloadUnavailabl
 from traction.payloads.stores import DECODED_BYTES_MAX, StoreCache, check_key, too_large
 
 MARK = "@"
-"""How a payload begins that is not plain JSON."""
+"""The first character of a payload that is not plain JSON."""
 
 STORE = "store"
-"""What a payload says that is kept in a payload store."""
+"""The last name of a payload that is in a payload store."""
 
 NAME_CHARS_MAX = 64
 """The most characters of a transform's name."""
 
 
 class Transform(Protocol):
-    """Turns bytes into bytes, and back. Its methods may be called from any thread."""
+    """Converts bytes to bytes, and back. Its methods may be called from any thread."""
 
     @property
     def name(self) -> str:
-        """What payloads call it: lower-case letters, digits and hyphens."""
+        """Its name in payloads: lower-case letters, digits and hyphens."""
         ...
 
     @property
     def hides(self) -> bool:
-        """Whether nobody can read what it writes without a secret.
+        """Whether a secret is needed to read what it writes.
 
         A codec with such a transform keeps the text of payloads out of errors and logs, and transforms the details of
-        failures as well. A transform without this attribute is taken to hide.
+        failures as well. A transform without this attribute counts as one that hides.
         """
         ...
 
     def write(self, data: bytes) -> bytes | None:
-        """Transform, or give `None` to leave these bytes as they are."""
+        """Return the transformed bytes, or `None` to leave these bytes as they are."""
         ...
 
     def read(self, data: bytes, what: str) -> bytes:
-        """Turn back what `write` gave. `what` names the payload in errors.
+        """Return the bytes from which `write` made these. `what` names the payload in errors.
 
-        A transform that can turn few bytes into many limits how many it returns.
+        A transform that can return many bytes for few limits their number.
 
         Raises:
-            InvalidPayloadError: `write` never gave this, or it is too large.
-            PayloadUnavailableError: something is missing here that it takes to read this, such as a key.
+            InvalidPayloadError: `write` never returned these bytes, or the result is too large.
+            PayloadUnavailableError: something that is needed to read them is missing, such as a key.
         """
         ...
 
 
 class Compress:
-    """Compress with zlib what is longer than `over` bytes, where that makes it shorter. Every codec reads it.
+    """Compress payloads of more than `over` bytes with zlib, if that makes them shorter. Every codec can read them.
 
     Args:
         over: the number of bytes up to which payloads stay as they are.
@@ -83,16 +83,16 @@ class Compress:
         if len(data) <= self._over:
             return None
         packed = zlib.compress(data)
-        # In base64 a third is added.
+        # Base64 adds a third.
         return packed if len(packed) * 4 < len(data) * 3 else None
 
     def read(self, data: bytes, what: str) -> bytes:
         inflater = zlib.decompressobj()
         try:
-            # One byte more than allowed, which tells what is too long from what ends at the limit.
+            # One byte more than allowed, to detect longer content.
             plain = inflater.decompress(data, self._bytes_max + 1)
         except zlib.error as error:
-            raise InvalidPayloadError(f"{what} says that it is compressed, and is not: {error}") from None
+            raise InvalidPayloadError(f"{what} is marked as compressed, and does not decompress: {error}") from None
         if len(plain) > self._bytes_max:
             raise too_large(what, "when it is decompressed", self._bytes_max)
         if not inflater.eof:
@@ -101,15 +101,15 @@ class Compress:
 
 
 class Chain:
-    """Transforms in a row, and at the end a shelf for what is still too long."""
+    """A sequence of transforms, and a store for what is still too long after them."""
 
-    __slots__ = ("_readers", "bytes_max", "hides", "shelf", "transforms")
+    __slots__ = ("_readers", "bytes_max", "cache", "hides", "transforms")
 
     def __init__(
-        self, transforms: Sequence[Transform], shelf: StoreCache | None, bytes_max: int = DECODED_BYTES_MAX
+        self, transforms: Sequence[Transform], cache: StoreCache | None, bytes_max: int = DECODED_BYTES_MAX
     ) -> None:
         self.transforms = tuple(transforms)
-        self.shelf = shelf
+        self.cache = cache
         self.bytes_max = bytes_max
         self.hides = any(getattr(one, "hides", True) for one in transforms)
         inflate = Compress(bytes_max=bytes_max)
@@ -120,15 +120,15 @@ class Chain:
             if not _is_name(name) or name == STORE or names.count(name) > 1:
                 raise ValueError(
                     f"a codec cannot have a transform called {name!r}: names are at most {NAME_CHARS_MAX} lower-case "
-                    f"letters, digits and hyphens, each is there once, and {STORE!r} is taken"
+                    f"letters, digits and hyphens, each is used once, and {STORE!r} is reserved"
                 )
 
     def pack(self, text: str, chars_max: int, what: str) -> str:
-        """Transform a text, and store it if it is too long then; the caller checks what is still too long.
+        """Transform a text, and store it if it is too long then. Without a store, the result may be too long.
 
         Raises:
-            PayloadError: it is larger than a reader with the same limit takes.
-            PayloadStoreError: the store does not take it.
+            PayloadError: it is larger than a reader with the same limit allows.
+            PayloadStoreError: the store cannot be written.
         """
         plain = text.encode()
         if len(plain) > self.bytes_max:
@@ -138,14 +138,14 @@ class Chain:
             )
         names, data = self._apply(self.transforms, plain)
         packed = _write_text(names, data) if names else text
-        if len(packed) <= chars_max or self.shelf is None:
+        if len(packed) <= chars_max or self.cache is None:
             return packed
         if Compress.name not in names:
             others = [one for one in self.transforms if one.name != Compress.name]
             names, data = self._apply([_COMPRESS_ANY, *others], plain)
             if names and len(packed := _write_text(names, data)) <= chars_max:
                 return packed
-        return f"{MARK}{'+'.join([*names, STORE])}:{self.shelf.put(data, what)}"
+        return f"{MARK}{'+'.join([*names, STORE])}:{self.cache.put(data, what)}"
 
     def seal(self, text: str) -> str:
         """Transform a text, and never store it."""
@@ -157,7 +157,7 @@ class Chain:
 
         Raises:
             InvalidPayloadError: Traction did not write this, or it is larger than `bytes_max` at any stage.
-            PayloadUnavailableError: a key, a store or a transform is missing here that it takes to read it.
+            PayloadUnavailableError: a key, a store or a transform is missing that is needed to read it.
         """
         names, body = _split(payload, what)
         stored = names[-1] == STORE
@@ -175,16 +175,16 @@ class Chain:
                 data = b64decode(body, validate=True)
             except ValueError as error:
                 raise InvalidPayloadError(
-                    f"{what} begins as a transformed payload does, and is none: {error}. It has {len(payload):,} "
+                    f"{what} begins like a transformed payload, but is not one: {error}. It has {len(payload):,} "
                     "characters. Look for another program that writes to this execution"
                 ) from None
-        elif self.shelf is None:
+        elif self.cache is None:
             raise PayloadUnavailableError(
                 f"{what} is kept in a payload store under {body}, and none is open here. Name the one that it was "
                 "written to: WorkerSystem(..., payloads=...)"
             )
         else:
-            data = self.shelf.get(body, what, self.bytes_max)
+            data = self.cache.get(body, what, self.bytes_max)
         for name in reversed(names):
             data = self._readers[name].read(data, what)
             if len(data) > self.bytes_max:
@@ -192,15 +192,15 @@ class Chain:
         return data
 
     def settle(self, payload: str) -> None:
-        """Bring what a payload refers to into the store, if it is not there yet.
+        """Write the deferred text of a stored payload to the store.
 
         Raises:
-            PayloadStoreError: the store does not take it.
+            PayloadStoreError: the store cannot be written.
         """
-        if self.shelf is not None and payload.startswith(MARK):
+        if self.cache is not None and payload.startswith(MARK):
             names, body = _split(payload, "what a decision refers to")
             if names[-1] == STORE:
-                self.shelf.settle(body, "what a decision refers to")
+                self.cache.settle(body, "what a decision refers to")
 
     @staticmethod
     def _apply(transforms: Sequence[Transform], data: bytes) -> tuple[list[str], bytes]:
@@ -218,18 +218,18 @@ def _write_text(names: Sequence[str], data: bytes) -> str:
 
 
 def _split(payload: str, what: str) -> tuple[list[str], str]:
-    """Return the names of what was done to a payload, in order, and its body.
+    """Return the names of the transforms of a payload, in order, and its body.
 
-    Each name is there once, as in every codec. A payload could otherwise be expanded again and again.
+    A name may occur only once, as in every codec: otherwise a payload could be expanded again and again.
 
     Raises:
-        InvalidPayloadError: they are not names of transforms, or one is there twice.
+        InvalidPayloadError: they are not names of transforms, or one occurs twice.
     """
     head, _, rest = payload[1:].partition(":")
     names = head.split("+")
     if not all(map(_is_name, names)) or len({*names}) < len(names) or STORE in names[:-1]:
         raise InvalidPayloadError(
-            f"{what} begins as a transformed payload does, and is none: it does not name transforms, each once, as in "
+            f"{what} begins like a transformed payload, but is not one: it does not name transforms, each once, as in "
             f"@zlib+aes-gcm:... It has {len(payload):,} characters. Look for another program that writes to this "
             "execution"
         )

@@ -20,7 +20,8 @@ from traction.flow.step import Cancelled
 from traction.model.limits import SWF
 from traction.model.literals import Duration
 from traction.model.operations import ActivityTask, RecordActivityTaskHeartbeat, RespondActivityTaskFailed
-from traction.payloads.codec import MEND_READING, Codec, read_attempt
+from traction.payloads.attempts import read_attempt
+from traction.payloads.codec import HINT_READING, Codec
 from traction.payloads.failure_info import FailureInfo
 from traction.payloads.failure_text import HANDED_BACK, write_failure
 from traction.plugins.observer import build_task_fields
@@ -131,7 +132,7 @@ class RunningActivity(RunningTask):
         """Return the details of the last heartbeat of earlier attempts, decoded as `type`."""
         if self._last_details is None:
             return None
-        return self._codec.decode(self._last_details, type, f"the last heartbeat of {self.activity_id}", MEND_READING)
+        return self._codec.decode(self._last_details, type, f"the last heartbeat of {self.activity_id}", HINT_READING)
 
     def heartbeat(self, details: object = None) -> None:
         """Send a heartbeat, at once or as soon as the minimum interval has passed."""

@@ -20,7 +20,8 @@ from traction.errors import ActivityFailed, InvalidPayloadError, PayloadError, P
 from traction.model import decisions as d
 from traction.model import operations as o
 from traction.model.names import WorkflowExecution
-from traction.payloads.codec import JSON, PAYLOAD_CHARS_MAX, Codec, read_attempt
+from traction.payloads.attempts import read_attempt
+from traction.payloads.codec import JSON, PAYLOAD_CHARS_MAX, Codec
 from traction.payloads.encryption import Encrypt, KeyRing
 from traction.payloads.stores import DECODED_BYTES_MAX, PayloadStore
 from traction.payloads.transforms import Compress
@@ -44,7 +45,7 @@ class StrictStore(PayloadStore):
 
 
 def zip_zeros(mib: int) -> bytes:
-    """Return a JSON string of so many MiB, compressed."""
+    """Return a JSON string of `mib` MiB, compressed."""
     packer = zlib.compressobj(9)
     parts = [packer.compress(b'"')]
     parts += [packer.compress(b"0" * MIB) for _ in range(mib)]
@@ -311,7 +312,7 @@ def test_an_execution_whose_input_is_a_bomb_fails_and_is_not_stuck(stage: Stage)
     handle = start_raw(stage, Call, BOMB)
     take_turns(stage.decider(Call))
     assert stage.stuck == []
-    with pytest.raises(WorkflowFailed, match="the input of Call 1 begins as a transformed payload does, and is none"):
+    with pytest.raises(WorkflowFailed, match="the input of Call 1 begins like a transformed payload, but is not one"):
         handle.result(0)
 
 
@@ -321,7 +322,7 @@ def test_an_activity_whose_input_is_a_bomb_fails_once_whatever_its_retry_policy(
     decide_raw(stage, Call, schedule)
     take_turns(stage.decider(Call), stage.worker(Measure))
     assert [type(event).__name__ for event in handle.history()].count("ActivityTaskFailed") == 1
-    with pytest.raises(WorkflowFailed, match="the input of Measure 1 begins as"):
+    with pytest.raises(WorkflowFailed, match="the input of Measure 1 begins like"):
         handle.result(0)
 
 
@@ -335,7 +336,7 @@ def test_a_result_that_no_codec_reads_fails_its_step_and_may_be_caught(stage: St
     take_turns(decider)
     assert stage.stuck == []
     assert handle.result(0) == "InvalidPayloadError"
-    # Whoever replays it decides the same.
+    # Every replay decides the same.
     assert decide(CallAndCatch, handle.history()[:-2], codec=codec)[-1] == d.CompleteWorkflowExecution(
         result='"InvalidPayloadError"'
     )

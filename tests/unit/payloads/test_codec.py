@@ -1,4 +1,4 @@
-"""What is written is read back; what cannot be is told; what is too long keeps its ends."""
+"""Values are read back equal or rejected; long texts keep their ends."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ class Now(msgspec.Struct):
 
 
 @given(integers, text)
-def test_a_retired_field_is_passed_over_and_an_added_one_takes_its_default(id: int, retired: str) -> None:
+def test_a_removed_field_is_ignored_and_an_added_one_has_its_default(id: int, retired: str) -> None:
     assert JSON.decode(JSON.encode(Then(id, retired)), Now) == Now(id, [])
 
 
@@ -177,7 +177,7 @@ for _ in range(100_000):
     [object(), {1: object()}, {(1, 2): 3}, "\ud800", nested, 1j],
     ids=["object", "inside", "key", "surrogate", "deep", "complex"],
 )
-def test_a_value_that_json_cannot_say_is_a_payload_error(value: Any) -> None:
+def test_a_value_without_json_is_a_payload_error(value: Any) -> None:
     with pytest.raises(PayloadError, match="cannot be written as JSON"):
         JSON.encode(value)
 
@@ -189,7 +189,7 @@ def test_a_number_that_json_does_not_have_is_not_quietly_null(number: float, wra
         JSON.encode(wrap(number))
 
 
-def test_null_in_a_text_is_no_number() -> None:
+def test_null_in_a_text_is_not_a_number() -> None:
     assert JSON.encode(["null", None]) == '["null",null]'
 
 

@@ -99,7 +99,7 @@ def test_a_type_with_a_long_name_fits() -> None:
     assert len(details) <= PAYLOAD_CHARS_MAX
 
 
-def test_an_error_that_cannot_say_itself_is_described() -> None:
+def test_an_error_with_a_faulty_str_is_described() -> None:
     class MuteError(Exception):
         def __str__(self) -> str:
             raise RuntimeError("no")
@@ -110,7 +110,7 @@ def test_an_error_that_cannot_say_itself_is_described() -> None:
 @given(st.none() | st.text(), st.none() | st.text())
 @example("Boom", '{"type": 1}')
 @example("Boom", "\ud800")
-def test_what_other_workers_say_of_a_failure_is_kept(reason: str | None, details: str | None) -> None:
+def test_a_failure_from_another_kind_of_worker_is_kept(reason: str | None, details: str | None) -> None:
     said = read_failure(reason, details)
     assert said == FailureInfo(reason or "unknown", details or "")
 
@@ -250,14 +250,14 @@ def test_of_two_declarations_the_nearest_is_caught() -> None:
     assert send(CardExpired("expired"), CardDeclined, CardExpired) == CardExpired("expired")
 
 
-def test_an_error_that_is_not_declared_is_the_plain_failure_and_tells_its_fields() -> None:
+def test_an_undeclared_error_is_the_plain_failure_and_shows_its_fields() -> None:
     caught = send(CardDeclined("expired"), CardStolen)
     assert type(caught) is ActivityFailed
     assert str(caught) == f'Charge-1 failed: {__name__}.CardDeclined: {{"code":"expired","retry_after":60}}'
     assert caught.details == "kept"
 
 
-def test_a_field_that_was_lost_is_passed_over_and_one_that_was_gained_takes_its_default() -> None:
+def test_a_removed_field_is_ignored_and_an_added_one_has_its_default() -> None:
     class CardDeclined(DeclaredError):
         code: str
         bank: str = "ours"
@@ -277,7 +277,7 @@ def test_an_error_that_does_not_decode_is_the_plain_failure_and_notes_why() -> N
 
 
 @pytest.mark.parametrize("code", [7, {Path()}, "\ud800", object()])
-def test_fields_that_are_not_what_the_class_says_are_left_out_and_this_is_told(code: Any) -> None:
+def test_fields_of_undeclared_types_are_left_out_with_a_note(code: Any) -> None:
     caught = send(CardDeclined(code), CardDeclined)
     assert type(caught) is ActivityFailed
     assert "(its fields are left out: " in caught.message
@@ -293,25 +293,25 @@ def test_fields_that_json_does_not_have_are_left_out() -> None:
 # What is secret, and what is long.
 
 
-def test_fields_are_encrypted_and_nothing_else_tells_them() -> None:
+def test_fields_are_encrypted_and_shown_nowhere_else() -> None:
     reason, details = describe_failure(fail_with(CardDeclined("hunter2")), SECRET)
     assert "hunter2" not in reason + details
     again = describe_failure(fail_with(send(CardDeclined("hunter2"), CardDeclined, codec=SECRET)), SECRET)
     assert "hunter2" not in "".join(again)
 
 
-def test_an_error_with_a_text_of_its_own_is_told_by_it() -> None:
+def test_an_error_with_a_text_of_its_own_is_shown_by_it() -> None:
     caught = send(CardStolen("4711"), CardStolen)
     assert (str(caught), caught.message, caught.number) == ("the card is stolen", "the card is stolen", "4711")
 
 
-def test_a_key_that_is_missing_is_told_and_the_error_not_taken_for_another() -> None:
+def test_a_missing_key_is_reported_and_the_error_is_not_mistaken() -> None:
     told = describe_failure(CardDeclined("expired"), SECRET)
     with pytest.raises(PayloadUnavailableError, match=r"the failure .*CardDeclined was written with 'aes-gcm'"):
         read_failure(*told, JSON)
 
 
-def test_whoever_has_no_codec_reads_the_type_of_an_encrypted_failure_alone() -> None:
+def test_without_a_codec_only_the_type_of_an_encrypted_failure_is_read() -> None:
     said = read_failure(*describe_failure(fail_with(ValueError("hunter2")), SECRET))
     assert said == FailureInfo("ValueError", SEALED)
 
@@ -320,7 +320,7 @@ def test_whoever_has_no_codec_reads_the_type_of_an_encrypted_failure_alone() -> 
 @example("@channel: the build broke", SECRET)
 @example('{"type":"E","message":"","sealed":"@aes-gcm:AAAA"}', SECRET)
 @example('{"type":"E","message":"","sealed":"plain"}', SECRET)
-def test_whatever_another_worker_says_is_read(text: str, codec: Codec) -> None:
+def test_any_failure_of_another_kind_of_worker_is_read(text: str, codec: Codec) -> None:
     assert read_failure("Broken", text, codec).type in ("Broken", "E")
 
 
@@ -342,9 +342,7 @@ def test_an_encrypted_failure_of_any_length_fits_the_service(
 
 @given(st.integers(0, FIELDS_CHARS_MAX - 2), st.integers(0, 200_000), st.integers(0, HEARTBEAT_CHARS_MAX // 2))
 @example(FIELDS_CHARS_MAX - 2, 200_000, HEARTBEAT_CHARS_MAX // 2)
-def test_what_the_last_heartbeat_said_travels_with_a_failure_where_there_is_room(
-    fields: int, text: int, said: int
-) -> None:
+def test_heartbeat_details_are_sent_with_a_failure_if_there_is_room(fields: int, text: int, said: int) -> None:
     account = FailureInfo("Loud", "\x00" * text, "", ("Loud",), f'"{"x" * fields}"', '"' * said)
     details = write_failure(account, JSON)[1]
     assert len(details) <= PAYLOAD_CHARS_MAX
@@ -374,7 +372,7 @@ def test_a_declared_error_fits_in_what_swf_carries(length: int, text: int, chara
         assert f"and there is room for {FIELDS_CHARS_MAX:,}" in caught.message
 
 
-def test_names_without_end_are_left_out_before_what_is_said() -> None:
+def test_very_long_names_are_left_out_before_the_text() -> None:
     kind: Any = CardDeclined
     for n in range(9):
         kind = types.new_class("E" * 4_000 + str(n), (kind,))
@@ -391,7 +389,7 @@ def test_long_fields_go_through_the_payload_store() -> None:
     assert store.kept
 
 
-def test_a_store_that_is_out_of_order_is_told() -> None:
+def test_a_store_that_cannot_be_reached_is_reported() -> None:
     store = Shelf()
     store.broken = True
     with pytest.raises(PayloadUnavailableError):
@@ -478,7 +476,7 @@ def test_a_text_that_fits_is_not_cut(text: str) -> None:
 
 
 @given(st.integers(1, 100_000), st.integers(60, 1_000))
-def test_a_cut_says_how_much_is_left_out(more: int, chars_max: int) -> None:
+def test_a_cut_text_shows_how_much_is_left_out(more: int, chars_max: int) -> None:
     cut = cut_middle("a" * chars_max + "b" * more, chars_max)
     head, remark, tail = cut.split("\n")
     assert remark == f"... {chars_max + more - len(head) - len(tail):,} characters left out ..."

@@ -113,7 +113,7 @@ def test_a_decider_reads_a_store_and_never_writes_to_it(tmp_path: Path, stage: S
     assert handle.status() == "OPEN"
 
 
-def test_a_decision_whose_input_is_missing_is_told_and_made_when_the_store_is_mended(
+def test_a_decision_without_its_stored_input_is_made_when_the_store_is_back(
     tmp_path: Path, stage: Stage, codec: Codec
 ) -> None:
     handle = start(stage, codec, DoubleAndShorten(make_noise(60_000)))
@@ -137,7 +137,7 @@ def test_a_decision_whose_input_is_missing_is_told_and_made_when_the_store_is_me
     assert handle.result() > 0
 
 
-def test_an_activity_whose_input_is_missing_is_done_when_the_store_is_mended(
+def test_an_activity_without_its_stored_input_runs_when_the_store_is_back(
     tmp_path: Path, stage: Stage, codec: Codec
 ) -> None:
     handle = start(stage, codec, DoubleAndShorten(make_noise(60_000)))
@@ -167,7 +167,7 @@ def test_an_activity_whose_result_cannot_be_written_is_done_again(tmp_path: Path
     (tmp_path / "full").write_text("in the way")
     bad = Codec(store=DirectoryStore(tmp_path / "full"))
     # What the bad store cannot give, the good one has read into the memory that both share.
-    bad._chain.shelf._kept = codec._chain.shelf._kept  # type: ignore[union-attr]
+    bad._chain.cache._kept = codec._chain.cache._kept  # type: ignore[union-attr]
     stage.worker(Double, codec=bad).work_once(NOW)
     assert find_last(handle.history(), e.ActivityTaskFailed).reason == UNREADABLE
     workers = [stage.worker(Double, codec=codec), stage.worker(Shorten, codec=codec)]
@@ -234,7 +234,7 @@ def test_an_activity_whose_error_cannot_be_written_is_done_again(tmp_path: Path,
     take_turns(decider)
     (tmp_path / "full").write_text("in the way")
     bad = Codec(store=DirectoryStore(tmp_path / "full"))
-    bad._chain.shelf._kept = codec._chain.shelf._kept  # type: ignore[union-attr]
+    bad._chain.cache._kept = codec._chain.cache._kept  # type: ignore[union-attr]
     stage.worker(Refuse, codec=bad).work_once(NOW)
     assert find_last(handle.history(), e.ActivityTaskFailed).reason == UNREADABLE
     for _ in range(4):
@@ -257,7 +257,7 @@ def test_a_declared_error_that_cannot_be_read_yet_is_not_taken_for_a_plain_failu
         handle.result(0)
 
 
-def test_a_signal_that_cannot_be_read_yet_is_not_passed_over(stage: Stage) -> None:
+def test_a_signal_that_cannot_be_read_yet_is_not_skipped(stage: Stage) -> None:
     old, new = (Codec(Encrypt(KeyRing(keys))) for keys in ({"2023": KEYS["2023"]}, KEYS))
     handle = start(stage, old, Wait())
     stage.backend.call(

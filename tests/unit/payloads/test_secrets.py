@@ -1,6 +1,6 @@
 """With encryption, no secret value reaches the service or a log, whatever goes wrong.
 
-In each scenario something goes wrong with a secret in hand. Requests, log records and tracebacks are kept.
+In each scenario something fails while a secret is used. Requests, log records and tracebacks are kept.
 `docs/security.md` lists what travels in plain text.
 """
 
@@ -89,7 +89,7 @@ class Declined(DeclaredError):
 
 
 class Act(Activity[None, int], retry=Retry(attempts=2, backoff=0), raises=(Declined,), heartbeat=60):
-    """Does what a test says."""
+    """Behaves as its text selects."""
 
     text: str
 
@@ -141,7 +141,7 @@ FLOWS: list[Callable[[str], Any]] = [lambda text: Act(text)]
 
 
 class Flow(Workflow[int], raises=(Declined,)):
-    """Does what a test says."""
+    """Behaves as its text selects."""
 
     text: str
 

@@ -1,4 +1,4 @@
-"""What payload stores promise: what is put is there for everyone, and what is wrong is told."""
+"""Payload stores return what was put, to every process, and report errors."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_a_url_that_names_no_store_is_refused(url: str) -> None:
         open_payload_store(url)
 
 
-def test_a_file_is_no_store(tmp_path: Path) -> None:
+def test_a_file_is_not_a_store(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(BackendError, match="names a file"):
         open_payload_store((tmp_path / "file").as_uri())
@@ -142,7 +142,7 @@ def test_a_bucket_that_is_not_there_is_a_backend_error(monkeypatch: pytest.Monke
                 act()
 
 
-def test_a_store_that_nobody_opens_is_told() -> None:
+def test_a_store_that_is_never_opened_is_reported() -> None:
     with pytest.raises(UnknownSchemeError, match=r"no installed payload store opens 'gs://bucket'"):
         open_payload_store("gs://bucket")
 

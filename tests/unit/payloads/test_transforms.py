@@ -1,4 +1,4 @@
-"""What transformed payloads promise: they are read back, they say what wrote them, and plain JSON stays plain."""
+"""Transformed payloads are read back and name their transforms, and plain JSON stays plain."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from traction.errors import PayloadError, PayloadStoreError, PayloadUnavailableError
-from traction.payloads.codec import JSON, PAYLOAD_CHARS_MAX, Attempt, Codec, read_attempt, write_attempt
+from traction.payloads.attempts import Attempt, read_attempt, write_attempt
+from traction.payloads.codec import JSON, PAYLOAD_CHARS_MAX, Codec
 from traction.payloads.encryption import Encrypt, KeyRing
 from traction.payloads.stores import DECODED_BYTES_MAX, KEPT_BYTES_MAX, PayloadStore
 from traction.payloads.transforms import Compress, Transform
@@ -81,7 +82,7 @@ def test_json_never_begins_as_a_transformed_payload_does(value: Any) -> None:
 
 
 @given(value=values, chain=st.sampled_from(chains))
-def test_whoever_has_transforms_reads_what_was_written_without(value: Any, chain: tuple[Transform, ...]) -> None:
+def test_a_codec_with_transforms_reads_plain_payloads(value: Any, chain: tuple[Transform, ...]) -> None:
     store = MemoryStore()
     assert Codec(*chain, store=store).decode(Codec(store=store).encode(value), Any) == value
 
@@ -99,7 +100,7 @@ def test_whoever_has_transforms_reads_what_was_written_without(value: Any, chain
         (Codec(Encrypt(KeyRing(KEYS)), store=MemoryStore()), draw_noise(70_000), "@zlib+aes-gcm+store:"),
     ],
 )
-def test_a_payload_says_what_wrote_it(codec: Codec, value: str, head: str) -> None:
+def test_a_payload_names_its_transforms(codec: Codec, value: str, head: str) -> None:
     assert codec.encode(value).startswith(head)
 
 
@@ -155,7 +156,7 @@ def test_a_transform_has_a_name_that_payloads_can_carry(name: str) -> None:
 
 
 def test_a_chain_has_each_transform_once() -> None:
-    with pytest.raises(ValueError, match="each is there once"):
+    with pytest.raises(ValueError, match="each is used once"):
         Codec(Compress(), Compress())
 
 
@@ -169,7 +170,7 @@ def test_a_chain_has_each_transform_once() -> None:
     said=st.none() | st.text(max_size=20),
     heartbeat=st.none() | st.sampled_from(["NONE", "30"]),
 )
-def test_an_attempt_is_told_its_number_beside_any_payload(
+def test_the_number_of_an_attempt_is_written_beside_any_payload(
     value: dict[str, str], chain: tuple[Transform, ...], number: int, said: str | None, heartbeat: str | None
 ) -> None:
     codec = Codec(*chain)
@@ -200,9 +201,9 @@ def test_the_newest_key_encrypts_and_every_known_one_decrypts() -> None:
         before.decode(after.encode("new"), str, "the input")
 
 
-def test_a_key_of_the_same_id_and_other_bytes_is_told_apart() -> None:
+def test_another_key_with_the_same_id_is_detected() -> None:
     mine, other = (Codec(Encrypt(KeyRing({"k": bytes([n]) * 32}))) for n in (1, 2))
-    with pytest.raises(PayloadUnavailableError, match="another key than the one that is called 'k' here"):
+    with pytest.raises(PayloadUnavailableError, match="another key than the one called 'k' here"):
         other.decode(mine.encode(1), int, "the input")
 
 
@@ -231,7 +232,7 @@ def test_a_ring_shows_its_ids_and_no_keys() -> None:
 
 
 @pytest.mark.parametrize("keys", [{}, {"": bytes(32)}, {"k": bytes(31)}, {"k" * 256: bytes(32)}])
-def test_a_ring_of_what_are_no_keys_is_refused(keys: dict[str, bytes]) -> None:
+def test_a_ring_of_invalid_keys_is_refused(keys: dict[str, bytes]) -> None:
     with pytest.raises(ValueError, match=r"key|ring"):
         KeyRing(keys)
 
@@ -239,7 +240,7 @@ def test_a_ring_of_what_are_no_keys_is_refused(keys: dict[str, bytes]) -> None:
 # Stores.
 
 
-def test_what_is_not_in_the_store_is_told_with_store_key_and_owner() -> None:
+def test_a_missing_payload_is_reported_with_store_key_and_owner() -> None:
     store = MemoryStore()
     payload = Codec(store=store).encode(draw_noise(70_000))
     key = payload.rpartition(":")[2]
@@ -282,7 +283,7 @@ def test_what_was_read_lately_is_not_fetched_again() -> None:
 
 
 def test_what_is_kept_in_memory_has_a_bound() -> None:
-    shelf = Codec(store=MemoryStore())._chain.shelf
+    shelf = Codec(store=MemoryStore())._chain.cache
     assert shelf is not None
     for n in range(5):
         shelf.put(bytes([n]) * (KEPT_BYTES_MAX // 3), "it")
