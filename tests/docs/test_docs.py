@@ -194,8 +194,8 @@ def test_a_member_of_the_contract_is_documented(name: str) -> None:
 
 @pytest.mark.parametrize("law", LAWS, ids=lambda law: str(law.number))
 def test_a_law_is_documented(law: object) -> None:
-    number, says, reach = (getattr(law, name) for name in ("number", "says", "reach"))
-    row = f"| {number} | `{says.replace('|', chr(92) + '|')}` | {reach} |"
+    number, text, reach = (getattr(law, name) for name in ("number", "text", "reach"))
+    row = f"| {number} | `{text.replace('|', chr(92) + '|')}` | {reach} |"
     assert row in (ROOT / "docs" / "steps.md").read_text(encoding="utf-8").splitlines()
 
 

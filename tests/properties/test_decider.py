@@ -18,56 +18,59 @@ from traction.testing.laws.flows import choices, flows, part, work
 from traction.testing.laws.history_generator import (
     EXECUTION,
     Choose,
-    Play,
-    answer_steadily,
+    GeneratedHistory,
     choose_from,
-    choose_plainly,
-    decide_anew,
-    play,
+    choose_plain,
+    decide_from_start,
+    derive_outcome,
+    generate_history,
 )
 from traction.testing.laws.laws import assert_chunk_invariant, to_workflow
 
-mischiefs = st.integers(0, 4)
+fault_counts = st.integers(0, 4)
 
 
-def list_completed(played: Play) -> list[int]:
+def list_completed(generated: GeneratedHistory) -> list[int]:
     """Give the DecisionTaskStarted events whose decision task was completed."""
-    return [event.started_event_id for event in played.events if isinstance(event, e.DecisionTaskCompleted)]
+    return [event.started_event_id for event in generated.events if isinstance(event, e.DecisionTaskCompleted)]
 
 
-@given(flows(), choices(), mischiefs, st.booleans())
-def test_a_finite_flow_closes(flow: Step[Any], choose: Choose, mischief: int, incremental: bool) -> None:
-    assert play(to_workflow(flow), choose, mischief=mischief, incremental=incremental, codec=Codec()).closed is not None
+@given(flows(), choices(), fault_counts, st.booleans())
+def test_a_finite_flow_closes(flow: Step[Any], choose: Choose, faults: int, incremental: bool) -> None:
+    assert (
+        generate_history(to_workflow(flow), choose, faults=faults, incremental=incremental, codec=Codec()).closed
+        is not None
+    )
 
 
-@given(flows(), choices(), mischiefs)
+@given(flows(), choices(), fault_counts)
 def test_a_decider_fed_as_events_come_decides_as_one_fed_from_the_start(
-    flow: Step[Any], choose: Choose, mischief: int
+    flow: Step[Any], choose: Choose, faults: int
 ) -> None:
-    played = play(to_workflow(flow), choose, mischief=mischief, codec=Codec())
-    assert_chunk_invariant(flow, played, list_completed(played))
+    generated = generate_history(to_workflow(flow), choose, faults=faults, codec=Codec())
+    assert_chunk_invariant(flow, generated, list_completed(generated))
 
 
-@given(flows(), choices(), mischiefs, st.data())
+@given(flows(), choices(), fault_counts, st.data())
 def test_a_history_cut_anywhere_gives_the_same_decisions(
-    flow: Step[Any], choose: Choose, mischief: int, data: st.DataObject
+    flow: Step[Any], choose: Choose, faults: int, data: st.DataObject
 ) -> None:
-    played = play(to_workflow(flow), choose, mischief=mischief, codec=Codec())
-    assert_chunk_invariant(flow, played, [cut for cut in list_completed(played) if data.draw(st.booleans())])
+    generated = generate_history(to_workflow(flow), choose, faults=faults, codec=Codec())
+    assert_chunk_invariant(flow, generated, [cut for cut in list_completed(generated) if data.draw(st.booleans())])
 
 
-@given(flows(), choices(), mischiefs)
-def test_a_longer_history_never_retracts_an_answer(flow: Step[Any], choose: Choose, mischief: int) -> None:
+@given(flows(), choices(), fault_counts)
+def test_a_longer_history_never_retracts_an_answer(flow: Step[Any], choose: Choose, faults: int) -> None:
     workflow, codec = to_workflow(flow), Codec()
-    played = play(workflow, choose, mischief=mischief, codec=codec)
-    for index, completed in enumerate(played.events):
+    generated = generate_history(workflow, choose, faults=faults, codec=codec)
+    for index, completed in enumerate(generated.events):
         if isinstance(completed, e.DecisionTaskCompleted):
             shown = []
-            for event in played.events[index + 1 :]:
+            for event in generated.events[index + 1 :]:
                 if type(event) not in CAUSES or not is_caused_by(event, completed.event_id):
                     break
                 shown.append((CAUSES[type(event)][0], name_what(event)))
-            decided = decide_anew(workflow, played, completed.started_event_id, codec=codec)
+            decided = decide_from_start(workflow, generated, completed.started_event_id, codec=codec)
             assert [(type(decision), name_what(decision)) for decision in decided] == shown
 
 
@@ -77,47 +80,49 @@ def name_what(said: Any) -> object:
     return next((id for id in ids if id is not None), None)
 
 
-@given(flows(), choices(), mischiefs)
-def test_a_closed_history_is_taken_to_its_end(flow: Step[Any], choose: Choose, mischief: int) -> None:
+@given(flows(), choices(), fault_counts)
+def test_a_closed_history_is_taken_to_its_end(flow: Step[Any], choose: Choose, faults: int) -> None:
     workflow, codec = to_workflow(flow), Codec()
-    played = play(workflow, choose, mischief=mischief, codec=codec)
+    generated = generate_history(workflow, choose, faults=faults, codec=codec)
     decider = Decider(workflow, execution=EXECUTION, codec=codec)
-    decider.feed(played.events)
+    decider.feed(generated.events)
     assert decider.closed
 
 
-@given(flows(), choices(), mischiefs)
-def test_an_id_that_is_open_is_never_used_again(flow: Step[Any], choose: Choose, mischief: int) -> None:
-    played = play(to_workflow(flow), choose, mischief=mischief, codec=Codec())
-    causes = {getattr(event, "cause", None) for event in played.events}
+@given(flows(), choices(), fault_counts)
+def test_an_id_that_is_open_is_never_used_again(flow: Step[Any], choose: Choose, faults: int) -> None:
+    generated = generate_history(to_workflow(flow), choose, faults=faults, codec=Codec())
+    causes = {getattr(event, "cause", None) for event in generated.events}
     assert not causes & {"ACTIVITY_ID_ALREADY_IN_USE", "TIMER_ID_ALREADY_IN_USE"}
 
 
-@given(flows(), choices(), mischiefs)
-def test_deciding_is_pure(flow: Step[Any], choose: Choose, mischief: int) -> None:
+@given(flows(), choices(), fault_counts)
+def test_deciding_is_pure(flow: Step[Any], choose: Choose, faults: int) -> None:
     workflow, codec = to_workflow(flow), Codec()
-    played = play(workflow, choose, mischief=mischief, codec=codec)
-    for cut in list_completed(played):
-        first = decide_anew(workflow, played, cut, codec=codec)
-        assert first == decide_anew(workflow, played, cut, codec=codec)
+    generated = generate_history(workflow, choose, faults=faults, codec=codec)
+    for cut in list_completed(generated):
+        first = decide_from_start(workflow, generated, cut, codec=codec)
+        assert first == decide_from_start(workflow, generated, cut, codec=codec)
 
 
 @given(flows(races=False, failures=False, places=False), choices())
 def test_without_races_the_result_does_not_depend_on_the_order_of_completions(flow: Step[Any], choose: Choose) -> None:
     workflow = to_workflow(flow)
-    plain, other = (play(workflow, c, answer=answer_steadily, codec=Codec()) for c in (choose_plainly, choose))
+    plain, other = (
+        generate_history(workflow, c, outcome=derive_outcome, codec=Codec()) for c in (choose_plain, choose)
+    )
     assert get_result(plain) == get_result(other)
     assert list_asked(plain) == list_asked(other)
 
 
-def get_result(played: Play) -> str | None:
-    assert isinstance(played.closed, e.WorkflowExecutionCompleted)
-    return played.closed.result
+def get_result(generated: GeneratedHistory) -> str | None:
+    assert isinstance(generated.closed, e.WorkflowExecutionCompleted)
+    return generated.closed.result
 
 
-def list_asked(played: Play) -> list[tuple[str, str | None]]:
+def list_asked(generated: GeneratedHistory) -> list[tuple[str, str | None]]:
     """Give the ids and inputs of all tasks, in the order of their ids."""
-    asked = [one for decisions in played.decisions.values() for one in decisions]
+    asked = [one for decisions in generated.decisions.values() for one in decisions]
     tasks = {(one.activity_id, one.input) for one in asked if isinstance(one, d.ScheduleActivityTask)}
     timers = {(one.timer_id, one.start_to_fire_timeout) for one in asked if isinstance(one, d.StartTimer)}
     return sorted(tasks | timers)
@@ -128,10 +133,10 @@ def list_asked(played: Play) -> list[tuple[str, str | None]]:
 @example(first_of(work(1), sleep(1)), choose_from([]))
 @example(first_of(part(1), sleep(1)), choose_from([]))
 def test_withdrawn_steps_are_closed_or_cancelled(flow: Step[Any], choose: Choose) -> None:
-    played = play(to_workflow(flow), choose, codec=Codec())
+    generated = generate_history(to_workflow(flow), choose, codec=Codec())
     open_ids: dict[int, str] = {}
     asked_to_cancel: set[str] = set()
-    for event in played.events:
+    for event in generated.events:
         match event:
             case e.ActivityTaskScheduled(activity_id=id) | e.TimerStarted(timer_id=id):
                 open_ids[event.event_id] = id
@@ -150,23 +155,23 @@ def test_withdrawn_steps_are_closed_or_cancelled(flow: Step[Any], choose: Choose
     assert set(open_ids.values()) <= asked_to_cancel
 
 
-@given(flows(), choices(), mischiefs)
-def test_who_looks_sees_what_the_decision_at_hand_would_report(flow: Step[Any], choose: Choose, mischief: int) -> None:
+@given(flows(), choices(), fault_counts)
+def test_who_looks_sees_what_the_decision_at_hand_would_report(flow: Step[Any], choose: Choose, faults: int) -> None:
     workflow, codec = to_workflow(flow), Codec()
-    played = play(workflow, choose, mischief=mischief, codec=codec)
-    for started in played.decisions:
+    generated = generate_history(workflow, choose, faults=faults, codec=codec)
+    for started in generated.decisions:
         looks, decides = (Decider(workflow, execution=EXECUTION, codec=codec) for _ in range(2))
-        decides.feed(played.events[:started])
+        decides.feed(generated.events[:started])
         decides.decide()
-        assert looks.query(played.events[:started]) == decides.context.state
+        assert looks.query(generated.events[:started]) == decides.context.state
         looks.close()
         decides.close()
 
 
-@given(flows(), choices(), mischiefs)
-def test_a_history_may_be_looked_at_at_any_time(flow: Step[Any], choose: Choose, mischief: int) -> None:
+@given(flows(), choices(), fault_counts)
+def test_a_history_may_be_looked_at_at_any_time(flow: Step[Any], choose: Choose, faults: int) -> None:
     workflow, codec = to_workflow(flow), Codec()
-    events = play(workflow, choose, mischief=mischief, codec=codec).events
+    events = generate_history(workflow, choose, faults=faults, codec=codec).events
     completed = 0
     for last, following in zip(events, [*events[1:], None], strict=True):
         if isinstance(last, e.DecisionTaskCompleted):

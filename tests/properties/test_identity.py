@@ -20,26 +20,28 @@ from traction.payloads.codec import Codec
 from traction.testing.laws.flows import choices, flows, part, work
 from traction.testing.laws.history_generator import (
     Choose,
+    GeneratedHistory,
     HistoryGenerator,
-    Play,
     TaskFailed,
-    answer_steadily,
-    choose_plainly,
-    play,
+    choose_plain,
+    derive_outcome,
+    generate_history,
 )
 from traction.testing.laws.laws import assert_equivalent, to_workflow
 
 
-def list_ids(played: Play) -> set[tuple[str, str | None]]:
+def list_ids(generated: GeneratedHistory) -> set[tuple[str, str | None]]:
     """Give the id of every task and timer that was asked for, with its input."""
-    asked = [one for decisions in played.decisions.values() for one in decisions]
+    asked = [one for decisions in generated.decisions.values() for one in decisions]
     tasks = {(one.activity_id, one.input) for one in asked if isinstance(one, d.ScheduleActivityTask)}
     return tasks | {(one.timer_id, one.start_to_fire_timeout) for one in asked if isinstance(one, d.StartTimer)}
 
 
 @given(flows(races=False, failures=False, places=False), choices())
 def test_ids_do_not_depend_on_the_order_in_which_branches_close(flow: Step[Any], choose: Choose) -> None:
-    plain, other = (play(to_workflow(flow), c, answer=answer_steadily, codec=Codec()) for c in (choose_plainly, choose))
+    plain, other = (
+        generate_history(to_workflow(flow), c, outcome=derive_outcome, codec=Codec()) for c in (choose_plain, choose)
+    )
     assert list_ids(plain) == list_ids(other)
 
 
@@ -59,7 +61,7 @@ def test_do_notation_and_flat_map_give_the_same_decisions(choose: Choose) -> Non
             )
         )
     )
-    assert_equivalent(said(), built, choose, mischief=2)
+    assert_equivalent(said(), built, choose, faults=2)
 
 
 @pytest.mark.parametrize(
@@ -149,7 +151,7 @@ def list_pauses(run_id: str) -> list[str]:
     """Give the pauses of two steps, side by side, that fail until they are given up."""
     execution = WorkflowExecution("played", run_id)
     workflow, codec = to_workflow(all_of(stumble(1).attempt(), stumble(1).attempt())), Codec()
-    table = HistoryGenerator(workflow, choose_plainly, lambda _, __: TaskFailed("always"), codec=codec)
+    table = HistoryGenerator(workflow, choose_plain, lambda _, __: TaskFailed("always"), codec=codec)
     table.make = partial(Decider, workflow, execution=execution, codec=codec)
     asked = [one for decisions in table.run().decisions.values() for one in decisions]
     return [one.start_to_fire_timeout for one in asked if isinstance(one, d.StartTimer)]

@@ -16,7 +16,7 @@ from traction.testing.laws.laws import LAWS, Context, Law, check_law
 @pytest.mark.parametrize("law", LAWS, ids=str)
 def test_a_law_holds(law: Law) -> None:
     @given(parts(law), choices(), contexts(), st.integers(0, 3))
-    def check(parts: tuple[Any, ...], choose: Choose, context: Context, mischief: int) -> None:
-        check_law(law, parts, choose, context=context, mischief=mischief)
+    def check(parts: tuple[Any, ...], choose: Choose, context: Context, faults: int) -> None:
+        check_law(law, parts, choose, context=context, faults=faults)
 
     check()

@@ -31,7 +31,7 @@ from traction.flow.step import (
 )
 from traction.payloads.codec import Codec
 from traction.testing.laws.flows import choices, flows
-from traction.testing.laws.history_generator import Choose, answer_steadily, choose_plainly, play
+from traction.testing.laws.history_generator import Choose, choose_plain, derive_outcome, generate_history
 from traction.testing.laws.laws import to_workflow
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -117,25 +117,25 @@ def drive(coroutine: CoroutineType[Any, Any, Any]) -> Any:
 
 def do(activity: Any) -> int:
     asked = type("Asked", (), {"workflow_type": activity.spec.type, "input": Codec().encode(activity)})
-    return int(str(answer_steadily(asked, choose_plainly)))
+    return int(str(derive_outcome(asked, choose_plain)))
 
 
 @given(flows(races=False, failures=False, places=False), choices())
 def test_a_flow_without_races_gives_what_its_steps_give_one_after_the_other(flow: Step[Any], choose: Choose) -> None:
-    played = play(to_workflow(flow), choose, answer=answer_steadily, codec=Codec())
-    expected = play(to_workflow(Done(read(flow))), codec=Codec())
-    assert tell_end(played.closed) == tell_end(expected.closed)
+    generated = generate_history(to_workflow(flow), choose, outcome=derive_outcome, codec=Codec())
+    expected = generate_history(to_workflow(Done(read(flow))), codec=Codec())
+    assert tell_end(generated.closed) == tell_end(expected.closed)
 
 
 @given(flows(races=False, groups=False, places=False), choices())
 def test_a_flow_in_sequence_succeeds_and_fails_as_python_would(flow: Step[Any], choose: Choose) -> None:
-    played = play(to_workflow(flow), choose, answer=answer_steadily, codec=Codec())
+    generated = generate_history(to_workflow(flow), choose, outcome=derive_outcome, codec=Codec())
     try:
         end: Step[Any] = Done(read(flow))
     except Exception as error:
         end = Fail(error)
-    expected = play(to_workflow(end), codec=Codec())
-    assert tell_end(played.closed) == tell_end(expected.closed)
+    expected = generate_history(to_workflow(end), codec=Codec())
+    assert tell_end(generated.closed) == tell_end(expected.closed)
 
 
 def tell_end(closed: Any) -> tuple[object, ...]:

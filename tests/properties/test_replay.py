@@ -18,40 +18,49 @@ from traction.model.correlation import CAUSES, is_caused_by, matches
 from traction.payloads.codec import Codec
 from traction.replay import replay
 from traction.testing.laws.flows import choices, flows, perform
-from traction.testing.laws.history_generator import EXECUTION, Choose, Play, decide_anew, play
+from traction.testing.laws.history_generator import (
+    EXECUTION,
+    Choose,
+    GeneratedHistory,
+    decide_from_start,
+    generate_history,
+)
 from traction.testing.laws.laws import to_workflow
 
-mischiefs = st.integers(0, 4)
+fault_counts = st.integers(0, 4)
 
 
-def list_answers(played: Play, completed: e.DecisionTaskCompleted) -> list[e.Event]:
+def list_answers(generated: GeneratedHistory, completed: e.DecisionTaskCompleted) -> list[e.Event]:
     """Give the events that the decisions of a decision task caused; a batch is never cut (SWF)."""
-    after = played.events[completed.event_id :]
+    after = generated.events[completed.event_id :]
     return list(takewhile(lambda event: type(event) in CAUSES and is_caused_by(event, completed.event_id), after))
 
 
-def list_batches(played: Play) -> Iterator[tuple[e.DecisionTaskCompleted, list[e.Event]]]:
-    for one in played.events:
+def list_batches(generated: GeneratedHistory) -> Iterator[tuple[e.DecisionTaskCompleted, list[e.Event]]]:
+    for one in generated.events:
         if isinstance(one, e.DecisionTaskCompleted):
-            yield one, list_answers(played, one)
+            yield one, list_answers(generated, one)
 
 
-@given(flows(), choices(), mischiefs)
+@given(flows(), choices(), fault_counts)
 def test_what_the_code_has_made_it_makes_again_up_to_wherever_it_is_read(
-    flow: Step[Any], choose: Choose, mischief: int
+    flow: Step[Any], choose: Choose, faults: int
 ) -> None:
     workflow, codec = to_workflow(flow), Codec()
-    played = play(workflow, choose, mischief=mischief, codec=codec)
-    inside = {one.event_id for completed, answers in list_batches(played) for one in [completed, *answers][:-1]}
-    for end in range(1, len(played.events) + 1):
+    generated = generate_history(workflow, choose, faults=faults, codec=codec)
+    inside = {one.event_id for completed, answers in list_batches(generated) for one in [completed, *answers][:-1]}
+    for end in range(1, len(generated.events) + 1):
         if end not in inside:
-            replayed = replay(played.events[:end], workflow, execution=EXECUTION, codec=codec)
-            assert (replayed.events, replayed.closed) == (end, end == len(played.events) and played.closed is not None)
+            replayed = replay(generated.events[:end], workflow, execution=EXECUTION, codec=codec)
+            assert (replayed.events, replayed.closed) == (
+                end,
+                end == len(generated.events) and generated.closed is not None,
+            )
 
 
-@given(flows(), choices(), mischiefs)
-def test_a_played_history_is_read_as_it_was_written(flow: Step[Any], choose: Choose, mischief: int) -> None:
-    stored = make_stored(play(to_workflow(flow), choose, mischief=mischief, codec=Codec()).events, EXECUTION)
+@given(flows(), choices(), fault_counts)
+def test_a_played_history_is_read_as_it_was_written(flow: Step[Any], choose: Choose, faults: int) -> None:
+    stored = make_stored(generate_history(to_workflow(flow), choose, faults=faults, codec=Codec()).events, EXECUTION)
     assert read_stored(write_stored(stored)) == stored
 
 
@@ -70,10 +79,10 @@ def programs(draw: st.DrawFn) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     return tuple(before), tuple(after)
 
 
-def find_difference(workflow: Any, played: Play, codec: Codec) -> int | None:
+def find_difference(workflow: Any, generated: GeneratedHistory, codec: Codec) -> int | None:
     """Find, with no decider that compares, the first event that is not what the code asks for."""
-    for completed, answers in list_batches(played):
-        decided = decide_anew(workflow, played, completed.started_event_id, codec=codec)
+    for completed, answers in list_batches(generated):
+        decided = decide_from_start(workflow, generated, completed.started_event_id, codec=codec)
         for answer, decision in zip_longest(answers, decided):
             if answer is None:
                 return completed.event_id
@@ -82,21 +91,21 @@ def find_difference(workflow: Any, played: Play, codec: Codec) -> int | None:
     return None
 
 
-@given(programs(), choices(), mischiefs)
+@given(programs(), choices(), fault_counts)
 def test_other_code_is_found_out_where_it_first_asks_for_something_else(
-    programs: tuple[tuple[Any, ...], tuple[Any, ...]], choose: Choose, mischief: int
+    programs: tuple[tuple[Any, ...], tuple[Any, ...]], choose: Choose, faults: int
 ) -> None:
     before, after = (to_workflow(perform(program)) for program in programs)
     codec = Codec()
-    played = play(before, choose, mischief=mischief, codec=codec)
+    generated = generate_history(before, choose, faults=faults, codec=codec)
     # What was done locally is in the answers, which the comparison here does not read.
-    assume(not played.local)
-    difference = find_difference(after, played, codec)
+    assume(not generated.local)
+    difference = find_difference(after, generated, codec)
     event("the code differs" if difference is not None else "the code asks for the same")
     if difference is None:
-        replay(played.events, after, execution=EXECUTION, codec=codec)
+        replay(generated.events, after, execution=EXECUTION, codec=codec)
         return
     with pytest.raises(NonDeterminismError) as found:
-        replay(played.events, after, execution=EXECUTION, codec=codec)
+        replay(generated.events, after, execution=EXECUTION, codec=codec)
     assert found.value.event_id <= difference
-    assert type(played.events[found.value.event_id - 1]).__name__ == found.value.event
+    assert type(generated.events[found.value.event_id - 1]).__name__ == found.value.event

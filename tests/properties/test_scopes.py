@@ -66,14 +66,14 @@ def test_async_with_may_acquire_and_release_by_steps() -> None:
     assert story.turn() == ["do work-1"]
     story.complete("work-1", 7)
     assert story.turn() == ["do work-2"]
-    story.ask_to_cancel()
+    story.request_cancel()
     assert story.turn() == ["cancel work-2", "do work-3"]
 
 
 def test_a_deadline_during_the_cleanup_of_a_cancelled_flow_keeps_its_cancellation() -> None:
     story = Story(tidy_within(5))
     assert story.turn() == ["timer sleep-1", "do work-1"]
-    story.ask_to_cancel()
+    story.request_cancel()
     assert story.turn() == ["cancel work-1", "do work-2"]
     story.fire_timer("sleep-1")
     assert story.turn() == ["cancel work-2", "be cancelled"]
@@ -94,7 +94,7 @@ def test_a_deadline_while_a_failed_cleanup_is_handled_keeps_the_cancellation() -
 
     story = Story(finish())
     story.turn()
-    story.ask_to_cancel()
+    story.request_cancel()
     assert story.turn() == ["cancel work-1", "do work-2"]
     story.fire_timer("sleep-1")
     assert story.turn() == ["cancel work-2", "be cancelled"]
@@ -109,7 +109,7 @@ def test_a_deadline_that_passes_while_a_finalizer_runs_does_not_undo_a_cancellat
 
     story = Story(finish())
     story.turn()
-    story.ask_to_cancel()
+    story.request_cancel()
     assert story.turn() == ["cancel work-1", "do work-2"]
     story.fire_timer("sleep-1")
     assert story.turn() == []
@@ -126,7 +126,7 @@ def test_a_deadline_that_passes_while_a_group_is_being_cancelled_does_not_undo_t
 
     story = Story(finish())
     story.turn()
-    story.ask_to_cancel()
+    story.request_cancel()
     assert story.turn() == ["cancel 1.0.work-1", "cancel 1.1.work-1", "do 1.0.work-2"]
     story.fire_timer("sleep-1")
     assert story.turn() == []
@@ -186,10 +186,10 @@ def test_of_two_deadlines_that_are_held_back_the_one_around_counts(
     for number in (passes_first, 3 - passes_first):
         story.fire_timer(f"sleep-{number}")
         story.turn()
-    played = story.finish()
-    asked = [one for decisions in played.decisions.values() for one in decisions]
+    generated = story.finish()
+    asked = [one for decisions in generated.decisions.values() for one in decisions]
     assert '{"n":3}' not in [one.input for one in asked if isinstance(one, d.ScheduleActivityTask)]
-    assert getattr(played.closed, "result", None) == '"True"'
+    assert getattr(generated.closed, "result", None) == '"True"'
 
 
 def test_a_deadline_that_passes_ends_its_scope_and_no_more() -> None:
@@ -226,7 +226,7 @@ def test_a_scope_cancelled_from_a_branch_beside_it_is_left() -> None:
     story = Story(both())
     story.turn()
     story.complete("1.1.work-1")
-    assert story.ask() == ["cancel 1.0.sleep-1", 'complete "(left, None)"']
+    assert story.start_turn() == ["cancel 1.0.sleep-1", 'complete "(left, None)"']
 
 
 @step
@@ -241,7 +241,7 @@ async def cancel_by_hand(scope: CancelScope) -> int:
 def test_a_scope_cancelled_by_its_flow_ends_at_once_without_a_timeout(
     make: Callable[[], CancelScope],
 ) -> None:
-    assert Story(done(0).flat_map(lambda _: cancel_by_hand(make()))).ask() == ['complete "11"']
+    assert Story(done(0).flat_map(lambda _: cancel_by_hand(make()))).start_turn() == ['complete "11"']
 
 
 @step
@@ -311,8 +311,8 @@ def test_it_does_not_matter_in_which_order_branches_enter_a_scope_and_cancel_it(
         scope = cancel_scope()
         return await all_of([hold(scope), scope.cancel()][::order])
 
-    assert Story(both(1)).ask() == ['complete "[True, None]"']
-    assert Story(both(-1)).ask() == ['complete "[None, True]"']
+    assert Story(both(1)).start_turn() == ['complete "[True, None]"']
+    assert Story(both(-1)).start_turn() == ['complete "[None, True]"']
 
 
 def test_to_cancel_a_scope_that_was_left_does_nothing() -> None:
@@ -327,7 +327,7 @@ def test_to_cancel_a_scope_that_was_left_does_nothing() -> None:
     story = Story(hold())
     story.turn()
     story.complete("work-1")
-    assert story.ask() == ['complete "False"']
+    assert story.start_turn() == ['complete "False"']
 
 
 @pytest.mark.parametrize("join", [first_of, all_of])
@@ -342,13 +342,13 @@ def test_the_end_of_a_child_reaches_all_who_wait_for_it_though_the_first_wins_a_
     story.begin("start_child-1")
     assert story.turn() == []
     story.complete("start_child-1", 7)
-    assert story.ask() == [f'complete "{7 if join is first_of else (7, 7)}"']
+    assert story.start_turn() == [f'complete "{7 if join is first_of else (7, 7)}"']
 
 
 def test_a_shielded_step_is_done_before_the_cancellation_is_felt() -> None:
     story = Story(shield(work(1).flat_map(work)).flat_map(lambda _: work(3)))
     story.turn()
-    story.ask_to_cancel()
+    story.request_cancel()
     assert story.turn() == []
     story.complete("work-1", 2)
     assert story.turn() == ["do work-2"]
@@ -359,7 +359,7 @@ def test_a_shielded_step_is_done_before_the_cancellation_is_felt() -> None:
 def test_a_shielded_step_that_fails_does_not_undo_a_cancellation() -> None:
     story = Story(shield(work(1)))
     story.turn()
-    story.ask_to_cancel()
+    story.request_cancel()
     story.turn()
     story.end("work-1", ValueError("no"))
     assert story.turn() == ["be cancelled"]
@@ -369,7 +369,7 @@ def test_a_shielded_step_that_fails_does_not_undo_a_cancellation() -> None:
 def test_a_shield_around_another_holds_a_cancellation_back_for_longer(wrap: Callable[[Step[int]], Step[int]]) -> None:
     story = Story(shield(wrap(work(1)).flat_map(work)).flat_map(work))
     story.turn()
-    story.ask_to_cancel()
+    story.request_cancel()
     assert story.turn() == []
     story.complete("work-1")
     assert story.turn() == ["do work-2"]
@@ -383,7 +383,7 @@ def test_a_saga_undoes_what_one_within_it_has_done_before_what_it_did_earlier() 
     undone = []
     for number in range(1, 7):
         story.turn()
-        (decision,) = story.play.decisions[story.fed]
+        (decision,) = story.history.decisions[story.fed]
         undone.append(decision.input)  # type: ignore[union-attr]
         story.complete(f"work-{number}")
     assert undone == [f'{{"n":{n}}}' for n in (1, 2, 3, 13, 12, 11)]
@@ -396,7 +396,7 @@ def test_a_saga_that_is_cancelled_undoes_the_last_first_and_to_its_end() -> None
     for id in ("work-1", "work-2"):
         story.complete(id)
         story.turn()
-    story.ask_to_cancel()
+    story.request_cancel()
     assert story.turn() == ["cancel sleep-1", "do work-3"]
     story.end("work-3", ValueError("no"))
     assert story.turn() == ["do work-4"]
@@ -408,7 +408,7 @@ def test_a_failed_compensation_is_noted_on_the_original_failure() -> None:
     undone = done(1).compensate(lambda _: fail(KeyError("cannot")))
     story = Story(saga(undone.flat_map(lambda _: fail(ODD))))
     story.start()
-    (failure,) = story.play.decisions[story.running]
+    (failure,) = story.history.decisions[story.running]
     assert isinstance(failure, d.FailWorkflowExecution)
     assert "a compensation failed: KeyError: 'cannot'" in read_failure(failure.reason, failure.details).traceback
 
@@ -418,8 +418,8 @@ def test_a_reused_failure_keeps_no_notes_of_earlier_runs() -> None:
     undone = done(1).compensate(lambda _: fail(ValueError("cannot")))
     workflow, codec = to_workflow(saga(undone.flat_map(lambda _: refused))), Codec()
     story = Story(done(0))
-    story.ask()
-    first, second = (decide(workflow, story.play.events, execution=EXECUTION, codec=codec) for _ in range(2))
+    story.start_turn()
+    first, second = (decide(workflow, story.history.events, execution=EXECUTION, codec=codec) for _ in range(2))
     assert first == second
 
 
@@ -439,13 +439,13 @@ def test_signals_that_arrive_while_the_next_run_is_asked_for_are_sent_on_to_it()
     story.turn()
     story.signal("Ping", '{"n":1}')
     story.complete("work-1")
-    assert story.ask() == ["signal Ping", "go on"]
+    assert story.start_turn() == ["signal Ping", "go on"]
     story.signal("Ping", '{"n":2}')
     story.respond()
     # The close was refused, so the run is still open, and what was sent on comes back to it.
     story.move_signal(*story.find("Ping"))
     assert story.turn() == ["signal Ping", "signal Ping", "go on"]
-    inputs = [decision.input for decision in story.play.decisions[story.fed][:2]]  # type: ignore[union-attr]
+    inputs = [decision.input for decision in story.history.decisions[story.fed][:2]]  # type: ignore[union-attr]
     assert inputs == ['{"n":1}', '{"n":2}']
 
 
@@ -454,7 +454,7 @@ def test_a_cancel_request_after_continue_as_new_is_passed_to_the_next_run() -> N
     story = Story(work(1).flat_map(lambda _: continue_as_new(workflow())))
     story.turn()
     story.complete("work-1")
-    story.ask_to_cancel()
+    story.request_cancel()
     assert story.turn() == ["cancel child played", "go on"]
 
 
@@ -463,8 +463,8 @@ def test_a_cancel_request_during_continue_as_new_is_passed_to_the_next_run() -> 
     story = Story(work(1).flat_map(lambda _: continue_as_new(workflow())))
     story.turn()
     story.complete("work-1")
-    assert story.ask() == ["go on"]
-    story.ask_to_cancel()
+    assert story.start_turn() == ["go on"]
+    story.request_cancel()
     story.respond()
     # The close was refused, since the flow had not received the request.
     assert story.turn() == ["cancel child played", "go on"]
@@ -474,8 +474,8 @@ def test_a_request_to_cancel_that_a_flow_has_heeded_is_not_sent_on() -> None:
     workflow = to_workflow(done(0))
     story = Story(work(1).ensure(continue_as_new(workflow())))
     story.turn()
-    story.ask_to_cancel()
-    story.ask_to_cancel()
+    story.request_cancel()
+    story.request_cancel()
     assert story.turn() == ["cancel work-1", "go on"]
 
 
@@ -500,20 +500,20 @@ def test_a_side_effect_has_the_same_value_on_replay_after_a_hundred_others() -> 
     many = all_of([work(n) for n in range(150)])
     story = Story(all_of(many, side_effect(lambda: next(given)), patched("new")).map(lambda all: all[1:]))
     story.start()
-    (first, *_) = story.play.decisions[story.running]
+    (first, *_) = story.history.decisions[story.running]
     story.respond()
     story.fire_timer("~more-3")
     story.start()
-    rest = story.play.decisions[story.running]
+    rest = story.history.decisions[story.running]
     assert first.details == "0"  # type: ignore[union-attr]
-    assert rest == decide(story.workflow, story.play.events, execution=EXECUTION, codec=story.codec)
+    assert rest == decide(story.workflow, story.history.events, execution=EXECUTION, codec=story.codec)
 
 
 def test_what_a_saga_within_another_has_done_is_undone_where_it_fails() -> None:
     inner = saga(done(2).compensate(lambda _: work(12)).flat_map(lambda _: fail(ODD)))
     story = Story(saga(done(1).compensate(lambda _: work(11)).flat_map(lambda _: inner.attempt())).map(lambda _: 3))
     assert story.turn() == ["do work-1"]
-    assert '{"n":12}' in str(story.play.decisions[story.fed])
+    assert '{"n":12}' in str(story.history.decisions[story.fed])
     story.complete("work-1")
     assert story.turn() == ['complete "3"']
 
@@ -521,7 +521,7 @@ def test_what_a_saga_within_another_has_done_is_undone_where_it_fails() -> None:
 def test_a_saga_that_goes_on_as_a_new_run_undoes_nothing() -> None:
     workflow = to_workflow(done(0))
     story = Story(saga(done(1).compensate(lambda _: work(11)).flat_map(lambda _: continue_as_new(workflow()))))
-    assert story.ask() == ["go on"]
+    assert story.start_turn() == ["go on"]
 
 
 def test_a_scope_whose_deadline_cannot_be_set_has_none() -> None:

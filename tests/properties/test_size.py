@@ -18,7 +18,7 @@ from traction.flow.step import All, Step
 from traction.model import events as e
 from traction.payloads.codec import Codec
 from traction.testing.laws.flows import work
-from traction.testing.laws.history_generator import EXECUTION, answer_steadily, play
+from traction.testing.laws.history_generator import EXECUTION, derive_outcome, generate_history
 from traction.testing.laws.laws import to_workflow
 
 
@@ -165,7 +165,7 @@ shapes = pytest.mark.parametrize(
 def test_a_large_flow_is_decided_without_recursion(shape: Callable[[int], Step[Any]], n: int) -> None:
     workflow = to_workflow(shape(n))
     with little_recursion():
-        assert play(workflow, answer=answer_steadily, codec=Codec()).closed is not None
+        assert generate_history(workflow, outcome=derive_outcome, codec=Codec()).closed is not None
 
 
 @shapes
@@ -179,7 +179,7 @@ def test_deciding_is_linear_in_the_size_of_the_flow(shape: Callable[[int], Step[
 def count_decisions(flow: Step[Any]) -> int:
     """Count the instructions that it takes to decide the whole of a plain history."""
     workflow, codec = to_workflow(flow), Codec()
-    events = play(workflow, answer=answer_steadily, codec=codec).events
+    events = generate_history(workflow, outcome=derive_outcome, codec=codec).events
     return count_instructions(lambda: decide_all(workflow, codec, events))
 
 
@@ -197,7 +197,7 @@ def test_a_large_group_is_cancelled_without_recursion_and_in_linear_time() -> No
         return all_of(s, fail(ValueError("no")))
 
     with little_recursion():
-        assert play(to_workflow(cancel(2_000)), codec=Codec()).closed is not None
+        assert generate_history(to_workflow(cancel(2_000)), codec=Codec()).closed is not None
     assert count_decisions(cancel(800)) < 4.5 * count_decisions(cancel(200))
 
 
@@ -212,15 +212,15 @@ def test_the_ids_of_a_deep_flow_fit_swf_and_differ() -> None:
     s: Step[Any] = work(0)
     for _ in range(200):
         s = all_of(s, work(1)).named("a-name-of-some-length")
-    played = play(to_workflow(s), answer=answer_steadily, codec=Codec())
-    ids = [event.activity_id for event in played.events if isinstance(event, e.ActivityTaskScheduled)]
+    generated = generate_history(to_workflow(s), outcome=derive_outcome, codec=Codec())
+    ids = [event.activity_id for event in generated.events if isinstance(event, e.ActivityTaskScheduled)]
     assert len(ids) == len(set(ids)) == 201
     assert max(map(len, ids)) <= 256
 
 
 def test_letting_go_of_a_deep_flow_does_not_recurse() -> None:
     decider = Decider(to_workflow(nest_groups(2_000)), execution=EXECUTION, codec=Codec())
-    decider.feed(play(to_workflow(work(0)), codec=Codec()).events[:3])
+    decider.feed(generate_history(to_workflow(work(0)), codec=Codec()).events[:3])
     with little_recursion():
         assert len(decider.decide()) == 1
         decider.close()
@@ -229,11 +229,11 @@ def test_letting_go_of_a_deep_flow_does_not_recurse() -> None:
 
 def test_deciding_a_step_costs_no_more_after_many() -> None:
     workflow, codec = to_workflow(await_in_a_loop(1_000)), Codec()
-    played = play(workflow, answer=answer_steadily, codec=codec)
+    generated = generate_history(workflow, outcome=derive_outcome, codec=codec)
     decider = Decider(workflow, execution=EXECUTION, codec=codec)
     fed, costs = 0, []
-    for cut in played.decisions:
-        new, fed = played.events[fed:cut], cut
+    for cut in generated.decisions:
+        new, fed = generated.events[fed:cut], cut
         costs.append(count_instructions(partial(advance, decider, new)))
     # The commonest cost, since a collection of garbage may run code of others in between.
     assert mode(costs[10:110]) == mode(costs[-101:-1])

@@ -35,7 +35,7 @@ def test_a_child_that_loses_before_it_has_started_is_cancelled_once_it_has() -> 
     assert story.turn() == []
     story.begin("1.0.part-1")
     assert story.turn() == ["cancel child 1.0.part-1~cancel"]
-    assert story.play.decisions[story.fed][0].run_id == "run-5"  # type: ignore[union-attr]
+    assert story.history.decisions[story.fed][0].run_id == "run-5"  # type: ignore[union-attr]
     story.end("1.0.part-1", Cancelled())
     assert story.turn() == ["do work-1"]
 
@@ -49,7 +49,7 @@ def test_a_child_that_loses_a_race_before_its_start_is_cancelled_at_once_and_aga
     assert story.turn() == ["cancel child 1.0.part-1~cancel", "do work-1"]
     story.begin("1.0.part-1")
     assert story.turn() == ["cancel child 1.0.part-1~cancel"]
-    assert story.play.decisions[story.fed][0].run_id == "run-5"  # type: ignore[union-attr]
+    assert story.history.decisions[story.fed][0].run_id == "run-5"  # type: ignore[union-attr]
 
 
 def test_an_abandoned_child_is_not_asked_to_cancel() -> None:
@@ -78,14 +78,14 @@ def refuse_child(story: Story, id: str, cause: str) -> None:
     """Let the start of a child that was accepted fail after all."""
     event_id, child = story.find(id)
     del story.open[event_id]
-    story.tell(
+    story.deliver(
         e.StartChildWorkflowExecutionFailed,
-        workflow_id=child.asked.workflow_id,
-        workflow_type=child.asked.workflow_type,
+        workflow_id=child.decision.workflow_id,
+        workflow_type=child.decision.workflow_type,
         cause=cause,
         initiated_event_id=event_id,
-        decision_task_completed_event_id=story.play.events[event_id - 1].decision_task_completed_event_id,  # type: ignore[attr-defined]
-        control=child.asked.control,
+        decision_task_completed_event_id=story.history.events[event_id - 1].decision_task_completed_event_id,  # type: ignore[attr-defined]
+        control=child.decision.control,
     )
 
 
@@ -94,10 +94,10 @@ def test_the_outcome_of_a_cancelled_child_is_not_looked_at(outcome: Any) -> None
     story = Story(part(1).ensure(work(1)))
     story.turn()
     story.begin("part-1")
-    story.ask_to_cancel()
+    story.request_cancel()
     assert story.turn() == ["cancel child part-1~cancel"]
     # A second request changes nothing: the flow waits for the child.
-    story.ask_to_cancel()
+    story.request_cancel()
     assert story.turn() == []
     story.end("part-1", outcome)
     assert story.turn() == ["do work-1"]
@@ -108,7 +108,7 @@ def test_the_outcome_of_a_cancelled_child_is_not_looked_at(outcome: Any) -> None
 def test_a_start_child_that_is_cancelled_before_the_child_runs_waits_for_its_close() -> None:
     story = Story(start_child(part(1)).map(lambda child: child.step))
     story.turn()
-    story.ask_to_cancel()
+    story.request_cancel()
     assert story.turn() == []
     story.begin("start_child-1")
     assert story.turn() == ["cancel child start_child-1~cancel"]
@@ -121,7 +121,7 @@ def test_a_started_child_is_not_waited_for_by_a_flow_that_is_cancelled() -> None
     story.turn()
     story.begin("start_child-1")
     story.turn()
-    story.ask_to_cancel()
+    story.request_cancel()
     assert story.turn() == ["be cancelled"]
 
 
@@ -129,7 +129,7 @@ def test_a_cancel_request_to_a_child_that_was_refused_for_its_rate_is_sent_again
     story = Story(part(1))
     story.turn()
     story.begin("part-1")
-    story.ask_to_cancel()
+    story.request_cancel()
     assert story.turn() == ["cancel child part-1~cancel"]
     fail_request(story, "part-1~cancel", "REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_RATE_EXCEEDED")
     assert story.turn() == ["timer part-1~cancel~wait-1"]
@@ -143,7 +143,7 @@ def test_a_child_that_closes_while_its_cancel_request_waits_ends_the_wait() -> N
     story = Story(part(1).ensure(work(1)))
     story.turn()
     story.begin("part-1")
-    story.ask_to_cancel()
+    story.request_cancel()
     story.turn()
     fail_request(story, "part-1~cancel", "REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_RATE_EXCEEDED")
     assert story.turn() == ["timer part-1~cancel~wait-1"]
@@ -155,13 +155,13 @@ def test_a_child_that_continued_as_new_is_asked_to_cancel_by_its_workflow_id() -
     story = Story(part(1))
     story.turn()
     story.begin("part-1")
-    story.ask_to_cancel()
+    story.request_cancel()
     story.turn()
     fail_request(story, "part-1~cancel", "UNKNOWN_EXTERNAL_WORKFLOW_EXECUTION")
     assert story.turn() == ["timer part-1~cancel~wait-1"]
     story.fire_timer("part-1~cancel~wait-1")
     assert story.turn() == ["cancel child part-1~cancel"]
-    assert story.play.decisions[story.fed][0].run_id is None  # type: ignore[union-attr]
+    assert story.history.decisions[story.fed][0].run_id is None  # type: ignore[union-attr]
     fail_request(story, "part-1~cancel", "UNKNOWN_EXTERNAL_WORKFLOW_EXECUTION")
     # Its close is on its way.
     assert story.turn() == []
@@ -173,7 +173,7 @@ def test_a_child_that_may_not_be_asked_to_cancel_is_not_waited_for() -> None:
     story = Story(part(1))
     story.turn()
     story.begin("part-1")
-    story.ask_to_cancel()
+    story.request_cancel()
     story.turn()
     fail_request(story, "part-1~cancel", "OPERATION_NOT_PERMITTED")
     assert story.turn() == ["be cancelled"]
@@ -183,14 +183,14 @@ def fail_request(story: Story, id: str, cause: str) -> None:
     """Let a request to another execution fail."""
     event_id, request = story.find(id)
     del story.open[event_id]
-    story.tell(
+    story.deliver(
         e.RequestCancelExternalWorkflowExecutionFailed,
-        workflow_id=request.asked.workflow_id,
+        workflow_id=request.decision.workflow_id,
         cause=cause,
         initiated_event_id=event_id,
-        decision_task_completed_event_id=story.play.events[event_id - 1].decision_task_completed_event_id,  # type: ignore[attr-defined]
-        run_id=request.asked.run_id,
-        control=request.asked.control,
+        decision_task_completed_event_id=story.history.events[event_id - 1].decision_task_completed_event_id,  # type: ignore[attr-defined]
+        run_id=request.decision.run_id,
+        control=request.decision.control,
     )
 
 
@@ -206,7 +206,7 @@ def test_a_wider_cancellation_that_comes_while_a_child_closes_is_felt_after_it()
     story.begin("part-1")
     story.fire_timer("sleep-1")
     assert story.turn() == ["cancel child part-1~cancel"]
-    story.ask_to_cancel()
+    story.request_cancel()
     assert story.turn() == []
     story.end("part-1", Cancelled())
     assert story.turn() == ["be cancelled"]
@@ -248,7 +248,7 @@ def test_a_child_that_starts_and_closes_while_it_loses_a_race_replays_the_same()
     story.turn()
     story.fire_timer("1.1.sleep-1")
     story.begin("1.0.part-1")
-    story.ask()
+    story.start_turn()
     story.complete("1.0.part-1")
     story.respond()
     assert story.turn() == ["do work-1"]
@@ -258,7 +258,7 @@ def test_a_child_that_starts_when_a_close_is_refused_is_cancelled_before_the_clo
     story = Story(first_of(part(1).options(cancellation="request"), sleep(0)))  # type: ignore[attr-defined]
     story.turn()
     story.fire_timer("1.1.sleep-1")
-    story.ask()
+    story.start_turn()
     story.begin("1.0.part-1")
     story.respond()
     assert story.turn() == ["cancel child 1.0.part-1~cancel", 'complete "None"']
@@ -304,9 +304,9 @@ def test_a_second_request_to_cancel_does_not_disturb_what_the_first_began() -> N
 
     story = Story(book())
     story.turn()
-    story.ask_to_cancel()
+    story.request_cancel()
     assert story.turn() == ["cancel work-1", "do work-2"]
-    story.ask_to_cancel()
+    story.request_cancel()
     assert story.turn() == []
     story.complete("work-2")
     assert story.turn() == ["be cancelled"]
@@ -316,7 +316,7 @@ def test_nothing_is_decided_between_an_answer_and_the_next_decision_task() -> No
     story = Story(work(1))
     story.turn()
     assert story.decider is not None
-    story.decider.feed(story.play.events[story.fed :])
+    story.decider.feed(story.history.events[story.fed :])
     with pytest.raises(HistoryError, match="no decision task is started"):
         story.decider.decide()
 
@@ -343,10 +343,10 @@ def test_a_race_is_decided_by_what_its_decider_had_seen() -> None:
     story = Story(first_of(work(1), sleep(1)).flat_map(lambda _: work(2)))
     story.turn()
     story.complete("1.0.work-1", 7)
-    assert story.ask() == ["cancel 1.1.sleep-1", "do work-1"]
+    assert story.start_turn() == ["cancel 1.1.sleep-1", "do work-1"]
     story.fire_timer("1.1.sleep-1")
     story.respond()
-    assert any(isinstance(event, e.CancelTimerFailed) for event in story.play.events)
+    assert any(isinstance(event, e.CancelTimerFailed) for event in story.history.events)
     assert story.turn() == []
 
 
@@ -354,10 +354,10 @@ def test_a_task_that_completes_during_its_cancellation_is_ignored() -> None:
     story = Story(first_of(work(1), sleep(1)).flat_map(lambda _: work(2)))
     story.turn()
     story.fire_timer("1.1.sleep-1")
-    assert story.ask() == ["cancel 1.0.work-1", "do work-1"]
+    assert story.start_turn() == ["cancel 1.0.work-1", "do work-1"]
     story.complete("1.0.work-1")
     story.respond()
-    assert any(isinstance(event, e.RequestCancelActivityTaskFailed) for event in story.play.events)
+    assert any(isinstance(event, e.RequestCancelActivityTaskFailed) for event in story.history.events)
     assert story.turn() == []
 
 
@@ -435,7 +435,7 @@ def test_finalizers_run_to_their_end_when_the_execution_is_asked_to_cancel() -> 
 
     story = Story(sleep(60).ensure(tidy()))
     story.turn()
-    story.ask_to_cancel()
+    story.request_cancel()
     assert story.turn() == ["cancel sleep-1", "do work-1"]
     story.complete("work-1")
     assert story.turn() == ["do work-2"]
@@ -446,7 +446,7 @@ def test_finalizers_run_to_their_end_when_the_execution_is_asked_to_cancel() -> 
 def test_a_finalizer_that_runs_when_the_cancel_comes_runs_to_its_end() -> None:
     story = Story(done(1).ensure(work(1).flat_map(lambda _: work(2))))
     story.turn()
-    story.ask_to_cancel()
+    story.request_cancel()
     assert story.turn() == []
     story.complete("work-1")
     assert story.turn() == ["do work-2"]
@@ -483,7 +483,7 @@ def test_a_flow_that_catches_its_cancellation_goes_on() -> None:
 
     story = Story(resist())
     story.turn()
-    story.ask_to_cancel()
+    story.request_cancel()
     assert story.turn() == ["cancel sleep-1", "do work-1"]
     story.complete("work-1", 3)
     assert story.turn() == ['complete "3"']
@@ -491,7 +491,7 @@ def test_a_flow_that_catches_its_cancellation_goes_on() -> None:
 
 def test_a_cancel_that_comes_before_the_first_decision_task_is_seen_by_the_flow() -> None:
     story = Story(work(1).ensure(work(2)))
-    story.ask_to_cancel()
+    story.request_cancel()
     assert story.turn() == ["do work-2"]
 
 
@@ -500,7 +500,7 @@ def test_a_cancel_during_the_pause_of_a_retry_cancels_its_timer() -> None:
     story.turn()
     story.end("persist-1", ValueError("no"))
     assert story.turn() == ["timer persist-1~retry-1"]
-    story.ask_to_cancel()
+    story.request_cancel()
     assert story.turn() == ["cancel persist-1~retry-1", "be cancelled"]
 
 
@@ -509,7 +509,7 @@ def test_a_cancel_that_meets_the_end_of_a_retry_pause_starts_no_attempt() -> Non
     story.turn()
     story.end("persist-1", ValueError("no"))
     story.turn()
-    story.ask_to_cancel()
+    story.request_cancel()
     story.fire_timer("persist-1~retry-1")
     assert story.turn() == ["timer sleep-1"]
 
@@ -535,17 +535,17 @@ def test_a_close_that_is_refused_for_news_is_asked_for_again() -> None:
     story.turn()
     story.begin("1.1.work-1")
     story.end("1.0.work-1", ValueError("no"))
-    assert story.ask() == ["cancel 1.1.work-1", 'complete "over"']
+    assert story.start_turn() == ["cancel 1.1.work-1", 'complete "over"']
     story.complete("1.1.work-1")
     story.respond()
-    assert any(isinstance(event, e.CompleteWorkflowExecutionFailed) for event in story.play.events)
+    assert any(isinstance(event, e.CompleteWorkflowExecutionFailed) for event in story.history.events)
     assert story.turn() == ['complete "over"']
 
 
 def test_a_flow_that_has_ended_is_not_cancelled_any_more() -> None:
     story = Story(done(1))
-    assert story.ask() == ['complete "1"']
-    story.ask_to_cancel()
+    assert story.start_turn() == ['complete "1"']
+    story.request_cancel()
     story.respond()
     assert story.turn() == ['complete "1"']
 
@@ -560,7 +560,7 @@ def test_a_refusal_that_passes_by_itself_is_retried_after_durable_pauses_that_do
         story.refusals["work-1"] = cause
         assert story.turn() == ["do work-1"]
         assert story.turn() == [f"timer work-1~wait-{number}"]
-        assert story.play.decisions[story.fed][0].start_to_fire_timeout == pause  # type: ignore[union-attr]
+        assert story.history.decisions[story.fed][0].start_to_fire_timeout == pause  # type: ignore[union-attr]
         story.fire_timer(f"work-1~wait-{number}")
     assert story.turn() == ["do work-1"]
 
@@ -582,9 +582,9 @@ def test_a_message_refused_by_the_rate_is_sent_again_after_pauses_that_double(
         ((event_id, _),) = story.open.items()
         story.close(event_id)
         links = {"decision_task_completed_event_id": 0, "initiated_event_id": event_id}
-        story.tell(refused, workflow_id="other", cause="EXTERNAL_WORKFLOW_EXECUTION_RATE_EXCEEDED", **links)
+        story.deliver(refused, workflow_id="other", cause="EXTERNAL_WORKFLOW_EXECUTION_RATE_EXCEEDED", **links)
         story.turn()
-        (timer,) = story.play.decisions[story.fed]
+        (timer,) = story.history.decisions[story.fed]
         assert isinstance(timer, d.StartTimer)
         assert timer.start_to_fire_timeout == pause
         story.fire_timer(timer.timer_id)
@@ -593,7 +593,7 @@ def test_a_message_refused_by_the_rate_is_sent_again_after_pauses_that_double(
 
 def test_a_patch_that_is_asked_for_twice_leaves_one_marker() -> None:
     story = Story(patched("new").flat_map(lambda _: patched("new")))
-    assert story.ask() == ["mark ~patch-new", 'complete "True"']
+    assert story.start_turn() == ["mark ~patch-new", 'complete "True"']
 
 
 def test_a_child_has_the_tags_of_its_definition_unless_its_call_has_others() -> None:
@@ -602,8 +602,8 @@ def test_a_child_has_the_tags_of_its_definition_unless_its_call_has_others() -> 
         return n
 
     story = Story(all_of(tagged(1), tagged(2).options(tags=("autumn",))))
-    story.ask()
-    asked = story.play.decisions[story.running]
+    story.start_turn()
+    asked = story.history.decisions[story.running]
     assert [one.tag_list for one in asked] == [("spring", "blue"), ("autumn",)]  # type: ignore[union-attr]
 
 
@@ -654,7 +654,7 @@ def test_a_refused_close_is_reported_and_requested_by_the_next_decision_task(cau
     for _ in range(3):
         story.turn_refused(cause)
         with pytest.raises(FlowError, match=f"cannot be closed: SWF refused CompleteWorkflowExecution with {cause}"):
-            story.ask()
+            story.start_turn()
         story.time_out_decision()
     assert story.turn() == ['complete "0"']
 
@@ -663,14 +663,14 @@ def test_for_who_looks_at_a_flow_it_is_the_time_of_the_last_event() -> None:
     story = Story(sleep(60).flat_map(lambda _: now()).flat_map(lambda time: set_state(time.isoformat())))
     story.turn()
     story.fire_timer("sleep-1")
-    last = story.play.events[-1].event_timestamp
-    assert Decider(story.workflow, execution=EXECUTION).query(story.play.events) == f'"{last.isoformat()}"'
+    last = story.history.events[-1].event_timestamp
+    assert Decider(story.workflow, execution=EXECUTION).query(story.history.events) == f'"{last.isoformat()}"'
 
 
 def test_who_looks_at_a_flow_whose_close_is_refused_sees_what_it_reported() -> None:
     story = Story(set_state("all but closed").flat_map(lambda _: done(1)))
     story.turn_refused("OPERATION_NOT_PERMITTED")
-    assert Decider(story.workflow, execution=EXECUTION).query(story.play.events) == '"all but closed"'
+    assert Decider(story.workflow, execution=EXECUTION).query(story.history.events) == '"all but closed"'
 
 
 def test_a_close_that_is_refused_for_its_rate_is_asked_for_again_at_once() -> None:
@@ -717,7 +717,7 @@ def test_more_than_a_hundred_decisions_go_out_over_several_decision_tasks_in_ord
 
 def test_a_hundred_decisions_go_out_in_one_decision_task() -> None:
     story = Story(all_of([work(n) for n in range(100)]))
-    assert story.ask() == [f"do 1.{n}.work-1" for n in range(100)]
+    assert story.start_turn() == [f"do 1.{n}.work-1" for n in range(100)]
 
 
 @activity
@@ -731,7 +731,7 @@ def test_more_than_a_megabyte_goes_out_over_several_decision_tasks_in_order(lett
     asked = []
     while len(asked) < 40:
         *some, last = story.turn()
-        size = sum(map(measure, story.play.decisions[story.fed]))
+        size = sum(map(measure, story.history.decisions[story.fed]))
         assert 600_000 < size <= 980_100 or last.startswith("do ")
         asked += some
         if last.startswith("do "):
@@ -765,23 +765,23 @@ def test_a_decision_task_that_timed_out_is_ignored() -> None:
     story = Story(all_of(work(1), work(2)).flat_map(lambda _: now()))
     story.turn()
     story.complete("1.0.work-1")
-    story.ask()
+    story.start_turn()
     story.complete("1.1.work-1")
     story.time_out_decision()
     (asked,) = story.turn()
     # The time is that of the decision task that was completed.
-    assert str(story.play.events[story.fed - 1].event_timestamp) in asked
+    assert str(story.history.events[story.fed - 1].event_timestamp) in asked
 
 
 def test_a_decider_whose_decision_was_lost_raises() -> None:
     story = Story(work(1))
-    story.ask()
+    story.start_turn()
     decider = story.decider
     assert decider is not None
     story.decider = None
     story.time_out_decision()
     with pytest.raises(HistoryError, match="what was decided at event 3 was lost"):
-        decider.feed(story.play.events[3:])
+        decider.feed(story.history.events[3:])
 
 
 # Where several of these meet.
@@ -794,13 +794,13 @@ def test_a_loser_in_its_finalizer_holds_the_race_until_it_is_through() -> None:
     assert story.turn() == []
     story.complete("1.0.work-1")
     assert story.turn() == ["do work-1"]
-    assert '"n":4' in str(story.play.decisions[story.fed][0])
+    assert '"n":4' in str(story.history.decisions[story.fed][0])
 
 
 def test_a_finalizer_that_fails_takes_the_place_of_the_cancellation() -> None:
     story = Story(sleep(60).ensure(work(1)).recover(Exception, lambda _: work(2)))
     story.turn()
-    story.ask_to_cancel()
+    story.request_cancel()
     story.turn()
     story.end("work-1", ValueError("no"))
     assert story.turn() == ["do work-2"]
@@ -834,7 +834,7 @@ def test_a_cancel_request_while_a_race_is_being_tidied_up_replaces_its_outcome()
     story.turn()
     story.complete("1.1.work-1")
     assert story.turn() == ["cancel 1.0.sleep-1", "do 1.0.work-1"]
-    story.ask_to_cancel()
+    story.request_cancel()
     assert story.turn() == []
     story.complete("1.0.work-1")
     assert story.turn() == ["be cancelled"]
@@ -843,7 +843,7 @@ def test_a_cancel_request_while_a_race_is_being_tidied_up_replaces_its_outcome()
 def test_a_cancelled_group_starts_none_of_the_items_that_waited_their_turn() -> None:
     story = Story(each(work, [1, 2, 3], limit=1))
     assert story.turn() == ["do 1.0.work-1"]
-    story.ask_to_cancel()
+    story.request_cancel()
     assert story.turn() == ["cancel 1.0.work-1", "be cancelled"]
 
 
@@ -870,7 +870,7 @@ def test_a_limited_group_of_done_steps_ends_before_the_next_step_starts() -> Non
 def test_branches_that_are_cancelled_tidy_up_in_the_order_in_which_they_are_written() -> None:
     story = Story(all_of([work(n).ensure(work(n)) for n in range(3)]))
     story.turn()
-    story.ask_to_cancel()
+    story.request_cancel()
     cancels = [f"cancel 1.{n}.work-1" for n in range(3)]
     assert story.turn() == [*cancels, *(f"do 1.{n}.work-2" for n in range(3))]
 
@@ -919,7 +919,7 @@ def test_a_cancel_while_a_refused_task_waits_cancels_the_wait() -> None:
     story.refusals["work-1"] = "OPEN_ACTIVITIES_LIMIT_EXCEEDED"
     story.turn()
     story.turn()
-    story.ask_to_cancel()
+    story.request_cancel()
     assert story.turn() == ["cancel work-1~wait-1", "be cancelled"]
 
 
@@ -928,7 +928,7 @@ def test_a_refusal_of_a_withdrawn_decision_is_ignored() -> None:
     story.turn()
     story.complete("1.0.work-1")
     story.refusals["1.0.work-2"] = "OPEN_ACTIVITIES_LIMIT_EXCEEDED"
-    assert story.ask() == ["do 1.0.work-2"]
+    assert story.start_turn() == ["do 1.0.work-2"]
     story.fire_timer("1.1.sleep-1")
     story.respond()
     # The refusal came first: its pause was asked for and withdrawn within this turn.

@@ -34,7 +34,7 @@ from traction.model.names import WorkflowExecution
 from traction.payloads.codec import Codec
 from traction.replay import replay
 from traction.testing import simulate
-from traction.testing.laws.history_generator import play
+from traction.testing.laws.history_generator import generate_history
 from traction_local.backend import DOMAIN
 
 LONG = "x" * 40_000
@@ -270,7 +270,7 @@ def test_no_result_leaves_an_execution_open(garbage: str | None) -> None:
         except StepFailed as error:
             return type(error).__name__
 
-    played = play(flow, answer=lambda *_: garbage if garbage is not None else None, codec=Codec())
+    played = generate_history(flow, outcome=lambda *_: garbage if garbage is not None else None, codec=Codec())
     if garbage is not None and garbage.startswith("@store:"):
         return
     assert isinstance(played.closed, e.WorkflowExecutionCompleted)

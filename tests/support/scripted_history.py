@@ -1,4 +1,4 @@
-"""Tell the history of a flow move by move, where the order of moves is the point."""
+"""Write the history of a flow move by move, for tests of an order of events."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from traction.decider.decider import decide
 from traction.flow.step import Step
 from traction.model import decisions as d
 from traction.payloads.codec import Codec
-from traction.testing.laws.history_generator import EXECUTION, HistoryGenerator, Play
+from traction.testing.laws.history_generator import EXECUTION, GeneratedHistory, HistoryGenerator
 from traction.testing.laws.laws import to_workflow
 
 
 class Story(HistoryGenerator):
-    """A history under way. Ids are those that the decider gave."""
+    """A history that a test extends move by move. Ids are those of the decisions."""
 
     def __init__(self, flow: Step[Any]) -> None:
         self.codec = Codec()
@@ -23,70 +23,70 @@ class Story(HistoryGenerator):
         self.outcome: Any = None
 
     def turn(self) -> list[str]:
-        """Start a decision task and answer it; give what was asked."""
-        asked = self.ask()
+        """Start a decision task and respond; return the decisions, each as a word and an id."""
+        decisions = self.start_turn()
         self.respond()
-        return asked
+        return decisions
 
     def turn_refused(self, cause: str) -> list[str]:
-        """Start a decision task, answer it, and have its one decision refused; give what was asked."""
-        asked = self.ask()
-        (decision,) = self.play.decisions[self.running]
+        """Start a decision task, respond, and refuse its only decision; return the decisions."""
+        decisions = self.start_turn()
+        (decision,) = self.history.decisions[self.running]
         self.refusals[find_id(decision)] = cause
         self.respond()
-        return asked
+        return decisions
 
-    def ask(self) -> list[str]:
-        """Start a decision task; give what is asked, each in a word and an id."""
+    def start_turn(self) -> list[str]:
+        """Start a decision task; return the decisions, each as a word and an id."""
         self.start()
-        decided = self.play.decisions[self.running]
-        whole = decide(self.workflow, self.play.events, execution=EXECUTION, codec=self.codec)
+        decided = self.history.decisions[self.running]
+        whole = decide(self.workflow, self.history.events, execution=EXECUTION, codec=self.codec)
         assert decided == whole
-        return [name_ask(decision) for decision in decided]
+        return [name_decision(decision) for decision in decided]
 
     def complete(self, id: str, result: int = 0) -> None:
-        """Let a task start, if it has not, and complete; or a child."""
+        """Complete a task or child; start it if it has not started."""
         self.end(id, str(result))
 
     def end(self, id: str, outcome: str | BaseException | None) -> None:
-        """Let a task or child start, if it has not, and end so."""
+        """End a task or child with an outcome; start it if it has not started."""
         self.outcome = outcome
-        event_id, thing = self.find(id)
-        move = self.move_activity if isinstance(thing.asked, d.ScheduleActivityTask) else self.move_child
-        if not thing.started and not (thing.cancel and move == self.move_activity):
-            move(event_id, thing)
-        self.answer = lambda _, __: self.outcome
-        # Workers of a story end as it says, asked to cancel or not.
-        if thing.started:
-            thing.cancel = 0
-        move(event_id, thing)
+        event_id, item = self.find(id)
+        move = self.move_activity if isinstance(item.decision, d.ScheduleActivityTask) else self.move_child
+        if not item.started and not (item.cancel and move == self.move_activity):
+            move(event_id, item)
+        self.choose_outcome = lambda _, __: self.outcome
+        # The worker ends the task with this outcome even if it was asked to cancel.
+        if item.started:
+            item.cancel = 0
+        move(event_id, item)
 
     def begin(self, id: str) -> None:
-        """Let a task or a child start."""
-        event_id, thing = self.find(id)
-        (self.move_activity if isinstance(thing.asked, d.ScheduleActivityTask) else self.move_child)(event_id, thing)
+        """Start a task or a child."""
+        event_id, item = self.find(id)
+        (self.move_activity if isinstance(item.decision, d.ScheduleActivityTask) else self.move_child)(event_id, item)
 
     def fire_timer(self, id: str) -> None:
-        event_id, thing = self.find(id)
-        assert thing.due is not None
-        self.fire(thing.due, event_id)
+        event_id, item = self.find(id)
+        assert item.due is not None
+        self.fire(item.due, event_id)
 
     def find(self, id: str) -> tuple[int, Any]:
-        (found,) = [(event_id, thing) for event_id, thing in self.open.items() if find_id(thing.asked) == id]
+        (found,) = [(event_id, item) for event_id, item in self.open.items() if find_id(item.decision) == id]
         return found
 
     def find_refusal(self, decision: d.Decision) -> str | None:
         return self.refusals.pop(find_id(decision), None) or super().find_refusal(decision)
 
-    def finish(self) -> Play:
-        """Let the rest go the plain way."""
-        self.answer = lambda _, __: "0"
+    def finish(self) -> GeneratedHistory:
+        """Generate the rest with plain choices."""
+        self.choose_outcome = lambda _, __: "0"
         return self.run()
 
 
-def find_id(said: Any) -> str:
+def find_id(value: Any) -> str:
     names = ("activity_id", "timer_id", "control", "signal_name", "marker_name", "workflow_id", "result")
-    return next((getattr(said, name) for name in names if getattr(said, name, None) is not None), "")
+    return next((getattr(value, name) for name in names if getattr(value, name, None) is not None), "")
 
 
 SHORT = {
@@ -105,6 +105,6 @@ SHORT = {
 }
 
 
-def name_ask(decision: Any) -> str:
-    """Say a decision in a word and an id."""
+def name_decision(decision: Any) -> str:
+    """Return a decision as a word and an id."""
     return f"{SHORT[type(decision)]} {find_id(decision)}".rstrip()

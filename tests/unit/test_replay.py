@@ -16,7 +16,7 @@ from traction.model import events as e
 from traction.model.names import WorkflowExecution
 from traction.replay import replay
 from traction.testing import simulate
-from traction.testing.laws.history_generator import EXECUTION, play
+from traction.testing.laws.history_generator import EXECUTION, generate_history
 
 
 @activity
@@ -169,7 +169,7 @@ def test_chance_is_that_of_the_run_that_the_file_names() -> None:
         return await charge(n).named(f"place {int(1_000_000 * await random())}")
 
     definition = another(flow)
-    events = play(definition, answer=lambda *_: '"receipt"', input='{"n":7}').events
+    events = generate_history(definition, outcome=lambda *_: '"receipt"', input='{"n":7}').events
     assert replay(make_stored(events, EXECUTION), definition).closed
     assert replay(events, definition, execution=EXECUTION).closed
     with pytest.raises(NonDeterminismError):

@@ -18,7 +18,7 @@ from traction.flow.combinators import done, fail, sleep, step
 from traction.flow.step import Step
 from traction.model import events as e
 from traction.model.names import TaskList
-from traction.testing.laws.history_generator import answer_steadily, choose_plainly, play
+from traction.testing.laws.history_generator import choose_plain, derive_outcome, generate_history
 from traction.testing.laws.laws import to_workflow
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -164,8 +164,8 @@ def test_a_forgotten_await_is_reported(said: Callable[[], Any]) -> None:
 
 
 def replay(before: Step[Any], after: Step[Any]) -> NonDeterminismError:
-    """Play one flow, read its history with another, and give the error."""
-    played = play(to_workflow(before), lambda n: choose_plainly(n))
+    """GeneratedHistory one flow, read its history with another, and give the error."""
+    played = generate_history(to_workflow(before), lambda n: choose_plain(n))
     decider = Decider(to_workflow(after))
     with pytest.raises(NonDeterminismError) as told:
         decider.feed(played.events)
@@ -250,7 +250,7 @@ def test_a_divergence_shows_both_sides(
 
 
 def test_a_result_that_does_not_decode_fails_its_step() -> None:
-    closed = play(to_workflow(charge(1)), answer=lambda *_: '"seven"').closed
+    closed = generate_history(to_workflow(charge(1)), outcome=lambda *_: '"seven"').closed
     assert isinstance(closed, e.WorkflowExecutionFailed)
     assert "the result of charge 1 (charge-1) does not decode as int" in (closed.details or "")
 
@@ -275,7 +275,7 @@ def test_a_result_that_cannot_be_written_fails_the_decision_task() -> None:
 
 def test_what_a_function_of_a_flow_raises_fails_the_execution() -> None:
     for flow in (charge_and(lambda _: 1 / 0), charge_and(lambda _: [][0])):
-        closed = play(to_workflow(flow)).closed
+        closed = generate_history(to_workflow(flow)).closed
         assert isinstance(closed, e.WorkflowExecutionFailed)
 
 
@@ -289,7 +289,7 @@ def test_an_exception_that_stops_the_process_does_not_fail_the_flow(stop: type[B
         raise stop
 
     with pytest.raises(stop):
-        play(to_workflow(done(1).map(interrupt)))
+        generate_history(to_workflow(done(1).map(interrupt)))
 
 
 def test_a_flow_that_raises_stop_iteration_fails_like_any_other() -> None:
@@ -297,12 +297,12 @@ def test_a_flow_that_raises_stop_iteration_fails_like_any_other() -> None:
     async def flow() -> int:
         return await done(1).map(lambda _: next(iter([])))
 
-    closed = play(to_workflow(flow())).closed
+    closed = generate_history(to_workflow(flow())).closed
     assert isinstance(closed, e.WorkflowExecutionFailed)
 
 
 def test_a_flow_that_returns_at_once_closes_at_once() -> None:
-    assert [type(event).__name__ for event in play(to_workflow(done(1))).events[2:]] == [
+    assert [type(event).__name__ for event in generate_history(to_workflow(done(1))).events[2:]] == [
         "DecisionTaskStarted",
         "DecisionTaskCompleted",
         "WorkflowExecutionCompleted",
@@ -383,7 +383,7 @@ def test_a_step_that_has_closed_leaves_nothing_to_the_collector() -> None:
     gc.collect()
     gc.disable()
     try:
-        assert play(charges, answer=answer_steadily).closed
+        assert generate_history(charges, outcome=derive_outcome).closed
         assert not [thing for thing in gc.get_objects() if isinstance(thing, Leaf | Pending)]
     finally:
         gc.enable()

@@ -14,13 +14,13 @@ from traction.flow.combinators import all_of, done, each, first_of, now, random,
 from traction.flow.step import Both, Done, First, Step, find_segment_fault
 from traction.model.names import find_name_error
 from traction.payloads.codec import Codec
-from traction.testing.laws.history_generator import play
+from traction.testing.laws.history_generator import generate_history
 from traction.testing.laws.laws import to_workflow
 
 
 def read(s: Step[Any]) -> str:
     """Give the result of a step that asks for nothing."""
-    closed = play(to_workflow(s), codec=Codec()).closed
+    closed = generate_history(to_workflow(s), codec=Codec()).closed
     return str(getattr(closed, "result", None)).strip('"')
 
 
@@ -119,12 +119,14 @@ def test_an_instant_without_a_time_zone_is_refused() -> None:
 
 
 def test_waiting_until_an_instant_that_has_passed_asks_for_nothing() -> None:
-    played = play(to_workflow(sleep_until(datetime(2020, 1, 1, tzinfo=UTC))), codec=Codec())
+    played = generate_history(to_workflow(sleep_until(datetime(2020, 1, 1, tzinfo=UTC))), codec=Codec())
     assert len(played.decisions) == 1
 
 
 def test_waiting_until_an_instant_waits_for_what_is_left() -> None:
-    played = play(to_workflow(now().flat_map(lambda t: sleep_until(t + timedelta(seconds=90)))), codec=Codec())
+    played = generate_history(
+        to_workflow(now().flat_map(lambda t: sleep_until(t + timedelta(seconds=90)))), codec=Codec()
+    )
     (timer,) = played.decisions[3]
     assert timer.start_to_fire_timeout == "90"  # type: ignore[union-attr]
 
@@ -183,7 +185,9 @@ def test_more_uuids_of_version_7_than_a_millisecond_has_room_for_still_grow() ->
 
 
 def test_a_uuid_of_version_7_is_the_same_on_every_replay() -> None:
-    whole, chunked = (play(to_workflow(stamp([0, 1, 1])), incremental=one, codec=Codec()) for one in (False, True))
+    whole, chunked = (
+        generate_history(to_workflow(stamp([0, 1, 1])), incremental=one, codec=Codec()) for one in (False, True)
+    )
     assert whole.decisions == chunked.decisions
 
 

@@ -1,7 +1,6 @@
-"""Draw flows, choices and the parts of laws for Hypothesis.
+"""Hypothesis strategies for flows, choices and the parts of laws.
 
-Takes wishes (no races, no failures); gives strategies. What is drawn is written as what it is, so that a failing
-example can be read: functions are small structs that say what they do, and shrink as their parts do.
+Functions in drawn flows are small structs, so that a failing example is readable and shrinks by its parts.
 """
 
 from __future__ import annotations
@@ -20,35 +19,35 @@ from traction.flow.effects import set_state, start_child
 from traction.flow.retry import Retry
 from traction.flow.step import All, Cancelled, Failure, Step, Success
 from traction.testing.laws.history_generator import Choose, TaskFailed, choose_from
-from traction.testing.laws.laws import Context, Flow, Law, identity, say
+from traction.testing.laws.laws import Context, Flow, Law, await_step, identity
 
 with needed_by("drawing flows"):
     from hypothesis import strategies as st
 
-# What generated flows are made of.
+# The parts of generated flows.
 
 
 @activity
 def work(n: int) -> int:
-    """Do something once."""
+    """Return the input."""
     return n
 
 
 @activity(retry=Retry(attempts=3, backoff=2), raises=(TaskFailed,))
 def persist(n: int) -> int:
-    """Do something, and try again after a pause."""
+    """Return the input, with retries after a pause."""
     return n
 
 
 @activity(retry=Retry(attempts=2, backoff=0))
 def insist(n: int) -> int:
-    """Do something, and try again at once."""
+    """Return the input, with retries at once."""
     return n
 
 
 @workflow(raises=(TaskFailed,))
 async def part(n: int) -> int:
-    """Be a child."""
+    """Call `work` in a child."""
     return await work(n)
 
 
@@ -57,11 +56,11 @@ class Odd(Exception):
 
 
 class Strange(Exception):
-    """Another."""
+    """Another failure of generated flows."""
 
 
 class Plus(msgspec.Struct, frozen=True):
-    """A function: a number made of a value."""
+    """A function: add to the number of a value."""
 
     n: int
 
@@ -89,7 +88,7 @@ class Then(msgspec.Struct, frozen=True):
 
 
 class Try(msgspec.Struct, frozen=True):
-    """A statement: try a step, and handle its failure by another."""
+    """A statement: try a step, and handle its failure with another."""
 
     body: Any
     handler: Any
@@ -103,7 +102,7 @@ class Finish(msgspec.Struct, frozen=True):
 
 
 class Resist(msgspec.Struct, frozen=True):
-    """A statement: a step, and when it is cancelled another, as if nothing had happened."""
+    """A statement: a step; if it is cancelled another, which suppresses the cancellation."""
 
     body: Any
     instead: Any
@@ -119,7 +118,7 @@ class Within(msgspec.Struct, frozen=True):
 
 
 class Beside(msgspec.Struct, frozen=True):
-    """A statement: a child beside the flow, whose end is waited for in several places."""
+    """A statement: a child beside the flow, whose result is awaited in several places."""
 
     n: int
     join: Any
@@ -135,7 +134,7 @@ class Repeat(msgspec.Struct, frozen=True):
 
 @step
 async def perform(statements: tuple[Any, ...]) -> int:
-    """Perform a program in do-notation: steps, and the statements above."""
+    """Run a program in do-notation: steps, and the statements above."""
     total = 0
     for statement in statements:
         match statement:
@@ -177,7 +176,7 @@ async def perform(statements: tuple[Any, ...]) -> int:
 
 
 def to_int(value: Any) -> int:
-    """Make a small number of any value that a flow may give."""
+    """Return a small number for any result of a flow."""
     if isinstance(value, int):
         return value % 97
     if isinstance(value, list | tuple):
@@ -205,18 +204,18 @@ def to_int(value: Any) -> int:
 numbers = st.integers(0, 3)
 names = st.sampled_from(["x", "y"])
 exceptions = st.sampled_from([Odd, Strange, TaskFailed])
-errors: st.SearchStrategy[Exception] = st.builds(lambda kind: kind("said"), exceptions)
+errors: st.SearchStrategy[Exception] = st.builds(lambda kind: kind("failed"), exceptions)
 policies = st.builds(Retry, attempts=st.integers(1, 3), backoff=st.integers(0, 2))
 functions = st.builds(Plus, numbers) | st.builds(Raise, exceptions)
 
 
 def choices(max_size: int = 60) -> st.SearchStrategy[Choose]:
-    """Draw a source of choices: a list of deviations from the plain run, which goes on after its end."""
+    """Draw choices: a list of numbers, after which all choices are plain."""
     return st.lists(st.integers(0, 11), max_size=max_size).map(Choices)
 
 
 class Choices:
-    """A source of choices that shows what it was made of."""
+    """Choices from a list, with a readable representation."""
 
     def __init__(self, numbers: list[int]) -> None:
         self.numbers = numbers
@@ -241,12 +240,12 @@ def flows(
     """Draw a flow.
 
     Args:
-        races: whether it may hold `|`, children and steps that resist cancellation: what depends on order.
-        groups: whether anything in it is done side by side.
-        sagas: whether it may hold sagas, which register what undoes them with the saga around.
-        failures: whether it may hold steps that fail by themselves.
-        places: whether it may ask for time and chance, and report: what depends on when and where it is said.
-        max_leaves: about how large it grows.
+        races: whether it may have `|`, children and steps that suppress cancellation, which depend on order.
+        groups: whether steps in it may run concurrently.
+        sagas: whether it may have sagas, whose compensations are passed to the saga around.
+        failures: whether it may have steps that fail by themselves.
+        places: whether it may have time, random numbers and `set_state`, which depend on their place.
+        max_leaves: the approximate size.
     """
     leaves = [
         st.builds(done, numbers),
@@ -314,7 +313,7 @@ def _extend(
 
 
 def contexts(max_leaves: int = 3) -> st.SearchStrategy[Context]:
-    """Draw a flow with a hole: any place where a step may stand."""
+    """Draw a flow with a hole for a step."""
     others = flows(max_leaves=max_leaves)
     arrows = st.builds(Then, st.lists(others, max_size=2).map(tuple))
     return st.just(identity) | st.one_of(
@@ -324,7 +323,7 @@ def contexts(max_leaves: int = 3) -> st.SearchStrategy[Context]:
 
 
 class Hole(msgspec.Struct, frozen=True):
-    """A flow with a hole: what surrounds it, once or twice."""
+    """A flow with a hole: one or two steps around it."""
 
     kind: str
     other: Any
@@ -354,7 +353,7 @@ _HOLES: dict[str, Any] = {
     "s.timeout": lambda s, _t, _f: s.timeout(2),
     "s.retry": lambda s, _t, _f: s.retry(Retry(attempts=2, backoff=1)),
     "within s": lambda s, _t, _f: perform((Within(s, 2, False),)),
-    "await s": lambda s, _t, _f: say(s),
+    "await s": lambda s, _t, _f: await_step(s),
     "resist s": lambda s, t, _f: first_of(perform((Resist(s, t),)), t),
     "all_of [s, t, s], two at a time": lambda s, t, _f: All((s, t, s), 2),
 }

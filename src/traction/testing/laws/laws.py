@@ -1,19 +1,18 @@
-"""State the laws of the step algebra, and check them.
+"""The laws of the step algebra, and their checks, which run under any test runner.
 
-Takes flows, choices and parts; raises `LawBroken` where two flows that must be equal are not. Runs under any test
-runner, and draws nothing itself: `traction.testing.laws.flows` draws parts for Hypothesis.
+`traction.testing.laws.flows` draws the parts of laws for Hypothesis.
 
-Two flows are *equal* when they ask for the same decisions, with the same ids, for every history. `assert_equivalent`
-plays one history of the first and asks both, at each of its decision tasks, from the start. Tracebacks in the details
-of a failure are left out of the comparison: they tell the author's lines, which is where the two flows differ.
+Two flows are *equal* if they make the same decisions, with the same ids, for every history. `assert_equivalent`
+generates a history of the first, and compares the decisions of both at each of its decision tasks. Tracebacks in the
+details of a failure are not compared: the source lines of the two flows differ.
 
-How far each law holds is its `reach`. Most hold everywhere: put either side in any place of any flow, and nothing can
-tell which. A group takes a number in its scope even if it asks for nothing, and `named` takes its name, so laws that
-drop one hold up to the numbers of the groups, or uses of that name, that follow. A finalizer runs to its end when its
-flow is cancelled and an ordinary step does not, so laws that turn one into the other hold until then. And laws that
+How far a law holds is its `reach`. Most hold everywhere: either side may replace the other in any place of any flow. A
+group uses a number in its scope even if it makes no decision, and `named` uses its name, so laws that drop one hold up
+to the numbers of the groups, or the uses of that name, that follow. A finalizer completes when its flow is cancelled
+and an ordinary step does not, so laws that turn one into the other hold for flows that are not cancelled. Laws that
 move a step to another branch hold up to ids.
 
-`a & b & c` is one group of three, so where `a` may itself be a group, a law says `all_of(a, b)` and not `a & b`.
+`a & b & c` is one group of three, so where `a` may be a group, a law has `all_of(a, b)` and not `a & b`.
 """
 
 from __future__ import annotations
@@ -38,14 +37,14 @@ from traction.payloads.codec import Codec
 from traction.payloads.failure_text import read_failure
 from traction.testing.laws.history_generator import (
     EXECUTION,
-    Answer,
     Choose,
-    Play,
-    answer_freely,
-    answer_steadily,
-    decide_again,
-    decide_anew,
-    play,
+    ChooseOutcome,
+    GeneratedHistory,
+    choose_outcome,
+    decide_from_start,
+    derive_outcome,
+    generate_history,
+    repeat_decision,
 )
 
 Flow: TypeAlias = Step[Any]
@@ -59,7 +58,7 @@ ALONE: Final = "up to the numbers that follow"
 """As a whole flow; within one, up to the numbers of the groups, or uses of a name, that follow in its scope."""
 
 UNCANCELLED: Final = "until it is cancelled"
-"""As a whole flow that nobody asks to cancel."""
+"""As a whole flow that is not cancelled."""
 
 RENAMED: Final = "up to ids"
 """For flows without races whose steps do not fail: the same result, and the same tasks under other ids."""
@@ -78,40 +77,40 @@ class Law(msgspec.Struct, frozen=True):
     """
 
     number: int
-    says: str
+    text: str
     parts: str
     sides: Callable[..., tuple[Flow, Flow]]
     reach: str = EVERYWHERE
 
     def __str__(self) -> str:
-        return f"law {self.number}, {self.says} ({self.reach})"
+        return f"law {self.number}, {self.text} ({self.reach})"
 
 
-class Unheard(Exception):
+class NeverRaised(Exception):
     """An exception that no step of a law raises."""
 
 
 def identity(x: Any) -> Any:
-    """Give what is given."""
+    """Return the argument."""
     return x
 
 
 @step
-async def say(s: Flow) -> Any:
-    """Say a step in do-notation."""
+async def await_step(s: Flow) -> Any:
+    """Await a step in do-notation."""
     return await s
 
 
 @step
-async def say_and_go_on(s: Flow, f: Callable[[Any], Flow]) -> Any:
-    """Say `flat_map` in do-notation."""
+async def await_then(s: Flow, f: Callable[[Any], Flow]) -> Any:
+    """Write `flat_map` in do-notation."""
     x = await s
     return await f(x)
 
 
 @step
-async def say_and_recover(s: Flow, f: Callable[[Any], Flow]) -> Any:
-    """Say `recover` in do-notation."""
+async def await_or_recover(s: Flow, f: Callable[[Any], Flow]) -> Any:
+    """Write `recover` in do-notation."""
     try:
         return await s
     except Exception as error:
@@ -120,8 +119,8 @@ async def say_and_recover(s: Flow, f: Callable[[Any], Flow]) -> Any:
 
 
 @step
-async def say_and_finish(s: Flow, t: Flow) -> Any:
-    """Say `ensure` in do-notation."""
+async def await_and_finally(s: Flow, t: Flow) -> Any:
+    """Write `ensure` in do-notation."""
     try:
         return await s
     finally:
@@ -129,14 +128,14 @@ async def say_and_finish(s: Flow, t: Flow) -> Any:
 
 
 @step
-async def say_within(s: Flow) -> Any:
-    """Say a step in a cancel scope that nobody cancels."""
+async def await_in_scope(s: Flow) -> Any:
+    """Await a step in a cancel scope that is not cancelled."""
     async with cancel_scope():
         return await s
 
 
 LAWS: Final = (
-    Law(1, "done(x).flat_map(f) == f(x)", "x f", lambda x, f: (done(x).flat_map(f), say_now(f, x))),
+    Law(1, "done(x).flat_map(f) == f(x)", "x f", lambda x, f: (done(x).flat_map(f), call(f, x))),
     Law(2, "s.flat_map(done) == s", "s", lambda s: (s.flat_map(done), s)),
     Law(
         3,
@@ -159,9 +158,9 @@ LAWS: Final = (
     ),
     Law(7, "fail(e).flat_map(f) == fail(e)", "e f", lambda e, f: (fail(e).flat_map(f), fail(e))),
     Law(8, "fail(e).map(h) == fail(e)", "e h", lambda e, h: (fail(e).map(h), fail(e))),
-    Law(9, "fail(e).recover(type(e), f) == f(e)", "e f", lambda e, f: (fail(e).recover(type(e), f), say_now(f, e))),
+    Law(9, "fail(e).recover(type(e), f) == f(e)", "e f", lambda e, f: (fail(e).recover(type(e), f), call(f, e))),
     Law(10, "done(x).recover(Exception, f) == done(x)", "x f", lambda x, f: (done(x).recover(Exception, f), done(x))),
-    Law(11, "s.recover(Unheard, f) == s", "s f", lambda s, f: (s.recover(Unheard, f), s)),
+    Law(11, "s.recover(NeverRaised, f) == s", "s f", lambda s, f: (s.recover(NeverRaised, f), s)),
     Law(12, "s.recover(Exception, fail) == s", "s", lambda s: (s.recover(Exception, fail), s)),
     Law(13, "s.ensure(done(None)) == s", "s", lambda s: (s.ensure(done(None)), s)),
     Law(
@@ -180,19 +179,19 @@ LAWS: Final = (
     ),
     Law(16, "done(x).attempt() == done(Success(x))", "x", lambda x: (done(x).attempt(), done(Success(x)))),
     Law(17, "fail(e).attempt() == done(Failure(e))", "e", lambda e: (fail(e).attempt(), done(Failure(e)))),
-    Law(18, "await s == s", "s", lambda s: (say(s), s)),
-    Law(19, "x = await s; await f(x) == s.flat_map(f)", "s f", lambda s, f: (say_and_go_on(s, f), s.flat_map(f))),
+    Law(18, "await s == s", "s", lambda s: (await_step(s), s)),
+    Law(19, "x = await s; await f(x) == s.flat_map(f)", "s f", lambda s, f: (await_then(s, f), s.flat_map(f))),
     Law(
         20,
         "try: await s; except Exception as e: await f(e) == s.recover(Exception, f)",
         "s f",
-        lambda s, f: (say_and_recover(s, f), s.recover(Exception, f)),
+        lambda s, f: (await_or_recover(s, f), s.recover(Exception, f)),
     ),
     Law(
         21,
         "try: await s; finally: await t == s.ensure(t)",
         "s t",
-        lambda s, t: (say_and_finish(s, t), s.ensure(t)),
+        lambda s, t: (await_and_finally(s, t), s.ensure(t)),
         UNCANCELLED,
     ),
     Law(22, "all_of([]) == done([])", "", lambda: (all_of([]), done([]))),
@@ -202,7 +201,7 @@ LAWS: Final = (
         25,
         "each(f, xs) == all_of([f(x) for x in xs])",
         "xs f",
-        lambda xs, f: (each(f, xs), all_of([say_now(f, x) for x in xs])),
+        lambda xs, f: (each(f, xs), all_of([call(f, x) for x in xs])),
     ),
     Law(
         26,
@@ -260,11 +259,11 @@ LAWS: Final = (
         "u f e",
         lambda u, f, e: (
             saga(u.compensate(f).flat_map(lambda _: fail(e))),
-            u.flat_map(lambda x: say_now(f, x).attempt()).flat_map(lambda _: fail(e)),
+            u.flat_map(lambda x: call(f, x).attempt()).flat_map(lambda _: fail(e)),
         ),
         UNCANCELLED,
     ),
-    Law(46, "async with cancel_scope(): await s == s", "s", lambda s: (say_within(s), s)),
+    Law(46, "async with cancel_scope(): await s == s", "s", lambda s: (await_in_scope(s), s)),
     Law(47, "saga(u.compensate(done)) == shield(u)", "u", lambda u: (saga(u.compensate(done)), shield(u)), ALONE),
     Law(
         48,
@@ -282,7 +281,7 @@ LAWS: Final = (
         50,
         "each(f, xs, max_failures=len(xs)) == all_of([f(x).attempt() for x in xs])",
         "xs f",
-        lambda xs, f: (each(f, xs, max_failures=len(xs)), all_of([say_now(f, x).attempt() for x in xs])),
+        lambda xs, f: (each(f, xs, max_failures=len(xs)), all_of([call(f, x).attempt() for x in xs])),
     ),
     Law(
         51,
@@ -297,8 +296,8 @@ LAWS: Final = (
 """Every law, by its number."""
 
 
-def say_now(f: Callable[[Any], Flow], x: Any) -> Flow:
-    """Say `f(x)`, where that may raise: a function that raises makes a step that fails."""
+def call(f: Callable[[Any], Flow], x: Any) -> Flow:
+    """Return `f(x)`, or a step that fails if it raises."""
     try:
         return f(x)
     except Exception as error:
@@ -311,16 +310,16 @@ def check_law(
     choose: Choose,
     *,
     context: Context = identity,
-    mischief: int = 0,
+    faults: int = 0,
 ) -> None:
-    """Check one law for one history, as far as it reaches.
+    """Check one law for one history, within its reach.
 
     Args:
         law: one of `LAWS`.
         parts: a value for each word of `law.parts`.
-        choose: the choices of the play.
-        context: where to put both sides, if the law holds everywhere.
-        mischief: how much may go wrong, if the law holds then.
+        choose: the choices of the history.
+        context: the flow around both sides, if the law holds everywhere.
+        faults: the maximal number of faults, if the law holds with them.
 
     Raises:
         LawBroken: the sides are not equal.
@@ -328,63 +327,65 @@ def check_law(
     left, right = law.sides(*parts)
     try:
         if law.reach == EVERYWHERE:
-            assert_equivalent(context(left), context(right), choose, mischief=mischief)
+            assert_equivalent(context(left), context(right), choose, faults=faults)
         elif law.reach == ALONE:
-            assert_equivalent(left, right, choose, mischief=mischief)
+            assert_equivalent(left, right, choose, faults=faults)
         elif law.reach == UNCANCELLED:
             assert_equivalent(left, right, choose)
         else:
-            assert_same_work(left, right, choose)
+            assert_same_tasks(left, right, choose)
     except LawBroken as error:
         raise LawBroken(f"{law}\n\n{error}") from error
 
 
 def assert_equivalent(
-    left: Flow, right: Flow, choose: Choose, *, answer: Answer = answer_freely, mischief: int = 0
-) -> Play:
-    """Play one history of `left`, and check that `right` decides the same at each of its decision tasks.
+    left: Flow, right: Flow, choose: Choose, *, outcome: ChooseOutcome = choose_outcome, faults: int = 0
+) -> GeneratedHistory:
+    """Generate a history of `left`, and check that `right` makes the same decisions for it.
 
     Raises:
-        LawBroken: they differ; or `right` says that the history is not its own.
+        LawBroken: they differ, or `right` rejects the history.
     """
     codec = Codec()
-    played = play(to_workflow(left), choose, answer=answer, mischief=mischief, codec=codec)
+    generated = generate_history(to_workflow(left), choose, outcome=outcome, faults=faults, codec=codec)
     other = to_workflow(right)
-    for started, decisions in played.decisions.items():
+    for started, decisions in generated.decisions.items():
         try:
-            others = decide_anew(other, played, started, codec=codec)
+            others = decide_from_start(other, generated, started, codec=codec)
         except Exception as error:
-            raise LawBroken(f"the right side does not take the left side's history: {error}\n{tell(played)}") from error
-        if [*map(plain, decisions)] != [*map(plain, others)]:
-            raise LawBroken(f"at event {started}\n  left   {decisions}\n  right  {others}\n{tell(played)}")
-    return played
+            raise LawBroken(
+                f"the right side rejects the left side's history: {error}\n{format_history(generated)}"
+            ) from error
+        if [*map(drop_traceback, decisions)] != [*map(drop_traceback, others)]:
+            raise LawBroken(f"at event {started}\n  left   {decisions}\n  right  {others}\n{format_history(generated)}")
+    return generated
 
 
-def assert_same_work(left: Flow, right: Flow, choose: Choose, *, answer: Answer = answer_steadily) -> None:
-    """Play both, and check that they end with the same result after the same tasks, whatever their ids.
+def assert_same_tasks(left: Flow, right: Flow, choose: Choose, *, outcome: ChooseOutcome = derive_outcome) -> None:
+    """Check that both have the same result after the same tasks, up to ids.
 
     Raises:
         LawBroken: they differ.
     """
     ends: list[Any] = []
     for side in (left, right):
-        played = play(to_workflow(side), choose, answer=answer, codec=Codec())
-        asked = [one for decisions in played.decisions.values() for one in decisions]
+        generated = generate_history(to_workflow(side), choose, outcome=outcome, codec=Codec())
+        decided = [one for decisions in generated.decisions.values() for one in decisions]
         tasks = sorted(
-            f"{one.activity_type.name} {one.input}" for one in asked if isinstance(one, d.ScheduleActivityTask)
+            f"{one.activity_type.name} {one.input}" for one in decided if isinstance(one, d.ScheduleActivityTask)
         )
-        ends.append((getattr(played.closed, "result", played.closed), tasks))
+        ends.append((getattr(generated.closed, "result", generated.closed), tasks))
     if ends[0] != ends[1]:
         raise LawBroken(f"  left   {ends[0]}\n  right  {ends[1]}")
 
 
-def assert_chunk_invariant(flow: Flow, played: Play, cuts: Sequence[int]) -> None:
-    """Check that a decider asked at some of the decision tasks decides as one that is fed from the start.
+def assert_chunk_invariant(flow: Flow, generated: GeneratedHistory, cuts: Sequence[int]) -> None:
+    """Check that a decider that is fed in chunks makes the decisions of one that is fed from the start.
 
     Args:
-        flow: the flow that was played.
-        played: its play.
-        cuts: the DecisionTaskStarted at which the first decider is asked; all must have been completed.
+        flow: the flow.
+        generated: a history of it.
+        cuts: the ids of the DecisionTaskStarted events at which it decides; all of them were completed.
 
     Raises:
         LawBroken: they differ.
@@ -393,20 +394,20 @@ def assert_chunk_invariant(flow: Flow, played: Play, cuts: Sequence[int]) -> Non
     decider = Decider(workflow, execution=EXECUTION, codec=codec)
     fed = 0
     for cut in cuts:
-        decider.feed(played.events[fed:cut])
+        decider.feed(generated.events[fed:cut])
         fed = cut
-        chunked = decide_again(decider, played, cut)
-        whole = decide_anew(workflow, played, cut, codec=codec)
-        if not chunked == whole == played.decisions[cut] == decider.decide():
-            sides = f"  in chunks   {chunked}\n  as a whole  {whole}\n  played      {played.decisions[cut]}"
-            raise LawBroken(f"at event {cut}\n{sides}\n{tell(played)}")
+        chunked = repeat_decision(decider, generated, cut)
+        whole = decide_from_start(workflow, generated, cut, codec=codec)
+        if not chunked == whole == generated.decisions[cut] == decider.decide():
+            sides = f"  in chunks   {chunked}\n  as a whole  {whole}\n  generated      {generated.decisions[cut]}"
+            raise LawBroken(f"at event {cut}\n{sides}\n{format_history(generated)}")
     decider.close()
 
 
 def to_workflow(flow: Flow) -> type[WorkflowStep[Any]]:
-    """Make a workflow of a flow. Its result is told as text, so that a flow may give any value.
+    """Return a workflow of a flow. Its result is a text, so that a flow may have any result.
 
-    Workflows of equal flows have equal names. It is not for workers: they would find it by its name.
+    All these workflows have the same name, so workers cannot host them.
     """
 
     class Whole(WorkflowStep[Any], msgspec.Struct, frozen=True):
@@ -431,7 +432,7 @@ _SPEC: Final = WorkflowSpec(
 
 
 def describe(value: Any) -> str:
-    """Say any result of a flow as text, the same in every process."""
+    """Return any result of a flow as a text that is the same in every process."""
     if isinstance(value, list | tuple):
         inner = ", ".join(map(describe, value))
         return f"[{inner}]" if isinstance(value, list) else f"({inner})"
@@ -446,21 +447,21 @@ def describe(value: Any) -> str:
     raise TypeError(f"{value!r} has no text that is the same in every process")
 
 
-def plain(decision: d.Decision) -> object:
-    """Leave out of a decision the traceback of a failure."""
+def drop_traceback(decision: d.Decision) -> object:
+    """Return a decision without the traceback of a failure."""
     if isinstance(decision, d.FailWorkflowExecution):
-        said = read_failure(decision.reason, decision.details)
-        return (decision.reason, said.type, said.message)
+        failure = read_failure(decision.reason, decision.details)
+        return (decision.reason, failure.type, failure.message)
     return decision
 
 
-def tell(played: Play) -> str:
-    """Tell a play, one line per event."""
-    return "\n".join(f"  {event.event_id:>4} {_tell_event(event)}" for event in played.events)
+def format_history(generated: GeneratedHistory) -> str:
+    """Return a history as a text, one line per event."""
+    return "\n".join(f"  {event.event_id:>4} {_format_event(event)}" for event in generated.events)
 
 
-def _tell_event(event: e.Event) -> str:
+def _format_event(event: e.Event) -> str:
     names = ("activity_id", "timer_id", "workflow_id", "input", "result", "reason", "cause", "timeout_type")
     links = ("scheduled_event_id", "started_event_id", "initiated_event_id", "decision_task_completed_event_id")
-    said = {name: getattr(event, name, None) for name in (*names, *links)}
-    return " ".join([type(event).__name__, *(f"{name}={value}" for name, value in said.items() if value)])
+    fields = {name: getattr(event, name, None) for name in (*names, *links)}
+    return " ".join([type(event).__name__, *(f"{name}={value}" for name, value in fields.items() if value)])

@@ -1,6 +1,4 @@
-"""Say what SWF does with a batch of decisions: refuse all of it, or write an event for each.
-
-Takes decisions, and why one is refused; gives events' types and attributes.
+"""SWF's rules for decisions: it rejects a whole response, or writes an event for each decision.
 
 Source: Amazon SWF API reference, decisions and HistoryEvent.
 """
@@ -17,17 +15,17 @@ from traction.model.names import TaskList, WorkflowType
 from traction.model.sizes import REQUEST_BYTES_MAX, measure
 
 TASK_LIST: Final = TaskList("played")
-"""The task list of everything in a play."""
+"""The task list of all tasks in generated histories."""
 
 _NEXT: Final = "the next run"
 
 
 class BatchRejected(Exception):
-    """SWF would answer this list of decisions with a ValidationException, and apply nothing of it."""
+    """SWF would reject these decisions with a ValidationException, and apply none of them."""
 
 
-def write_answer(decision: Any, cause: str | None) -> tuple[type[Any], dict[str, Any]]:
-    """Give the event that answers a decision: it has of the decision what both have."""
+def build_event(decision: Any, cause: str | None) -> tuple[type[Any], dict[str, Any]]:
+    """Return the type and attributes of the event of a decision; `cause` is why it is refused."""
     row = BY_DECISION[type(decision)]
     kind: Any = row.accepted if cause is None else row.refused
     attributes = {name: getattr(decision, name) for name in kind.__struct_fields__ if hasattr(decision, name)}
@@ -44,18 +42,18 @@ def write_answer(decision: Any, cause: str | None) -> tuple[type[Any], dict[str,
 
 
 def check_batch(decisions: list[d.Decision]) -> None:
-    """Refuse a batch that SWF would not take.
+    """Check that SWF accepts the decisions of a response.
 
     Raises:
-        BatchRejected: it is too long, or closes the execution and then asks for more.
+        BatchRejected: they are too many or too large, or a close is not the last or comes with a new task or timer.
     """
     if len(decisions) > DECISIONS_MAX:
-        raise BatchRejected(f"{len(decisions)} decisions, and at most {DECISIONS_MAX} are taken")
+        raise BatchRejected(f"{len(decisions)} decisions, and at most {DECISIONS_MAX} are allowed")
     if (size := sum(map(measure, decisions))) > REQUEST_BYTES_MAX:
         raise BatchRejected(f"{size:,} bytes of decisions, and a request has at most {REQUEST_BYTES_MAX:,}")
     if any(isinstance(decision, CLOSE_DECISIONS) for decision in decisions[:-1]):
         raise BatchRejected(f"Close must be last decision in list: {decisions!r}")
     if decisions and isinstance(decisions[-1], CLOSE_DECISIONS):
-        asks = [one for one in decisions if isinstance(one, d.ScheduleActivityTask | d.StartTimer)]
-        if asks:
-            raise BatchRejected(f"Specified decision is incompatible with close decision: {asks!r}")
+        starts = [one for one in decisions if isinstance(one, d.ScheduleActivityTask | d.StartTimer)]
+        if starts:
+            raise BatchRejected(f"Specified decision is incompatible with close decision: {starts!r}")
