@@ -27,7 +27,7 @@ from traction.model import operations as o
 from traction.model.names import ActivityType, TaskList
 from traction.payloads.codec import JSON, Codec
 from traction.plugins.observer import Observer, build_task_fields
-from traction.worker.attempt import Attempt, build_failed_response, name_task
+from traction.worker.attempt import Attempt, AttemptContext, build_failed_response, name_task
 from traction.worker.coroutines import cancel_at_await
 from traction.worker.heartbeats import Heartbeater, RunningActivity
 from traction.worker.hosted_activity import HostedActivity
@@ -77,10 +77,8 @@ class ActivityWorker:
         self._backend = backend
         self._neighbours = {} if neighbours is None else neighbours
         self._codec = codec
-        self._heartbeater = heartbeater
-        self._observer = observer
+        self._context = AttemptContext(backend, codec, self._poll.task_list.name, heartbeater, observer, failure_level)
         self.slots = Slots(spec.type.name) if slots is None else slots
-        self._failure_level = failure_level
         self._runner: Any = None
         self._unsent: deque[tuple[o.ActivityTask, o.Request[None]]] = deque()
 
@@ -148,8 +146,7 @@ class ActivityWorker:
         return copy_context().run(self._do, task)
 
     def _do(self, task: o.ActivityTask) -> o.Request[None] | None:
-        lost = threading.Event()
-        attempt = self.attempt(task, on_outlived=partial(self._lose, threading.current_thread(), lost))
+        attempt = self.attempt(task, on_outlived=partial(self._replace, threading.current_thread()))
         try:
             with attempt:
                 if attempt.started:
@@ -158,13 +155,12 @@ class ActivityWorker:
                         result = self._await(result, attempt.running)
                     attempt.complete(result)
         finally:
-            if lost.is_set():
+            if attempt.outlived:
                 self.slots.regain(attempt.running)
         return attempt.response
 
-    def _lose(self, thread: threading.Thread, lost: threading.Event, running: RunningActivity) -> None:
+    def _replace(self, thread: threading.Thread, running: RunningActivity) -> None:
         """Replace the thread of a body that outlived its task. The thread ends with the body."""
-        lost.set()
         if self.slots.lose(running) and isinstance(thread, WorkerThread):
             thread.leave_behind()
 
@@ -176,18 +172,8 @@ class ActivityWorker:
         on_outlived: Callable[[RunningActivity], object] | None = None,
     ) -> Attempt:
         """Return an attempt of a task, to be used as a `with` statement. Its arguments are those of `Attempt`."""
-        return Attempt(
-            self._neighbours.get(task.activity_type, self.hosted),
-            task,
-            backend=self._backend,
-            codec=self._codec,
-            task_list=self._poll.task_list.name,
-            heartbeater=self._heartbeater,
-            observer=self._observer,
-            failure_level=self._failure_level,
-            defer_heartbeats=defer_heartbeats,
-            on_outlived=on_outlived,
-        )
+        hosted = self._neighbours.get(task.activity_type, self.hosted)
+        return Attempt(self._context, hosted, task, defer_heartbeats=defer_heartbeats, on_outlived=on_outlived)
 
     def _await(self, coroutine: Any, running: RunningActivity) -> Any:
         """Run an async activity on this worker's own event loop."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextvars import Token
-from functools import partial
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from msgspec import structs
 
@@ -35,6 +34,20 @@ class RemoteFailure(Exception):
         super().__init__(info.type)
 
 
+class AttemptContext(NamedTuple):
+    """What all attempts of one worker share.
+
+    `task_list` is where their tasks are polled, and `failure_level` the log level of failures that are not retried.
+    """
+
+    backend: Backend
+    codec: Codec
+    task_list: str
+    heartbeater: Heartbeater | None
+    observer: Observer | None
+    failure_level: int
+
+
 class Attempt:
     """Runs one activity task as a `with` statement, and builds its response.
 
@@ -50,61 +63,69 @@ class Attempt:
     Args:
         hosted: the activity of the task.
         task: the task that was polled.
-        task_list: where it was polled.
         defer_heartbeats: leave heartbeats to the heartbeater's threads, as for a body on an event loop.
         on_outlived: called by a thread of the heartbeater if the body still runs long after its task has ended.
     """
 
-    running: RunningActivity
-    """The task as the activity sees it, once the input was decoded."""
+    __slots__ = (
+        "_call",
+        "_context",
+        "_defer_heartbeats",
+        "_hosted",
+        "_on_outlived",
+        "_task",
+        "_token",
+        "outlived",
+        "response",
+        "running",
+        "started",
+    )
 
     def __init__(
         self,
+        context: AttemptContext,
         hosted: HostedActivity,
         task: o.ActivityTask,
         *,
-        backend: Backend,
-        codec: Codec,
-        task_list: str,
-        heartbeater: Heartbeater | None,
-        observer: Observer | None,
-        failure_level: int,
         defer_heartbeats: bool = False,
         on_outlived: Callable[[RunningActivity], object] | None = None,
     ) -> None:
-        self._hosted, self._task = hosted, task
-        self._backend, self._codec, self._task_list = backend, codec, task_list
-        self._heartbeater, self._observer, self._failure_level = heartbeater, observer, failure_level
+        self._context, self._hosted, self._task = context, hosted, task
         self._defer_heartbeats, self._on_outlived = defer_heartbeats, on_outlived
         self._call: Any = None
         self._token: Token[RunningTask] | None = None
+        self.running: RunningActivity
+        """The task as the activity sees it, once the input was decoded."""
         self.started = False
         """Whether the body should run: the input was decoded, and the worker is not handing its tasks back."""
+        self.outlived = False
+        """Whether the body still ran long after its task had ended."""
         self.response: o.Request[None] | None = None
         """The response; `None` if the task was handed back or is completed elsewhere."""
 
     def __enter__(self) -> Self:
+        context = self._context
         try:
-            self._call = self._hosted.decode(self._task, self._codec, self._task_list)
+            self._call = self._hosted.decode(self._task, context.codec, context.task_list)
         except BaseException as error:
             self._reject_input(error)
             return self
         spec = self._hosted.spec
         self.running = running = RunningActivity(
-            self._backend,
+            context.backend,
             self._task,
-            self._codec,
+            context.codec,
             timeout=spec.heartbeat,
             limits=(spec.start_to_close, spec.schedule_to_close),
-            heartbeater=self._heartbeater,
+            heartbeater=context.heartbeater,
             defer_heartbeats=self._defer_heartbeats,
         )
-        if self._heartbeater is not None:
-            self._heartbeater.begin(running)
-        if self._observer is not None:
-            self._observer.begin_task(running)
+        if context.heartbeater is not None:
+            context.heartbeater.begin(running)
+        if context.observer is not None:
+            context.observer.begin_task(running)
         if self._on_outlived is not None:
-            running.when_outlived(partial(self._on_outlived, running))
+            running.when_outlived(self._outlive)
         self._token = CURRENT_TASK.set(running)
         self.started = not running.handed_back
         return self
@@ -118,12 +139,16 @@ class Attempt:
             return True
         finally:
             CURRENT_TASK.reset(self._token)
-            self.running.wake_when_cancelled(None)
-            if self._observer is not None:
-                self._observer.end_task(self.running)
-            if self._heartbeater is not None:
-                self._heartbeater.end(self.running)
+            if self._context.observer is not None:
+                self._context.observer.end_task(self.running)
+            if self._context.heartbeater is not None:
+                self._context.heartbeater.end(self.running)
             self.running.when_outlived(None)
+
+    def _outlive(self) -> None:
+        assert self._on_outlived is not None
+        self.outlived = True
+        self._on_outlived(self.running)
 
     def run_body(self) -> Any:
         """Run the body. For an async activity, return its coroutine."""
@@ -137,9 +162,9 @@ class Attempt:
         """
         if result is COMPLETE_LATER or self.running.handed_back:
             return
-        payload = self._hosted.encode(result, self._codec)
-        if self._observer is not None:
-            self._observer.note_task(self.running, "COMPLETED")
+        payload = self._hosted.encode(result, self._context.codec)
+        if self._context.observer is not None:
+            self._context.observer.note_task(self.running, "COMPLETED")
         self.response = o.RespondActivityTaskCompleted(task_token=self._task.task_token, result=payload)
 
     def fail(self, error: BaseException) -> None:
@@ -148,14 +173,14 @@ class Attempt:
         if running.handed_back:
             return
         cancelled = isinstance(error, Cancelled) or (running.cancelled and is_cancelled_error(error))
-        if self._observer is not None:
-            self._observer.note_task(running, *(("CANCELED", None) if cancelled else ("FAILED", error)))
+        if self._context.observer is not None:
+            self._context.observer.note_task(running, *(("CANCELED", None) if cancelled else ("FAILED", error)))
         if cancelled:
             self.response = o.RespondActivityTaskCanceled(task_token=task.task_token)
             return
         info = error.info if isinstance(error, RemoteFailure) else describe_exception(error)
-        log_failure(running.name, error, info, self._hosted.spec, build_task_fields(task), self._failure_level)
-        self.response = build_failed_response(task, error, self._codec, running.latest_details, info)
+        log_failure(running.name, error, info, self._hosted.spec, build_task_fields(task), self._context.failure_level)
+        self.response = build_failed_response(task, error, self._context.codec, running.latest_details, info)
 
     def _reject_input(self, error: BaseException) -> None:
         message = "%s: %s" if isinstance(error, WrongListError) else "%s: cannot read the input: %s"

@@ -179,7 +179,10 @@ async def _do(worker: ActivityWorker, task: o.ActivityTask, slot: LoopSlot) -> o
         if attempt.started:
             body = asyncio.ensure_future(await_outcome(attempt.run_body()))
             cancel_at_await(asyncio.get_running_loop(), body, attempt.running)
-            result, error = await body
+            try:
+                result, error = await body
+            finally:
+                attempt.running.wake_when_cancelled(None)
             if error is None:
                 attempt.complete(result)
             else:
