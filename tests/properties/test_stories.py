@@ -520,8 +520,8 @@ def test_a_cancel_and_a_completion_in_one_turn_go_by_the_order_of_events() -> No
     for story in (completed, cancelled):
         story.turn()
     completed.complete("work-1")
-    completed.ask_to_cancel()
-    cancelled.ask_to_cancel()
+    completed.request_cancel()
+    cancelled.request_cancel()
     cancelled.complete("work-1")
     # The second task was asked for and withdrawn before any worker received it.
     assert completed.turn() == cancelled.turn() == ["be cancelled"]
