@@ -29,7 +29,6 @@ from traction.errors import (
     TypeDeprecatedFault,
     UnknownResourceFault,
     UnknownSchemeError,
-    WorkflowAlreadyRunning,
     WorkflowCancelled,
     WorkflowFailed,
     WorkflowTerminated,
@@ -94,32 +93,6 @@ def answer(stage: Stage, workflow: Any, *decisions: d.Decision) -> None:
 # Starting.
 
 
-def test_starting_the_same_work_twice_finds_the_open_execution(stage: Stage) -> None:
-    first, second = stage.start(Wait("a")), stage.start(Wait("a"))
-    assert first.execution == second.execution
-    assert stage.start(Wait("b")).execution != first.execution
-
-
-def test_work_that_has_closed_is_started_anew(stage: Stage) -> None:
-    first = stage.start(Wait("a"))
-    first.terminate()
-    second = stage.start(Wait("a"))
-    assert second.workflow_id == first.workflow_id
-    assert second.run_id != first.run_id
-
-
-def test_the_id_may_be_given_with_the_start(stage: Stage) -> None:
-    handle = stage.start(Wait("a"), workflow_id="trip 7")
-    assert handle.workflow_id == "trip 7"
-    assert stage.start(Wait("a"), workflow_id="trip 7").execution == handle.execution
-
-
-def test_an_open_execution_of_another_type_under_the_same_id_is_refused(stage: Stage) -> None:
-    stage.start(Wait("a"), workflow_id="trip")
-    with pytest.raises(WorkflowAlreadyRunning, match="WaitToo 1 was not started: an execution of Wait 1 is open"):
-        stage.start(WaitToo(), workflow_id="trip")
-
-
 def list_all(stage: Stage) -> list[WorkflowExecution]:
     since = o.ExecutionTimeFilter(oldest_date=BEGIN)
     return [
@@ -153,16 +126,6 @@ def test_a_start_whose_reply_is_lost_finds_what_it_began_though_that_has_closed(
 
     handle = WorkerSystem(backend=LateReply(stage.backend)).start(Wait("a"))
     assert list_all(stage) == [handle.execution, before.execution]
-
-
-def test_a_start_that_never_gets_through_raises_what_kept_it(stage: Stage) -> None:
-    system = WorkerSystem(backend=stage.backend)
-    system.start(Wait("b"))
-    # From here on nothing is waited for.
-    system._stop.set()
-    stage.backend.lose_requests += [o.StartWorkflowExecution] * 100
-    with pytest.raises(ConnectionLost):
-        system.start(Wait("a"))
 
 
 @pytest.mark.parametrize("lost", ["lose_requests", "lose_replies"])
@@ -210,12 +173,6 @@ def test_an_input_of_a_wrong_type_is_refused_where_the_call_is_written(stage: St
     wrong: Any = ["one"]
     with pytest.raises(PayloadError, match="the input of AddAll 1 does not decode as AddAll"):
         stage.start(AddAll(wrong))
-
-
-@pytest.mark.parametrize(("what", "message"), [(Wait, r"write Wait\(\.\.\.\)"), (Add(1, 2), "expected a call of")])
-def test_only_calls_of_workflows_can_be_run(stage: Stage, what: Any, message: str) -> None:
-    with pytest.raises(DefinitionError, match=message):
-        stage.system.start(what)
 
 
 def test_an_id_that_the_service_does_not_take_is_refused_by_its_rule(stage: Stage) -> None:

@@ -1187,28 +1187,6 @@ def test_the_loop_ends_on_stop_and_closes_the_worker() -> None:
 # Making workers.
 
 
-def test_a_worker_of_two_lists_needs_a_task_list(stage: Stage) -> None:
-    with pytest.raises(DefinitionError, match="CallDo-1, CallDoAsync-1; pass task_list"):
-        WorkflowWorker(stage.backend, [CallDo, CallDoAsync])
-    WorkflowWorker(stage.backend, [CallDo, CallDoAsync], task_list="both")
-
-
-def test_two_definitions_of_one_name_and_version_are_refused(stage: Stage) -> None:
-    with pytest.raises(DefinitionError, match="are both named Trip 1"):
-        WorkflowWorker(stage.backend, [Mended, Exits])
-
-
-def test_a_worker_without_what_its_activity_needs_is_refused(stage: Stage) -> None:
-    @activity
-    def alone() -> int:
-        return 1
-
-    with pytest.raises(DefinitionError, match="Beat needs Any, and its worker has none"):
-        ActivityWorker(stage.backend, Beat)
-    with pytest.raises(DefinitionError, match="alone declares no dependency, but its worker was started with 7"):
-        ActivityWorker(stage.backend, alone, 7)
-
-
 def test_what_several_threads_of_one_worker_decide_is_decided_once(stage: Stage) -> None:
     decider = stage.decider(CallDo)
     handles = [stage.start(CallDo(n), Do, workflow_id=f"w{n}") for n in range(50)]
