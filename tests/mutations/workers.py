@@ -353,7 +353,7 @@ def a_worker_that_died_answers_with_the_token_that_it_had(patch: pytest.MonkeyPa
         real(self, task, structs.replace(said, task_token=token), **given)
         del file[self._backend.name]
 
-    wrap(patch, ActivityWorker, "answer", answer)
+    wrap(patch, ActivityWorker, "respond", answer)
 
 
 @flaw(_TALLY, NonDeterminismError, UnsoundFlowError)

@@ -83,10 +83,10 @@ def test_signals_keep_their_order_when_continuing_is_refused_several_times(refus
             task = None
             while task is None or not (answer := decider.do(task)) or len(answer.decisions or ()) < 2:
                 if task is not None:
-                    decider.answer(task.workflow_execution, answer)
+                    decider.respond(task.workflow_execution, answer)
                 task = decider.poll_once(NOW)
                 assert task is not None
             handle.send(Say(n))
-            decider.answer(task.workflow_execution, answer)
+            decider.respond(task.workflow_execution, answer)
         take_turns(decider)
         assert handle.result(0) == list(range(3 + refusals))

@@ -65,7 +65,7 @@ def test_an_answer_that_came_too_late_is_made_again(world: World) -> None:
     assert task is not None
     answer = decider.do(task)
     world.advance(31)
-    decider.answer(task.workflow_execution, answer)
+    decider.respond(task.workflow_execution, answer)
     world.run([decider], handle.execution)
     assert handle.result() == 0
     assert shelf.asked == [0, 0]

@@ -147,7 +147,7 @@ def test_a_decider_whose_answer_came_too_late_is_not_used_again(world: World) ->
     answer = follower.do(task)
     assert answer is not None
     world.advance(31)
-    follower.answer(task.workflow_execution, answer)
+    follower.respond(task.workflow_execution, answer)
     world.run([*machine.workers, worker], handle.execution)
     assert handle.result() == 3
     assert len(find(world, handle, e.ActivityTaskScheduled)) == 3

@@ -94,7 +94,7 @@ class ActivityWorker:
         task = self.poll_once(wait)
         if task is None:
             return False
-        self.answer(task, self.do(task))
+        self.respond(task, self.do(task))
         return True
 
     def close(self) -> None:
@@ -114,28 +114,28 @@ class ActivityWorker:
     def flush(self) -> None:
         """Send the responses that could not be sent before."""
         while (unsent := pop_unsent(self._unsent)) is not None:
-            self.answer(*unsent, again=True)
+            self.respond(*unsent, again=True)
 
-    def answer(self, task: o.ActivityTask, answer: o.Request[None] | None, *, again: bool = False) -> None:
+    def respond(self, task: o.ActivityTask, response: o.Request[None] | None, *, again: bool = False) -> None:
         """Send the response of a task. Ignore it if the task is closed, or if there is no response."""
-        if answer is None:
+        if response is None:
             return
         try:
-            self._backend.call(answer)
+            self._backend.call(response)
         except UnknownResourceFault as error:
             # For a response that is sent again, this may mean that the first one arrived.
             late = "already answered, or too late" if again else "the response was too late"
             log.info("%s: %s: %s", name_task(task), late, error, extra=build_task_fields(task))
         except ValidationException as error:
             # The service counts characters in its own way, or has limits of its own.
-            if isinstance(answer, o.RespondActivityTaskFailed):
+            if isinstance(response, o.RespondActivityTaskFailed):
                 raise
             refused = PayloadError(f"the service rejected the result: {error!s:.500}")
             log.warning("%s: %s", name_task(task), refused, extra=build_task_fields(task))
-            self.answer(task, build_failed_response(task, refused, self._codec))
+            self.respond(task, build_failed_response(task, refused, self._codec))
         except BackendError as error:
             if error.retryable:
-                self._unsent.append((task, answer))
+                self._unsent.append((task, response))
             raise
 
     def do(self, task: o.ActivityTask) -> o.Request[None] | None:

@@ -100,7 +100,7 @@ class StuckExecutions:
                 self._known.popitem(last=False)
             return pause
 
-    def is_left_alone(self, execution: WorkflowExecution, clock: Callable[[], datetime]) -> bool:
+    def is_skipped(self, execution: WorkflowExecution, clock: Callable[[], datetime]) -> bool:
         """Return whether an execution is skipped now."""
         known = self._known.get(execution.run_id)
         return known is not None and clock() < known[1]

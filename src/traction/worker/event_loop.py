@@ -46,7 +46,7 @@ class Loop:
         self._pollers = 0
         self._loop: Any = None
         self._thread: threading.Thread | None = None
-        self._answers: ThreadPoolExecutor | None = None
+        self._senders: ThreadPoolExecutor | None = None
 
     def join(self) -> None:
         """Add a poller."""
@@ -63,10 +63,10 @@ class Loop:
             if self._pollers:
                 return
             self._changed.wait_for(lambda: self._free + self._given_up == self._size)
-            loop, thread, answers = self._loop, self._thread, self._answers
-            self._loop = self._thread = self._answers = None
-        if loop is not None and thread is not None and answers is not None:
-            answers.shutdown()
+            loop, thread, senders = self._loop, self._thread, self._senders
+            self._loop = self._thread = self._senders = None
+        if loop is not None and thread is not None and senders is not None:
+            senders.shutdown()
             if self.slots.lost:
                 return
             loop.call_soon_threadsafe(loop.stop)
@@ -127,20 +127,20 @@ class Loop:
                 self._loop = asyncio.new_event_loop()
                 self._thread = threading.Thread(target=self._loop.run_forever, name="async activities", daemon=True)
                 self._thread.start()
-                self._answers = self._answers or ThreadPoolExecutor(POLLERS_MAX, "answers of async activities")
-            loop, answers = self._loop, self._answers
-        assert answers is not None
+                self._senders = self._senders or ThreadPoolExecutor(POLLERS_MAX, "responses of async activities")
+            loop, senders = self._loop, self._senders
+        assert senders is not None
         slot = LoopSlot(self, loop)
 
         def finish(done: Any) -> None:
             with suppress(RuntimeError):  # the loop was replaced, and the task has ended
-                answers.submit(self._answer, worker, task, slot, done)
+                senders.submit(self._respond, worker, task, slot, done)
 
         asyncio.run_coroutine_threadsafe(_do(worker, task, slot), loop).add_done_callback(finish)
 
-    def _answer(self, worker: ActivityWorker, task: o.ActivityTask, slot: LoopSlot, done: Any) -> None:
+    def _respond(self, worker: ActivityWorker, task: o.ActivityTask, slot: LoopSlot, done: Any) -> None:
         try:
-            worker.answer(task, done.result())
+            worker.respond(task, done.result())
         except BackendError as error:
             # If it is retryable, it is sent before the next poll.
             log.warning("%s: the response could not be sent: %s", name_task(task), error, extra=build_task_fields(task))

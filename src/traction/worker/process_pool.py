@@ -236,12 +236,12 @@ class _Process:
         self.pipe.send((call, facts))
         while True:
             kind, *rest = pickle.loads(self.pipe.recv_bytes())
-            if kind != "ask":
+            if kind != "call":
                 return kind, rest[0]
             name, arguments = rest
             try:
-                answer = getattr(task, name)
-                self.pipe.send(("is", answer if name == "cancelled" else answer(*arguments)))
+                reply = getattr(task, name)
+                self.pipe.send(("is", reply if name == "cancelled" else reply(*arguments)))
             except OSError:
                 raise
             except BaseException as error:
@@ -335,12 +335,12 @@ def _serve(pipe: Any, packed: bytes) -> None:
                 finally:
                     CURRENT_TASK.reset(reset)
                     task.is_over = True
-                answer = pickle.dumps(("done", result))
+                reply = pickle.dumps(("done", result))
             except Cancelled:
-                answer = pickle.dumps(("cancelled", None))
+                reply = pickle.dumps(("cancelled", None))
             except BaseException as error:
-                answer = pickle.dumps(("failed", describe_exception(error)))
-            pipe.send_bytes(answer)
+                reply = pickle.dumps(("failed", describe_exception(error)))
+            pipe.send_bytes(reply)
 
 
 async def _watch(task: _RemoteTask, coroutine: Any) -> Any:
@@ -375,29 +375,29 @@ class _RemoteTask(RunningTask):
 
     @property
     def cancelled(self) -> bool:
-        return cast("bool", self._ask("cancelled"))
+        return cast("bool", self._forward("cancelled"))
 
     def last_details(self, type: Any = Any) -> Any:
-        return self._ask("last_details", type)
+        return self._forward("last_details", type)
 
     def heartbeat(self, details: object = None) -> None:
         try:
-            self._ask("heartbeat", details)
+            self._forward("heartbeat", details)
         except Cancelled:
             self.notified = True
             raise
 
-    def _ask(self, asked: str, *arguments: Any) -> Any:
+    def _forward(self, name: str, *arguments: Any) -> Any:
         # One request at a time, from any thread.
         with self._lock:
             if self.is_over:
                 raise Cancelled
             try:
-                self._pipe.send(("ask", asked, arguments))
-                kind, answer = self._pipe.recv()
+                self._pipe.send(("call", name, arguments))
+                kind, reply = self._pipe.recv()
             except (EOFError, OSError):
                 # The worker is gone, so the result would be lost.
                 raise Cancelled from None
         if kind == "raises":
-            raise answer
-        return answer
+            raise reply
+        return reply

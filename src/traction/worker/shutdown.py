@@ -42,13 +42,13 @@ class StopSignals:
     def __init__(self, *numbers: signal.Signals) -> None:
         self._numbers = numbers or (signal.SIGTERM, signal.SIGINT)
         self._before: dict[signal.Signals, Any] = {}
-        self._asked = False
+        self._requested = False
         # A handler may interrupt itself, so it must not wait for a lock; here it need not (queue.SimpleQueue).
         self._received: SimpleQueue[int] = SimpleQueue()
 
     def wait(self, stopped: threading.Event | None = None) -> None:
         """Wait for the first signal, or until `stopped` is set."""
-        while not self._asked and not (stopped is not None and stopped.is_set()):
+        while not self._requested and not (stopped is not None and stopped.is_set()):
             with suppress(Empty):
                 self._received.get(timeout=CHECK_INTERVAL)
 
@@ -61,12 +61,12 @@ class StopSignals:
             signal.signal(number, handler)
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
-        if self._asked:
+        if self._requested:
             for each in self._numbers:
                 signal.signal(each, signal.SIG_IGN)
             kill_all()
             os._exit(SIGNALLED + number)
-        self._asked = True
+        self._requested = True
         self._received.put(number)
 
 

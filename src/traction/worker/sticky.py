@@ -30,15 +30,15 @@ class Sticky(NamedTuple):
     leaving: Callable[[], bool]
     """Returns whether the worker is stopping: then its responses route executions back."""
 
-    def direct(self, answer: RespondDecisionTaskCompleted, home: TaskList) -> RespondDecisionTaskCompleted:
+    def route(self, response: RespondDecisionTaskCompleted, home: TaskList) -> RespondDecisionTaskCompleted:
         """Set the task list of the next decision task in a response.
 
         SWF keeps the list that a response sets, so a stopping worker names the original list. If no worker polls a
         task in time, or its worker dies, SWF returns to the original list by itself.
         """
         if self.leaving():
-            return structs.replace(answer, task_list=home)
-        return structs.replace(answer, task_list=self.task_list, task_list_schedule_to_start_timeout=self.wait)
+            return structs.replace(response, task_list=home)
+        return structs.replace(response, task_list=self.task_list, task_list_schedule_to_start_timeout=self.wait)
 
 
 def make_sticky(home: str, wait: timedelta, leaving: Callable[[], bool]) -> Sticky:

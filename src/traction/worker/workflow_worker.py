@@ -121,7 +121,7 @@ class WorkflowWorker:
         self._cache = DeciderCache() if cache is None else cache
         self._on_definition = on_definition
         self._seen: set[type] = set()
-        self._meeting = threading.Lock()
+        self._seen_lock = threading.Lock()
         self._on_stuck = on_stuck
         self._home = self._poll.task_list
         self._unsent: deque[tuple[WorkflowExecution, o.RespondDecisionTaskCompleted, int]] = deque()
@@ -146,7 +146,7 @@ class WorkflowWorker:
         task = self.poll_once(wait)
         if task is None:
             return False
-        self.answer(task.workflow_execution, self.do(task))
+        self.respond(task.workflow_execution, self.do(task))
         return True
 
     # The parts of a turn, for the simulator, which lets time pass between them.
@@ -160,41 +160,41 @@ class WorkflowWorker:
     def flush(self) -> None:
         """Send the responses that could not be sent before."""
         while (unsent := pop_unsent(self._unsent)) is not None:
-            execution, answer, tries = unsent
-            self.answer(execution, answer, tries=tries + 1)
+            execution, response, tries = unsent
+            self.respond(execution, response, tries=tries + 1)
 
     def do(self, task: o.DecisionTask) -> o.RespondDecisionTaskCompleted | None:
         """Decide, and call the hooks of plugins. Return `None` if the execution is stuck."""
-        if self._cache.stuck.is_left_alone(task.workflow_execution, self._backend.now):
+        if self._cache.stuck.is_skipped(task.workflow_execution, self._backend.now):
             return None
         if self._observer is None:
             return self._decide_watched(task)
         self._observer.begin_decision(task)
-        answer = None
+        response = None
         try:
-            answer = self._decide_watched(task)
+            response = self._decide_watched(task)
         finally:
-            self._observer.end_decision(task, None if answer is None else answer.decisions)
-        return answer
+            self._observer.end_decision(task, None if response is None else response.decisions)
+        return response
 
-    def answer(
-        self, execution: WorkflowExecution, answer: o.RespondDecisionTaskCompleted | None, *, tries: int = 1
+    def respond(
+        self, execution: WorkflowExecution, response: o.RespondDecisionTaskCompleted | None, *, tries: int = 1
     ) -> None:
         """Send a response. Ignore it if the task is closed.
 
         A response that cannot be sent is kept for the next turn; a large one only for a few turns, since a service may
         drop the connection instead of rejecting a request that is too large.
         """
-        if answer is None:
+        if response is None:
             return
         try:
-            self._backend.call(answer)
+            self._backend.call(response)
         except BackendError as error:
             unanswered = error.retryable and not isinstance(error, ServiceFault)
-            if unanswered and tries >= TRIES_MAX and (size := measure(answer)) > LARGE_BYTES:
+            if unanswered and tries >= TRIES_MAX and (size := measure(response)) > LARGE_BYTES:
                 error = explain_drop(size, tries, error)
             if error.retryable:
-                self._unsent.append((execution, answer, tries))
+                self._unsent.append((execution, response, tries))
             elif (stale := self._cache.take(execution)) is not None:
                 stale.close()
             self._handle_error(execution, error)
@@ -206,26 +206,26 @@ class WorkflowWorker:
 
     def _decide_watched(self, task: o.DecisionTask) -> o.RespondDecisionTaskCompleted | None:
         """Decide, and warn once about each line that builds a step and does not await it."""
-        answer, forgotten = watch_first_turns(task.workflow_type, self._decide, task)
+        response, forgotten = watch_first_turns(task.workflow_type, self._decide, task)
         for one in forgotten:
             log.warning("%s", one, extra=build_execution_fields(task.workflow_execution))
-        return answer
+        return response
 
     def _decide(self, task: o.DecisionTask) -> o.RespondDecisionTaskCompleted | None:
         """Decide, or handle the error and return `None`."""
         decider: Decider | None = None
         try:
             decider = self._find_decider(task)
-            decider.feed(self._read_news(task, decider))
-            known = decider.outcome
+            decider.feed(self._read_new_events(task, decider))
+            before = decider.outcome
             decisions = decider.decide()
             if decider.context.markers.unfinished:
                 execution, clock = task.workflow_execution, self._backend.now
                 self._local.do_all(decider, execution, codec=self._codec, clock=clock, observer=self._observer)
                 decisions = decider.decide()
             store_payloads(decider, decisions)
-            self._meet(decider.context.definitions)
-            if known is None and isinstance(decider.outcome, Raised):
+            self._report_definitions(decider.context.definitions)
+            if before is None and isinstance(decider.outcome, Raised):
                 self._log_failure(task.workflow_execution, decider.outcome.error)
             if decider.notes or decider.signals:
                 self._log_notes(task.workflow_execution, decider)
@@ -241,10 +241,10 @@ class WorkflowWorker:
             # Before the response is sent, since another thread may get the next task at once. If the response
             # is rejected, the entry is stale, which is detected when it is taken.
             self._cache.put(task.workflow_execution, decider)
-        answer = o.RespondDecisionTaskCompleted(
+        response = o.RespondDecisionTaskCompleted(
             task_token=task.task_token, decisions=tuple(decisions), execution_context=decider.context.state_payload
         )
-        return answer if closes or self._sticky is None else self._sticky.direct(answer, self._home)
+        return response if closes or self._sticky is None else self._sticky.route(response, self._home)
 
     def _log_failure(self, execution: WorkflowExecution, outcome: object) -> None:
         """Log the exception that fails an execution. A flow that is replayed has raised it before."""
@@ -265,11 +265,11 @@ class WorkflowWorker:
                 message, execution.workflow_id, len(decider.signals), names, extra=build_execution_fields(execution)
             )
 
-    def _meet(self, met: set[type]) -> None:
-        if self._on_definition is None or met <= self._seen:
+    def _report_definitions(self, definitions: set[type]) -> None:
+        if self._on_definition is None or definitions <= self._seen:
             return
-        with self._meeting:
-            for definition in sorted(met - self._seen, key=repr):
+        with self._seen_lock:
+            for definition in sorted(definitions - self._seen, key=repr):
                 if issubclass(definition, (Activity, Workflow)):
                     self._on_definition(definition)
                 self._seen.add(definition)
@@ -291,7 +291,7 @@ class WorkflowWorker:
             )
         return Decider(workflow, execution=task.workflow_execution, codec=self._codec)
 
-    def _read_news(self, task: o.DecisionTask, decider: Decider) -> Iterable[Event]:
+    def _read_new_events(self, task: o.DecisionTask, decider: Decider) -> Iterable[Event]:
         """Return the events up to the task's start that the decider has not seen."""
         if decider.decided_event_id == (task.previous_started_event_id or 0):
             events = self._read_pages(task)

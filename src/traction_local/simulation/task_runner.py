@@ -92,7 +92,7 @@ class TaskRunner:
         execution, decisions = task.workflow_execution, response.decisions or ()
         self._runs.add(execution, task.started_event_id, decisions)
         self._trace.note(machine.name, "decides", decisions, execution.workflow_id)
-        send = partial(worker.answer, execution, response)
+        send = partial(worker.respond, execution, response)
         self._follow(PendingAction(machine, "response", partial(self._send, machine, key, send)))
 
     def _abandon(self, machine: Machine) -> None:
@@ -125,7 +125,7 @@ class TaskRunner:
                 raise machine.crash()
             if machine.alive:  # it may have crashed at a heartbeat
                 self._trace.note(machine.name, f"ends {task.activity_id}: {format_response(response)}")
-            self._send(machine, key, partial(worker.answer, task, response))
+            self._send(machine, key, partial(worker.respond, task, response))
 
         action = PendingAction(machine, f"end of {task.activity_id}", end)
         if not attempt.span:

@@ -219,7 +219,7 @@ def test_heartbeats_of_an_event_loop_are_sent_by_the_heartbeater(stage: Stage, h
         assert heartbeater.beat_once() == 0
         assert told(stage) == ['"page 1"']
         attempt.complete(None)
-    worker.answer(task, attempt.response)
+    worker.respond(task, attempt.response)
     assert handle.history()
 
 

@@ -673,7 +673,7 @@ def test_of_too_many_stuck_executions_those_known_longest_are_tried_again() -> N
     executions = [WorkflowExecution("w", f"run-{n}") for n in range(STUCK_MAX + 1)]
     for execution in executions:
         stuck.note(execution, BEGIN)
-    assert [stuck.is_left_alone(execution, lambda: BEGIN) for execution in executions[:2]] == [False, True]
+    assert [stuck.is_skipped(execution, lambda: BEGIN) for execution in executions[:2]] == [False, True]
 
 
 def test_a_worker_goes_on_with_others_after_a_flow_that_is_stuck(stage: Stage) -> None:
@@ -1005,7 +1005,7 @@ def test_the_response_to_a_task_that_timed_out_early_is_dropped(stage: Stage) ->
     stage.advance(31)
     answer = late.do(task)
     assert answer is not None
-    late.answer(task.workflow_execution, answer)
+    late.respond(task.workflow_execution, answer)
     assert stage.stuck == []
     take_turns(first)
     assert handle.result(0) == 5
@@ -1022,7 +1022,7 @@ def test_a_cached_decider_is_rebuilt_if_its_response_was_late(counts: bool) -> N
         answer = late.do(task)
         stage.advance(31)
         other.work_once(NOW)
-        late.answer(task.workflow_execution, answer)
+        late.respond(task.workflow_execution, answer)
         take_turns(late, other, stage.worker(Do, lambda n: n))
         assert handle.result(0) == 5
         assert stage.stuck == []
