@@ -2,22 +2,20 @@
 
 Each exception carries its facts as attributes, and describes them in its text.
 
-The author acts on `DefinitionError`, `FlowError`, `NonDeterminismError`; the operator on `BackendError`
-(`retryable` is whether the same call may work later) and `PayloadError`. A failed step is not an error of
-Traction's: it is data in the history, and reaches a flow as `StepFailed`, and a caller as `ExecutionFailed`.
+The author acts on `DefinitionError`, `FlowError`, `NonDeterminismError`; the operator on `BackendError` and
+`PayloadError`. A failed step is data in the history: a flow receives `StepFailed`, a caller `ExecutionFailed`.
 """
 
 from __future__ import annotations
 
-import json
-import signal
-from contextlib import suppress
 from datetime import timedelta
-from typing import Any, ClassVar, Self, cast
+from typing import Any, ClassVar, Self
+
+from traction.error_texts import describe_exit, explain_cause, explain_divergence, read_lambda_error
 
 
 class _Fact(Exception):
-    """An exception that goes to another process as its text and its attributes, whatever its constructor takes."""
+    """An exception that is pickled as its text and attributes, whatever the arguments of its constructor."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (type(self), self.args), self.__dict__
@@ -47,15 +45,15 @@ class MissingDependencyError(DefinitionError):
 
 
 class FlowError(TractionError):
-    """A flow did something that no flow may do; its decision task fails, its execution stays open."""
+    """A flow broke a rule of flows; its decision task fails, its execution stays open."""
 
 
 class NonDeterminismError(FlowError):
-    """Code and history disagree: the flow asks for something else than what it asked when the history was made.
+    """The current code does not make the decisions that the history shows.
 
-    `step` is the id at which they part, `event_id` and `event` the number and type of the history's event, `expected`
-    what the history shows, `actual` what the code asks now (either may be "nothing"), and `place` the line at which
-    the flow waits then, if it is one of a coroutine.
+    `step` is the id of the first difference, `event_id` and `event` the number and type of the history's event,
+    `expected` the decision that the history shows, `actual` that of the current code (either may be "nothing"), and
+    `place` the line at which the flow waits then, if it is in a coroutine.
     """
 
     def __init__(
@@ -71,17 +69,7 @@ class NonDeterminismError(FlowError):
     ) -> None:
         self.workflow, self.step, self.event_id, self.event = workflow, step, event_id, event
         self.expected, self.actual, self.place = expected, actual, place
-        sides = {f"history (event {event_id}{event and f', {event}'})": expected, "code asks now": actual}
-        if place is not None:
-            sides["code waits in"] = place
-        width = max(map(len, sides))
-        table = "\n".join(f"  {side.ljust(width)}  {said}" for side, said in sides.items())
-        super().__init__(
-            f"{workflow} no longer matches its history at step {step}\n\n{table}\n\n"
-            "An execution must meet the code that it began with (Traction). Keep the old steps for those that began "
-            'with them (if await patched("..."): the new steps, else: the old), register the new flow under a new '
-            "version, or restore the old order."
-        )
+        super().__init__(explain_divergence(workflow, step, event_id, event, expected, actual, place))
 
 
 # What the operator should fix.
@@ -101,7 +89,7 @@ class HistoryError(TractionError):
 
 
 class PayloadError(TractionError):
-    """A payload does not decode as the type that the definition gives, or a value cannot be written.
+    """A payload does not decode as the declared type, or a value cannot be written.
 
     In a flow, one that depends on the value (too long, `nan`) fails the step. One that a type checker finds (`is_bug`)
     leaves the execution open until the code is fixed.
@@ -117,27 +105,27 @@ class PayloadError(TractionError):
 
 
 class PayloadUnavailableError(PayloadError):
-    """A payload cannot be read or written here and now: a key, a store or a transform is missing.
+    """A payload cannot be read or written in this process: a key, a store or a transform is missing.
 
-    Nothing is wrong with the value, so the task that needs it fails and is tried again.
+    The value is correct, so the task that needs it is retried.
     """
 
 
 class InvalidPayloadError(PayloadError):
-    """A payload that no codec reads, today or later: not written by Traction, changed since, or larger than allowed.
+    """A payload that no codec can ever read: not written by Traction, changed since, or larger than allowed.
 
-    It is never retried: the step that would read it fails, whatever its retry policy.
+    It is never retried: the step that reads it fails, whatever its retry policy.
     """
 
 
 class PayloadStoreError(PayloadUnavailableError):
-    """A payload store does not keep what it should: `what` belongs to `key` of the store with the URL `store`."""
+    """A payload store failed, or has no or other content: `what` belongs to `key` of the store with the URL `store`."""
 
     def __init__(self, what: str, *, store: str, key: str, problem: str) -> None:
         self.what, self.store, self.key, self.problem = what, store, key, problem
         super().__init__(
-            f"{what} belongs to the payload store {store} under {key}, and {problem}. The task is tried again; mend "
-            "the store, or name the one that it was written to"
+            f"{what} belongs to the payload store {store} under {key}, and {problem}. The task is retried. "
+            "Repair the store, or open the one to which it was written"
         )
 
 
@@ -145,11 +133,11 @@ class BackendError(TractionError):
     """A service refused a call, or could not be reached."""
 
     retryable: ClassVar[bool] = False
-    """Whether the same call may succeed later with nothing changed."""
+    """Whether the same call may succeed later without a change."""
 
 
 class UnknownSchemeError(BackendError):
-    """No installed backend answers to the scheme of a URL."""
+    """No installed backend has the scheme of a URL."""
 
 
 class ServiceFault(BackendError):
@@ -170,7 +158,7 @@ class OperationNotPermittedFault(ServiceFault):
 
 
 class LimitExceededFault(ServiceFault):
-    """A quota of the account is used up."""
+    """A quota of the account is exhausted."""
 
 
 class DomainAlreadyExistsFault(ServiceFault):
@@ -198,7 +186,7 @@ class WorkflowExecutionAlreadyStartedFault(ServiceFault):
 
 
 class DefaultUndefinedFault(ServiceFault):
-    """Neither the request nor the registered type gives a required setting."""
+    """Neither the request nor the registered type has a required setting."""
 
 
 class TooManyTagsFault(ServiceFault):
@@ -206,7 +194,7 @@ class TooManyTagsFault(ServiceFault):
 
 
 class ValidationException(ServiceFault):
-    """The request is not well formed; nothing of it was applied."""
+    """The request is not well formed; no part of it was applied."""
 
 
 class SerializationException(ServiceFault):
@@ -214,7 +202,7 @@ class SerializationException(ServiceFault):
 
 
 class RequestEntityTooLarge(ServiceFault):
-    """The request has more bytes than the service takes; nothing of it was applied."""
+    """The request has more bytes than the service accepts; no part of it was applied."""
 
 
 class UnknownOperationException(ServiceFault):
@@ -222,13 +210,13 @@ class UnknownOperationException(ServiceFault):
 
 
 class ThrottlingException(ServiceFault):
-    """Too many calls; the same call may be made again after a while."""
+    """Too many calls; the same call may be repeated later."""
 
     retryable = True
 
 
 class InternalFailure(ServiceFault):
-    """The service failed; the call may or may not have had its effect."""
+    """The service failed; the call may or may not have had an effect."""
 
     retryable = True
 
@@ -247,16 +235,12 @@ class StepFailed(_Fact):
 class RemoteTraceback(Exception):
     """The traceback of another process, as text. It is the `__cause__` of a failure, so that Python prints it."""
 
-    def __init__(self, text: str) -> None:
-        self.text = text
-        super().__init__(text)
-
     def __str__(self) -> str:
-        return f'\n"""\n{self.text}"""'
+        return f'\n"""\n{self.args[0]}"""'
 
 
 class _Remote(_Fact):
-    """What `ActivityFailed`, `ChildFailed` and `WorkflowFailed` know of an exception of another process."""
+    """The description of an exception of another process in `ActivityFailed`, `ChildFailed` and `WorkflowFailed`."""
 
     type: str
     """The name of its type: `ValueError`, `shop.errors.CardDeclined`."""
@@ -283,7 +267,7 @@ class ActivityFailed(_Remote, StepFailed):
     """A worker reported a failure: `type`, `message` and `traceback` of the exception.
 
     `bases` has the names of the base classes of that type, nearest first. `cause` is the failure that the exception
-    was raised from, if there is one. `reason` and `details` are what SWF carried, for workers that are not Traction's.
+    was raised from, if there is one. `reason` and `details` are SWF's strings, for workers that do not use Traction.
     """
 
     def __init__(
@@ -305,7 +289,7 @@ class ActivityFailed(_Remote, StepFailed):
 
 
 class ActivityTimedOut(StepFailed):
-    """A clock of the task ran out: `timeout_type` in SWF's words, `details` of the last heartbeat."""
+    """A timeout of the task ended: `timeout_type` in SWF's words, `details` of the last heartbeat."""
 
     def __init__(self, step: str, *, timeout_type: str, details: str | None = None) -> None:
         self.timeout_type, self.details = timeout_type, details
@@ -313,7 +297,7 @@ class ActivityTimedOut(StepFailed):
 
 
 class ActivityCancelled(StepFailed):
-    """A worker answered the task as cancelled, though the flow had not asked for that."""
+    """A worker completed the task as cancelled, although the flow had not cancelled it."""
 
     def __init__(self, step: str, *, details: str | None = None) -> None:
         self.details = details
@@ -321,7 +305,7 @@ class ActivityCancelled(StepFailed):
 
 
 class StepTimedOut(StepFailed):
-    """A step took longer than `timeout` gave it, or a scope longer than `fail_after`; `limit` is how long that was."""
+    """A step took longer than its `timeout`, or a scope longer than its `fail_after`; `limit` is that span."""
 
     def __init__(self, limit: timedelta, step: str = "the step") -> None:
         self.limit = limit
@@ -333,7 +317,7 @@ class SignalFailed(StepFailed):
 
     def __init__(self, step: str, *, workflow_id: str, cause: str) -> None:
         self.workflow_id, self.cause = workflow_id, cause
-        super().__init__(step, f"could not signal {workflow_id!r}: {_explain_cause(cause)}")
+        super().__init__(step, f"could not signal {workflow_id!r}: {explain_cause(cause)}")
 
 
 class CancelFailed(StepFailed):
@@ -341,16 +325,11 @@ class CancelFailed(StepFailed):
 
     def __init__(self, step: str, *, workflow_id: str, cause: str) -> None:
         self.workflow_id, self.cause = workflow_id, cause
-        super().__init__(step, f"could not ask {workflow_id!r} to cancel: {_explain_cause(cause)}")
-
-
-def _explain_cause(cause: str) -> str:
-    nobody = cause == "UNKNOWN_EXTERNAL_WORKFLOW_EXECUTION"
-    return f"no such execution is open in the domain ({cause})" if nobody else cause
+        super().__init__(step, f"could not cancel {workflow_id!r}: {explain_cause(cause)}")
 
 
 class LambdaFailed(StepFailed):
-    """A Lambda function failed: `reason` in SWF's words, `details` as Lambda gave them.
+    """A Lambda function failed: `reason` in SWF's words, `details` as Lambda sent them.
 
     `type` and `message` are the `errorType` and `errorMessage` of the details, if they are Lambda's JSON; otherwise the
     reason and the details as they are.
@@ -358,24 +337,9 @@ class LambdaFailed(StepFailed):
 
     def __init__(self, step: str, *, name: str, reason: str, details: str | None = None) -> None:
         self.name, self.reason, self.details = name, reason, details
-        self.type, self.message = _read_lambda_error(reason, details)
-        said = (reason, self.type, f"{self.message:.1000}")
-        super().__init__(step, f"{name} failed: {': '.join(dict.fromkeys(filter(None, said)))}")
-
-
-def _read_lambda_error(reason: str, details: str | None) -> tuple[str, str]:
-    """Return the type and the message of Lambda's error document."""
-    try:
-        document = json.loads(details or "")
-    except (ValueError, RecursionError):
-        return reason, details or ""
-    if not isinstance(document, dict):
-        return reason, details or ""
-    fields = cast("dict[str, Any]", document)
-    kind, message = fields.get("errorType"), fields.get("errorMessage")
-    if kind is None and message is None:
-        return reason, details or ""
-    return str(kind or reason), "" if message is None else str(message)
+        self.type, self.message = read_lambda_error(reason, details)
+        parts = (reason, self.type, f"{self.message:.1000}")
+        super().__init__(step, f"{name} failed: {': '.join(dict.fromkeys(filter(None, parts)))}")
 
 
 class ChildFailed(_Remote, StepFailed):
@@ -412,15 +376,15 @@ class UnreadableChildResult(ChildFailed, PayloadError):
 
 
 class UnreadableLambdaResult(LambdaFailed, PayloadError):
-    """A Lambda function returned a result that does not decode as the type that was asked for."""
+    """A Lambda function returned a result that does not decode as the type of the call."""
 
 
 class DecisionFailed(StepFailed):
-    """SWF refused what the step asks; `cause` in SWF's words."""
+    """SWF refused the decision of a step; `cause` in SWF's words."""
 
     def __init__(self, step: str, *, decision: str, cause: str) -> None:
         self.decision, self.cause = decision, cause
-        super().__init__(step, f"could not be asked: {decision} was refused with {cause}")
+        super().__init__(step, f"failed: SWF refused {decision} with {cause}")
 
 
 class ChildAlreadyRunning(DecisionFailed):
@@ -508,7 +472,7 @@ class WorkflowTimedOut(ExecutionFailed):
 
 
 class WorkflowCancelled(ExecutionFailed):
-    """The flow was asked to cancel, and did."""
+    """The flow ended because it was cancelled."""
 
     def __init__(self, execution: str, *, details: str | None = None) -> None:
         self.details = details
@@ -516,14 +480,13 @@ class WorkflowCancelled(ExecutionFailed):
 
 
 class WorkflowTerminated(ExecutionFailed):
-    """The execution was terminated; `reason` as given, `cause` in SWF's words."""
+    """The execution was terminated; `reason` of the request, `cause` in SWF's words."""
 
     def __init__(self, execution: str, *, cause: str | None, reason: str | None = None) -> None:
         self.cause, self.reason = cause, reason
         if cause == "EVENT_LIMIT_EXCEEDED" and not reason:
-            reason = "its history had no room for more events (SWF); let the flow go on in a new run before that, by "
-            reason += "continue_as_new once history_length() is high"
-        super().__init__(execution, f"was terminated ({cause or 'no cause given'})" + (f": {reason}" if reason else ""))
+            reason = "its history was full (SWF); use continue_as_new before, when history_length() is high"
+        super().__init__(execution, f"was terminated ({cause or 'no cause'})" + (f": {reason}" if reason else ""))
 
 
 class ProcessDied(TractionError):
@@ -533,16 +496,5 @@ class ProcessDied(TractionError):
         self.exit_code = exit_code
         super().__init__(
             f"the process that ran {activity} ended before the activity did, {describe_exit(exit_code)}. "
-            "The worker goes on with a new process"
+            "The worker continues with a new process"
         )
-
-
-def describe_exit(exit_code: int | None) -> str:
-    """Describe the exit code of a process in words."""
-    if exit_code is None:
-        return "with an unknown exit code"
-    if exit_code >= 0:
-        return f"with exit code {exit_code}"
-    with suppress(ValueError):
-        return f"by {signal.Signals(-exit_code).name}"
-    return f"by signal {-exit_code}"

@@ -611,9 +611,7 @@ def test_a_refusal_that_does_not_pass_fails_the_step() -> None:
     story = Story(work(1).recover(Exception, lambda error: done(str(error))))
     story.refusals["work-1"] = "ACTIVITY_TYPE_DEPRECATED"
     story.turn()
-    assert story.turn() == [
-        'complete "work-1 could not be asked: ScheduleActivityTask was refused with ACTIVITY_TYPE_DEPRECATED"'
-    ]
+    assert story.turn() == ['complete "work-1 failed: SWF refused ScheduleActivityTask with ACTIVITY_TYPE_DEPRECATED"']
 
 
 @pytest.mark.parametrize(
@@ -780,7 +778,7 @@ def test_a_decider_whose_decision_was_lost_raises() -> None:
     assert decider is not None
     story.decider = None
     story.time_out_decision()
-    with pytest.raises(HistoryError, match="what was decided at event 3 was lost"):
+    with pytest.raises(HistoryError, match="the decisions of event 3 were lost"):
         decider.feed(story.history.events[3:])
 
 

@@ -141,15 +141,16 @@ def _on_close_refused(context: DecisionContext, event: Any, _: object) -> None:
         hint = f"Allow swf:{decision} to the role that decides" if denied else "Register the type that it names"
         raise FlowError(
             f"the execution cannot be closed: SWF refused {decision} with {event.cause} (event {event.event_id}). "
-            f"{hint}; the same is asked for again in a while"
+            f"{hint}; the decision is retried later"
         )
 
 
 def _on_misplaced(_: object, event: Any, __: object) -> None:
     """SWF writes what a decision causes right after the decision task that made it, and once (recorded histories)."""
     raise HistoryError(
-        f"event {event.event_id}, {type(event).__name__}, says that the decision task completed at event "
-        f"{event.decision_task_completed_event_id} caused it, and stands apart from it: no execution has such a history"
+        f"event {event.event_id}, {type(event).__name__}, names the decision task completed at event "
+        f"{event.decision_task_completed_event_id} as its cause, but does not follow it: no execution "
+        "has such a history"
     )
 
 

@@ -1,13 +1,10 @@
-"""Fold events into what is known of an execution.
+"""Build the state of an execution from its events.
 
-Takes events in the order of their ids; gives, for each, the step that it speaks of, and rejects sequences that no
-execution can have. Never guesses at a gap.
+Events are added in the order of their ids. Sequences that no execution can have are rejected; gaps are never filled.
 
-A *known* step is one thing that was asked of the service: an activity task, a timer, a child, a Lambda task, a signal
-or a cancel request to another execution. It is opened by one event, perhaps started by a second, and closed by a third;
-the second and third name the first by its event id. The same fold serves the decider and the history viewer.
-
-Source: the links between SWF's events, Amazon SWF API reference, HistoryEvent.
+A step is an activity task, a timer, a child, a Lambda task, or a signal or cancel request to another execution. One
+event opens it, a second may start it, and a third closes it; the second and third name the first by its event id
+(`model.correlation`). The decider and the history viewer use the same state.
 """
 
 from __future__ import annotations
@@ -21,7 +18,7 @@ from traction.model.correlation import CLOSE_STATUSES, CLOSES, EXECUTION_CLOSES,
 
 
 class HistoryStep:
-    """One step, as the history knows it: the events that opened, started and closed it."""
+    """A step in a history: the events that opened, started and closed it."""
 
     __slots__ = ("closed", "id", "opened", "started")
 
@@ -43,7 +40,7 @@ class HistoryStep:
 
 
 class HistoryState:
-    """The fold: what is known after the events so far.
+    """The state of an execution after the events so far.
 
     Invariants:
         Event ids are dense from 1, and event 1 is WorkflowExecutionStarted. A link points at an earlier event of the
@@ -83,7 +80,7 @@ class HistoryState:
 
     def _begin(self, event: e.WorkflowExecutionStarted) -> None:
         if event.event_id != 1:
-            raise HistoryError(f"event {event.event_id} WorkflowExecutionStarted begins an execution that has begun")
+            raise HistoryError(f"event {event.event_id} WorkflowExecutionStarted starts an execution that has started")
 
     def _open_step(self, event: e.Event) -> HistoryStep:
         known = self.open[event.event_id] = HistoryStep(getattr(event, OPENS[type(event)]), event)
@@ -113,8 +110,8 @@ class HistoryState:
         known = self.open.get(linked)
         if known is None or type(known.opened) is not opener:
             raise HistoryError(
-                f"event {event.event_id} {type(event).__name__} says {link} {linked}, "
-                f"and event {linked} is no open {opener.__name__}"
+                f"event {event.event_id} {type(event).__name__} has {link} {linked}, "
+                f"but event {linked} is not an open {opener.__name__}"
             )
         return known
 
@@ -162,7 +159,7 @@ class HistoryState:
             return HistoryError(
                 f"{what} follows event {self.last}: event ids are dense, and {self.last + 1} is missing"
             )
-        return HistoryError(f"{what} is no WorkflowExecutionStarted, with which every history begins")
+        return HistoryError(f"{what} is not WorkflowExecutionStarted, with which every history begins")
 
 
 _TAKES: dict[type, Callable[[HistoryState, Any], HistoryStep | None]] = {

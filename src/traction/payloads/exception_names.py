@@ -12,8 +12,8 @@ def name_exception(kind: type) -> str:
     """Return the full name of a type of exceptions.
 
     Example:
-        >>> name_exception(ValueError), name_exception(PayloadError)
-        ('ValueError', 'traction.errors.PayloadError')
+        >>> name_exception(ValueError), name_exception(WorkflowFailed)
+        ('ValueError', 'traction.errors.WorkflowFailed')
     """
     if kind.__module__ == "builtins":
         return kind.__qualname__

@@ -349,7 +349,7 @@ def test_what_a_decision_causes_stands_right_after_its_decision_task_or_the_hist
         e.DecisionTaskScheduled(event_id=8, event_timestamp=NOON, task_list=here),
         e.DecisionTaskStarted(event_id=9, event_timestamp=NOON, scheduled_event_id=8),
     ]
-    with pytest.raises(HistoryError, match=r"event 7, ActivityTaskScheduled, .* stands apart from it"):
+    with pytest.raises(HistoryError, match=r"event 7, ActivityTaskScheduled, .* does not follow it"):
         decide(calls, events)
 
 

@@ -28,7 +28,8 @@ from traction import (
     workflow,
 )
 from traction.client.system import WorkerSystem
-from traction.errors import DefinitionError, UnknownResourceFault, WorkflowFailed, describe_exit
+from traction.error_texts import describe_exit
+from traction.errors import DefinitionError, UnknownResourceFault, WorkflowFailed
 from traction.model import events as e
 from traction.model import operations as o
 from traction.payloads.failure_text import UNREADABLE, read_failure
