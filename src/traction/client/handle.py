@@ -58,7 +58,8 @@ class Handle(Generic[R]):
         self.started = started
         """Whether the call that returned this handle started the execution, rather than finding it."""
         self._workflow = workflow
-        self._codec = codec
+        self.codec = codec
+        """Decodes the payloads of the execution."""
 
     @property
     def workflow_id(self) -> str:
@@ -115,13 +116,13 @@ class Handle(Generic[R]):
         match closing:
             case e.WorkflowExecutionCompleted():
                 kind = Any if self._workflow is None else self._workflow.spec.result
-                value: R = self._codec.decode(closing.result, kind, f"the result of {name}")
+                value: R = self.codec.decode(closing.result, kind, f"the result of {name}")
                 return value
             case e.WorkflowExecutionFailed():
-                info = read_failure(closing.reason, closing.details, self._codec)
+                info = read_failure(closing.reason, closing.details, self.codec)
                 failed = WorkflowFailed(name, **make_known(info))
                 raises = () if self._workflow is None else self._workflow.spec.raises
-                raise revive(failed, info, raises, self._codec)
+                raise revive(failed, info, raises, self.codec)
             case e.WorkflowExecutionTimedOut():
                 raise WorkflowTimedOut(name)
             case e.WorkflowExecutionCanceled():
@@ -144,7 +145,7 @@ class Handle(Generic[R]):
             UnknownResourceFault: the execution is not open.
         """
         check_sent("Handle.send", signal)
-        name, input = signal.spec.name, self._codec.encode_call(signal)
+        name, input = signal.spec.name, self.codec.encode_call(signal)
         self._call_open_run(partial(o.SignalWorkflowExecution, signal_name=name, input=input))
 
     def cancel(self) -> None:
@@ -230,7 +231,7 @@ class Handle(Generic[R]):
                 f"the state of {self.workflow_id} needs the code of {of.name} {of.version}, the handle has {has}; "
                 "write get_handle(execution, its workflow)"
             )
-        decider = Decider(self._workflow, execution=self.execution, codec=self._codec)
+        decider = Decider(self._workflow, execution=self.execution, codec=self.codec)
         try:
             payload = decider.query(events)
         finally:
@@ -252,7 +253,7 @@ class Handle(Generic[R]):
         """
         payload = self.describe().latest_execution_context
         what = f"the state of {self.workflow_id}"
-        return None if payload is None else self._codec.decode(payload, type, what, HINT_READING)
+        return None if payload is None else self.codec.decode(payload, type, what, HINT_READING)
 
     def status(self) -> str:
         """Return `OPEN`, or how it closed: `COMPLETED`, `FAILED`, `CANCELED`, `TERMINATED`, `CONTINUED_AS_NEW`,

@@ -222,7 +222,7 @@ def test_a_declared_error_with_long_fields_goes_through_the_store_from_hand_to_h
     worker = stage.worker(Refuse, codec=Codec(store=DirectoryStore(tmp_path)))
     for _ in range(2):
         take_turns(stage.decider(AskRefused, codec=Codec(store=DirectoryStore(tmp_path))), worker)
-    handle._codec = Codec(store=DirectoryStore(tmp_path))
+    handle.codec = Codec(store=DirectoryStore(tmp_path))
     with pytest.raises(TooLong) as caught:
         handle.result(0)
     assert caught.value.text == text
@@ -252,7 +252,7 @@ def test_a_declared_error_that_cannot_be_read_yet_is_not_taken_for_a_plain_failu
     assert isinstance(stage.stuck[0].error, PayloadUnavailableError)
     stage.advance(60)
     take_turns(stage.decider(AskRefused, codec=new))
-    handle._codec = new
+    handle.codec = new
     with pytest.raises(TooLong):
         handle.result(0)
 
@@ -272,7 +272,7 @@ def test_a_signal_that_cannot_be_read_yet_is_not_skipped(stage: Stage) -> None:
     assert isinstance(stage.stuck[0].error, PayloadUnavailableError)
     stage.advance(60)
     take_turns(stage.decider(Wait, codec=new))
-    handle._codec = new
+    handle.codec = new
     assert handle.result() == "hello"
 
 

@@ -93,10 +93,10 @@ def _summarize(handle: Handle[Any], timeline: Timeline | None, result: Any, erro
 def read_last(handle: Handle[Any], url: str) -> Timeline | None:
     """Return the timeline of a run whose backend has been closed."""
     try:
-        return read_timeline(handle.history(), codec=handle._codec)
+        return read_timeline(handle.history(), codec=handle.codec)
     except TractionError:
         with WorkerSystem(url) as system:
-            return read_timeline(system.get_handle(handle.execution).history(), codec=handle._codec)
+            return read_timeline(system.get_handle(handle.execution).history(), codec=handle.codec)
 
 
 @contextmanager
@@ -140,7 +140,7 @@ class Progress:
                 timeline = read_timeline(
                     events,
                     until=events[0].event_timestamp + timedelta(seconds=began - self._began),
-                    codec=handle._codec,
+                    codec=handle.codec,
                 )
             except TractionError:
                 return self._drawn
