@@ -32,7 +32,7 @@ def start_worker(url: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "traction", "worker", "tests.swf.test_unreachable:call_double"]
     command += ["tests.swf.test_unreachable:double", "--url", url]
     program = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
-    read_until(program, "Working on")
+    read_until(program, "Workers for")
     return program
 
 
