@@ -15,7 +15,7 @@ from tests.support.http_backends import World
 from tests.swf.conftest import MakeStage
 from traction import Activity, Workflow, activity, workflow
 from traction.backend import Backend
-from traction.client.registration import LOOKS_MAX, RegistrationError, register_type
+from traction.client.registration import LOOKUPS_MAX, RegistrationError, register_type
 from traction.client.system import WorkerSystem
 from traction.errors import TypeDeprecatedFault, UnknownResourceFault
 from traction.model import operations as o
@@ -161,7 +161,7 @@ def test_a_type_that_never_comes_to_be_seen_is_not_waited_for_for_ever(late: Lat
     late.looks = 1_000
     pauses: list[float] = []
     assert register_type(late, brew, pauses.append) is None
-    assert (len(pauses), sum(pauses) < 30) == (LOOKS_MAX, True)
+    assert (len(pauses), sum(pauses) < 30) == (LOOKUPS_MAX, True)
 
 
 # Domains.
