@@ -81,7 +81,7 @@ def classify(code: str, message: str, status: int = 400) -> BackendError:
     Args:
         code: SWF's, bare or behind a namespace; or the HTTP status, if the answer had none.
         message: SWF's text.
-        status: the HTTP status of the answer.
+        status: The HTTP status of the response.
     """
     name = read_code(code)
     if (kind := FAULTS.get(name)) is not None:

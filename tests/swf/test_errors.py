@@ -30,7 +30,8 @@ from traction.errors import (
 from traction.model import operations as o
 from traction.model.names import TaskList, WorkflowExecution
 from traction_swf import wire
-from traction_swf.backend import SwfBackend, _translate, open_swf
+from traction_swf.backend import SwfBackend, open_swf
+from traction_swf.clients import translate_error
 from traction_swf.clock import ServiceClock
 from traction_swf.error_codes import NotTaken, ServiceUnavailable, SignatureExpired, classify
 
@@ -96,7 +97,7 @@ def test_no_error_is_without_a_class(code: str, message: str, status: int) -> No
     ],
 )
 def test_what_fails_on_the_way_says_whether_it_was_sent(error: Exception, kind: type) -> None:
-    assert type(_translate(error)) is kind
+    assert type(translate_error(error)) is kind
 
 
 # A server that says what it is told to.
@@ -219,7 +220,7 @@ def test_a_held_poll_that_breaks_off_is_empty_and_logged_at_debug_alone(
     assert not backend.call(POLL).task_token
     (record,) = caplog.records
     assert (record.levelname, record.exc_info) == ("DEBUG", None)
-    assert "a poll of l broke off after" in record.message
+    assert "a poll of l was cut off after" in record.message
 
 
 @pytest.mark.parametrize("said", BROKEN_OFF)
@@ -380,4 +381,4 @@ def test_a_date_that_is_none_is_passed_over(date: str, scripted: Scripted, backe
 
 def test_translating_leaves_defects_as_they_are() -> None:
     defect = RuntimeError("ours")
-    assert _translate(cast(Exception, defect)) is defect
+    assert translate_error(cast(Exception, defect)) is defect

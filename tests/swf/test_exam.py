@@ -16,7 +16,8 @@ from traction.model.limits import Limits
 from traction_local.backend import DOMAIN
 from traction_local.plugin import open_local
 from traction_local.server.app import serving
-from traction_swf.backend import POLL_READ_TIMEOUT, SwfBackend
+from traction_swf.backend import SwfBackend
+from traction_swf.clients import POLL_READ_TIMEOUT
 from traction_swf.url import read_url
 
 

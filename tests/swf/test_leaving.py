@@ -20,7 +20,7 @@ from traction import WorkerSystem
 from traction.model import operations as o
 from traction.model.names import TaskList
 from traction_local.server.app import ReleaseEndpoint
-from traction_swf.backend import _release
+from traction_swf.clients import release_polls
 
 ROOT = Path(__file__).parents[2]
 
@@ -60,7 +60,7 @@ def test_an_idle_worker_on_traction_serve_ends_at_once(make_stage: MakeStage) ->
     assert "pending polls" not in printed
 
 
-def forget_release(monkeypatch: pytest.MonkeyPatch) -> None:
+def forgetrelease_polls(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the servers of this test ones that cannot answer polls before their time, as Amazon SWF cannot."""
 
     async def refuse(*_: object) -> Response:
@@ -72,7 +72,7 @@ def forget_release(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_idle_worker_on_swf_says_what_it_waits_for_and_ends_at_the_second_signal(
     make_stage: MakeStage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    forget_release(monkeypatch)
+    forgetrelease_polls(monkeypatch)
     stage = make_stage(hold=MINUTE)
     with WorkerSystem(stage.url()) as client:
         program = start_worker(stage.url())
@@ -87,7 +87,7 @@ def test_an_idle_worker_on_swf_says_what_it_waits_for_and_ends_at_the_second_sig
 def test_a_close_that_waits_for_polls_logs_how_many_and_for_how_long(
     make_stage: MakeStage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    forget_release(monkeypatch)
+    forgetrelease_polls(monkeypatch)
     stage = make_stage(hold=timedelta(seconds=3))
     with WorkerSystem(stage.url(sticky="off")) as system:
         system.start_workflow_worker(call_double)
@@ -120,12 +120,12 @@ def test_a_client_that_leaves_has_no_poll_held_that_arrives_later(stage: Stage) 
     poll = o.PollForActivityTask(domain=stage.local.domain, task_list=TaskList("nothing"))
     backend = stage.open()
     assert backend._client_name is not None
-    assert _release(backend.options, backend._client_name)
+    assert release_polls(backend.options, backend._client_name)
     began = monotonic()
     assert not backend.call(poll).task_token
     assert monotonic() - began < HOLD.total_seconds() * 0.8
 
 
 def test_a_release_that_names_no_client_is_refused(stage: Stage) -> None:
-    assert not _release(stage.open().options, "")
-    assert not _release(stage.open().options, "x" * 100)
+    assert not release_polls(stage.open().options, "")
+    assert not release_polls(stage.open().options, "x" * 100)

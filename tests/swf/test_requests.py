@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from traction.model import operations as o
 from traction.model.decisions import Decision
 from traction_swf import wire
-from traction_swf.backend import CHANGES, POLLS, TIMED, open_swf
+from traction_swf.backend import CHANGES, open_swf
+from traction_swf.clients import POLLS, TIMED
 from traction_swf.url import STICKY, read_url
 
 SWF = botocore.session.get_session().get_service_model("swf")
