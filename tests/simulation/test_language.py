@@ -477,7 +477,7 @@ def test_compensate_outside_a_saga_is_refused() -> None:
     async def trip() -> str:
         return await do("a").compensate(undo)
 
-    with pytest.raises(FlowError, match="stands in no saga"):
+    with pytest.raises(FlowError, match="is outside of a saga"):
         simulate(trip())
 
 

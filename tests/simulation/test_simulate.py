@@ -250,7 +250,7 @@ async def give_a_number() -> str:
     [
         (ask_of_a_step(), "is a step and has no truth value"),
         (give_a_step(), "cannot be sent: its receipt is a step that was not awaited"),
-        (give_a_number(), r"Expected `str`, got `int`.* It is said by give_a_number \(.*test_simulate.py, line \d+\)"),
+        (give_a_number(), r"Expected `str`, got `int`.* It is made by give_a_number \(.*test_simulate.py, line \d+\)"),
     ],
 )
 def test_a_step_in_place_of_a_value_and_a_value_of_another_type_are_reported(flow: Workflow[Any], says: str) -> None:

@@ -196,7 +196,7 @@ def test_a_response_stays_within_the_request_limit(asked: list[d.Decision], lett
     report = letter * n
     left = asked
     while left:
-        chosen = choose(left[: DECISIONS_MAX + 1], 3, report=report)
+        chosen = choose(left[: DECISIONS_MAX + 1], 3, state=report)
         request = o.RespondDecisionTaskCompleted(
             task_token="t" * 1_024,
             decisions=tuple(chosen),

@@ -194,7 +194,7 @@ class Decider:
         if len(entries) == 1 and not more:
             return [entries[0].decision]
         head = [entry.decision for entry in islice(entries, DECISIONS_MAX + 1)]
-        return choose(head, self._started.event_id, more=more, report=context.state_payload)
+        return choose(head, self._started.event_id, more=more, state=context.state_payload)
 
     def find_local(self) -> PendingLocalActivity | None:
         """Return the next local activity to run, if any and if the response has room for its record.

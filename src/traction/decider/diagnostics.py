@@ -38,13 +38,13 @@ def judge(error: BaseException) -> BaseException:
         if any(foreign in text for foreign in _FOREIGN_AWAITS) or _FOREIGN_OPERAND.search(text):
             code, line, _ = calls[0]
             raise FlowError(
-                f"{code.co_qualname} awaits what is no step ({code.co_filename}, line {line}): {text}. {RULE}"
+                f"{code.co_qualname} awaits a non-step ({code.co_filename}, line {line}): {text}. {RULE}"
             ) from error
     return error
 
 
 def awaits_step(inner: Any) -> bool:
-    """Whether a step is awaited, be it through comprehensions, which are coroutines in Python 3.11, or decorators."""
+    """Return whether a step is awaited, perhaps through decorators or comprehensions (coroutines in Python 3.11)."""
     while type(inner) is CoroutineType and (
         inner.cr_code.co_name in ("<listcomp>", "<setcomp>", "<dictcomp>") or is_wrapped(inner)
     ):
@@ -52,11 +52,11 @@ def awaits_step(inner: Any) -> bool:
     return type(inner) is GeneratorType
 
 
-def explain_await(coroutine: Any, given: Any) -> FlowError:
+def explain_await(coroutine: Any, value: Any) -> FlowError:
     """Return the error for a flow that awaits something other than a step."""
     frame = coroutine.cr_frame
     inner = coroutine.cr_await
-    awaited = inner if isinstance(given, Step) or hasattr(inner, "__qualname__") else given
+    awaited = inner if isinstance(value, Step) or hasattr(inner, "__qualname__") else value
     while type(inner) is CoroutineType:
         inner = inner.cr_await
     by_yield = type(inner).__name__.startswith("async_generator")
@@ -67,16 +67,16 @@ def explain_await(coroutine: Any, given: Any) -> FlowError:
 
 
 _NO_GENERATORS = (
-    ". An async generator awaits for itself: give `async for` a class whose __anext__, and `async with` one whose "
+    ". An async generator awaits on its own: use `async for` with a class whose __anext__, and `async with` one whose "
     "__aenter__ and __aexit__, return steps or are under @step"
 )
 
 
-def explain_result(coroutine: Any, given: Any) -> FlowError:
+def explain_result(coroutine: Any, value: Any) -> FlowError:
     """Return the error for a flow whose result is a step."""
-    code, what = coroutine.cr_code, name_thing(given)
-    if isinstance(given, CoroutineType):
-        given.close()
+    code, what = coroutine.cr_code, name_thing(value)
+    if isinstance(value, CoroutineType):
+        value.close()
     return FlowError(
         f"{coroutine.__qualname__} returns {what}, a step that is never awaited ({code.co_filename}, "
         f"line {code.co_firstlineno}). The result of an async flow is a value (Traction); write return await ..."
@@ -104,7 +104,7 @@ def encode_call(codec: Codec, call: Any, fiber: Any) -> str:
         raise
     except PayloadError as error:
         place = find_place(fiber)
-        failure = PayloadError(f"{error}. It is said by {place}" if place else str(error))
+        failure = PayloadError(f"{error}. It is made by {place}" if place else str(error))
         raise failure.as_bug(error.is_bug) from error
 
 
@@ -130,7 +130,7 @@ def to_failure(error: PayloadError) -> Raised:
 
 
 def find_place(fiber: Any) -> str | None:
-    """Name the innermost coroutine of a strand that is under way, and its line; `None` if there is none."""
+    """Return the innermost running coroutine of a fiber, with its line, if there is one."""
     while fiber is not None:
         for frame in reversed(fiber.frames):
             if type(frame) is CoroutineType and frame.cr_frame is not None:
@@ -143,7 +143,7 @@ def find_place(fiber: Any) -> str | None:
 
 
 def _find_maker(node: Any) -> str:
-    """Name the function that makes the next step, and its line."""
+    """Return the function that makes the next step, with its line."""
     f = getattr(node, "f", None)
     if isinstance(f, FunctionType):
         return f"{f.__qualname__} ({f.__code__.co_filename}, line {f.__code__.co_firstlineno})"
@@ -152,12 +152,12 @@ def _find_maker(node: Any) -> str:
 
 def close_coroutine(coroutine: Any) -> None:
     """Close a suspended coroutine, even if its `finally` blocks await steps."""
-    # Each await in a finally block stops the close once; a flow with more of them than this is left to the interpreter.
+    # Each await in a finally block stops the close once. A flow with more of them than this is not closed.
     for _ in range(100):
         try:
             coroutine.close()
             return
-        except RuntimeError:  # it awaited a step instead of ending
+        except RuntimeError:  # it awaited a step
             continue
-        except BaseException:  # its finally block raised, and nothing handles that any more
+        except BaseException:  # its finally block raised, and nothing handles that
             return

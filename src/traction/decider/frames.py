@@ -1,8 +1,8 @@
 """The state of a running flow: its fibers, their frames, their scopes.
 
-A *fiber* is one strand of a flow: the root, or a branch of a group.
-Its *frames* are what is still to be done with the value that comes: continuation nodes, suspended coroutines, and the
-kinds below, which keep something meanwhile. A *scope* is a place in the flow, and makes the ids of the leaves in it.
+A *fiber* is one strand of a flow: the root, or a branch of a group. Its *frames* are its continuations: nodes that will
+handle the next value, suspended coroutines, and the kinds below, which keep state. A *scope* is a place in the flow,
+and makes the ids of the leaves in it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from traction.flow.step import Cancelled, Compensate, Done, FlatMap
 
 
 class Cancels(Protocol):
-    """What frames need of the interpreter."""
+    """The operation of the interpreter that frames use."""
 
     def cancel_scope(self, scope: CancelScope) -> None:
         """Throw `Cancelled` into the fiber that entered a scope."""
@@ -33,13 +33,14 @@ PREFIX_CHARS_MAX = 128
 ID_CHARS_MAX = 224
 """A longer id is cut and hashed; what remains up to SWF's 256 characters is for the suffixes of retries."""
 
-# What a fiber is given when it goes on.
+# How a fiber continues: with a step to run, a value, or an error; or it waits.
 STEP: Literal[0] = 0
 VALUE: Literal[1] = 1
 ERROR: Literal[2] = 2
 WAIT: Literal[3] = 3
 
-Given: TypeAlias = tuple[int, Any]
+FiberInput: TypeAlias = tuple[int, Any]
+"""One of these modes, and its step, value or error. A tuple, since the loop of the interpreter makes one per step."""
 
 
 class Scope:
@@ -68,7 +69,7 @@ class Scope:
 
 
 class Pending:
-    """What the decider does for a leaf that waits."""
+    """The work that the decider does for a leaf that waits."""
 
     __slots__ = ()
 
@@ -87,8 +88,8 @@ class Leaf:
         self.node = node
         self.fiber = fiber
         self.pending: Pending | None = None
-        """What the decider does for it, while the fiber waits and is not cancelled."""
-        self.leaving: Given | None = None
+        """The work of the decider for it, while the fiber waits and is not cancelled."""
+        self.leaving: FiberInput | None = None
         """The cancellation that its fiber receives once the child that it waits for has closed."""
 
     def withdraw(self) -> bool:
@@ -98,7 +99,7 @@ class Leaf:
 
 
 class Fiber:
-    """One strand of a flow: its frames, its scope, its context variables, and the branch of which group it is."""
+    """One strand of a flow: its frames, scope and context variables, and its place in a group."""
 
     __slots__ = ("alive", "context", "frames", "index", "join", "scope", "waits")
 
@@ -126,7 +127,7 @@ class Join:
         self.next = self.failures = 0
         max_failures = getattr(node, "max_failures", None)
         self.tolerates: int = len(node.steps) if max_failures is None else max_failures
-        self.outcome: Given | None = None
+        self.outcome: FiberInput | None = None
 
     def drop_unstarted(self) -> list[Fiber]:
         """End the branches that never began, and return those that wait."""
@@ -137,95 +138,95 @@ class Join:
 
 
 class Frame:
-    """What is to be done when the steps above it have an outcome, of the kinds that keep something meanwhile."""
+    """A continuation that keeps state until the steps above it have an outcome."""
 
     __slots__ = ()
 
     @abstractmethod
-    def leave(self, interpreter: Cancels, fiber: Fiber, mode: int, given: Any) -> Given:
+    def leave(self, interpreter: Cancels, fiber: Fiber, mode: int, value: Any) -> FiberInput:
         """Handle the outcome, and return how the fiber continues."""
 
 
 class Restore(Frame):
-    """Go back to the scope around a named step."""
+    """Restores the scope around a named step."""
 
     __slots__ = ("scope",)
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
 
-    def leave(self, interpreter: Cancels, fiber: Fiber, mode: int, given: Any) -> Given:
-        """Go back, whatever the outcome."""
+    def leave(self, interpreter: Cancels, fiber: Fiber, mode: int, value: Any) -> FiberInput:
+        """Restore the scope, whatever the outcome."""
         fiber.scope = self.scope
-        return mode, given
+        return mode, value
 
 
 class Held(Frame):
-    """What a cancellation waits for: it takes the place of `outcome`, and is felt when the frame is left."""
+    """A frame that delays cancellation: the cancellation replaces `outcome`, and is thrown when the frame is left."""
 
     __slots__ = ("outcome",)
 
-    def __init__(self, outcome: Given | None = None) -> None:
+    def __init__(self, outcome: FiberInput | None = None) -> None:
         self.outcome = outcome
 
 
 class Finally(Held):
-    """What became of a step whose finalizer runs."""
+    """The outcome of a step whose finalizer runs."""
 
     __slots__ = ()
 
-    def leave(self, interpreter: Cancels, fiber: Fiber, mode: int, given: Any) -> Given:
-        """Give the outcome held back, or the finalizer's own failure."""
-        return self.outcome if mode == VALUE and self.outcome is not None else (mode, given)
+    def leave(self, interpreter: Cancels, fiber: Fiber, mode: int, value: Any) -> FiberInput:
+        """Return the delayed outcome, or the failure of the finalizer."""
+        return self.outcome if mode == VALUE and self.outcome is not None else (mode, value)
 
 
 class Shielded(Held):
-    """A shielded step runs."""
+    """The frame of a shielded step."""
 
     __slots__ = ()
 
-    def leave(self, interpreter: Cancels, fiber: Fiber, mode: int, given: Any) -> Given:
-        """Give the step's outcome, or the cancellation that came meanwhile."""
-        return self.outcome if self.outcome is not None else (mode, given)
+    def leave(self, interpreter: Cancels, fiber: Fiber, mode: int, value: Any) -> FiberInput:
+        """Return the outcome of the step, or the cancellation that arrived meanwhile."""
+        return self.outcome if self.outcome is not None else (mode, value)
 
 
 class Undo(Frame):
-    """A saga runs: what it has registered to undo it."""
+    """The compensations that a running saga has registered."""
 
     __slots__ = ("undos",)
 
     def __init__(self) -> None:
         self.undos: list[tuple[Callable[[Any], Any], Any]] = []
 
-    def leave(self, interpreter: Cancels, fiber: Fiber, mode: int, given: Any) -> Given:
-        """If it failed, undo, the last first; if not, leave what it registered to the saga around it, if any."""
+    def leave(self, interpreter: Cancels, fiber: Fiber, mode: int, value: Any) -> FiberInput:
+        """If the saga failed, run its compensations, the last first; else add them to the saga around it, if any."""
         if mode == VALUE:
             if (outer := _search_saga(fiber)) is not None:
                 outer.undos += self.undos
-            return mode, given
-        if isinstance(given, ContinuedAsNew):
-            return mode, given
-        return Undoing((mode, given), self.undos).go_on(fiber)
+            return mode, value
+        if isinstance(value, ContinuedAsNew):
+            return mode, value
+        return Undoing((mode, value), self.undos).go_on(fiber)
 
 
 class Undoing(Held):
-    """Compensations run, one after the other."""
+    """The compensations that remain to be run."""
 
     __slots__ = ("undos",)
 
-    def __init__(self, outcome: Given, undos: list[tuple[Callable[[Any], Any], Any]]) -> None:
+    def __init__(self, outcome: FiberInput, undos: list[tuple[Callable[[Any], Any], Any]]) -> None:
         super().__init__(outcome)
         self.undos = undos
 
-    def leave(self, interpreter: Cancels, fiber: Fiber, mode: int, given: Any) -> Given:
-        """Go on with the next, whatever became of the last; in the end, give the outcome of the saga."""
+    def leave(self, interpreter: Cancels, fiber: Fiber, mode: int, value: Any) -> FiberInput:
+        """Run the next one, even if the last one failed; after all, return the outcome of the saga."""
         if mode == ERROR and self.outcome is not None:
-            with suppress(Exception):  # a frozen dataclass takes no notes, and `str` of an error may raise
-                self.outcome[1].add_note(f"a compensation failed: {type(given).__name__}: {given}")
+            with suppress(Exception):  # a frozen dataclass accepts no notes, and `str` of an error may raise
+                self.outcome[1].add_note(f"a compensation failed: {type(value).__name__}: {value}")
         return self.go_on(fiber)
 
-    def go_on(self, fiber: Fiber) -> Given:
-        """Begin the next compensation."""
+    def go_on(self, fiber: Fiber) -> FiberInput:
+        """Start the next compensation, or return the outcome of the saga."""
         assert self.outcome is not None
         if not self.undos:
             return self.outcome
@@ -235,14 +236,14 @@ class Undoing(Held):
 
 
 class Deadline(Frame):
-    """The timer of a cancel scope runs."""
+    """The frame of the fiber that waits for the timer of a cancel scope."""
 
     __slots__ = ("scope",)
 
     def __init__(self, scope: CancelScope) -> None:
         self.scope = scope
 
-    def leave(self, interpreter: Cancels, fiber: Fiber, mode: int, given: Any) -> Given:
+    def leave(self, interpreter: Cancels, fiber: Fiber, mode: int, value: Any) -> FiberInput:
         """Cancel the scope if it is still open."""
         if mode == VALUE and self.scope.fiber is not None:
             self.scope.late = True
@@ -251,14 +252,14 @@ class Deadline(Frame):
 
 
 class Requested(Frame):
-    """A cancel scope was cancelled before it was entered, and has been entered since."""
+    """The frame of the fiber that cancels a scope which was cancelled before it was entered."""
 
     __slots__ = ("scope",)
 
     def __init__(self, scope: CancelScope) -> None:
         self.scope = scope
 
-    def leave(self, interpreter: Cancels, fiber: Fiber, mode: int, given: Any) -> Given:
+    def leave(self, interpreter: Cancels, fiber: Fiber, mode: int, value: Any) -> FiberInput:
         """Cancel the scope if it is still open."""
         if self.scope.fiber is not None:
             interpreter.cancel_scope(self.scope)
@@ -266,19 +267,19 @@ class Requested(Frame):
 
 
 def find_saga(fiber: Fiber) -> Undo:
-    """Find the innermost saga around a place in the flow.
+    """Return the innermost saga around a place in the flow.
 
     Raises:
         FlowError: there is none.
     """
     saga = _search_saga(fiber)
     if saga is None:
-        raise FlowError("compensate(...) stands in no saga, so nothing would ever run it; write saga(...) around it")
+        raise FlowError("compensate(...) is outside of a saga, so it would never run; write saga(...) around it")
     return saga
 
 
 def list_fibers(root: Fiber) -> list[Fiber]:
-    """List the fibers of a flow, each before the branches that it waits for."""
+    """Return the fibers of a flow, each before the branches for which it waits."""
     fibers = [root]
     for fiber in fibers:
         if isinstance(fiber.waits, Join):
@@ -295,8 +296,8 @@ def owes_compensation(root: Fiber) -> bool:
     )
 
 
-def keep_wider(old: Given | None, new: Given) -> Given:
-    """Of two cancellations of one fiber, let the one that reaches further stand, whichever came first."""
+def keep_wider(old: FiberInput | None, new: FiberInput) -> FiberInput:
+    """Return the cancellation of the wider scope of two of one fiber, whichever came first."""
     if old is not None and isinstance(old[1], Cancelled):
         was: Any = old[1].scope
         now: Any = new[1].scope
@@ -307,7 +308,7 @@ def keep_wider(old: Given | None, new: Given) -> Given:
 
 
 def find_around(error: Cancelled) -> Cancelled | None:
-    """Find the wider cancellation that was being handled, in `finally` or `except`, when that of a scope came."""
+    """Return the wider cancellation that `finally` or `except` was handling when that of a scope came, if any."""
     context = error.__context__
     while context is not None:
         if isinstance(context, Cancelled):
@@ -319,7 +320,7 @@ def find_around(error: Cancelled) -> Cancelled | None:
 
 
 def _search_saga(fiber: Fiber) -> Undo | None:
-    # In its own fiber, or in those that its groups belong to.
+    # In its own fiber, or in one of those that wait for it.
     around: Fiber | None = fiber
     while around is not None:
         for frame in reversed(around.frames):

@@ -4,13 +4,13 @@ A callback requests what a leaf waits for; `Leaf.pending` withdraws it. Imports 
 clock.
 
 Theory of operation. A *fiber* is one strand of a flow: the root, or a branch of a group. It keeps an explicit stack
-of *frames*, what is still to be done with the value that comes: a continuation node, or a suspended coroutine. So
-depth costs memory, never recursion. Fibers that can go on stand on one stack, and the last one put there goes first:
-branches start in the order in which they are written, depth first.
+of *frames*, the continuations of the next value: nodes and suspended coroutines. So depth costs memory, never
+recursion. Fibers that can run are on one stack, and the last one pushed runs first: branches start in the order in
+which they are written, depth first.
 
 A *leaf* waits for the service, a *join* waits for the branches of a group. When a branch fails, or a race is won, the
-others are cancelled: their leaves are withdrawn and `Cancelled` is thrown where they wait; what they then do in
-`finally` or `ensure` is done to its end, and the group closes when its last branch has.
+others are cancelled: their leaves are withdrawn and `Cancelled` is thrown where they wait. Their `finally` and `ensure`
+steps run to completion, and the group closes when its last branch has ended.
 
 Context variables. Each fiber runs in a `contextvars.Context` of its own. The root starts with an empty one, so that no
 flow depends on the thread that decides; a branch starts with a copy of that of the fiber that opened its group.
@@ -46,9 +46,9 @@ from traction.decider.frames import (
     WAIT,
     Deadline,
     Fiber,
+    FiberInput,
     Finally,
     Frame,
-    Given,
     Held,
     Join,
     Leaf,
@@ -163,7 +163,7 @@ class Interpreter:
         self._run()
 
     def draw(self, *place: object) -> float:
-        """Give a number in [0, 1) that is a function of the run and of a place."""
+        """Return a number in [0, 1) that is a function of the run and of a place."""
         return int.from_bytes(sha256(repr((self._seed, *place)).encode()).digest()[:6], "big") / (1 << 48)
 
     def find_place(self, leaf: Leaf | None) -> str | None:
@@ -188,14 +188,14 @@ class Interpreter:
         ready = self._ready
         left = STEPS_MAX
         while ready:
-            fiber, mode, given = ready.pop()
+            fiber, mode, value = ready.pop()
             if fiber.alive:
-                fiber.context.run(self._go, fiber, mode, given)
+                fiber.context.run(self._go, fiber, mode, value)
             left -= 1
             if not left:
-                raise explain_endless(fiber, given, STEPS_MAX)
+                raise explain_endless(fiber, value, STEPS_MAX)
 
-    def _go(self, fiber: Fiber, mode: int, given: Any) -> None:
+    def _go(self, fiber: Fiber, mode: int, value: Any) -> None:
         """Run one fiber until it waits or ends."""
         frames = fiber.frames
         left = STEPS_MAX
@@ -203,85 +203,85 @@ class Interpreter:
             if mode == STEP:
                 left -= 1
                 if not left:
-                    raise explain_endless(fiber, given, STEPS_MAX)
-                kind = type(given)
+                    raise explain_endless(fiber, value, STEPS_MAX)
+                kind = type(value)
                 if kind in _WRAPPERS:
-                    frames.append(given)
-                    given = given.source  # pyright: ignore[reportAttributeAccessIssue]
+                    frames.append(value)
+                    value = value.source  # pyright: ignore[reportAttributeAccessIssue]
                 elif kind is Done:
-                    mode, given = VALUE, given.value  # pyright: ignore[reportAttributeAccessIssue]
-                elif isinstance(given, Asked):
-                    fiber.waits = leaf = Leaf(fiber.scope.make_id(given.step_label), given, fiber)
+                    mode, value = VALUE, value.value  # pyright: ignore[reportAttributeAccessIssue]
+                elif isinstance(value, Asked):
+                    fiber.waits = leaf = Leaf(fiber.scope.make_id(value.step_label), value, fiber)
                     outcome = self._request(leaf)
                     if outcome is None:
                         return
                     leaf.fiber = fiber.waits = None
                     if isinstance(outcome, Returned):
-                        mode, given = VALUE, outcome.value
+                        mode, value = VALUE, outcome.value
                     else:
-                        mode, given = ERROR, outcome.error
+                        mode, value = ERROR, outcome.error
                 elif kind is All or kind is Both or kind is First:
-                    if given.steps:  # pyright: ignore[reportAttributeAccessIssue]
-                        self._open(fiber, given)
+                    if value.steps:  # pyright: ignore[reportAttributeAccessIssue]
+                        self._open(fiber, value)
                         return
-                    mode, given = VALUE, [] if kind is All else ()
+                    mode, value = VALUE, [] if kind is All else ()
                 else:
-                    mode, given = self._visit(fiber, kind, given)
+                    mode, value = self._visit(fiber, kind, value)
                     if mode == WAIT:
                         return
                 continue
             if not frames:
-                self._end(fiber, mode, given)
+                self._end(fiber, mode, value)
                 return
             frame = frames.pop()
             kind = type(frame)
             if kind is CoroutineType:
                 frames.append(frame)
                 try:
-                    given = frame.send(given) if mode == VALUE else frame.throw(given)
+                    value = frame.send(value) if mode == VALUE else frame.throw(value)
                 except StopIteration as stop:
                     frames.pop()
-                    mode, given = VALUE, stop.value
-                    if isinstance(given, AWAITABLE):
-                        raise explain_result(frame, given) from None
+                    mode, value = VALUE, stop.value
+                    if isinstance(value, AWAITABLE):
+                        raise explain_result(frame, value) from None
                     continue
                 except BaseException as error:
                     frames.pop()
-                    mode, given = ERROR, judge(error)
+                    mode, value = ERROR, judge(error)
                     continue
-                if not isinstance(given, Step) or (
+                if not isinstance(value, Step) or (
                     type(frame.cr_await) is not GeneratorType and not awaits_step(frame.cr_await)
                 ):
-                    raise explain_await(frame, given)
+                    raise explain_await(frame, value)
                 mode = STEP
             elif isinstance(frame, Frame):
-                mode, given = frame.leave(self, fiber, mode, given)
+                mode, value = frame.leave(self, fiber, mode, value)
             elif kind is Ensure:
-                frames.append(Finally((mode, given)))
-                mode, given = STEP, frame.finalizer
+                frames.append(Finally((mode, value)))
+                mode, value = STEP, frame.finalizer
             elif kind is Compensate:
                 if mode == VALUE:
-                    find_saga(fiber).undos.append((frame.f, given))
+                    find_saga(fiber).undos.append((frame.f, value))
             elif mode == VALUE:
                 if kind is not Recover:
                     try:
-                        given = frame.f(given)
+                        value = frame.f(value)
                     except BaseException as error:
-                        mode, given = ERROR, judge(error)
+                        mode, value = ERROR, judge(error)
                     else:
                         if kind is FlatMap:
                             mode = STEP
-            elif kind is Recover and is_one_of(given, frame.errors):  # pyright: ignore[reportArgumentType]
+            elif kind is Recover and is_one_of(value, frame.errors):  # pyright: ignore[reportArgumentType]
                 try:
-                    mode, given = STEP, frame.f(given)
+                    mode, value = STEP, frame.f(value)
                 except BaseException as error:
-                    mode, given = ERROR, judge(error)
+                    mode, value = ERROR, judge(error)
 
-    def _visit(self, fiber: Fiber, kind: type, node: Any) -> Given:
+    def _visit(self, fiber: Fiber, kind: type, node: Any) -> FiberInput:
         """Return how a fiber continues from a node that waits for nothing."""
         if kind is Fail:
-            # Throwing adds to a traceback, and undoing to the notes. Each reading begins anew, so that equal histories
-            # give equal decisions.
+            # Throwing extends a traceback, and compensations add notes. Each visit resets both, so that equal histories
+            # cause equal decisions.
             if hasattr(node.error, "__notes__"):
                 node.error.__notes__ = list(node.notes)
             return ERROR, node.error.with_traceback(node.traceback)
@@ -334,7 +334,7 @@ class Interpreter:
 
     # Scopes of cancellation.
 
-    def _enter_scope(self, fiber: Fiber, scope: CancelScope) -> Given:
+    def _enter_scope(self, fiber: Fiber, scope: CancelScope) -> FiberInput:
         if scope.fiber is not None or scope.over:
             raise FlowError(
                 f"a cancel scope was entered twice, now by {find_place(fiber) or 'the flow'}: a scope is entered once "
@@ -343,19 +343,19 @@ class Interpreter:
         self._scopes += 1
         scope.fiber, scope.depth, scope.number = fiber, len(fiber.frames), self._scopes
         if scope.span is not None:
-            # The deadline has a fiber of its own, which does nothing but wait for its timer.
+            # The deadline has a fiber of its own, which only waits for its timer.
             waits = Fiber(fiber.scope, None, 0, fiber.context.copy())
             waits.frames.append(Deadline(scope))
             scope.timer = waits.waits = leaf = Leaf(fiber.scope.make_id(Sleep.step_label), Sleep(scope.span), waits)
             self._request(leaf)
         if scope.requested:
-            # What runs in it is cancelled where it first waits: those on the stack go on when this fiber does not.
-            asks = Fiber(fiber.scope, None, 0, fiber.context.copy())
-            asks.frames.append(Requested(scope))
-            self._ready.append((asks, VALUE, None))
+            # The fiber is cancelled where it first waits: only then does the next fiber on the stack run.
+            canceller = Fiber(fiber.scope, None, 0, fiber.context.copy())
+            canceller.frames.append(Requested(scope))
+            self._ready.append((canceller, VALUE, None))
         return VALUE, scope
 
-    def _exit_scope(self, scope: CancelScope, error: BaseException | None) -> Given:
+    def _exit_scope(self, scope: CancelScope, error: BaseException | None) -> FiberInput:
         scope.fiber, scope.over = None, True
         timer = scope.timer
         if timer is not None and timer.fiber is not None:
@@ -373,17 +373,17 @@ class Interpreter:
         """Throw `Cancelled` into the fiber that entered a scope; it goes on when those before it have."""
         self._cancel([scope.fiber], scope)
 
-    def _cancel_from(self, fiber: Fiber, scope: CancelScope) -> Given:
+    def _cancel_from(self, fiber: Fiber, scope: CancelScope) -> FiberInput:
         """Cancel a scope from within the flow: from inside it, or from a branch beside it."""
         if scope.over:
             return VALUE, None
         scope.requested = True
         if scope.fiber is None:
             return VALUE, None
-        # Let the fiber that asks wait as well, so that it can be cancelled like any other.
-        asks = fiber.waits = Leaf("", None, fiber)
+        # The fiber that cancels waits as well, so that it can be cancelled like any other.
+        caller = fiber.waits = Leaf("", None, fiber)
         self.cancel_scope(scope)
-        if fiber.waits is not asks:
+        if fiber.waits is not caller:
             return WAIT, None
         fiber.waits = None
         return VALUE, None
@@ -414,39 +414,39 @@ class Interpreter:
         waiting = index - ready[-1][0].index if ready and ready[-1][0].join is join else 0
         ready.insert(len(ready) - waiting, (fiber, STEP, join.node.steps[index]))
 
-    def _end(self, fiber: Fiber, mode: int, given: Any) -> None:
+    def _end(self, fiber: Fiber, mode: int, value: Any) -> None:
         """Record the outcome of a fiber that ended, and continue its group."""
         fiber.alive = False
         join = fiber.join
         if join is None:
-            if isinstance(given, AWAITABLE):
+            if isinstance(value, AWAITABLE):
                 raise FlowError(
-                    f"the flow gives {name_thing(given)}, a step that is never awaited. The result of a flow is a "
-                    "value (Traction); where a function gives a step, write flat_map and not map"
+                    f"the flow returns {name_thing(value)}, a step that is never awaited. The result of a flow is a "
+                    "value (Traction); where a function returns a step, write flat_map and not map"
                 )
             if fiber is self._root:
-                self.outcome = Returned(given) if mode == VALUE else Raised(given)
+                self.outcome = Returned(value) if mode == VALUE else Raised(value)
             return
         del join.running[fiber.index]
         if join.outcome is not None:
             if not join.running:
                 self._close_join(join)
         elif mode == ERROR or type(join.node) is First:
-            self._settle(join, (mode, given))
+            self._settle(join, (mode, value))
         else:
-            join.results[fiber.index] = given
-            if type(given) is Failure:
+            join.results[fiber.index] = value
+            if type(value) is Failure:
                 join.failures += 1
             if join.failures > join.tolerates:
-                self._settle(join, (ERROR, given.error))
+                self._settle(join, (ERROR, value.error))
             elif join.next < len(join.node.steps):
                 self._start_next(join)
             elif not join.running:
                 join.outcome = (VALUE, join.results if type(join.node) is All else tuple(join.results))
                 self._close_join(join)
 
-    def _settle(self, join: Join, outcome: Given) -> None:
-        """The outcome of a group is known: cancel the branches that are left, and close it after the last."""
+    def _settle(self, join: Join, outcome: FiberInput) -> None:
+        """Set the outcome of a group, cancel the branches that are left, and close it after the last of them."""
         join.outcome = outcome
         self._cancel(join.drop_unstarted())
         if not join.running:
@@ -459,16 +459,16 @@ class Interpreter:
         self._ready.append((fiber, *join.outcome))
 
     def _cancel(self, fibers: list[Fiber], scope: CancelScope | None = None) -> None:
-        """Throw `Cancelled` into fibers where they wait; what they do about that, they do to its end."""
+        """Throw `Cancelled` into fibers where they wait. Steps that they await then run to completion."""
         thrown: list[tuple[Fiber, int, Any]] = []
         stack = [(fiber, scope) for fiber in reversed(fibers)]
         while stack:
             fiber, scope = stack.pop()
             waits = fiber.waits
-            outcome: Given = (ERROR, Cancelled(scope))
+            outcome: FiberInput = (ERROR, Cancelled(scope))
             inside = fiber.frames[scope.depth :] if scope is not None else fiber.frames
             if (held := next((frame for frame in inside if isinstance(frame, Held)), None)) is not None:
-                # It runs to its end, and the cancellation takes the place of the outcome that it holds back.
+                # It completes, and then the cancellation replaces its outcome.
                 held.outcome = keep_wider(held.outcome, outcome)
                 continue
             if isinstance(waits, Join):

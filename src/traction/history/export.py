@@ -63,13 +63,13 @@ def write_stored(history: StoredHistory) -> str:
     Laws:
         `read_stored(write_stored(h)) == h`.
     """
-    told = {
+    fields = {
         "traction": FORMAT,
         "workflowType": history.workflow_type,
         "execution": history.execution,
         "events": [write_event(event) for event in history.events],
     }
-    return msgspec.json.format(msgspec.json.encode(told), indent=1).decode() + "\n"
+    return msgspec.json.format(msgspec.json.encode(fields), indent=1).decode() + "\n"
 
 
 def read_stored(text: str | bytes, what: str = "the history") -> StoredHistory:
@@ -79,18 +79,19 @@ def read_stored(text: str | bytes, what: str = "the history") -> StoredHistory:
         HistoryError: it is not JSON, or not a history of SWF.
     """
     try:
-        told = msgspec.json.decode(text, type=_File)
-        if told.traction > FORMAT:
+        fields = msgspec.json.decode(text, type=_File)
+        if fields.traction > FORMAT:
             raise HistoryError(
-                f"{what} is of format {told.traction}, and this Traction reads formats up to {FORMAT}; take a newer one"
+                f"{what} is of format {fields.traction}, and this Traction reads formats up to {FORMAT}: install a "
+                "newer version"
             )
-        events = [read_event(event) for event in told.events]
+        events = [read_event(event) for event in fields.events]
     except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError) as error:
         raise HistoryError(
-            f"{what} is no history: {error}. Write one with traction history ID --export FILE, or with "
+            f"{what} is not a history: {error}. Write one with traction history ID --export FILE, or with "
             "aws swf get-workflow-execution-history"
         ) from error
-    return make_stored(events, told.execution)
+    return make_stored(events, fields.execution)
 
 
 class _File(msgspec.Struct):
@@ -118,17 +119,17 @@ def write_event(event: Event) -> dict[str, Any]:
     return {"eventId": number, "eventTimestamp": time, "eventType": kind, _name_attributes(kind): facts}
 
 
-def read_event(told: dict[str, Any]) -> Event:
+def read_event(fields: dict[str, Any]) -> Event:
     """Read one event; its time is a number of seconds, or text in the form of ISO 8601.
 
     Raises:
         msgspec.ValidationError: it is not an event of SWF.
     """
-    facts = {name: told.get(name) for name in _ENVELOPE}
+    facts = {name: fields.get(name) for name in _ENVELOPE}
     time = facts["eventTimestamp"]
     if isinstance(time, int | float):
         facts["eventTimestamp"] = _EPOCH + timedelta(milliseconds=round(time * 1000))
-    attributes = told.get(_name_attributes(str(facts["eventType"]))) or {}
+    attributes = fields.get(_name_attributes(str(facts["eventType"]))) or {}
     # Old histories have tags that are null (SWF), which no type declares.
     tags = attributes.get("tagList") or ()
     odd: dict[str, Any] = {"tagList": []} if None in tags else {}

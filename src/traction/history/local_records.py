@@ -84,7 +84,7 @@ def find_record(details: str | None) -> Record | None:
         return None
 
 
-def find_known(event: e.MarkerRecorded, since: datetime) -> HistoryStep | None:
+def find_step(event: e.MarkerRecorded, since: datetime) -> HistoryStep | None:
     """Convert the record of a local activity to the events of an ordinary one; `None` if the marker has none.
 
     Args:
@@ -95,8 +95,8 @@ def find_known(event: e.MarkerRecorded, since: datetime) -> HistoryStep | None:
     if record is None:
         return None
     began, ended = (min(max(time, since), event.event_timestamp) for time in (record.began, record.ended))
-    known = HistoryStep(event.marker_name, msgspec.structs.replace(event, event_timestamp=began))
-    known.started = known.opened
+    step = HistoryStep(event.marker_name, msgspec.structs.replace(event, event_timestamp=began))
+    step.started = step.opened
     closed: dict[str, Any] = {
         "event_id": event.event_id,
         "event_timestamp": ended,
@@ -104,7 +104,7 @@ def find_known(event: e.MarkerRecorded, since: datetime) -> HistoryStep | None:
         "started_event_id": 0,
     }
     if record.reason is None:
-        known.closed = e.ActivityTaskCompleted(result=record.details, **closed)
+        step.closed = e.ActivityTaskCompleted(result=record.details, **closed)
     else:
-        known.closed = e.ActivityTaskFailed(reason=record.reason, details=record.details, **closed)
-    return known
+        step.closed = e.ActivityTaskFailed(reason=record.reason, details=record.details, **closed)
+    return step

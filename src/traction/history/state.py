@@ -83,37 +83,37 @@ class HistoryState:
             raise HistoryError(f"event {event.event_id} WorkflowExecutionStarted starts an execution that has started")
 
     def _open_step(self, event: e.Event) -> HistoryStep:
-        known = self.open[event.event_id] = HistoryStep(getattr(event, OPENS[type(event)]), event)
-        return known
+        step = self.open[event.event_id] = HistoryStep(getattr(event, OPENS[type(event)]), event)
+        return step
 
     def _start_step(self, event: e.Event) -> HistoryStep:
-        known = self._find(event, *STARTS[type(event)])
-        if known.started is not None:
+        step = self._find(event, *STARTS[type(event)])
+        if step.started is not None:
             raise HistoryError(
-                f"event {event.event_id} {type(event).__name__} starts {known.id}, "
-                f"which event {known.started.event_id} had started"
+                f"event {event.event_id} {type(event).__name__} starts {step.id}, "
+                f"which event {step.started.event_id} had started"
             )
-        known.started = event
-        return known
+        step.started = event
+        return step
 
     def _close_step(self, event: e.Event) -> HistoryStep | None:
         # A child may be refused before anything was opened: the link is 0 then (SWF).
         if type(event) is e.StartChildWorkflowExecutionFailed and event.initiated_event_id == 0:
             return None
-        known = self._find(event, *CLOSES[type(event)])
-        known.closed = event
-        del self.open[known.opened.event_id]
-        return known
+        step = self._find(event, *CLOSES[type(event)])
+        step.closed = event
+        del self.open[step.opened.event_id]
+        return step
 
     def _find(self, event: e.Event, link: str, opener: type) -> HistoryStep:
         linked = getattr(event, link)
-        known = self.open.get(linked)
-        if known is None or type(known.opened) is not opener:
+        step = self.open.get(linked)
+        if step is None or type(step.opened) is not opener:
             raise HistoryError(
                 f"event {event.event_id} {type(event).__name__} has {link} {linked}, "
                 f"but event {linked} is not an open {opener.__name__}"
             )
-        return known
+        return step
 
     def _close_execution(self, event: e.Event) -> None:
         self.closed = event
@@ -183,7 +183,7 @@ def fold(events: Iterable[e.Event]) -> list[HistoryStep]:
     """
     history, steps = HistoryState(), list[HistoryStep]()
     for event in events:
-        known = history.add(event)
-        if known is not None and known.opened is event:
-            steps.append(known)
+        step = history.add(event)
+        if step is not None and step.opened is event:
+            steps.append(step)
     return steps

@@ -1,7 +1,6 @@
 """Show a history as people read it: the tree of steps, each with its bar of time.
 
-Takes the events of one run; gives rows, and text. Never looks at a clock: a run that is open lasts until its last
-event, or until an instant that the caller passes.
+Pure: an open run lasts until its last event, or until an instant that the caller passes.
 
 The tree is read back from the ids. `1.0.IndexStories-1` is the first `IndexStories` of branch 0 of group 1, and what
 comes before a dot and is not a number is a scope of `.named`. What follows a tilde at the end is how the step went:
@@ -20,7 +19,7 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from traction.errors import PayloadUnavailableError
-from traction.history.local_records import find_known
+from traction.history.local_records import find_step
 from traction.history.state import HistoryState, HistoryStep
 from traction.model import decisions as d
 from traction.model import events as e
@@ -129,13 +128,13 @@ _MACHINERY = "~more-"
 
 
 class _Node:
-    """A row in the making: what is known of each attempt and pause, or the places and steps within."""
+    """A row in the making: the history of each attempt and pause, or the places and steps within."""
 
     def __init__(self, id: str, label: str, kind: Kind) -> None:
         self.id, self.label = id, label
         self.kind: Kind = kind
         self.within: dict[str, _Node] = {}
-        self.known: list[tuple[str, HistoryStep]] = []
+        self.steps: list[tuple[str, HistoryStep]] = []
 
 
 def read_timeline(events: Iterable[e.Event], *, until: datetime | None = None, codec: Codec | None = None) -> Timeline:
@@ -150,18 +149,18 @@ def read_timeline(events: Iterable[e.Event], *, until: datetime | None = None, c
         HistoryError: no execution can have these events.
         ValueError: the list of events is empty.
     """
-    history, root, asked = HistoryState(), _Node("", "", "scope"), set[str]()
+    history, root, cancelling = HistoryState(), _Node("", "", "scope"), set[str]()
     first: e.WorkflowExecutionStarted | None = None
     last: e.Event | None = None
     for event in events:
-        known = history.add(event)
+        history_step = history.add(event)
         first, last = first or event, event  # type: ignore[assignment]  # the fold has seen that event 1 is a start
         assert first is not None
-        if known is not None and known.opened is event:
-            _place(root, known)
-        elif type(event) in _REFUSALS and known is None:
+        if history_step is not None and history_step.opened is event:
+            _place(root, history_step)
+        elif type(event) in _REFUSALS and history_step is None:
             _place(root, _refuse(event, _REFUSALS[type(event)]))
-        elif isinstance(event, e.MarkerRecorded) and (local := find_known(event, first.event_timestamp)) is not None:
+        elif isinstance(event, e.MarkerRecorded) and (local := find_step(event, first.event_timestamp)) is not None:
             _place(root, local)
         elif isinstance(event, _MOMENTS):
             name = str(getattr(event, "signal_name", None) or getattr(event, "marker_name", "cancel"))
@@ -169,9 +168,9 @@ def read_timeline(events: Iterable[e.Event], *, until: datetime | None = None, c
             moment.closed = event
             key = f"{event.event_id}"
             root.within[key] = node = _Node(moment.id, moment.id, _KINDS[type(event)])
-            node.known.append(("", moment))
+            node.steps.append(("", moment))
         elif isinstance(event, e.ActivityTaskCancelRequested):
-            asked.add(event.activity_id)
+            cancelling.add(event.activity_id)
     if first is None or last is None:
         raise ValueError("there are no events, and so no run to show")
     end = (
@@ -181,7 +180,7 @@ def read_timeline(events: Iterable[e.Event], *, until: datetime | None = None, c
     if isinstance(closing, e.WorkflowExecutionTerminated):
         note = _shorten(closing.reason or closing.cause or "")
     elif closing is not None:
-        note = _tell(closing, codec)
+        note = _describe_closing(closing, codec)
     type_ = first.workflow_type
     return Timeline(
         workflow=f"{type_.name} {type_.version}",
@@ -189,7 +188,7 @@ def read_timeline(events: Iterable[e.Event], *, until: datetime | None = None, c
         began=first.event_timestamp,
         lasted=end - first.event_timestamp,
         note=note,
-        rows=tuple(_make_rows(root, first.event_timestamp, history.closed is not None, asked, codec)),
+        rows=tuple(_make_rows(root, first.event_timestamp, history.closed is not None, cancelling, codec)),
     )
 
 
@@ -201,24 +200,24 @@ _STATUS: dict[type, str] = {
 
 
 def _refuse(event: Any, id_name: str) -> HistoryStep:
-    known = HistoryStep(getattr(event, id_name), event)
-    known.closed = event
-    return known
+    history_step = HistoryStep(getattr(event, id_name), event)
+    history_step.closed = event
+    return history_step
 
 
-def _place(root: _Node, known: HistoryStep) -> None:
-    """Put what is known of a step into the tree, at the place that its id names."""
-    kind: Kind = "local" if isinstance(known.opened, e.MarkerRecorded) else _KINDS[type(known.opened)]
-    opened: Any = known.opened
-    id = known.id
+def _place(root: _Node, history_step: HistoryStep) -> None:
+    """Put the history of a step into the tree, at the place that its id names."""
+    kind: Kind = "local" if isinstance(history_step.opened, e.MarkerRecorded) else _KINDS[type(history_step.opened)]
+    opened: Any = history_step.opened
+    id = history_step.id
     if kind in ("child", "send", "cancel"):
-        # The id is another execution's; the step's own is in `control`, if Traction asked for it.
+        # The id is another execution's; the step's own is in `control`, if Traction cancelling for it.
         id = opened.control or ""
     if id.startswith(_MACHINERY):
         return
     segments = id.split(".")
     if not all(segments):
-        segments = [known.id]
+        segments = [history_step.id]
     node, prefix = root, ""
     for segment in segments[:-1]:
         prefix += f"{segment}."
@@ -230,52 +229,57 @@ def _place(root: _Node, known: HistoryStep) -> None:
     leaf = node.within.setdefault(step, _Node(prefix + step, step, kind))
     if not how:
         leaf.kind = kind
-    leaf.known.append((how, known))
+    leaf.steps.append((how, history_step))
 
 
-def _make_rows(parent: _Node, began: datetime, over: bool, asked: set[str], codec: Codec | None) -> Iterator[Row]:
+def _make_rows(parent: _Node, began: datetime, over: bool, cancelling: set[str], codec: Codec | None) -> Iterator[Row]:
     for node in parent.within.values():
-        if not node.known:
-            rows = tuple(_make_rows(node, began, over, asked, codec))
+        if not node.steps:
+            rows = tuple(_make_rows(node, began, over, cancelling, codec))
             # A branch or scope with one member is shown on the line of that member.
             if len(rows) == 1 and node.kind != "group":
                 yield msgspec.structs.replace(rows[0], label=node.label + rows[0].label)
                 continue
             yield _sum_up(node, rows)
         else:
-            yield _make_row(node, began, over, asked, codec)
+            yield _make_row(node, began, over, cancelling, codec)
 
 
-def _make_row(node: _Node, began: datetime, over: bool, asked: set[str], codec: Codec | None) -> Row:
+def _make_row(node: _Node, began: datetime, over: bool, cancelling: set[str], codec: Codec | None) -> Row:
     parts = tuple(
         Part(
             kind="pause" if how else "attempt",
-            state=_find_state(known),
-            scheduled=known.opened.event_timestamp - began,
-            started=None if known.started is None else known.started.event_timestamp - began,
-            closed=None if known.closed is None else known.closed.event_timestamp - began,
+            state=_find_state(history_step),
+            scheduled=history_step.opened.event_timestamp - began,
+            started=None if history_step.started is None else history_step.started.event_timestamp - began,
+            closed=None if history_step.closed is None else history_step.closed.event_timestamp - began,
         )
-        for how, known in node.known
+        for how, history_step in node.steps
     )
-    last, (how, known) = parts[-1], node.known[-1]
+    last, (how, history_step) = parts[-1], node.steps[-1]
     # After a pause that has passed comes another attempt.
     waits = how != "" and last.state == "Done"
     attempts = sum(part.kind == "attempt" for part in parts)
     notes = [f"attempt {attempts}"] if attempts > 1 else []
     if node.kind == "child":
-        notes.insert(0, known.id)
+        notes.insert(0, history_step.id)
     if waits or last.state == "Open":
         if how:
             before = next(
-                (_tell(known.closed, codec) for how, known in reversed(node.known) if not how and known.closed), ""
+                (
+                    _describe_closing(history_step.closed, codec)
+                    for how, history_step in reversed(node.steps)
+                    if not how and history_step.closed
+                ),
+                "",
             )
-            notes += ["to be tried again", before]
-        elif known.id in asked:
-            notes.append("asked to cancel")
+            notes += ["will be retried", before]
+        elif history_step.id in cancelling:
+            notes.append("cancel requested")
         if over:
             notes.append("left open when the run closed")
-    elif known.closed is not None:
-        notes.append(_tell(known.closed, codec))
+    elif history_step.closed is not None:
+        notes.append(_describe_closing(history_step.closed, codec))
     return Row(
         id=node.id,
         label=node.label,
@@ -317,8 +321,8 @@ _WORSE: tuple[State, ...] = ("Open", "Failed", "TimedOut", "Done", "Cancelled")
 _STATES: dict[CloseStatus, State] = {"COMPLETED": "Done", "CANCELED": "Cancelled", "TIMED_OUT": "TimedOut"}
 
 
-def _find_state(known: HistoryStep) -> State:
-    closed = known.closed
+def _find_state(history_step: HistoryStep) -> State:
+    closed = history_step.closed
     if closed is None:
         return "Open"
     if isinstance(closed, _MOMENTS):
@@ -333,21 +337,21 @@ def _read_failure(closing: Any, codec: Codec | None) -> FailureInfo:
         return read_failure(closing.reason, closing.details)
 
 
-def _tell(closing: Any, codec: Codec | None) -> str:
+def _describe_closing(closing: Any, codec: Codec | None) -> str:
     """Describe in one line how something closed."""
     if (cause := getattr(closing, "cause", None)) is not None:
         return f"refused: {cause}"
     if (timeout := getattr(closing, "timeout_type", None)) is not None:
         return _shorten(f"{timeout}")
     if hasattr(closing, "reason"):
-        said = _read_failure(closing, codec)
-        place = find_place(said.traceback)
-        text = f"{said.type.rpartition('.')[2]}: {said.message}" if said.message else said.type
+        failure = _read_failure(closing, codec)
+        place = find_place(failure.traceback)
+        text = f"{failure.type.rpartition('.')[2]}: {failure.message}" if failure.message else failure.type
         return _shorten(text if place is None else f"{text} ({place.partition(' ')[0]})")
     if hasattr(closing, "result"):
         return "" if closing.result in (None, "null") else _shorten(closing.result)
-    if (given := getattr(closing, "input", None)) is not None:
-        return _shorten(given)
+    if (payload := getattr(closing, "input", None)) is not None:
+        return _shorten(payload)
     return _shorten(getattr(closing, "details", None) or "")
 
 
@@ -360,12 +364,12 @@ def list_failures(events: Sequence[e.Event], codec: Codec | None = None) -> list
     history = HistoryState()
     shown: dict[str, str] = {}
     for event in events:
-        known = history.add(event)
-        if known is None and isinstance(event, e.MarkerRecorded):
-            known = find_known(event, events[0].event_timestamp)
-        if known is None or not (trace := _find_traceback(known.closed, codec)):
+        history_step = history.add(event)
+        if history_step is None and isinstance(event, e.MarkerRecorded):
+            history_step = find_step(event, events[0].event_timestamp)
+        if history_step is None or not (trace := _find_traceback(history_step.closed, codec)):
             continue
-        step = _SUFFIX.sub("", getattr(known.opened, "control", None) or known.id)
+        step = _SUFFIX.sub("", getattr(history_step.opened, "control", None) or history_step.id)
         shown.pop(step, None)
         shown[step] = trace
     if trace := _find_traceback(history.closed, codec):

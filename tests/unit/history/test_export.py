@@ -69,9 +69,9 @@ def test_tags_may_be_null_in_old_histories() -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("{", "order.json is no history: Input data was truncated"),
-        ("[]", "order.json is no history: Expected `object`"),
-        ('{"events": [{"eventType": "Odd"}]}', "order.json is no history: Invalid value 'Odd'"),
+        ("{", "order.json is not a history: Input data was truncated"),
+        ("[]", "order.json is not a history: Expected `object`"),
+        ('{"events": [{"eventType": "Odd"}]}', "order.json is not a history: Invalid value 'Odd'"),
         ('{"events": [], "traction": 2}', "order.json is of format 2"),
         ('{"events": []}', "and this one with nothing"),
     ],

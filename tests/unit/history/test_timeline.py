@@ -161,7 +161,7 @@ def test_attempts_and_pauses_are_parts_of_one_step() -> None:
 
 def test_a_step_that_pauses_before_a_retry_is_open_and_shows_why() -> None:
     row = find(tell_open(), "poll-1")
-    assert (row.state, row.closed, row.note) == ("Open", None, "to be tried again; busy")
+    assert (row.state, row.closed, row.note) == ("Open", None, "will be retried; busy")
 
 
 def test_a_refused_decision_is_a_failed_step() -> None:
