@@ -42,7 +42,7 @@ PATIENT = Retry(attempts=20, give_up_on=(SoldOut,))
 
 
 def work(f: Callable[..., Any] | None = None, **options: Any) -> Any:
-    """Make an activity that works on the shop."""
+    """Return an activity that works on the shop."""
     if f is None:
         return lambda f: work(f, **options)
     made = activity(needs=Shop, **{"retry": PATIENT, **options})(f)
@@ -60,7 +60,7 @@ class Plant(NamedTuple):
     world: dict[str, Any]
 
     def explore(self, flow: Any) -> Any:
-        """Make a test of one of the two."""
+        """Return a test of one of the two flows."""
 
         def provide(shop: Shop) -> dict[Any, Shop]:
             return dict.fromkeys(WORKING, shop)

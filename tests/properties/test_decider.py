@@ -1,4 +1,4 @@
-"""What every decider keeps to, whatever the flow and whatever happens: for generated flows and histories."""
+"""Invariants of deciders, for generated flows and histories."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ fault_counts = st.integers(0, 4)
 
 
 def list_completed(generated: GeneratedHistory) -> list[int]:
-    """Give the DecisionTaskStarted events whose decision task was completed."""
+    """Return the ids of DecisionTaskStarted events of completed decision tasks."""
     return [event.started_event_id for event in generated.events if isinstance(event, e.DecisionTaskCompleted)]
 
 
@@ -81,7 +81,7 @@ def name_what(said: Any) -> object:
 
 
 @given(flows(), choices(), fault_counts)
-def test_a_closed_history_is_taken_to_its_end(flow: Step[Any], choose: Choose, faults: int) -> None:
+def test_a_decider_reads_a_closed_history_to_its_end(flow: Step[Any], choose: Choose, faults: int) -> None:
     workflow, codec = to_workflow(flow), Codec()
     generated = generate_history(workflow, choose, faults=faults, codec=codec)
     decider = Decider(workflow, execution=EXECUTION, codec=codec)
@@ -121,7 +121,7 @@ def get_result(generated: GeneratedHistory) -> str | None:
 
 
 def list_asked(generated: GeneratedHistory) -> list[tuple[str, str | None]]:
-    """Give the ids and inputs of all tasks, in the order of their ids."""
+    """Return the ids and inputs of all tasks, in the order of their ids."""
     asked = [one for decisions in generated.decisions.values() for one in decisions]
     tasks = {(one.activity_id, one.input) for one in asked if isinstance(one, d.ScheduleActivityTask)}
     timers = {(one.timer_id, one.start_to_fire_timeout) for one in asked if isinstance(one, d.StartTimer)}
@@ -156,7 +156,7 @@ def test_withdrawn_steps_are_closed_or_cancelled(flow: Step[Any], choose: Choose
 
 
 @given(flows(), choices(), fault_counts)
-def test_who_looks_sees_what_the_decision_at_hand_would_report(flow: Step[Any], choose: Choose, faults: int) -> None:
+def test_a_query_returns_the_state_of_the_next_decision(flow: Step[Any], choose: Choose, faults: int) -> None:
     workflow, codec = to_workflow(flow), Codec()
     generated = generate_history(workflow, choose, faults=faults, codec=codec)
     for started in generated.decisions:
@@ -169,7 +169,7 @@ def test_who_looks_sees_what_the_decision_at_hand_would_report(flow: Step[Any], 
 
 
 @given(flows(), choices(), fault_counts)
-def test_a_history_may_be_looked_at_at_any_time(flow: Step[Any], choose: Choose, faults: int) -> None:
+def test_a_history_can_be_queried_at_any_event(flow: Step[Any], choose: Choose, faults: int) -> None:
     workflow, codec = to_workflow(flow), Codec()
     events = generate_history(workflow, choose, faults=faults, codec=codec).events
     completed = 0

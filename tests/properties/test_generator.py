@@ -106,7 +106,7 @@ def replay_in_simulator(generated: GeneratedHistory) -> list[e.Event]:
 
 
 def use_own_list(decision: d.Decision) -> d.Decision:
-    """Give each task a list of its own: the generator starts tasks in any order, and a list only in its own."""
+    """Return a decision with its own task list: a list starts its tasks in order, and the generator in any order."""
     if isinstance(decision, d.ScheduleActivityTask):
         return structs.replace(decision, task_list=TaskList(decision.activity_id))
     return decision

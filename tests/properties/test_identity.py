@@ -1,4 +1,4 @@
-"""Ids are a function of the place of a step in its flow, and of nothing else."""
+"""Ids depend only on the place of a step in its flow."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from traction.testing.laws.laws import assert_equivalent, to_workflow
 
 
 def list_ids(generated: GeneratedHistory) -> set[tuple[str, str | None]]:
-    """Give the id of every task and timer that was asked for, with its input."""
+    """Return the ids of all tasks and timers, with their inputs."""
     asked = [one for decisions in generated.decisions.values() for one in decisions]
     tasks = {(one.activity_id, one.input) for one in asked if isinstance(one, d.ScheduleActivityTask)}
     return tasks | {(one.timer_id, one.start_to_fire_timeout) for one in asked if isinstance(one, d.StartTimer)}
@@ -148,7 +148,7 @@ def stumble(n: int) -> int:
 
 
 def list_pauses(run_id: str) -> list[str]:
-    """Give the pauses of two steps, side by side, that fail until they are given up."""
+    """Return the pauses of two concurrent steps that fail at every attempt."""
     execution = WorkflowExecution("played", run_id)
     workflow, codec = to_workflow(all_of(stumble(1).attempt(), stumble(1).attempt())), Codec()
     table = HistoryGenerator(workflow, choose_plain, lambda _, __: TaskFailed("always"), codec=codec)

@@ -41,7 +41,7 @@ UNDOS: list[list[tuple[Any, Any]]] = []
 
 
 def read(s: Any) -> Any:
-    """Do a step here and now; raise if it fails."""
+    """Return the result of a step, or raise its failure."""
     match s:
         case Done(value):
             return value

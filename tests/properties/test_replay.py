@@ -1,4 +1,4 @@
-"""What a replay finds: nothing in what the code itself has made, and the first place at which other code differs."""
+"""A replay accepts histories of the same code, and reports the first difference of other code."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ fault_counts = st.integers(0, 4)
 
 
 def list_answers(generated: GeneratedHistory, completed: e.DecisionTaskCompleted) -> list[e.Event]:
-    """Give the events that the decisions of a decision task caused; a batch is never cut (SWF)."""
+    """Return the events that the decisions of a decision task caused; SWF writes them together."""
     after = generated.events[completed.event_id :]
     return list(takewhile(lambda event: type(event) in CAUSES and is_caused_by(event, completed.event_id), after))
 
@@ -43,9 +43,7 @@ def list_batches(generated: GeneratedHistory) -> Iterator[tuple[e.DecisionTaskCo
 
 
 @given(flows(), choices(), fault_counts)
-def test_what_the_code_has_made_it_makes_again_up_to_wherever_it_is_read(
-    flow: Step[Any], choose: Choose, faults: int
-) -> None:
+def test_code_replays_its_own_history_up_to_any_event(flow: Step[Any], choose: Choose, faults: int) -> None:
     workflow, codec = to_workflow(flow), Codec()
     generated = generate_history(workflow, choose, faults=faults, codec=codec)
     inside = {one.event_id for completed, answers in list_batches(generated) for one in [completed, *answers][:-1]}
@@ -92,7 +90,7 @@ def find_difference(workflow: Any, generated: GeneratedHistory, codec: Codec) ->
 
 
 @given(programs(), choices(), fault_counts)
-def test_other_code_is_found_out_where_it_first_asks_for_something_else(
+def test_other_code_is_reported_at_its_first_other_decision(
     programs: tuple[tuple[Any, ...], tuple[Any, ...]], choose: Choose, faults: int
 ) -> None:
     before, after = (to_workflow(perform(program)) for program in programs)

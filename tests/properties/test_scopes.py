@@ -192,7 +192,7 @@ def test_of_two_deadlines_that_are_held_back_the_one_around_counts(
     assert getattr(generated.closed, "result", None) == '"True"'
 
 
-def test_a_deadline_that_passes_ends_its_scope_and_no_more() -> None:
+def test_a_deadline_that_passes_ends_only_its_scope() -> None:
     story = Story(tidy_within(5))
     story.turn()
     story.fire_timer("sleep-1")
@@ -260,7 +260,7 @@ async def work_within_five_seconds() -> str:
     ],
     ids=["shield", "finalizer", "compensation"],
 )
-def test_a_deadline_is_felt_within_what_holds_back_a_cancellation_from_around(
+def test_a_deadline_takes_effect_within_a_shield_from_an_outer_cancellation(
     wrap: Callable[[Step[str]], Step[Any]],
 ) -> None:
     story = Story(wrap(work_within_five_seconds()).attempt().map(lambda _: "over"))
@@ -299,7 +299,7 @@ def test_a_scope_cancelled_before_it_is_entered_is_left_where_it_first_waits() -
     assert story.turn() == ["do work-2"]
 
 
-def test_it_does_not_matter_in_which_order_branches_enter_a_scope_and_cancel_it() -> None:
+def test_branches_may_enter_a_scope_and_cancel_it_in_any_order() -> None:
     @step
     async def hold(scope: CancelScope) -> bool:
         async with scope:
@@ -315,7 +315,7 @@ def test_it_does_not_matter_in_which_order_branches_enter_a_scope_and_cancel_it(
     assert Story(both(-1)).start_turn() == ['complete "[None, True]"']
 
 
-def test_to_cancel_a_scope_that_was_left_does_nothing() -> None:
+def test_cancelling_a_scope_that_was_left_does_nothing() -> None:
     @step
     async def hold() -> bool:
         scope = cancel_scope()
@@ -331,7 +331,7 @@ def test_to_cancel_a_scope_that_was_left_does_nothing() -> None:
 
 
 @pytest.mark.parametrize("join", [first_of, all_of])
-def test_the_end_of_a_child_reaches_all_who_wait_for_it_though_the_first_wins_a_race(join: Any) -> None:
+def test_the_end_of_a_child_reaches_all_its_waiters_though_the_first_wins_a_race(join: Any) -> None:
     @step
     async def wait() -> Any:
         child = await start_child(part(1))
@@ -345,7 +345,7 @@ def test_the_end_of_a_child_reaches_all_who_wait_for_it_though_the_first_wins_a_
     assert story.start_turn() == [f'complete "{7 if join is first_of else (7, 7)}"']
 
 
-def test_a_shielded_step_is_done_before_the_cancellation_is_felt() -> None:
+def test_a_shielded_step_completes_before_the_cancellation_takes_effect() -> None:
     story = Story(shield(work(1).flat_map(work)).flat_map(lambda _: work(3)))
     story.turn()
     story.request_cancel()
@@ -366,7 +366,7 @@ def test_a_shielded_step_that_fails_does_not_undo_a_cancellation() -> None:
 
 
 @pytest.mark.parametrize("wrap", [shield, lambda s: done(0).ensure(s)], ids=["shield", "finalizer"])
-def test_a_shield_around_another_holds_a_cancellation_back_for_longer(wrap: Callable[[Step[int]], Step[int]]) -> None:
+def test_nested_shields_delay_a_cancellation_until_the_outer_one_ends(wrap: Callable[[Step[int]], Step[int]]) -> None:
     story = Story(shield(wrap(work(1)).flat_map(work)).flat_map(work))
     story.turn()
     story.request_cancel()
@@ -377,7 +377,7 @@ def test_a_shield_around_another_holds_a_cancellation_back_for_longer(wrap: Call
     assert story.turn() == ["be cancelled"]
 
 
-def test_a_saga_undoes_what_one_within_it_has_done_before_what_it_did_earlier() -> None:
+def test_a_saga_compensates_its_inner_saga_before_its_earlier_steps() -> None:
     inner = saga(work(2).compensate(lambda _: work(12)).flat_map(lambda _: work(3).compensate(lambda _: work(13))))
     story = Story(saga(work(1).compensate(lambda _: work(11)).flat_map(lambda _: inner).flat_map(lambda _: fail(ODD))))
     undone = []
@@ -389,7 +389,7 @@ def test_a_saga_undoes_what_one_within_it_has_done_before_what_it_did_earlier() 
     assert undone == [f'{{"n":{n}}}' for n in (1, 2, 3, 13, 12, 11)]
 
 
-def test_a_saga_that_is_cancelled_undoes_the_last_first_and_to_its_end() -> None:
+def test_a_cancelled_saga_runs_all_compensations_in_reverse() -> None:
     booked = work(1).compensate(lambda _: work(11)).flat_map(lambda _: work(2).compensate(lambda _: work(12)))
     story = Story(saga(booked.flat_map(lambda _: sleep(60))))
     story.turn()
@@ -433,7 +433,7 @@ def test_a_failure_that_takes_no_notes_is_the_outcome_of_a_saga_all_the_same() -
     assert story.turn() == ['complete "7"']
 
 
-def test_signals_that_arrive_while_the_next_run_is_asked_for_are_sent_on_to_it() -> None:
+def test_signals_that_arrive_during_continue_as_new_are_passed_to_the_next_run() -> None:
     workflow = to_workflow(done(0))
     story = Story(work(1).flat_map(lambda _: continue_as_new(workflow())))
     story.turn()
@@ -470,7 +470,7 @@ def test_a_cancel_request_during_continue_as_new_is_passed_to_the_next_run() -> 
     assert story.turn() == ["cancel child played", "go on"]
 
 
-def test_a_request_to_cancel_that_a_flow_has_heeded_is_not_sent_on() -> None:
+def test_a_cancel_request_that_a_flow_has_handled_is_not_passed_on() -> None:
     workflow = to_workflow(done(0))
     story = Story(work(1).ensure(continue_as_new(workflow())))
     story.turn()
@@ -509,7 +509,7 @@ def test_a_side_effect_has_the_same_value_on_replay_after_a_hundred_others() -> 
     assert rest == decide(story.workflow, story.history.events, execution=EXECUTION, codec=story.codec)
 
 
-def test_what_a_saga_within_another_has_done_is_undone_where_it_fails() -> None:
+def test_an_inner_saga_is_compensated_when_the_outer_fails() -> None:
     inner = saga(done(2).compensate(lambda _: work(12)).flat_map(lambda _: fail(ODD)))
     story = Story(saga(done(1).compensate(lambda _: work(11)).flat_map(lambda _: inner.attempt())).map(lambda _: 3))
     assert story.turn() == ["do work-1"]
@@ -518,7 +518,7 @@ def test_what_a_saga_within_another_has_done_is_undone_where_it_fails() -> None:
     assert story.turn() == ['complete "3"']
 
 
-def test_a_saga_that_goes_on_as_a_new_run_undoes_nothing() -> None:
+def test_a_saga_that_continues_as_new_compensates_nothing() -> None:
     workflow = to_workflow(done(0))
     story = Story(saga(done(1).compensate(lambda _: work(11)).flat_map(lambda _: continue_as_new(workflow()))))
     assert story.start_turn() == ["go on"]
@@ -533,7 +533,7 @@ def test_a_scope_whose_deadline_cannot_be_set_has_none() -> None:
     assert story.turn() == ['complete "False"']
 
 
-def test_the_next_run_is_asked_for_after_the_finally_blocks() -> None:
+def test_continue_as_new_is_sent_after_the_finally_blocks() -> None:
     workflow = to_workflow(done(0))
 
     @step

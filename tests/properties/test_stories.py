@@ -28,7 +28,7 @@ class Ping(Signal):
     pass
 
 
-def test_a_child_that_loses_before_it_has_started_is_cancelled_once_it_has() -> None:
+def test_a_child_that_loses_before_it_has_started_is_cancelled_when_it_starts() -> None:
     story = Story(first_of(part(1), sleep(0)).flat_map(lambda _: work(1)))
     assert story.turn() == ["child 1.0.part-1", "timer 1.1.sleep-1"]
     story.fire_timer("1.1.sleep-1")
@@ -52,7 +52,7 @@ def test_a_child_that_loses_a_race_before_its_start_is_cancelled_at_once_and_aga
     assert story.history.decisions[story.fed][0].run_id == "run-5"  # type: ignore[union-attr]
 
 
-def test_an_abandoned_child_is_not_asked_to_cancel() -> None:
+def test_an_abandoned_child_receives_no_cancel_request() -> None:
     child = part(1).options(cancellation="abandon")  # type: ignore[attr-defined]
     story = Story(first_of(child, sleep(0)).flat_map(lambda _: work(1)))
     story.turn()
@@ -75,7 +75,7 @@ def test_a_cancelled_child_that_was_not_sent_or_did_not_start_is_not_waited_for(
 
 
 def refuse_child(story: Story, id: str, cause: str) -> None:
-    """Let the start of a child that was accepted fail after all."""
+    """Write that an accepted start of a child failed."""
     event_id, child = story.find(id)
     del story.open[event_id]
     story.deliver(
@@ -90,7 +90,7 @@ def refuse_child(story: Story, id: str, cause: str) -> None:
 
 
 @pytest.mark.parametrize("outcome", ["7", ValueError("no"), Cancelled(), None])
-def test_the_outcome_of_a_cancelled_child_is_not_looked_at(outcome: Any) -> None:
+def test_the_outcome_of_a_cancelled_child_is_ignored(outcome: Any) -> None:
     story = Story(part(1).ensure(work(1)))
     story.turn()
     story.begin("part-1")
@@ -151,7 +151,7 @@ def test_a_child_that_closes_while_its_cancel_request_waits_ends_the_wait() -> N
     assert story.turn() == ["cancel part-1~cancel~wait-1", "do work-1"]
 
 
-def test_a_child_that_continued_as_new_is_asked_to_cancel_by_its_workflow_id() -> None:
+def test_a_child_that_continued_as_new_is_cancelled_by_its_workflow_id() -> None:
     story = Story(part(1))
     story.turn()
     story.begin("part-1")
@@ -169,7 +169,7 @@ def test_a_child_that_continued_as_new_is_asked_to_cancel_by_its_workflow_id() -
     assert story.turn() == ["be cancelled"]
 
 
-def test_a_child_that_may_not_be_asked_to_cancel_is_not_waited_for() -> None:
+def test_a_child_whose_cancellation_is_not_permitted_is_not_waited_for() -> None:
     story = Story(part(1))
     story.turn()
     story.begin("part-1")
@@ -180,7 +180,7 @@ def test_a_child_that_may_not_be_asked_to_cancel_is_not_waited_for() -> None:
 
 
 def fail_request(story: Story, id: str, cause: str) -> None:
-    """Let a request to another execution fail."""
+    """Write that a request to another execution failed."""
     event_id, request = story.find(id)
     del story.open[event_id]
     story.deliver(
@@ -194,7 +194,7 @@ def fail_request(story: Story, id: str, cause: str) -> None:
     )
 
 
-def test_a_wider_cancellation_that_comes_while_a_child_closes_is_felt_after_it() -> None:
+def test_an_outer_cancellation_while_a_child_closes_takes_effect_after_it() -> None:
     @step
     async def in_a_scope() -> None:
         async with move_on_after(1):
@@ -265,7 +265,7 @@ def test_a_child_that_starts_when_a_close_is_refused_is_cancelled_before_the_clo
 
 
 @pytest.mark.parametrize("several", [all_of, first_of])
-def test_a_child_whose_result_several_wait_for_ends_the_group_of_them(several: Callable[..., Step[Any]]) -> None:
+def test_a_child_result_awaited_by_several_branches_ends_their_group(several: Callable[..., Step[Any]]) -> None:
     @step
     async def ask_twice() -> str:
         child = await start_child(part(1))
@@ -324,7 +324,7 @@ def test_nothing_is_decided_between_an_answer_and_the_next_decision_task() -> No
 # Races.
 
 
-def test_a_race_whose_two_ends_reach_one_decision_task_goes_to_the_first_event() -> None:
+def test_a_race_with_two_ends_in_one_decision_task_goes_to_the_first_event() -> None:
     flow = first_of(work(1), sleep(1).map(lambda _: "timer"))
     task_first, timer_first = Story(flow), Story(flow)
     for story in (task_first, timer_first):
@@ -374,7 +374,7 @@ def test_any_outcome_of_a_loser_is_ignored(outcome: str | BaseException | None) 
     assert story.turn() == []
 
 
-def test_what_is_asked_and_withdrawn_in_one_decision_task_is_never_sent() -> None:
+def test_a_request_withdrawn_in_the_same_decision_task_is_never_sent() -> None:
     story = Story(all_of(sleep(1).flat_map(lambda _: work(1)), sleep(2).flat_map(lambda _: fail(ValueError("no")))))
     story.turn()
     story.fire_timer("1.0.sleep-1")
@@ -427,7 +427,7 @@ def test_branches_of_equal_steps_each_get_their_own_results() -> None:
 # Cancellation.
 
 
-def test_finalizers_run_to_their_end_when_the_execution_is_asked_to_cancel() -> None:
+def test_finalizers_complete_when_the_execution_is_cancelled() -> None:
     @step
     async def tidy() -> None:
         await work(1)
@@ -443,7 +443,7 @@ def test_finalizers_run_to_their_end_when_the_execution_is_asked_to_cancel() -> 
     assert story.turn() == ["be cancelled"]
 
 
-def test_a_finalizer_that_runs_when_the_cancel_comes_runs_to_its_end() -> None:
+def test_a_finalizer_that_runs_at_the_cancellation_completes() -> None:
     story = Story(done(1).ensure(work(1).flat_map(lambda _: work(2))))
     story.turn()
     story.request_cancel()
@@ -454,7 +454,7 @@ def test_a_finalizer_that_runs_when_the_cancel_comes_runs_to_its_end() -> None:
     assert story.turn() == ["be cancelled"]
 
 
-def test_finally_blocks_of_a_loser_run_to_their_end_before_the_race_is_over() -> None:
+def test_finally_blocks_of_a_loser_complete_before_the_race_ends() -> None:
     @step
     async def hold() -> None:
         try:
@@ -472,7 +472,7 @@ def test_finally_blocks_of_a_loser_run_to_their_end_before_the_race_is_over() ->
     assert story.turn() == ["do work-1"]
 
 
-def test_a_flow_that_catches_its_cancellation_goes_on() -> None:
+def test_a_flow_that_catches_its_cancellation_continues() -> None:
     @step
     async def resist() -> int:
         try:
@@ -504,7 +504,7 @@ def test_a_cancel_during_the_pause_of_a_retry_cancels_its_timer() -> None:
     assert story.turn() == ["cancel persist-1~retry-1", "be cancelled"]
 
 
-def test_a_cancel_that_meets_the_end_of_a_retry_pause_starts_no_attempt() -> None:
+def test_a_cancellation_at_the_end_of_a_retry_pause_starts_no_attempt() -> None:
     story = Story(persist(1).ensure(sleep(1)))
     story.turn()
     story.end("persist-1", ValueError("no"))
@@ -530,7 +530,7 @@ def test_a_cancel_and_a_completion_in_one_turn_go_by_the_order_of_events() -> No
 # Closing.
 
 
-def test_a_close_that_is_refused_for_news_is_asked_for_again() -> None:
+def test_a_close_refused_as_an_unhandled_decision_is_sent_again() -> None:
     story = Story(all_of(work(1), work(2)).recover(Exception, lambda _: done("over")))
     story.turn()
     story.begin("1.1.work-1")
@@ -554,7 +554,7 @@ def test_a_flow_that_has_ended_is_not_cancelled_any_more() -> None:
 
 
 @pytest.mark.parametrize("cause", ["OPEN_ACTIVITIES_LIMIT_EXCEEDED", "ACTIVITY_CREATION_RATE_EXCEEDED"])
-def test_a_refusal_that_passes_by_itself_is_retried_after_durable_pauses_that_double(cause: str) -> None:
+def test_a_transient_refusal_is_retried_after_timers_that_double(cause: str) -> None:
     story = Story(work(1))
     for number, pause in ((1, "1"), (2, "2"), (3, "4")):
         story.refusals["work-1"] = cause
@@ -591,7 +591,7 @@ def test_a_message_refused_by_the_rate_is_sent_again_after_pauses_that_double(
         assert story.turn() == asked
 
 
-def test_a_patch_that_is_asked_for_twice_leaves_one_marker() -> None:
+def test_a_patch_that_is_awaited_twice_records_one_marker() -> None:
     story = Story(patched("new").flat_map(lambda _: patched("new")))
     assert story.start_turn() == ["mark ~patch-new", 'complete "True"']
 
@@ -607,7 +607,7 @@ def test_a_child_has_the_tags_of_its_definition_unless_its_call_has_others() -> 
     assert [one.tag_list for one in asked] == [("spring", "blue"), ("autumn",)]  # type: ignore[union-attr]
 
 
-def test_a_refusal_that_does_not_pass_fails_the_step() -> None:
+def test_a_permanent_refusal_fails_the_step() -> None:
     story = Story(work(1).recover(Exception, lambda error: done(str(error))))
     story.refusals["work-1"] = "ACTIVITY_TYPE_DEPRECATED"
     story.turn()
@@ -657,7 +657,7 @@ def test_a_refused_close_is_reported_and_requested_by_the_next_decision_task(cau
     assert story.turn() == ['complete "0"']
 
 
-def test_for_who_looks_at_a_flow_it_is_the_time_of_the_last_event() -> None:
+def test_a_query_has_the_time_of_the_last_event() -> None:
     story = Story(sleep(60).flat_map(lambda _: now()).flat_map(lambda time: set_state(time.isoformat())))
     story.turn()
     story.fire_timer("sleep-1")
@@ -665,13 +665,13 @@ def test_for_who_looks_at_a_flow_it_is_the_time_of_the_last_event() -> None:
     assert Decider(story.workflow, execution=EXECUTION).query(story.history.events) == f'"{last.isoformat()}"'
 
 
-def test_who_looks_at_a_flow_whose_close_is_refused_sees_what_it_reported() -> None:
+def test_a_query_after_a_refused_close_returns_the_state() -> None:
     story = Story(set_state("all but closed").flat_map(lambda _: done(1)))
     story.turn_refused("OPERATION_NOT_PERMITTED")
     assert Decider(story.workflow, execution=EXECUTION).query(story.history.events) == '"all but closed"'
 
 
-def test_a_close_that_is_refused_for_its_rate_is_asked_for_again_at_once() -> None:
+def test_a_close_refused_for_its_rate_is_sent_again_at_once() -> None:
     story = Story(done(1))
     story.turn_refused("CONTINUE_AS_NEW_WORKFLOW_EXECUTION_RATE_EXCEEDED")
     assert story.turn() == ['complete "1"']
@@ -690,7 +690,7 @@ def test_retries_carry_the_id_of_their_step_and_a_suffix() -> None:
     assert story.turn() == ["cancel 1.1.sleep-1", "fail"]
 
 
-def test_a_retry_without_a_pause_is_asked_for_at_once() -> None:
+def test_a_retry_without_a_pause_is_scheduled_at_once() -> None:
     story = Story(insist(1))
     story.turn()
     story.end("insist-1", ValueError("no"))
@@ -700,7 +700,7 @@ def test_a_retry_without_a_pause_is_asked_for_at_once() -> None:
 # More than one response may carry.
 
 
-def test_more_than_a_hundred_decisions_go_out_over_several_decision_tasks_in_order() -> None:
+def test_more_than_a_hundred_decisions_are_sent_over_several_tasks_in_order() -> None:
     story = Story(all_of([work(n) for n in range(250)]))
     sent: list[str] = []
     while more := story.turn():
@@ -713,7 +713,7 @@ def test_more_than_a_hundred_decisions_go_out_over_several_decision_tasks_in_ord
     assert sent == [f"do 1.{n}.work-1" for n in range(250)]
 
 
-def test_a_hundred_decisions_go_out_in_one_decision_task() -> None:
+def test_a_hundred_decisions_are_sent_in_one_decision_task() -> None:
     story = Story(all_of([work(n) for n in range(100)]))
     assert story.start_turn() == [f"do 1.{n}.work-1" for n in range(100)]
 
@@ -724,7 +724,7 @@ def read(text: str) -> int:
 
 
 @pytest.mark.parametrize("letter", ["x", "é", "🙂"])
-def test_more_than_a_megabyte_goes_out_over_several_decision_tasks_in_order(letter: str) -> None:
+def test_more_than_a_megabyte_is_sent_over_several_decision_tasks_in_order(letter: str) -> None:
     story = Story(all_of([read(letter * 30_000) for _ in range(40)]))
     asked = []
     while len(asked) < 40:
@@ -739,7 +739,7 @@ def test_more_than_a_megabyte_goes_out_over_several_decision_tasks_in_order(lett
     assert asked == [f"do 1.{n}.read-1" for n in range(40)]
 
 
-def test_what_is_still_queued_when_it_is_withdrawn_is_never_sent() -> None:
+def test_a_queued_decision_that_is_withdrawn_is_never_sent() -> None:
     story = Story(all_of([work(n) for n in range(150)]).attempt())
     assert story.turn()[98:] == ["do 1.98.work-1", "timer ~more-3"]
     story.end("1.7.work-1", ValueError("no"))
@@ -785,7 +785,7 @@ def test_a_decider_whose_decision_was_lost_raises() -> None:
 # Where several of these meet.
 
 
-def test_a_loser_in_its_finalizer_holds_the_race_until_it_is_through() -> None:
+def test_a_race_ends_after_the_finalizer_of_its_loser() -> None:
     story = Story(first_of(done(1).ensure(work(1)), work(2)).flat_map(work))
     story.turn()
     story.complete("1.1.work-1", 4)
@@ -795,7 +795,7 @@ def test_a_loser_in_its_finalizer_holds_the_race_until_it_is_through() -> None:
     assert '"n":4' in str(story.history.decisions[story.fed][0])
 
 
-def test_a_finalizer_that_fails_takes_the_place_of_the_cancellation() -> None:
+def test_a_failure_of_a_finalizer_replaces_the_cancellation() -> None:
     story = Story(sleep(60).ensure(work(1)).recover(Exception, lambda _: work(2)))
     story.turn()
     story.request_cancel()
@@ -811,7 +811,7 @@ def test_a_failure_of_a_cancelled_branch_does_not_replace_the_outcome_of_its_gro
     assert story.turn() == ["cancel 1.0.sleep-1", 'complete "6"']
 
 
-def test_a_branch_that_resists_cancellation_delays_the_group_and_is_ignored() -> None:
+def test_a_branch_that_suppresses_its_cancellation_delays_the_group_and_is_ignored() -> None:
     @step
     async def resist() -> int:
         try:
@@ -827,7 +827,7 @@ def test_a_branch_that_resists_cancellation_delays_the_group_and_is_ignored() ->
     assert story.turn() == ['complete "6"']
 
 
-def test_a_cancel_request_while_a_race_is_being_tidied_up_replaces_its_outcome() -> None:
+def test_a_cancel_request_during_the_cleanup_of_a_race_replaces_its_outcome() -> None:
     story = Story(first_of(sleep(60).ensure(work(1)), work(2)).flat_map(work))
     story.turn()
     story.complete("1.1.work-1")
@@ -865,7 +865,7 @@ def test_a_limited_group_of_done_steps_ends_before_the_next_step_starts() -> Non
     assert story.turn() == ["do 1.0.1.2.work-1", "do 1.1.work-1"]
 
 
-def test_branches_that_are_cancelled_tidy_up_in_the_order_in_which_they_are_written() -> None:
+def test_cancelled_branches_clean_up_in_the_order_in_which_they_are_written() -> None:
     story = Story(all_of([work(n).ensure(work(n)) for n in range(3)]))
     story.turn()
     story.request_cancel()
@@ -873,7 +873,7 @@ def test_branches_that_are_cancelled_tidy_up_in_the_order_in_which_they_are_writ
     assert story.turn() == [*cancels, *(f"do 1.{n}.work-2" for n in range(3))]
 
 
-def test_a_parked_timer_that_is_withdrawn_is_not_asked_for_again() -> None:
+def test_a_waiting_timer_that_is_withdrawn_is_not_started() -> None:
     story = Story(all_of(work(1).flat_map(lambda _: first_of(sleep(5), work(2))), sleep(60)))
     story.turn()
     story.complete("1.0.work-1")
@@ -896,7 +896,7 @@ def test_a_waiting_timer_that_was_withdrawn_before_another_fired_is_not_started(
     assert story.turn() == []
 
 
-def test_timers_refused_for_too_many_are_asked_for_again_in_their_order() -> None:
+def test_timers_refused_by_the_limit_are_started_again_in_order() -> None:
     story = Story(all_of([sleep(60 + n) for n in range(3)]))
     for id in ("1.1.sleep-1", "1.2.sleep-1"):
         story.refusals[id] = "OPEN_TIMERS_LIMIT_EXCEEDED"
@@ -906,7 +906,7 @@ def test_timers_refused_for_too_many_are_asked_for_again_in_their_order() -> Non
     assert story.turn() == ["timer 1.1.sleep-1", "timer 1.2.sleep-1"]
 
 
-def test_a_timer_refused_for_its_rate_is_asked_for_again() -> None:
+def test_a_timer_refused_for_its_rate_is_started_again() -> None:
     story = Story(sleep(5))
     story.refusals["sleep-1"] = "TIMER_CREATION_RATE_EXCEEDED"
     assert story.turn() == story.turn() == ["timer sleep-1"]
@@ -933,7 +933,7 @@ def test_a_refusal_of_a_withdrawn_decision_is_ignored() -> None:
     assert story.turn() == ["do work-1"]
 
 
-def test_more_than_a_hundred_cancels_go_out_before_the_close() -> None:
+def test_more_than_a_hundred_cancellations_are_sent_before_the_close() -> None:
     story = Story(first_of(all_of([sleep(60) for _ in range(150)]), work(1)))
     while (timer := story.turn()[-1]).startswith("timer ~more"):
         story.fire_timer(timer.removeprefix("timer "))

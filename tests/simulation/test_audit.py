@@ -38,7 +38,7 @@ async def give_up() -> int:
 
 
 def play(call: Any) -> tuple[Any, Any]:
-    """Give a run, and an audit of it that takes other decisions for those that were made."""
+    """Return a run, and a function that audits it with other decisions."""
     run = simulate(call)
 
     def check(decided: Any) -> None:

@@ -210,7 +210,7 @@ def list_numbers(run: Any) -> list[int]:
 
 
 def list_following(run: Any) -> list[str]:
-    """Give the schedules with one deviation more than a run has, after its last."""
+    """Return the schedules with one more deviation after the last of a run."""
     first = max(list_numbers(run), default=-1) + 1
     following = enumerate(run.widths[first:], first)
     return [f"{run.deviations} {n}:{chosen}".strip() for n, width in following for chosen in range(1, width)]

@@ -19,23 +19,19 @@ from traction import (
     activity,
     all_of,
     cancel,
-    cancel_scope,
     continue_as_new,
     days,
     done,
     each,
     fail,
-    fail_after,
     history_length,
     hours,
     minutes,
-    move_on_after,
     patched,
     receive,
     saga,
     send,
     set_state,
-    shield,
     side_effect,
     sleep,
     start_child,
@@ -50,7 +46,6 @@ from traction.errors import (
     FlowError,
     PayloadError,
     SignalFailed,
-    WorkflowCancelled,
     WorkflowFailed,
 )
 from traction.model import decisions as d
@@ -122,16 +117,6 @@ def test_options_of_a_call_replace_the_retries_of_its_class(retry: Retry | None)
 async def wait_for_approval() -> str:
     answer = await (receive(Approve).map(lambda a: a.by) | sleep(days(30)).map(lambda _: "nobody"))
     return f"{answer} at last"
-
-
-def test_signals_are_kept_in_the_order_of_their_arrival_and_received_once() -> None:
-    @workflow
-    async def collect() -> list[str]:
-        await sleep(days(1))
-        return [(await receive(Approve)).by for _ in range(3)]
-
-    sent = [(hours(n), "Approve", Approve(name)) for n, name in enumerate("abc", 1)]
-    assert simulate(collect(), signals=sent).result == ["a", "b", "c"]
 
 
 def test_of_several_receivers_the_first_to_wait_is_the_first_to_receive() -> None:
@@ -237,89 +222,6 @@ def test_the_next_run_may_be_of_a_version_that_no_worker_was_started_for_yet() -
 
 
 # Cancellation.
-
-
-def test_a_shielded_step_completes_before_the_cancellation_takes_effect() -> None:
-    @workflow
-    async def transfer() -> None:
-        await shield(do("debit").flat_map(lambda _: sleep(hours(2))).flat_map(lambda _: do("credit")))
-        await do("never")
-
-    run = simulate(transfer(), cancels=[hours(1)])
-    assert isinstance(run.error, WorkflowCancelled)
-    assert done_things == ["debit", "credit"]
-
-
-def test_cleanup_in_finally_may_await() -> None:
-    @workflow
-    async def tidy() -> None:
-        try:
-            await sleep(days(1))
-        finally:
-            await sleep(minutes(1))
-            await do("tidied")
-
-    run = simulate(tidy(), cancels=[hours(1)])
-    assert isinstance(run.error, WorkflowCancelled)
-    assert done_things == ["tidied"]
-    assert run.elapsed == hours(1) + minutes(1)
-
-
-def test_a_scope_that_is_left_in_time_cancels_its_timer() -> None:
-    @workflow
-    async def patient() -> str:
-        async with fail_after(days(5)):
-            quick = await do("quick")
-        return quick.upper()
-
-    run = simulate(patient())
-    assert run.result == "QUICK"
-    assert [type(event) for event in run.history][-2:] == [e.TimerCanceled, e.WorkflowExecutionCompleted]
-
-
-def test_a_branch_cancels_a_scope_around_it() -> None:
-    @step
-    async def cancel_it(scope: Any) -> None:
-        await sleep(minutes(1))
-        await scope.cancel()
-        await do("never")
-
-    @workflow
-    async def flow() -> str:
-        async with cancel_scope() as scope:
-            await (cancel_it(scope) & sleep(days(1)))
-        return "after"
-
-    run = simulate(flow())
-    assert (run.result, run.elapsed, done_things) == ("after", minutes(1), [])
-
-
-def test_scopes_nest_and_the_outer_deadline_passes_through_the_inner_scope() -> None:
-    @workflow
-    async def flow() -> list[bool]:
-        async with move_on_after(minutes(1)) as outer:
-            async with move_on_after(minutes(5)) as inner:
-                await sleep(days(1))
-            await do("never")
-        return [outer.cancelled, inner.cancelled]
-
-    run = simulate(flow())
-    assert (run.result, done_things) == ([True, False], [])
-
-
-def test_a_request_to_cancel_that_comes_together_with_the_next_run_reaches_that() -> None:
-    @workflow
-    async def flow(n: int) -> None:
-        try:
-            await sleep(60)
-        except BaseException:
-            await do(f"tidied {n}")
-            raise
-        await continue_as_new(flow(n + 1))
-
-    run = simulate(flow(0), cancels=[60])
-    assert isinstance(run.error, WorkflowCancelled)
-    assert done_things == ["tidied 1"]
 
 
 # Time and failure.
@@ -431,16 +333,6 @@ def test_a_saga_that_succeeds_is_not_undone() -> None:
     assert done_things == ["flight", "car"]
 
 
-def test_a_saga_that_is_cancelled_is_undone_to_its_end() -> None:
-    @workflow
-    async def trip() -> None:
-        await saga(book("flight", "hotel", then=sleep(days(1))))
-
-    run = simulate(trip(), cancels=[hours(1), hours(1)])
-    assert isinstance(run.error, WorkflowCancelled)
-    assert done_things == ["flight", "hotel", "undo hotel", "undo flight"]
-
-
 def test_a_compensation_that_fails_does_not_prevent_the_others() -> None:
     @workflow
     async def trip() -> None:
@@ -460,16 +352,6 @@ def test_branches_register_with_the_saga_around_their_group() -> None:
 
     simulate(trip())
     assert done_things == ["a", "b", "undo b", "undo a"]
-
-
-def test_an_inner_saga_leaves_its_compensations_to_the_outer() -> None:
-    @workflow
-    async def trip() -> None:
-        inner = saga(book("a", then=do("b")))
-        await saga(inner.flat_map(lambda _: fail(ValueError("no"))))
-
-    simulate(trip())
-    assert done_things == ["a", "b", "undo a"]
 
 
 def test_compensate_outside_a_saga_is_refused() -> None:
@@ -579,22 +461,6 @@ def test_signals_that_were_not_received_reach_the_next_run() -> None:
             return (await receive(Approve)).by
 
     assert simulate(Keep(0), signals=[(hours(1), "Approve", Approve("Ann"))]).result == "Ann"
-
-
-def test_finally_blocks_are_done_before_the_next_run() -> None:
-    class Tidy(Workflow[int]):
-        n: int
-
-        async def flow(self) -> int:
-            try:
-                if self.n == 0:
-                    await continue_as_new(Tidy(1))
-            finally:
-                await do(f"tidy {self.n}")
-            return self.n
-
-    assert simulate(Tidy(0)).result == 1
-    assert done_things == ["tidy 0", "tidy 1"]
 
 
 def test_a_flow_cannot_go_on_as_another_workflow() -> None:

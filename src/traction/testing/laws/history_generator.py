@@ -193,7 +193,7 @@ class HistoryGenerator:
         )
 
     def run(self) -> GeneratedHistory:
-        """Make chosen moves until the execution closes, or until nothing can happen any more."""
+        """Choose moves until the execution closes, or until nothing can happen any more."""
         while self.history.closed is None and (moves := self.list_moves()):
             move, *arguments = moves[self.pick(len(moves))]
             self.now += _TICK
