@@ -105,7 +105,7 @@ class JournaledService(Service):
             lambdas: What Lambda functions answer; the same function of its argument in every process.
 
         Raises:
-            JournalError: It is no file of Traction's, or not of this format; what is the matter, and the way out.
+            JournalError: It is not a file of Traction's, or has another format. The text has a way out.
             JournalUnavailable: It is locked, or cannot be read now.
         """
         self.path = os.path.realpath(path)
@@ -176,7 +176,7 @@ class JournaledService(Service):
                 self._disconnect()
 
     def close(self) -> None:
-        """Let go of the file. A later call, the answer to a task in hand, opens it for as long as it takes."""
+        """Close the file. A later call, such as the response to a running task, opens it for that call."""
         self._closed = True
         self._disconnect()
 
@@ -202,7 +202,7 @@ class JournaledService(Service):
                 return False
             return self._count_waiting(Ready("decision", request.domain, request.task_list.name)) > 0
         except (AttributeError, TypeError):
-            # It is not well formed, and the service says how.
+            # It is invalid: the service returns the fault.
             return False
 
     def _count_waiting(self, key: Ready) -> int:
@@ -396,7 +396,7 @@ class JournaledService(Service):
                     db.execute("ROLLBACK")
             told = self._explain(error) if isinstance(error, sqlite3.Error) else error
             if self._group:
-                # What was done in the same transaction is undone as well, so its `commit` has to say so.
+                # The other calls of the transaction are undone too, so `commit` must raise.
                 self._failure = told if isinstance(told, BackendError) else JournalUnavailable(f"broken off: {told!r}")
             if told is error:
                 raise

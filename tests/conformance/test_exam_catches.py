@@ -1,4 +1,4 @@
-"""See that the exam fails a backend that lies: each lie, and the check that must not be deceived by it."""
+"""The exam finds faulty backends: each fault, and the check that must fail."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Lying = Callable[[dict[Any, Any], Any, Go], Any]
 
 
 class Lie(NamedTuple):
-    """What a backend does wrong, and the check that finds it out."""
+    """What a backend does wrong, and the check that must fail."""
 
     name: str
     check: str
@@ -34,7 +34,7 @@ class Lie(NamedTuple):
 
 
 class Liar(LocalBackend):
-    """A backend that answers as a lie says. It remembers what the lie puts into its memory."""
+    """A backend with a fault, which can keep state in its memory."""
 
     def __init__(self, call: Lying) -> None:
         super().__init__(Service())
@@ -46,17 +46,17 @@ class Liar(LocalBackend):
 
 
 def asks(kinds: Any, change: Callable[[Any], Any]) -> Lying:
-    """Ask for something else than was asked for."""
+    """Change requests."""
     return lambda _, request, go: go(change(request) if isinstance(request, kinds) else request)
 
 
 def tells(kinds: Any, change: Callable[[Any], Any]) -> Lying:
-    """Tell something else than is true."""
+    """Change responses."""
     return lambda _, request, go: change(go(request)) if isinstance(request, kinds) else go(request)
 
 
 def decides(kind: Any, **changes: Any) -> Lying:
-    """Take a decision for another."""
+    """Change decisions."""
 
     def change(request: Any) -> Any:
         decisions = (replace(one, **changes) if isinstance(one, kind) else one for one in request.decisions or ())
@@ -66,7 +66,7 @@ def decides(kind: Any, **changes: Any) -> Lying:
 
 
 def writes(kind: Any, **changes: Any) -> Lying:
-    """Tell of an event something else than is true."""
+    """Change events in responses."""
 
     def change(answer: Any) -> Any:
         return replace(
@@ -77,14 +77,14 @@ def writes(kind: Any, **changes: Any) -> Lying:
 
 
 def describes(**changes: Any) -> Lying:
-    """Tell of an execution something else than is true."""
+    """Change descriptions of executions."""
     return tells(
         o.DescribeWorkflowExecution, lambda told: replace(told, execution_info=replace(told.execution_info, **changes))
     )
 
 
 def swallows(kinds: Any, answer: Any = None) -> Lying:
-    """Say that all is well when it is too late."""
+    """Accept requests that are too late."""
 
     def call(_: Any, request: Any, go: Go) -> Any:
         try:
@@ -154,7 +154,7 @@ def without_texts(text: str) -> str | None:
 
 
 def texts(change: Callable[[str], str | None]) -> Lying:
-    """Keep inputs in another form."""
+    """Change inputs."""
 
     def call(_: Any, request: Any, go: Go) -> Any:
         given = getattr(request, "input", None)
@@ -362,8 +362,8 @@ LIES = (
 
 
 @pytest.mark.parametrize("lie", LIES, ids=repr)
-def test_a_backend_that_lies_fails_the_check_that_asks(lie: Lie, monkeypatch: pytest.MonkeyPatch) -> None:
-    # What never comes need not be waited for as long as in earnest.
+def test_a_faulty_backend_fails_the_check_for_its_fault(lie: Lie, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The checks need not wait as long as for a real backend.
     monkeypatch.setattr(fixture, "PATIENCE", 3.0)
     monkeypatch.setattr(fixture, "LONG", timedelta(seconds=1))
     check = dict(exam(lambda: Liar(lie.call)))[lie.check]
@@ -371,7 +371,7 @@ def test_a_backend_that_lies_fails_the_check_that_asks(lie: Lie, monkeypatch: py
         check()
 
 
-def test_a_liar_that_does_not_lie_passes() -> None:
+def test_the_wrapper_without_a_fault_passes() -> None:
     checks = dict(exam(lambda: Liar(lambda _, request, go: go(request))))
     for name in {lie.check for lie in LIES}:
         checks[name]()

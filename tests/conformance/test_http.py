@@ -65,7 +65,7 @@ class Door:
             connection.close()
 
     def ask(self, operation: str, body: Any) -> tuple[int, Any]:
-        """Ask by JSON: the status, and what the JSON says."""
+        """Send JSON. Return the status and the decoded response."""
         sent = body if isinstance(body, bytes) else json.dumps(body).encode()
         status, _, told = self.send(sent, Content_Type=JSON, X_Amz_Target=f"SimpleWorkflowService.{operation}")
         return status, json.loads(told) if told else None
@@ -94,7 +94,7 @@ class Door:
         return connection
 
     def await_waiters(self, count: int) -> None:
-        """Wait until so many polls wait. What they wait for is told by the backend alone."""
+        """Wait until this number of polls is pending. Only the backend knows them."""
         deadline = time.monotonic() + 30
         while sum(map(len, self.backend._waiters.values())) != count:
             assert time.monotonic() < deadline, "the polls did not come to wait, or not to an end"
@@ -256,14 +256,14 @@ def test_members_that_are_missing_are_named_and_nothing_is_guessed(door: Door, o
         ),
     ],
 )
-def test_an_odd_decision_is_told_by_its_place(waiting: Door, decisions: list[Any], message: str) -> None:
+def test_an_invalid_decision_is_reported_by_its_position(waiting: Door, decisions: list[Any], message: str) -> None:
     start(waiting)
     token = waiting.do("PollForDecisionTask", domain="d", taskList=LIST)["taskToken"]
     status, told = waiting.ask("RespondDecisionTaskCompleted", {"taskToken": token, "decisions": decisions})
     assert (status, told["message"]) == (400, message)
 
 
-def test_all_that_is_wrong_with_odd_decisions_is_told_together(door: Door) -> None:
+def test_all_errors_of_invalid_decisions_are_reported_together(door: Door) -> None:
     decisions = [{"decisionType": "Undo"}, {"decisionType": "CancelTimer", "cancelTimerDecisionAttributes": {}}]
     _, told = door.ask("RespondDecisionTaskCompleted", {"decisions": decisions})
     assert told["message"].startswith("3 validation errors detected: Value null at 'taskToken' ")
@@ -271,7 +271,7 @@ def test_all_that_is_wrong_with_odd_decisions_is_told_together(door: Door) -> No
     assert "Value null at 'decisions.2.member.cancelTimerDecisionAttributes.timerId'" in told["message"]
 
 
-def test_a_token_that_is_no_good_is_told_before_odd_decisions(waiting: Door) -> None:
+def test_an_invalid_token_is_reported_before_invalid_decisions(waiting: Door) -> None:
     def ask(token: str) -> str:
         request = {"taskToken": token, "decisions": [{"decisionType": "Undo"}]}
         return str(waiting.ask("RespondDecisionTaskCompleted", request)[1]["message"])
@@ -284,7 +284,7 @@ def test_a_token_that_is_no_good_is_told_before_odd_decisions(waiting: Door) -> 
     assert ask(token) == "Unknown decision task, scheduledEventId = 2"
 
 
-def test_a_close_may_come_without_attributes_and_attributes_of_others_do_nothing(waiting: Door) -> None:
+def test_closing_decisions_need_no_attributes_and_ignore_those_of_others(waiting: Door) -> None:
     start(waiting)
     token = waiting.do("PollForDecisionTask", domain="d", taskList=LIST)["taskToken"]
     unrelated = {"timerId": "t", "startToFireTimeout": "1"}
@@ -316,7 +316,7 @@ def test_a_close_may_come_without_attributes_and_attributes_of_others_do_nothing
     ],
     ids=lambda body: repr(body[:12]),
 )
-def test_a_body_that_is_not_what_it_should_be_is_the_senders_fault(door: Door, body: bytes) -> None:
+def test_an_invalid_body_is_a_client_error(door: Door, body: bytes) -> None:
     status, told = door.ask("DescribeDomain", body)
     namespace, _, code = told["__type"].partition("#")
     # No bytes are read as no members, which some clients send so.
@@ -327,13 +327,13 @@ def test_a_body_that_is_not_what_it_should_be_is_the_senders_fault(door: Door, b
 @pytest.mark.parametrize(
     "target", ["", "Nonsense", "SimpleWorkflowService.", "SimpleWorkflowService.Undo", "a.b.c", "é.ü"]
 )
-def test_a_target_that_is_none_is_the_senders_fault(door: Door, target: str) -> None:
+def test_an_invalid_target_is_a_client_error(door: Door, target: str) -> None:
     status, _, body = door.send(b"{}", Content_Type=JSON, X_Amz_Target=target)
     code = "UnknownOperationException" if target else "MissingAction"
     assert (status, json.loads(body)["__type"]) == (400, f"com.amazon.coral.service#{code}")
 
 
-def test_a_missing_target_is_the_senders_fault(door: Door) -> None:
+def test_a_missing_target_is_a_client_error(door: Door) -> None:
     status, _, body = door.send(b"{}", Content_Type=JSON)
     assert (status, json.loads(body)["__type"]) == (400, "com.amazon.coral.service#MissingAction")
 
@@ -349,7 +349,7 @@ def test_only_post_is_answered(door: Door, method: str) -> None:
     assert (status, headers["allow"]) == (405, "POST")
 
 
-def test_a_method_that_nobody_has_registered_is_no_request(door: Door) -> None:
+def test_an_unregistered_method_is_not_a_request(door: Door) -> None:
     assert door.send(method="NONSENSE")[0] == 400
 
 
@@ -598,7 +598,7 @@ def find_length(head: bytes) -> int:
     return int(found[1])
 
 
-def test_a_poll_whose_client_goes_is_released_and_no_task_is_lost(waiting: Door) -> None:
+def test_the_poll_of_a_disconnected_client_ends_and_loses_no_task(waiting: Door) -> None:
     gone = [waiting.poll_raw("PollForDecisionTask") for _ in range(3)]
     waiting.await_waiters(3)
     for connection in gone:
@@ -608,7 +608,7 @@ def test_a_poll_whose_client_goes_is_released_and_no_task_is_lost(waiting: Door)
     assert waiting.do("PollForDecisionTask", domain="d", taskList=LIST)["startedEventId"] == 3
 
 
-def test_a_poll_whose_client_goes_leaves_its_place_to_the_next(waiting: Door) -> None:
+def test_the_poll_of_a_disconnected_client_frees_its_place(waiting: Door) -> None:
     first, second = waiting.poll_raw("PollForDecisionTask"), waiting.poll_raw("PollForDecisionTask")
     waiting.await_waiters(2)
     first.close()
@@ -626,7 +626,7 @@ def test_many_polls_wait_at_once_and_each_task_goes_to_one(waiting: Door) -> Non
     assert sorted(name for names in got for name in set(names)) == sorted(f"w{n}".encode() for n in range(200))
 
 
-def test_a_list_takes_so_many_polls_and_no_more(stack: ExitStack) -> None:
+def test_a_list_accepts_polls_up_to_the_limit(stack: ExitStack) -> None:
     door = open_door(stack, limits=Limits(pollers_max=2))
     polls = [door.poll_raw("PollForDecisionTask") for _ in range(2)]
     door.await_waiters(2)
@@ -678,7 +678,7 @@ def test_time_stands_still_until_it_is_advanced(waiting: Door) -> None:
 @pytest.mark.parametrize(
     "body", [b"{", b"[]", b'{"seconds":"x"}', b'{"seconds":-1}', b'{"seconds":1e10}', b'{"x":1}', b"x" * 9999]
 )
-def test_time_is_not_advanced_by_nonsense(door: Door, body: bytes) -> None:
+def test_invalid_requests_do_not_advance_time(door: Door, body: bytes) -> None:
     status, _, told = door.send(body, path="/_traction/advance")
     assert status in (400, 413)
     assert "message" in json.loads(told)
@@ -810,7 +810,7 @@ class Command:
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-def test_the_command_says_where_it_is_and_ends_well(stack: ExitStack, how: signal.Signals) -> None:
+def test_the_command_prints_its_url_and_exits_with_0(stack: ExitStack, how: signal.Signals) -> None:
     command = Command(stack, "--domain", "acme", "--domain", "other")
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+", command.url)
     infos = command.door.do("ListDomains", registrationStatus="REGISTERED")["domainInfos"]
@@ -832,7 +832,7 @@ def test_what_is_in_a_file_outlives_a_server_that_is_killed(stack: ExitStack, tm
     assert second.stop(signal.SIGTERM) == 0
 
 
-def test_a_file_that_cannot_be_used_is_told_as_such_and_not_as_a_fault(stack: ExitStack, tmp_path: Path) -> None:
+def test_an_unusable_file_is_reported_and_is_not_a_fault(stack: ExitStack, tmp_path: Path) -> None:
     command = Command(stack, "--db", str(tmp_path / "work.db"), "--domain", "d", "--virtual")
     for path in tmp_path.iterdir():
         path.unlink()
@@ -900,7 +900,7 @@ def test_lambda_functions_are_answered_by_functions(stack: ExitStack, tmp_path: 
         (("--host", "192.0.2.1"), "cannot listen on 192.0.2.1"),
     ],
 )
-def test_a_command_that_is_wrong_leaves_with_2_and_says_why(options: tuple[str, ...], said: str) -> None:
+def test_an_invalid_command_exits_with_2_and_the_reason(options: tuple[str, ...], said: str) -> None:
     told = subprocess.run(
         [sys.executable, "-m", "traction", "serve", "--port", "0", *options],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""Whoever is killed, and whenever: what was answered has happened, once, and the work goes on."""
+"""Kill any process at any time: requests with a response took effect once, and the work continues."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LINES_MAX = 60
 
 
 class Process:
-    """One that runs: its pipe, what it said so far, and at which line it is to be killed, if at all."""
+    """A running process: its pipe, its output so far, and the line at which it is killed, if any."""
 
     def __init__(self, role: str, pipe: Path, kill_at: int | None, *, endless: bool) -> None:
         self.role = role
@@ -48,7 +48,7 @@ class Process:
 
 
 class Fleet:
-    """The processes on one file, what they said, and what is to be said to the next client."""
+    """The processes on one file, their output, and the arguments of the next client."""
 
     def __init__(self, directory: Path, seed: int, kills: int) -> None:
         self.directory = directory
@@ -90,7 +90,7 @@ class Fleet:
                 self.hear(key.data)
         for process in self.list_processes():
             if process.role != "client" and not process.killed:
-                # What it still says, it said: the file must have it.
+                # Output that is still in the pipe counts: the file must contain it.
                 while not process.pid:
                     self.hear(process)
                 self.kill(process)
@@ -134,12 +134,12 @@ class Fleet:
         if not self.kills_left:
             for other in self.list_processes():
                 other.kill_at = None
-                # The last client is told when to end, so the one before it has to go.
+                # Only the last client has an end, so the one before it must be stopped.
                 if other.endless and other.pid and not other.killed:
                     self.kill(other)
 
     def note(self, process: Process, verb: str, *words: str) -> None:
-        """Keep what a process says: what is tried, and what is done."""
+        """Keep the output of a process: requests that were sent, and those that had a response."""
         order = self.order
         if verb == "pid":
             process.pid = int(words[0])
@@ -182,7 +182,7 @@ class Fleet:
 
 
 def check(fleet: Fleet) -> None:
-    """Hold the file, opened once more, against all that was said."""
+    """Open the file again, and compare it with all output."""
     answers = Counter(fleet.answered)
     assert set(answers.values()) == {1}, "no answer was accepted twice"
     expected: set[tuple[str, str, int]] = set()
@@ -217,7 +217,7 @@ def check(fleet: Fleet) -> None:
 
 
 @pytest.mark.parametrize("seed", [1])
-def test_whatever_was_accepted_has_happened_exactly_once_whoever_is_killed(seed: int, tmp_path: Path) -> None:
+def test_accepted_requests_take_effect_once_whichever_process_is_killed(seed: int, tmp_path: Path) -> None:
     fleet = Fleet(tmp_path, seed, KILLS)
     try:
         fleet.run()

@@ -1,4 +1,4 @@
-"""The same flow, in this process and through boto3: the same decisions, and the same history to the byte."""
+"""The same flow makes the same decisions and history through boto3 as in this process."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SAID: list[Step[Any]] = []
 
 @workflow
 def say_drawn() -> Step[str]:
-    # What a flow gives may be an exception, say: here it only matters that it is the same.
+    # The result may be any value, such as an exception. Here it only matters that both are equal.
     return SAID[-1].flat_map(lambda value: done(repr(value)))
 
 
@@ -46,7 +46,7 @@ def play(reach: Any, *, sticky: bool) -> tuple[Any, Any]:
 @pytest.mark.parametrize("sticky", [False, True])
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=settings().max_examples // 2)
 @given(flow=flows())
-def test_a_flow_decides_the_same_through_boto3_as_in_this_process(site: Site, sticky: bool, flow: Step[Any]) -> None:
+def test_generated_flows_decide_the_same_through_boto3_as_in_process(site: Site, sticky: bool, flow: Step[Any]) -> None:
     SAID.append(flow)
     try:
         here, there = play(reach_here, sticky=sticky), play(site.reach, sticky=sticky)

@@ -1,4 +1,4 @@
-"""Whatever goes wrong is told by the name of who should act, and sent again only where that is safe."""
+"""Errors name who should act, and requests are retried only where that is safe."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from traction_swf.error_codes import NotTaken, ServiceUnavailable, SignatureExpi
 
 @pytest.mark.parametrize("prefix", ["", "com.amazonaws.swf.base.model#", "com.amazon.coral.validate#"])
 @pytest.mark.parametrize("code", sorted(wire.FAULTS))
-def test_a_fault_is_known_by_its_code_in_every_form(code: str, prefix: str) -> None:
+def test_faults_are_recognized_by_code_in_every_form(code: str, prefix: str) -> None:
     error = classify(prefix + code, "said")
     assert isinstance(error, ServiceFault)
     assert (error.code, str(error)) == (code, "said")
@@ -73,13 +73,13 @@ def test_a_fault_is_known_by_its_code_in_every_form(code: str, prefix: str) -> N
         ("", 400, BackendError, False),
     ],
 )
-def test_every_other_error_says_whether_it_passes(code: str, status: int, kind: type, retryable: bool) -> None:
+def test_every_other_error_is_marked_as_retryable_or_not(code: str, status: int, kind: type, retryable: bool) -> None:
     error = classify(code, "said", status)
     assert (type(error), error.retryable) == (kind, retryable)
 
 
 @given(st.text(max_size=30), st.text(max_size=30), st.integers(300, 599))
-def test_no_error_is_without_a_class(code: str, message: str, status: int) -> None:
+def test_every_error_has_a_class(code: str, message: str, status: int) -> None:
     assert isinstance(classify(code, message, status), BackendError)
 
 
@@ -96,11 +96,11 @@ def test_no_error_is_without_a_class(code: str, message: str, status: int) -> No
         (b.ParamValidationError(report="x"), ValidationException),
     ],
 )
-def test_what_fails_on_the_way_says_whether_it_was_sent(error: Exception, kind: type) -> None:
+def test_connection_errors_state_whether_the_request_was_sent(error: Exception, kind: type) -> None:
     assert type(translate_error(error)) is kind
 
 
-# A server that says what it is told to.
+# A server with scripted responses.
 
 
 class Scripted:
@@ -179,7 +179,7 @@ EXPIRED = (400, b'{"__type":"com.amazon.coral.service#ExpiredTokenException","me
 
 
 @pytest.mark.parametrize("refusal", [THROTTLED, EXPIRED])
-def test_a_change_that_was_refused_and_will_not_be_is_sent_again(
+def test_a_change_that_swf_refused_for_a_moment_is_retried(
     refusal: tuple[int, bytes], scripted: Scripted, backend: SwfBackend
 ) -> None:
     scripted.script = [refusal, (200, b"")]
@@ -188,9 +188,7 @@ def test_a_change_that_was_refused_and_will_not_be_is_sent_again(
 
 
 @pytest.mark.parametrize("lost", ["drop", "cut"])
-def test_a_change_whose_answer_is_lost_is_not_sent_again_by_itself(
-    lost: str, scripted: Scripted, backend: SwfBackend
-) -> None:
+def test_a_change_whose_response_is_lost_is_not_retried(lost: str, scripted: Scripted, backend: SwfBackend) -> None:
     scripted.script = [lost]
     with pytest.raises(ServiceUnavailable) as caught:
         backend.call(SIGNAL)
@@ -199,7 +197,7 @@ def test_a_change_whose_answer_is_lost_is_not_sent_again_by_itself(
 
 
 @pytest.mark.parametrize("said", [THROTTLED, "drop", "cut", (503, b"<html><body>busy</body></html>"), (500, b"")])
-def test_a_poll_is_never_sent_again_by_itself(said: Any, scripted: Scripted, backend: SwfBackend) -> None:
+def test_polls_are_never_retried_automatically(said: Any, scripted: Scripted, backend: SwfBackend) -> None:
     scripted.script = [said]
     with pytest.raises(BackendError) as caught:
         backend.call(POLL)
@@ -211,7 +209,7 @@ BROKEN_OFF = ["drop", *((status, b"<html><body>proxy</body></html>") for status 
 
 
 @pytest.mark.parametrize("said", BROKEN_OFF)
-def test_a_held_poll_that_breaks_off_is_empty_and_logged_at_debug_alone(
+def test_a_held_poll_that_is_cut_off_is_empty_and_logged_at_debug(
     said: Any, scripted: Scripted, backend: SwfBackend, monkeypatch: pytest.MonkeyPatch, caplog: Any
 ) -> None:
     caplog.set_level(logging.DEBUG, "traction")
@@ -224,14 +222,14 @@ def test_a_held_poll_that_breaks_off_is_empty_and_logged_at_debug_alone(
 
 
 @pytest.mark.parametrize("said", BROKEN_OFF)
-def test_a_poll_that_breaks_off_at_once_is_an_error(said: Any, scripted: Scripted, backend: SwfBackend) -> None:
+def test_a_poll_that_is_cut_off_at_once_is_an_error(said: Any, scripted: Scripted, backend: SwfBackend) -> None:
     scripted.script = [said]
     with pytest.raises(ServiceUnavailable):
         backend.call(POLL)
 
 
 @pytest.mark.parametrize("said", [THROTTLED, "cut", (500, b""), (400, b"{}")])
-def test_a_held_poll_that_was_answered_is_never_taken_for_empty(
+def test_a_partial_response_to_a_held_poll_is_never_treated_as_empty(
     said: Any, scripted: Scripted, backend: SwfBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("traction_swf.backend.HELD_SECONDS_MIN", 0.0)
@@ -240,9 +238,7 @@ def test_a_held_poll_that_was_answered_is_never_taken_for_empty(
         backend.call(POLL)
 
 
-def test_a_poll_that_reads_on_in_a_history_is_sent_again_since_it_is_given_no_task(
-    scripted: Scripted, backend: SwfBackend
-) -> None:
+def test_a_poll_for_another_page_is_retried(scripted: Scripted, backend: SwfBackend) -> None:
     more = o.PollForDecisionTask(domain="acme", task_list=TaskList("l"), next_page_token="p")
     page = b'{"taskToken":"t","startedEventId":3,"previousStartedEventId":0,"workflowType":{"name":"w","version":"1"},'
     page += b'"workflowExecution":{"workflowId":"w","runId":"r"},"events":[]}'
@@ -251,14 +247,12 @@ def test_a_poll_that_reads_on_in_a_history_is_sent_again_since_it_is_given_no_ta
     assert len(scripted.asked) == 5
 
 
-def test_a_read_is_sent_again_whatever_happened_to_the_first(scripted: Scripted, backend: SwfBackend) -> None:
+def test_reads_are_retried_after_any_transient_error(scripted: Scripted, backend: SwfBackend) -> None:
     scripted.script = ["drop", "cut", EXPIRED, (200, b'{"count":3,"truncated":false}')]
     assert backend.call(COUNT).count == 3
 
 
-def test_too_many_polls_are_a_fault_that_the_loop_of_workers_waits_after(
-    scripted: Scripted, backend: SwfBackend
-) -> None:
+def test_workers_wait_after_the_fault_for_too_many_polls(scripted: Scripted, backend: SwfBackend) -> None:
     scripted.script = [fault("LimitExceededFault", "Limit on maximum concurrent poll requests per task list reached")]
     with pytest.raises(LimitExceededFault, match="concurrent poll requests"):
         backend.call(POLL)
@@ -274,20 +268,18 @@ def test_too_many_polls_are_a_fault_that_the_loop_of_workers_waits_after(
         b"",
     ],
 )
-def test_a_poll_that_found_nothing_is_known_in_every_shape(
-    body: bytes, scripted: Scripted, backend: SwfBackend
-) -> None:
+def test_an_empty_poll_is_recognized_in_every_form(body: bytes, scripted: Scripted, backend: SwfBackend) -> None:
     scripted.script = [(200, body), (200, body)]
     assert not backend.call(POLL).task_token
     assert not backend.call(o.PollForActivityTask(domain="acme", task_list=TaskList("l"))).task_token
 
 
-def test_members_that_nobody_knows_are_passed_over(scripted: Scripted, backend: SwfBackend) -> None:
+def test_unknown_members_are_ignored(scripted: Scripted, backend: SwfBackend) -> None:
     scripted.script = [(200, b'{"count":1,"reopenable":false}')]
     assert backend.call(COUNT).count == 1
 
 
-def test_an_answer_that_is_none_of_swfs_is_an_error_of_the_backend(scripted: Scripted, backend: SwfBackend) -> None:
+def test_a_response_that_is_not_swfs_is_a_backend_error(scripted: Scripted, backend: SwfBackend) -> None:
     scripted.script = [(200, b'{"count":"many"}')] * 9
     with pytest.raises(BackendError):
         backend.call(COUNT)
@@ -298,14 +290,14 @@ def test_an_empty_name_is_refused_as_swf_refuses_it(backend: SwfBackend) -> None
         backend.call(o.PollForDecisionTask(domain="", task_list=TaskList("")))
 
 
-def test_nobody_listening_is_told_as_not_sent(backend: SwfBackend, scripted: Scripted) -> None:
+def test_a_refused_connection_is_reported_as_not_sent(backend: SwfBackend, scripted: Scripted) -> None:
     scripted.close()
     with pytest.raises(NotTaken):
         backend.call(POLL)
     scripted._listener = socket.create_server(("127.0.0.1", 0))
 
 
-def test_who_waits_for_a_close_waits_on_while_the_service_is_away(scripted: Scripted, backend: SwfBackend) -> None:
+def test_waiting_for_a_close_survives_an_unavailable_service(scripted: Scripted, backend: SwfBackend) -> None:
     closed = {
         "eventId": 9,
         "eventTimestamp": 1.5e9,
@@ -323,7 +315,7 @@ def test_who_waits_for_a_close_waits_on_while_the_service_is_away(scripted: Scri
     assert set(scripted.asked) == {"GetWorkflowExecutionHistory"}
 
 
-def test_who_waits_for_an_unknown_run_is_told(scripted: Scripted, backend: SwfBackend) -> None:
+def test_waiting_for_an_unknown_run_raises(scripted: Scripted, backend: SwfBackend) -> None:
     scripted.script = [fault("UnknownResourceFault")]
     with pytest.raises(UnknownResourceFault):
         backend.wait_until_closed(EXECUTION, timedelta(seconds=60))
@@ -334,16 +326,14 @@ def test_who_waits_for_an_unknown_run_is_told(scripted: Scripted, backend: SwfBa
 BEGIN = datetime(2026, 3, 1, 12, 0, 0, 250_000, tzinfo=UTC)
 
 
-def test_a_clock_that_is_right_stays_as_it_is() -> None:
+def test_a_correct_clock_is_not_adjusted() -> None:
     clock = ServiceClock(lambda: BEGIN)
     clock.observe(BEGIN.replace(microsecond=0), BEGIN, BEGIN)
     assert clock() == BEGIN
 
 
 @given(st.floats(-1e6, 1e6), st.lists(st.tuples(st.floats(0, 60), st.floats(0, 4)), min_size=1, max_size=20))
-def test_a_clock_that_is_wrong_is_right_to_a_second_and_the_length_of_a_call(
-    ahead: float, calls: list[tuple[float, float]]
-) -> None:
+def test_a_wrong_clock_is_corrected_to_a_second_and_a_call(ahead: float, calls: list[tuple[float, float]]) -> None:
     time = BEGIN
     clock = ServiceClock(lambda: time)
     for pause, length in calls:
@@ -355,7 +345,7 @@ def test_a_clock_that_is_wrong_is_right_to_a_second_and_the_length_of_a_call(
     assert error <= timedelta(seconds=1.1 + max(length for _, length in calls))
 
 
-def test_a_clock_that_is_set_is_believed_anew() -> None:
+def test_a_clock_that_was_set_is_trusted_again() -> None:
     time = BEGIN
     clock = ServiceClock(lambda: time)
     clock.observe(BEGIN.replace(microsecond=0), BEGIN, BEGIN)
@@ -364,7 +354,7 @@ def test_a_clock_that_is_set_is_believed_anew() -> None:
     assert abs(clock() - BEGIN) < timedelta(seconds=1)
 
 
-def test_the_date_of_answers_sets_the_clock(scripted: Scripted, backend: SwfBackend) -> None:
+def test_the_date_of_responses_sets_the_clock(scripted: Scripted, backend: SwfBackend) -> None:
     ahead = backend.now() + timedelta(days=2)
     scripted.headers = {"Date": format_datetime(ahead.replace(microsecond=0), usegmt=True)}
     scripted.script = [(200, b'{"count":1}')]
@@ -373,7 +363,7 @@ def test_the_date_of_answers_sets_the_clock(scripted: Scripted, backend: SwfBack
 
 
 @pytest.mark.parametrize("date", ["", "yesterday", "Sun, 99 Mar 2026 12:00:00 GMT"])
-def test_a_date_that_is_none_is_passed_over(date: str, scripted: Scripted, backend: SwfBackend) -> None:
+def test_an_invalid_date_is_ignored(date: str, scripted: Scripted, backend: SwfBackend) -> None:
     scripted.headers = {"Date": date}
     scripted.script = [(200, b'{"count":1}')]
     assert backend.call(COUNT).count == 1

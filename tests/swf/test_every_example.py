@@ -1,13 +1,12 @@
-"""Every example, with a server, a decider, workers and a client that are processes of their own, and are killed.
+"""Every example, with a server, a decider, workers and a client in processes of their own, which are killed.
 
-Same results as in one process, and same histories. *Same* means, without a kill: the steps are the same, and of each
-step the events are the same, in the same order and member by member, but for `PASSED_OVER` (when, who, the ids that the
-service gave, for how long a list is waited on) and the numbers of events, by which they refer to each other. For steps
-that go on side by side may be told in any order, and decided together or apart; so the events of decision tasks are
-left out too. A flow without steps side by side has one order: there the whole histories are the same, event by event.
+The results and histories are the same as in one process. Without a kill, *same* means: the same steps, and for each
+step the same events in the same order, member by member, except for the members that differ between two runs and for
+event ids. Events of decision tasks are left out, because parallel steps can be recorded in any order, and decided
+together or apart. A flow without parallel steps has one order: there the whole histories are equal.
 
-A kill adds attempts that time out, the timers before the next, and what the next is told of its number. Without those
-the steps are the same again.
+A kill adds attempts that time out, timers before the next attempt, and attempt numbers. Without those, the steps are
+the same again.
 """
 
 from __future__ import annotations
@@ -58,7 +57,7 @@ class Example(NamedTuple):
     provided: dict[Any, Any]
     """What runs in one process, and what it needs there."""
     roles: tuple[tuple[str, ...], ...]
-    """What each process is told, beside the URL."""
+    """The arguments of each process, except for the URL."""
     mortal: tuple[int, ...]
     """Which of them may be killed at any time: whose work is done again."""
     late: tuple[int, ...] = ()
@@ -89,7 +88,7 @@ def make_index(folder: Path) -> Example:
 EXAMPLES = {"hello": make_hello, "index_project": make_index}
 
 
-def test_every_example_is_here() -> None:
+def test_every_example_is_tested() -> None:
     folder = ROOT / "examples"
     there = {path.stem for path in folder.iterdir() if path.suffix == ".py" or (path / "__main__.py").exists()}
     assert set(EXAMPLES) == there
@@ -176,7 +175,7 @@ def play_here(example: Example) -> tuple[Any, list[e.Event]]:
 
 
 def wait_for(handle: Handle[Any], processes: Processes, kills: Sequence[tuple[int, int]] = ()) -> Any:
-    """Wait for the result; kill a role as soon as there are so many events; replace those that died."""
+    """Wait for the result. Kill a role once there is a number of events, and replace killed processes."""
     left = sorted(kills, reverse=True)
     while True:
         try:
@@ -191,7 +190,7 @@ def wait_for(handle: Handle[Any], processes: Processes, kills: Sequence[tuple[in
 
 
 def read_steps(history: list[e.Event]) -> dict[str, list[Any]]:
-    """Give the events of each step without what may differ between two runs, and without attempts that timed out."""
+    """Return the events of each step, without members that differ between runs and without attempts that timed out."""
     steps: dict[str, list[Any]] = {}
     ids: dict[int, str] = {}
     lost = set(find_lost(history))
@@ -220,7 +219,7 @@ def read_members(event: e.Event) -> dict[str, Any]:
 
 
 def find_lost(history: list[e.Event]) -> list[str]:
-    """Give the ids of the attempts that timed out."""
+    """Return the ids of the attempts that timed out."""
     scheduled = {event.event_id: event.activity_id for event in history if isinstance(event, e.ActivityTaskScheduled)}
     return [scheduled[event.scheduled_event_id] for event in history if isinstance(event, e.ActivityTaskTimedOut)]
 
@@ -229,7 +228,7 @@ def find_lost(history: list[e.Event]) -> list[str]:
 
 
 @pytest.mark.parametrize("name", EXAMPLES if NIGHTLY else ["hello"])
-def test_an_example_gives_the_same_in_many_processes_as_in_one(tmp_path: Path, name: str) -> None:
+def test_examples_run_the_same_in_many_processes_as_in_one(tmp_path: Path, name: str) -> None:
     example = EXAMPLES[name](tmp_path)
     here, told_here = play_here(example)
     with running(tmp_path, example) as processes, WorkerSystem(processes.url) as client:
@@ -245,7 +244,7 @@ def test_an_example_gives_the_same_in_many_processes_as_in_one(tmp_path: Path, n
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("name", EXAMPLES if NIGHTLY else ["index_project"])
-def test_an_example_gives_the_same_though_its_processes_are_killed(tmp_path: Path, name: str, seed: int) -> None:
+def test_examples_run_the_same_while_their_processes_are_killed(tmp_path: Path, name: str, seed: int) -> None:
     example = EXAMPLES[name](tmp_path)
     here, told_here = play_here(example)
     chance = random.Random(seed)
@@ -260,7 +259,7 @@ def test_an_example_gives_the_same_though_its_processes_are_killed(tmp_path: Pat
         deaths = processes.deaths
     steps = read_steps(told)
     assert steps == read_steps(told_here)
-    # Each that killed its process is told as lost, and nothing else is but what was in hand at the other kills.
+    # Each attempt that killed its process timed out, and otherwise only those that ran at the other kills.
     mortal = {
         id for id in steps if id.endswith("-1") and example.workflow is IndexProjectData and is_mortal(f"{seed}", id)
     }

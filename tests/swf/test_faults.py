@@ -1,7 +1,6 @@
-"""Between workers and service replies are lost, connections cut, requests refused: nothing is lost, nothing done twice.
+"""A proxy loses responses, cuts connections and refuses requests: no result is lost, and no activity runs twice.
 
-A proxy makes the faults. What is claimed is held against three witnesses: the results, the histories, and a ledger in
-which each activity writes that it ran.
+Three records are compared: the results, the histories, and a ledger to which each activity writes that it ran.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ SOON = 90
 
 
 class Ledger:
-    """Says which activity tasks were run, in order."""
+    """The activity tasks that ran, in order."""
 
     def __init__(self) -> None:
         self.lines: list[tuple[str, str]] = []
@@ -174,7 +173,7 @@ def tell(client: WorkerSystem, to: str, signal: Told) -> None:
 
 
 def check(local: LocalBackend, ledger: Ledger, *, lossless: bool = False) -> None:
-    """Hold the ledger against all histories: what is told was done, and nothing twice; if lossless, nothing in vain."""
+    """Compare the ledger with all histories: completed tasks ran once; if lossless, no attempt was lost."""
     ran = Counter(ledger.lines)
     assert [line for line, times in ran.items() if times > 1] == []
     completed_in_all = 0
@@ -242,7 +241,7 @@ def test_faults_without_effect_cost_no_task(make_stage: MakeStage, fault: Fault)
 
 
 @pytest.mark.parametrize("fault", LOSSES)
-def test_faults_that_lose_answers_lose_no_result_and_repeat_none(make_stage: MakeStage, fault: Fault) -> None:
+def test_lost_responses_lose_no_result_and_repeat_none(make_stage: MakeStage, fault: Fault) -> None:
     stage = make_stage(open_at(FAST), hold=HOLD)
     check(stage.local, play(stage, Plan(0, fault)))
 
@@ -254,7 +253,7 @@ def test_all_faults_together_lose_no_result_and_repeat_none(make_stage: MakeStag
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_start_whose_reply_is_lost_finds_its_own_execution(make_stage: MakeStage, fault: Fault) -> None:
+def test_a_start_whose_response_is_lost_finds_its_own_execution(make_stage: MakeStage, fault: Fault) -> None:
     stage = make_stage(hold=HOLD)
     plan = Plan(0, fault, operations={"StartWorkflowExecution"}, budget=1)
     with behind(stage, plan) as (url, proxy), WorkerSystem(url) as client:
@@ -263,7 +262,7 @@ def test_a_start_whose_reply_is_lost_finds_its_own_execution(make_stage: MakeSta
         assert [info.execution for info in list_open(stage.local)] == [handle.execution]
 
 
-def test_behind_a_proxy_that_cuts_idle_polls_workers_poll_on_without_a_warning(
+def test_workers_poll_on_without_a_warning_if_a_proxy_cuts_idle_polls(
     make_stage: MakeStage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("traction_swf.backend.HELD_SECONDS_MIN", 0.1)

@@ -1,4 +1,4 @@
-"""Each thing that a flow may say, in this process and through boto3: the same result, decisions and histories."""
+"""Each construct of a flow has the same result, decisions and histories through boto3 as in this process."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ from traction.worker.loop import Worker
 from traction_local.backend import DOMAIN
 from traction_local.service.knobs import LambdaCall, LambdaOutcome
 
-# What is told, worked on and called.
+# Signals, activities and functions.
 
 
 class Approve(Signal):
@@ -97,7 +97,7 @@ def do(what: str) -> str:
 
 
 class Fragile(Activity[None, int], retry=Retry(attempts=3, backoff=10, give_up_on=(KeyError,)), raises=(Declined,)):
-    """Fails so many times, in one way or another."""
+    """Fails a number of times, in one of several ways."""
 
     times: int
     how: str = "value"
@@ -126,7 +126,7 @@ class Keep(Activity[None, str]):
 
 
 class Sign(Activity[None, str], start_to_close=600, raises=(Declined,)):
-    """Is answered by somebody else."""
+    """Is completed by token, from outside."""
 
     def run(self) -> str:
         TOKENS.append(current_task().token)
@@ -142,7 +142,7 @@ def call_function(call: LambdaCall) -> LambdaOutcome:
     return LambdaOutcome(reason="ResourceNotFoundException")
 
 
-# Flows, one for each thing that may be said.
+# One flow for each construct.
 
 
 @workflow
@@ -461,7 +461,7 @@ def end(workflow_id: str) -> Act:
 
 
 class Said(NamedTuple):
-    """A flow; what it gives, or the name of its failure; and what happens, where nobody can move without it."""
+    """A flow, its result or the name of its failure, and the external events that it waits for."""
 
     flow: Workflow[Any]
     gives: Any
@@ -557,7 +557,7 @@ def play(reach: Any, said: Said) -> Played:
 
 
 @pytest.mark.parametrize("said", LANGUAGE.values(), ids=LANGUAGE)
-def test_what_a_flow_may_say_comes_to_the_same_through_boto3_as_in_this_process(site: Site, said: Said) -> None:
+def test_flows_run_the_same_through_boto3_as_in_process(site: Site, said: Said) -> None:
     here, there = play(reach_here, said), play(site.reach, said)
     for gave in (here.gave, there.gave):
         match said.gives:
@@ -599,7 +599,7 @@ BEFORE, WITH, AFTER = greet(patch=False, old=True), greet(patch=True, old=False)
 
 
 @pytest.mark.parametrize("over_http", [False, True], ids=["in this process", "through boto3"])
-def test_executions_go_on_while_a_patch_is_brought_in_and_retired(site: Site, over_http: bool) -> None:
+def test_executions_continue_while_a_patch_is_introduced_and_retired(site: Site, over_http: bool) -> None:
     world = World(site.reach if over_http else reach_here)
     try:
         handles: dict[str, Any] = {}

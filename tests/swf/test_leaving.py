@@ -1,4 +1,4 @@
-"""What workers promise that leave: no poll in flight is dropped, and who waits for one is told why and for how long."""
+"""Workers that stop drop no pending poll, and log what they wait for and for how long."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def forgetrelease_polls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ReleaseEndpoint, "__call__", refuse)
 
 
-def test_an_idle_worker_on_swf_says_what_it_waits_for_and_ends_at_the_second_signal(
+def test_an_idle_worker_on_swf_logs_its_polls_and_ends_at_the_second_signal(
     make_stage: MakeStage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forgetrelease_polls(monkeypatch)
@@ -103,7 +103,7 @@ def wait_for_polls(system: WorkerSystem, count: int) -> None:
         pass
 
 
-def test_a_poll_that_is_released_brings_the_task_that_it_was_given(stage: Stage) -> None:
+def test_a_released_poll_returns_the_task_that_it_was_assigned(stage: Stage) -> None:
     for n in range(4):
         backend = stage.open(sticky="off")
         with WorkerSystem(backend=backend) as system:
@@ -116,7 +116,7 @@ def test_a_poll_that_is_released_brings_the_task_that_it_was_given(stage: Stage)
         assert "DecisionTaskStarted" not in started or "DecisionTaskCompleted" in started
 
 
-def test_a_client_that_leaves_has_no_poll_held_that_arrives_later(stage: Stage) -> None:
+def test_polls_that_arrive_after_the_release_of_their_client_are_not_held(stage: Stage) -> None:
     poll = o.PollForActivityTask(domain=stage.local.domain, task_list=TaskList("nothing"))
     backend = stage.open()
     assert backend._client_name is not None

@@ -57,7 +57,7 @@ def test_each_decision_task_records_what_was_done_and_replays_the_rest(world: Wo
     assert find(world, handle, e.ActivityTaskScheduled) == []
 
 
-def test_an_answer_that_came_too_late_is_made_again(world: World) -> None:
+def test_a_response_that_was_too_late_is_made_again(world: World) -> None:
     shelf = Shelf()
     decider = world.decider(AddUp, local=LocalActivities({LookUp: shelf}))
     handle = world.start(AddUp(1))
@@ -71,7 +71,7 @@ def test_an_answer_that_came_too_late_is_made_again(world: World) -> None:
     assert shelf.asked == [0, 0]
 
 
-def test_workers_by_boto3_do_them_with_what_is_provided(stage: Stage) -> None:
+def test_workers_through_boto3_run_them_with_their_dependencies(stage: Stage) -> None:
     with WorkerSystem(stage.url()) as system:
         system.start_workflow_worker(AddUp, provide={LookUp: Shelf()})
         assert system.run(AddUp(4), timeout=60) == 14

@@ -1,4 +1,4 @@
-"""Ask a second opinion: moto, which knows part of SWF. Where it differs, docs/swf-differences.md says so."""
+"""A second reference: moto, which implements part of SWF. docs/swf-differences.md lists the differences."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ def backend(request: pytest.FixtureRequest) -> Iterator[SwfBackend]:
 
 
 @pytest.mark.parametrize("name", AGREED)
-def test_moto_takes_what_is_sent_and_is_understood(name: str, backend: SwfBackend) -> None:
+def test_moto_passes_the_checks_that_it_supports(name: str, backend: SwfBackend) -> None:
     BY_NAME[name](backend)
 
 
-def test_the_shipping_workers_run_a_chain_on_moto(backend: SwfBackend) -> None:
+def test_production_workers_run_a_chain_on_moto(backend: SwfBackend) -> None:
     for definition in (chain, increment):
         assert register_type(backend, definition) is None
     handle = start_execution(backend, chain(5), workflow_id="one")
@@ -82,7 +82,7 @@ def spoil(n: int) -> int:
 
 @workflow
 async def errand(n: int) -> list[Any]:
-    """Say one after the other what moto knows: activities, retries, markers, timers."""
+    """Use in sequence what moto supports: activities, retries, markers, timers."""
     seen = await side_effect(lambda: n)
     await sleep(1)
     try:
@@ -106,7 +106,7 @@ def test_worker_systems_run_on_moto_as_in_process() -> None:
         assert run_errand("swf://acme?region=us-east-1&retention_days=7") == run_errand("local:")
 
 
-def test_moto_shows_the_same_differences_of_what_is_registered(backend: SwfBackend) -> None:
+def test_changed_registrations_are_found_on_moto(backend: SwfBackend) -> None:
     from tests.swf.test_registration import brew, brew_longer
 
     register_type(backend, brew)
@@ -114,6 +114,6 @@ def test_moto_shows_the_same_differences_of_what_is_registered(backend: SwfBacke
         register_type(backend, brew_longer)
 
 
-def test_every_check_that_moto_does_not_pass_is_told() -> None:
+def test_every_check_that_moto_does_not_pass_is_documented() -> None:
     told = set(re.findall(r"`([a-z_]{12,})`", DIFFERENCES.read_text()))
     assert set(BY_NAME) - set(AGREED) == told & set(BY_NAME)

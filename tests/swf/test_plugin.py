@@ -21,7 +21,7 @@ def test_importing_the_plugin_imports_no_boto3() -> None:
     assert "boto" not in run(code)
 
 
-def test_a_missing_boto3_is_told_with_what_to_install() -> None:
+def test_a_missing_boto3_is_reported_with_what_to_install() -> None:
     code = (
         "import sys; sys.modules['boto3'] = None\n"
         "from traction_swf.plugin import traction_backend\n"
@@ -39,12 +39,12 @@ def test_the_installed_plugin_opens_the_url() -> None:
     backend.close()
 
 
-def test_urls_of_others_are_left_to_others() -> None:
+def test_urls_of_other_schemes_are_ignored() -> None:
     assert traction_backend("local:") is None
     assert traction_schemes() == ["swf:"]
 
 
-def test_a_region_that_nobody_names_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_region_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_DEFAULT_REGION", "AWS_REGION", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
@@ -52,6 +52,6 @@ def test_a_region_that_nobody_names_is_asked_for(monkeypatch: pytest.MonkeyPatch
         traction_backend("swf://acme")
 
 
-def test_a_profile_that_is_not_there_is_told() -> None:
+def test_a_missing_profile_is_reported() -> None:
     with pytest.raises(BackendError, match="nobody-has-this"):
         traction_backend("swf://acme?region=us-east-1&profile=nobody-has-this")

@@ -1,4 +1,4 @@
-"""Who decides, who works and who asks are processes of their own: same results, same histories."""
+"""Deciders, workers and clients in processes of their own: same results, same histories."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ PASSED_OVER = {
 
 @contextmanager
 def working(stage: Stage, *names: str, provide: str | None = None) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a worker in a process of its own; let it finish what it has."""
+    """Run a worker in a process of its own, and stop it with SIGTERM at the end."""
     argv = [sys.executable, "-m", "traction", "worker", *(f"{HERE}:{name}" for name in names)]
     argv += ["--url", stage.url(), "--instances", "2"]
     argv += ["--provide", f"{provide}={HERE}:open_kitchen"] if provide else []
@@ -81,7 +81,7 @@ def play_here(call: Any) -> tuple[Any, list[e.Event]]:
         return handle.result(60), handle.history()
 
 
-def test_processes_give_the_result_and_the_history_of_one_process(make_stage: MakeStage) -> None:
+def test_many_processes_produce_the_result_and_history_of_one(make_stage: MakeStage) -> None:
     stage = make_stage(hold=timedelta(seconds=1))
     with ExitStack() as stack, WorkerSystem(stage.url()) as client:
         processes = [
@@ -98,9 +98,7 @@ def test_processes_give_the_result_and_the_history_of_one_process(make_stage: Ma
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM][: None if settings().max_examples > 50 else 1])
-def test_a_decider_that_is_killed_leaves_its_executions_to_the_next(
-    make_stage: MakeStage, number: signal.Signals
-) -> None:
+def test_executions_of_a_killed_decider_continue_on_the_next(make_stage: MakeStage, number: signal.Signals) -> None:
     stage = make_stage(hold=timedelta(seconds=1))
     with WorkerSystem(stage.url(sticky=1)) as client, ExitStack() as stack:
         handle = client.start(feast(7))

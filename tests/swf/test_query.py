@@ -21,13 +21,13 @@ class Count(Workflow[int]):
         return self.until
 
 
-def test_a_query_reads_what_was_reported_last_and_writes_nothing(world: World) -> None:
+def test_a_query_returns_the_last_state_and_writes_nothing(world: World) -> None:
     decider = world.decider(Count)
     handle = world.start(Count(3))
     assert handle.state(dict[str, object]) == {"counted": 0, "so far": ""}
     assert decider.work_once(NOW)
     world.advance(1)
-    # The timer has fired, and no decision task has told the flow.
+    # The timer has fired, and no decision task has delivered it to the flow.
     world.backend.asked.clear()
     before = handle.history()
     said = handle.state(dict[str, object])
@@ -37,7 +37,7 @@ def test_a_query_reads_what_was_reported_last_and_writes_nothing(world: World) -
     assert handle.published_state() == {"counted": 0, "so far": ""}
 
 
-def test_a_report_too_long_for_swf_is_read_and_keeps_nothing_from_going_on(world: World) -> None:
+def test_a_state_too_long_for_swf_can_be_queried_and_stops_nothing(world: World) -> None:
     decider = world.decider(Count)
     handle = world.start(Count(40))
     world.run([decider], handle.execution)
@@ -45,6 +45,6 @@ def test_a_report_too_long_for_swf_is_read_and_keeps_nothing_from_going_on(world
     assert handle.state() == {"counted": 40}
 
 
-def test_by_boto3_a_query_needs_no_worker(stage: Stage) -> None:
+def test_a_query_through_boto3_needs_no_worker(stage: Stage) -> None:
     with WorkerSystem(stage.url()) as system:
         assert system.start(Count(3)).state() == {"counted": 0, "so far": ""}

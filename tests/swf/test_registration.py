@@ -1,4 +1,4 @@
-"""What is registered is held against what the code says, before any work is asked for."""
+"""The registered defaults are compared with the code before a worker polls."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def describe(backend: Backend, definition: Any) -> Any:
     return backend.call(o.DescribeWorkflowType(domain=backend.domain, workflow_type=definition.spec.type))
 
 
-def test_a_type_is_registered_with_what_its_definition_says(world: World) -> None:
+def test_a_type_is_registered_with_the_options_of_its_definition(world: World) -> None:
     for definition in (brew, hasty_breakfast):
         assert register_type(world.backend, definition) is None
     configuration = describe(world.backend, brew).configuration
@@ -64,14 +64,14 @@ def test_a_type_is_registered_with_what_its_definition_says(world: World) -> Non
     assert (configuration.default_child_policy, configuration.default_task_start_to_close_timeout) == ("ABANDON", "10")
 
 
-def test_a_type_that_is_as_the_code_says_is_left_alone(world: World) -> None:
+def test_an_unchanged_type_is_not_registered_again(world: World) -> None:
     register_type(world.backend, brew)
     world.backend.asked.clear()
     assert register_type(world.backend, brew) is None
     assert world.backend.asked == ["DescribeActivityType"]
 
 
-def test_a_changed_default_is_an_error_that_shows_both_sides_and_the_way_out(world: World) -> None:
+def test_a_changed_default_is_an_error_with_both_values_and_a_way_out(world: World) -> None:
     register_type(world.backend, brew)
     with pytest.raises(RegistrationError) as caught:
         register_type(world.backend, brew_longer)
@@ -97,20 +97,20 @@ def test_a_description_may_change(world: World) -> None:
     assert register_type(world.backend, brew_retold) is None
 
 
-def test_a_worker_does_not_start_with_settings_that_nobody_will_get() -> None:
+def test_a_worker_does_not_start_if_its_settings_differ() -> None:
     with WorkerSystem() as system:
         system.start_activity_worker(brew)
         with WorkerSystem(backend=system.backend) as other, pytest.raises(RegistrationError):
             other.start_activity_worker(brew_longer)
 
 
-def test_a_difference_goes_to_another_process_with_its_facts() -> None:
+def test_a_registration_error_can_be_pickled() -> None:
     error = RegistrationError(brew_longer, "acme", {"default_task_list": (None, "x")})
     copy = pickle.loads(pickle.dumps(error))
     assert (str(copy), copy.differences) == (str(error), error.differences)
 
 
-def test_a_deprecated_type_is_worked_for_and_not_started(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_deprecated_type_can_be_worked_on_but_not_started(caplog: pytest.LogCaptureFixture) -> None:
     with WorkerSystem() as system:
         handle = system.start(breakfast())
         system.backend.call(o.DeprecateWorkflowType(domain=system.backend.domain, workflow_type=breakfast.spec.type))  # type: ignore[attr-defined]
@@ -149,7 +149,7 @@ def late() -> Iterator[Late]:
     backend.close()
 
 
-def test_a_new_type_is_looked_for_until_it_is_seen(late: Late) -> None:
+def test_a_new_type_is_described_until_it_is_visible(late: Late) -> None:
     pauses: list[float] = []
     register_type(late, brew, pauses.append)
     assert late.looks == 0
@@ -157,7 +157,7 @@ def test_a_new_type_is_looked_for_until_it_is_seen(late: Late) -> None:
     assert len(pauses) == 3
 
 
-def test_a_type_that_never_comes_to_be_seen_is_not_waited_for_for_ever(late: Late) -> None:
+def test_waiting_for_a_type_to_become_visible_ends(late: Late) -> None:
     late.looks = 1_000
     pauses: list[float] = []
     assert register_type(late, brew, pauses.append) is None
@@ -167,7 +167,7 @@ def test_a_type_that_never_comes_to_be_seen_is_not_waited_for_for_ever(late: Lat
 # Domains.
 
 
-def test_an_unknown_domain_is_not_registered_unless_the_url_says_so(make_stage: MakeStage) -> None:
+def test_an_unknown_domain_is_registered_only_if_the_url_requests_it(make_stage: MakeStage) -> None:
     stage = make_stage(LocalBackend(Service(), domain="acme"))
     backend = stage.open()
     with pytest.raises(UnknownResourceFault, match="retention_days=30"):
@@ -179,7 +179,7 @@ def test_an_unknown_domain_is_not_registered_unless_the_url_says_so(make_stage: 
 
 
 class Beaten(LocalBackend):
-    """A service on which somebody else registers the same a moment before."""
+    """A service on which another client registers the same a moment before."""
 
     retention_days = 7
 
@@ -190,7 +190,7 @@ class Beaten(LocalBackend):
         return super().call(request, wait)
 
 
-def test_a_domain_and_a_type_that_another_registers_at_the_same_time_are_as_good() -> None:
+def test_concurrent_registration_of_a_domain_and_a_type_succeeds() -> None:
     backend = Beaten(Service(), domain="acme")
     assert register_type(backend, brew, lambda _: None) is None
     backend.close()

@@ -92,7 +92,7 @@ def test_several_large_calls_reach_swf(world: World, count: int, length: int, le
 
 
 @pytest.mark.parametrize("flow", MANY, ids=lambda flow: flow.__name__)
-def test_simulations_hold_requests_to_the_limit(flow: Any) -> None:
+def test_simulations_enforce_the_request_limit(flow: Any) -> None:
     assert simulate(flow(9, 30_000, "é")).result == 270_000
 
 
@@ -163,7 +163,7 @@ def test_a_request_is_counted_as_botocore_writes_it(text: str) -> None:
     ],
     ids=lambda request: type(request).__name__,
 )
-def test_what_keeps_swfs_limits_of_characters_is_no_large_request(request_: Any) -> None:
+def test_requests_within_swfs_character_limits_are_not_too_large(request_: Any) -> None:
     assert measure(request_) == len(write_by_botocore(request_)) < REQUEST_BYTES_MAX // 2
 
 
@@ -243,7 +243,7 @@ def test_the_limit_holds_to_the_byte_on_both_backends(make_stage: MakeStage) -> 
 
 
 class Narrow(LossyBackend):
-    """A backend whose service takes less than it says: it refuses what is large, or drops the connection."""
+    """A backend whose service accepts less than its limit: it refuses large requests, or drops the connection."""
 
     def __init__(self, inner: Any, error: Callable[[], Exception]) -> None:
         super().__init__(inner)

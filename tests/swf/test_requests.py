@@ -59,7 +59,7 @@ def test_every_operation_of_the_model_has_a_request() -> None:
 
 @pytest.mark.parametrize("name", sorted(wire.OPERATIONS))
 @given(data=st.data())
-def test_botocore_takes_every_request(name: str, data: st.DataObject) -> None:
+def test_botocore_accepts_every_request(name: str, data: st.DataObject) -> None:
     request = data.draw(values(wire.OPERATIONS[name]))
     shape: Any = SWF.operation_model(name).input_shape
     report = ParamValidator().validate(wire.to_plain(request), shape)
@@ -67,7 +67,7 @@ def test_botocore_takes_every_request(name: str, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(wire.OPERATIONS))
-def test_every_request_goes_through_the_client_that_fits_it(name: str) -> None:
+def test_every_request_uses_the_client_of_its_kind(name: str) -> None:
     backend = open_swf("swf://acme?endpoint=http://127.0.0.1:9")
     client = backend._choose(name)
     kinds = {backend._polls: POLLS, backend._changes: CHANGES}
@@ -77,7 +77,7 @@ def test_every_request_goes_through_the_client_that_fits_it(name: str) -> None:
     backend.close()
 
 
-def test_a_stub_of_botocores_takes_what_is_sent_and_its_answer_is_read() -> None:
+def test_requests_and_responses_match_a_botocore_stub() -> None:
     backend = open_swf("swf://acme?endpoint=http://127.0.0.1:9")
     execution = {"workflowId": "w", "runId": "r"}
     with Stubber(backend._reads) as stub:
@@ -125,7 +125,7 @@ def test_times_are_sent_to_the_millisecond(name: str) -> None:
 # URLs.
 
 
-def test_a_url_says_all_there_is_to_say() -> None:
+def test_a_url_can_contain_every_option() -> None:
     options = read_url(
         "swf://my%20domain?region=eu-west-1&endpoint=http://127.0.0.1:80&profile=p&pool=7&sticky=30&decode=plain"
         "&retention_days=3"
@@ -142,7 +142,7 @@ def test_a_url_says_all_there_is_to_say() -> None:
     )
 
 
-def test_a_url_need_say_no_more_than_the_domain() -> None:
+def test_a_url_needs_only_the_domain() -> None:
     options = read_url("swf://Acme")
     assert (options.domain, options.sticky, options.retention_days) == ("Acme", STICKY, None)
 
@@ -167,7 +167,7 @@ def test_a_url_need_say_no_more_than_the_domain() -> None:
         "swf://acme#prod",
     ],
 )
-def test_a_url_that_says_something_else_is_told_what_to_say(url: str) -> None:
+def test_an_invalid_url_is_refused_with_the_valid_options(url: str) -> None:
     from traction.errors import BackendError
 
     with pytest.raises(BackendError) as caught:

@@ -21,7 +21,7 @@ async def hello(name: str) -> str:
     return await greet(name)
 
 
-def test_no_task_is_lost_to_the_polls_of_a_run_that_has_ended(make_stage: MakeStage) -> None:
+def test_no_task_is_lost_to_the_polls_of_stopped_workers(make_stage: MakeStage) -> None:
     stage = make_stage(hold=timedelta(seconds=60))
     assert run(hello("world"), url=stage.url(), instances=2) == "Hello, world!"
     leaving = [thread for thread in threading.enumerate() if thread.name == LEAVING]

@@ -22,7 +22,7 @@ async def pay(cents: int) -> int:
     return cents
 
 
-def test_a_start_under_an_id_in_use_is_idempotent_for_the_same_call_alone(make_stage: MakeStage) -> None:
+def test_a_start_with_an_id_in_use_is_idempotent_for_the_same_call(make_stage: MakeStage) -> None:
     stage = make_stage(hold=timedelta(seconds=1))
     with WorkerSystem(stage.url()) as ws:
         ws.start_workflow_worker(pay)

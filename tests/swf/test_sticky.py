@@ -78,7 +78,7 @@ def test_each_decision_of_a_chain_reads_as_many_events_as_the_first(world: World
     assert handle.result() == 40
 
 
-def test_a_machine_that_is_not_asked_again_reads_all_there_is_each_time(world: World) -> None:
+def test_without_sticky_lists_each_decision_reads_the_whole_history(world: World) -> None:
     machines = [Machine(world, chain, name, sticky=False) for name in "ab"]
     handle = start(world, chain(10))
     turn = 0
@@ -92,7 +92,7 @@ def test_a_machine_that_is_not_asked_again_reads_all_there_is_each_time(world: W
     assert counted[-1] > 60
 
 
-def test_all_tasks_but_the_first_wait_on_the_list_of_the_machine_that_took_it(world: World) -> None:
+def test_all_tasks_but_the_first_are_on_the_list_of_their_machine(world: World) -> None:
     machine = Machine(world, chain, "mine")
     handle = start(world, chain(3))
     world.run([*machine.workers, world.worker(increment)], handle.execution)
@@ -102,7 +102,7 @@ def test_all_tasks_but_the_first_wait_on_the_list_of_the_machine_that_took_it(wo
     assert waits == {"10"}
 
 
-def test_when_the_machine_dies_its_tasks_go_back_to_all_and_the_history_is_read_once(world: World) -> None:
+def test_tasks_of_a_crashed_machine_return_and_the_history_is_read_once(world: World) -> None:
     dead, alive = Machine(world, chain, "dead"), Machine(world, chain, "alive")
     handle = start(world, chain(20))
     worker = world.worker(increment)
@@ -121,7 +121,7 @@ def test_when_the_machine_dies_its_tasks_go_back_to_all_and_the_history_is_read_
     assert set(rest) == {7}
 
 
-def test_when_the_machine_dies_within_a_decision_the_task_goes_back_to_all(world: World) -> None:
+def test_a_machine_that_crashes_in_a_decision_returns_its_task(world: World) -> None:
     dead, alive = Machine(world, chain, "dead"), Machine(world, chain, "alive")
     handle = start(world, chain(3))
     worker = world.worker(increment)
@@ -135,7 +135,7 @@ def test_when_the_machine_dies_within_a_decision_the_task_goes_back_to_all(world
     assert [event.timeout_type for event in find(world, handle, e.DecisionTaskTimedOut)] == ["START_TO_CLOSE"]
 
 
-def test_a_decider_whose_answer_came_too_late_is_not_used_again(world: World) -> None:
+def test_a_decider_whose_response_was_late_is_not_reused(world: World) -> None:
     machine = Machine(world, chain, "mine")
     handle = start(world, chain(3))
     worker = world.worker(increment)
@@ -153,7 +153,7 @@ def test_a_decider_whose_answer_came_too_late_is_not_used_again(world: World) ->
     assert len(find(world, handle, e.ActivityTaskScheduled)) == 3
 
 
-def test_a_machine_that_leaves_sends_the_execution_home(world: World) -> None:
+def test_a_machine_that_stops_returns_its_executions_to_the_common_list(world: World) -> None:
     leaver, heir = Machine(world, doze, "leaver"), Machine(world, doze, "heir")
     handle = start(world, doze(1))
     worker = world.worker(increment)
@@ -163,13 +163,13 @@ def test_a_machine_that_leaves_sends_the_execution_home(world: World) -> None:
     assert leaver.workers[1].work_once(NOW)
     world.run([*heir.workers, worker], handle.execution)
     assert handle.result() == 3
-    # Nobody waited for the one who left.
+    # No task waited for the machine that stopped.
     assert find(world, handle, e.DecisionTaskTimedOut) == []
     lists = [event.task_list.name for event in find(world, handle, e.DecisionTaskScheduled)]
     assert lists == ["doze-1", "leaver", "doze-1", "heir"]
 
 
-def test_a_decider_that_had_to_make_room_is_rebuilt_once_in_full(world: World) -> None:
+def test_an_evicted_decider_is_rebuilt_once_from_the_whole_history(world: World) -> None:
     machine = Machine(world, chain, "mine", cache=DeciderCache(events_max=1))
     handles = [start(world, chain(4), workflow_id=f"w{n}") for n in range(2)]
     world.run([*machine.workers, world.worker(increment)], *(handle.execution for handle in handles))
@@ -178,7 +178,7 @@ def test_a_decider_that_had_to_make_room_is_rebuilt_once_in_full(world: World) -
     assert 0 < rebuilt <= world.backend.asked.count("RespondDecisionTaskCompleted")
 
 
-def test_without_it_no_answer_names_a_list(world: World) -> None:
+def test_without_sticky_no_response_names_a_list(world: World) -> None:
     machine = Machine(world, fan, "mine", sticky=False)
     handle = start(world, fan(5))
     world.run([*machine.workers, world.worker(increment)], handle.execution)
@@ -186,7 +186,7 @@ def test_without_it_no_answer_names_a_list(world: World) -> None:
     assert {event.task_list for event in find(world, handle, e.DecisionTaskCompleted)} == {None}
 
 
-def test_a_list_of_ones_own_is_named_by_swfs_rules_and_once() -> None:
+def test_the_name_of_a_sticky_list_is_valid_and_unique() -> None:
     names = {make_sticky("a:b/" + "x" * 300, WAIT, lambda: False).task_list.name for _ in range(3)}
     assert len(names) == 3
     assert all(len(name) <= 256 and not set(name) & set(":/|") for name in names)
@@ -197,7 +197,7 @@ def lists_of(handle: Handle[Any]) -> set[str]:
 
 
 @pytest.mark.parametrize(("option", "is_sticky"), [({}, True), ({"sticky": 0}, False), ({"sticky": 5}, True)])
-def test_on_swf_executions_come_back_unless_told_otherwise(stage: Stage, option: Any, is_sticky: bool) -> None:
+def test_executions_on_swf_are_sticky_by_default(stage: Stage, option: Any, is_sticky: bool) -> None:
     with WorkerSystem(stage.url()) as system:
         system.start_workflow_worker(chain, **option)
         system.start_activity_worker(increment)
@@ -207,7 +207,7 @@ def test_on_swf_executions_come_back_unless_told_otherwise(stage: Stage, option:
     assert (len(lists) == 2) is is_sticky
 
 
-def test_the_url_turns_it_off(stage: Stage) -> None:
+def test_the_url_can_turn_sticky_off(stage: Stage) -> None:
     with WorkerSystem(stage.url(sticky="off")) as system:
         system.start_workflow_worker(chain)
         system.start_activity_worker(increment)
@@ -217,7 +217,7 @@ def test_the_url_turns_it_off(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize(("option", "is_sticky"), [({}, False), ({"sticky": 5}, True)])
-def test_in_this_process_it_is_done_only_when_asked(option: Any, is_sticky: bool) -> None:
+def test_embedded_backends_are_sticky_only_on_request(option: Any, is_sticky: bool) -> None:
     with WorkerSystem(backend=open_local()) as system:
         system.start_workflow_worker(chain, **option)
         system.start_activity_worker(increment)

@@ -41,7 +41,7 @@ async def call_double_otherwise(n: int) -> int:
 
 @pytest.fixture
 def port() -> int:
-    """A port that nobody listens on."""
+    """A port without a listener."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
 
@@ -64,7 +64,7 @@ def failed_turns(count: int, caplog: pytest.LogCaptureFixture) -> Iterator[None]
         threading.Event().wait(0.05)
 
 
-def test_workers_that_start_without_the_service_work_when_it_is_there(
+def test_workers_started_without_the_service_work_once_it_is_available(
     port: int, local: LocalBackend, caplog: pytest.LogCaptureFixture
 ) -> None:
     with WorkerSystem(url_of(port)) as system:
@@ -78,7 +78,7 @@ def test_workers_that_start_without_the_service_work_when_it_is_there(
     assert any("can be reached now" in message for message in caplog.messages)
 
 
-def test_a_definition_that_is_refused_when_the_service_is_there_stops_the_workers(
+def test_a_definition_that_is_refused_later_stops_the_workers(
     port: int, local: LocalBackend, caplog: pytest.LogCaptureFixture
 ) -> None:
     with WorkerSystem(backend=local) as other:
@@ -96,7 +96,7 @@ def test_a_start_without_the_service_raises(port: int, start: str) -> None:
         system.start(call_double(4)) if start == "handle" else run(call_double(4), url=url_of(port))
 
 
-def test_the_worker_command_keeps_trying_and_works_when_the_service_is_there(port: int, local: LocalBackend) -> None:
+def test_the_worker_command_retries_until_the_service_is_available(port: int, local: LocalBackend) -> None:
     command = [sys.executable, "-m", "traction", "worker", "tests.swf.test_unreachable:call_double"]
     command += ["tests.swf.test_unreachable:double", "--url", url_of(port)]
     program = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)})

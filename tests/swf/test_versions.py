@@ -38,19 +38,19 @@ def start_all(system: WorkerSystem) -> None:
         system.start_workflow_worker(workflow)
 
 
-def test_each_version_has_task_lists_of_its_own() -> None:
+def test_each_version_has_its_own_task_lists() -> None:
     lists = [definition.spec.task_list.name for definition in (Price1, Price2, Order1, Order2)]
     assert lists == ["price-1", "price-2", "order-1", "order-2"]
 
 
-def test_a_start_takes_the_version_that_it_calls_and_so_does_every_step() -> None:
+def test_starts_and_steps_use_the_version_that_they_call() -> None:
     with WorkerSystem() as system:
         start_all(system)
         assert system.run(Order1(), workflow_id="a", timeout=30) == 1
         assert system.run(Order2(), workflow_id="b", timeout=30) == [1, 2, 1]
 
 
-def test_an_open_execution_stays_with_the_version_that_it_began_with() -> None:
+def test_an_open_execution_keeps_the_version_that_it_started_with() -> None:
     with WorkerSystem() as system:
         handle = system.start(Order1(), workflow_id="a")
         start_all(system)
@@ -62,7 +62,7 @@ def test_an_open_execution_stays_with_the_version_that_it_began_with() -> None:
 
 
 @pytest.mark.parametrize("at_once", [True, False])
-def test_versions_that_share_a_list_are_decided_for_by_every_thread_there(at_once: bool) -> None:
+def test_versions_with_one_list_are_decided_by_every_thread_there(at_once: bool) -> None:
     stuck: list[object] = []
     with WorkerSystem() as system:
         calls = [(Order1, Order2)] if at_once else [(Order2,), (Order1,)]
@@ -75,7 +75,7 @@ def test_versions_that_share_a_list_are_decided_for_by_every_thread_there(at_onc
     assert stuck == []
 
 
-def test_a_worker_leaves_the_tasks_of_other_versions_to_who_can_do_them() -> None:
+def test_a_worker_leaves_the_tasks_of_other_versions_to_their_workers() -> None:
     with WorkerSystem() as system, WorkerSystem(backend=system.backend) as newer:
         newer.start_workflow_worker(Order2)
         newer.start_activity_worker(Price2)

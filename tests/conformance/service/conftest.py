@@ -1,8 +1,7 @@
-"""Give the exam its one fixture: a service, and a hand to move its clock.
+"""The fixture of the tests of the simulated service: a service whose clock the test advances.
 
-The tests ask by operations and look at answers, histories and faults, by SWF's code and message: nothing else. So the
-exam is sat three times: by the service in this process; by the service in a file, which must tell the same when it is
-opened again; and over HTTP, asked by boto3 as any program would.
+The tests send requests and check responses, histories and faults by SWF's codes and messages only. They run three times:
+with the service in this process, with a service in a file that is opened again, and over HTTP with boto3.
 """
 
 from __future__ import annotations
@@ -187,7 +186,7 @@ class HttpSwf(Swf):
     def advance(self, seconds: float = 0) -> None:
         self.now += timedelta(seconds=seconds)
         if seconds < 0:
-            # Nobody may ask for that. A machine's clock may be set back all the same.
+            # No request does that. A machine's clock may be set back nevertheless.
             self._clock.time = self.now
             seconds = 0
         status, body = self._site.post(self._key, "/_traction/advance", {}, msgspec.json.encode({"seconds": seconds}))
@@ -195,7 +194,7 @@ class HttpSwf(Swf):
 
 
 class Site:
-    """One server for all services of a test run: a header tells which of them is meant."""
+    """One server for all services of a test run. A header selects the service."""
 
     HEADER = "x-service"
 

@@ -91,7 +91,7 @@ def test_s7_1_a_task_that_was_started_in_time_waits_for_its_worker(swf: Swf) -> 
     assert len(swf.history(execution)) == 6
 
 
-def test_s7_1_a_worker_is_told_what_to_do_and_no_more(swf: Swf) -> None:
+def test_s7_1_an_activity_task_has_only_the_fields_that_a_worker_needs(swf: Swf) -> None:
     execution = schedule(swf)
     task = swf.work()
     assert (task.activity_id, task.activity_type, task.input) == ("a", ACTIVITY, "in")
@@ -141,7 +141,7 @@ def test_s7_2_a_cancel_request_for_the_run_is_not_one_for_its_activities(swf: Sw
     assert beat(swf, task) is False
 
 
-def test_s7_3_a_cancel_request_is_told_at_the_next_heartbeat_and_may_be_ignored(swf: Swf) -> None:
+def test_s7_3_the_next_heartbeat_reports_a_cancel_request_which_can_be_ignored(swf: Swf) -> None:
     execution = schedule(swf, start_to_close_timeout="100")
     task = swf.work()
     swf.signal(execution)
@@ -207,7 +207,7 @@ LATE = [
 ]
 
 
-def test_s7_3_a_task_taken_before_its_cancellation_took_effect_is_for_its_worker_to_stop(make_swf: MakeSwf) -> None:
+def test_s7_3_only_its_worker_stops_a_task_started_before_the_cancel(make_swf: MakeSwf) -> None:
     swf = make_swf(knobs=Knobs(effect_latency=timedelta(seconds=10)))
     execution = schedule(swf)
     swf.signal(execution)
@@ -233,7 +233,7 @@ def test_s7_3_a_cancellation_does_not_reach_a_later_task_of_the_same_id(make_swf
 
 @pytest.mark.parametrize("end", ["completed", "failed", "canceled", "timed out"])
 @pytest.mark.parametrize("late", LATE)
-def test_s7_4_a_task_that_has_ended_is_unknown_whoever_asks(swf: Swf, end: str, late: type) -> None:
+def test_s7_4_a_closed_task_is_unknown_to_every_request(swf: Swf, end: str, late: type) -> None:
     execution = schedule(swf, start_to_close_timeout="10")
     token = swf.work().task_token
     if end == "timed out":
@@ -251,7 +251,7 @@ def test_s7_4_a_task_that_has_ended_is_unknown_whoever_asks(swf: Swf, end: str, 
 
 
 @pytest.mark.parametrize("late", LATE)
-def test_s7_4_a_late_answer_is_not_taken_for_the_task_that_has_its_id_now(swf: Swf, late: type) -> None:
+def test_s7_4_a_late_response_does_not_close_a_newer_task_of_the_same_id(swf: Swf, late: type) -> None:
     execution = schedule(swf, start_to_close_timeout="10")
     token = swf.work().task_token
     swf.advance(10)

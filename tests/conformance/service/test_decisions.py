@@ -263,7 +263,7 @@ def test_s13_a_decision_that_is_denied_fails_as_an_event(make_swf: MakeSwf, deci
     execution = swf.start()
     swf.decide(asked)
     failed = swf.find(execution, name)
-    # It says which decision it was, in that decision's words, and links to no event that was never written.
+    # It has the members of the decision, and links to no event that was never written.
     fields = getattr(events, name).__struct_fields__
     kept = {field: getattr(asked, field) for field in fields if getattr(asked, field, None) is not None}
     if "initiated_event_id" in fields:
@@ -361,7 +361,7 @@ def test_s5_4_what_may_stand_before_a_close(swf: Swf) -> None:
         "LambdaFunctionScheduled",
         "WorkflowExecutionCompleted",
     ]
-    # What was asked of others is done, though nobody is there any more to be told.
+    # The effects on others take place, though the run that requested them has closed.
     assert swf.types(target, 5) == [
         "WorkflowExecutionSignaled",
         "DecisionTaskScheduled",

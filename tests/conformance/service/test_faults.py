@@ -110,7 +110,7 @@ def test_s2_5_a_missing_member(swf: Swf) -> None:
 
 
 @pytest.mark.parametrize("operation", [DescribeWorkflowExecution, GetWorkflowExecutionHistory])
-def test_s2_5_what_an_execution_lacks_is_told_in_this_order(swf: Swf, operation: Any) -> None:
+def test_s2_5_missing_settings_of_a_start_are_reported_in_this_order(swf: Swf, operation: Any) -> None:
     """Measured in us-east-1 in September 2026: moto, pull request 10262."""
     missing: Any = None
     nothing = f"{at('execution', None, 'not be null')}; {at('domain', None, 'not be null')}"
@@ -122,7 +122,7 @@ def test_s2_5_what_an_execution_lacks_is_told_in_this_order(swf: Swf, operation:
         assert swf.refuse(asked) == ("ValidationException", f"2 validation errors detected: {told}")
 
 
-def test_s2_5_several_bad_members_are_told_together(swf: Swf) -> None:
+def test_s2_5_several_invalid_members_are_reported_together(swf: Swf) -> None:
     code, message = swf.refuse(start(workflow_id="", input="x" * 32769, child_policy="X"))
     assert code == "ValidationException"
     assert message.startswith("3 validation errors detected: Value '' at 'workflowId' failed")
@@ -351,7 +351,7 @@ def test_s2_5_a_token_of_a_task_that_never_was_is_invalid_at_once(swf: Swf) -> N
         assert swf.refuse(RespondDecisionTaskCompleted(task_token=forged)) == ("ValidationException", "Invalid token")
 
 
-def test_s2_5_a_token_of_a_task_that_nobody_was_given_is_invalid(swf: Swf) -> None:
+def test_s2_5_the_token_of_an_unassigned_task_is_invalid(swf: Swf) -> None:
     execution = swf.start()
     swf.decide(*(ScheduleActivityTask(activity_type=ACTIVITY, activity_id=id) for id in "ab"))
     token = swf.work().task_token
@@ -363,7 +363,7 @@ def test_s2_5_a_token_of_a_task_that_nobody_was_given_is_invalid(swf: Swf) -> No
     assert swf.types(execution)[-1] == "ActivityTaskScheduled"
 
 
-def test_s7_4_a_decision_token_is_no_activity_token(swf: Swf) -> None:
+def test_s7_4_a_decision_token_is_not_an_activity_token(swf: Swf) -> None:
     swf.start()
     token = swf.poll().task_token
     assert swf.refuse(RespondActivityTaskCompleted(task_token=token)) == ("ValidationException", "Invalid token")
@@ -387,7 +387,7 @@ def test_s2_1_empty_strings_are_kept(swf: Swf) -> None:
     assert swf.find(execution, "WorkflowExecutionCompleted")["result"] == ""
 
 
-def test_s2_5_a_time_that_is_well_formed_is_not_complained_of_beside_what_is_not(swf: Swf) -> None:
+def test_s2_5_a_valid_time_is_not_reported_beside_invalid_members(swf: Swf) -> None:
     ever = ExecutionTimeFilter(oldest_date=swf.now, latest_date=swf.now)
     listing = ListOpenWorkflowExecutions(domain="d", start_time_filter=ever, maximum_page_size=1001)
     assert swf.refuse(listing) == one("maximumPageSize", 1001, "have value less than or equal to 1000")

@@ -344,7 +344,7 @@ def test_h4_a_child_terminated_by_an_operator(swf: Swf) -> None:
     )
 
 
-def test_h4_a_child_that_nobody_polled_for_times_out(swf: Swf) -> None:
+def test_h4_a_child_without_pollers_times_out(swf: Swf) -> None:
     parent = with_child(swf, execution_start_to_close_timeout="5")
     swf.advance()
     child = child_of(swf, parent)
@@ -499,7 +499,7 @@ def test_h7c_an_activity_cancelled_that_never_was(swf: Swf) -> None:
     ]
 
 
-def test_h7d_a_signal_to_nobody(swf: Swf) -> None:
+def test_h7d_a_signal_to_an_unknown_execution(swf: Swf) -> None:
     execution = swf.start()
     swf.decide(SignalExternalWorkflowExecution(workflow_id="nobody", signal_name="s", input="i", control="1"))
     swf.advance(0.1)
@@ -709,7 +709,7 @@ def test_h10a_a_close_that_leaves_an_event_unseen(swf: Swf) -> None:
     ]
 
 
-def test_h10b_cancel_of_an_activity_that_nobody_picked_up(swf: Swf) -> None:
+def test_h10b_cancel_of_an_unstarted_activity(swf: Swf) -> None:
     execution = swf.start()
     swf.decide(book("a1"))
     swf.signal(execution)
@@ -775,7 +775,7 @@ def test_h10d_a_heartbeat_that_stays_away(swf: Swf) -> None:
     assert swf.seconds(execution)[6:] == [13, 13]
 
 
-def test_h10e_a_sticky_list_that_nobody_polls(swf: Swf) -> None:
+def test_h10e_a_sticky_list_without_pollers(swf: Swf) -> None:
     execution = swf.start()
     host = TaskList("host")
     task = swf.poll()

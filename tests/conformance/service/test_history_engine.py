@@ -95,7 +95,7 @@ def test_s4_2_triggers_are_coalesced_into_the_task_that_waits(swf: Swf) -> None:
     assert swf.types(execution, 2) == ["DecisionTaskScheduled"] + ["WorkflowExecutionSignaled"] * 2
 
 
-def test_s4_2_the_first_trigger_during_a_decision_schedules_one_more_and_the_rest_do_not(swf: Swf) -> None:
+def test_s4_2_only_the_first_trigger_during_a_decision_schedules_a_task(swf: Swf) -> None:
     execution = swf.start()
     task = swf.poll()
     swf.signal(execution)
@@ -212,7 +212,7 @@ def test_s4_3_a_cancel_request_triggers(swf: Swf) -> None:
     assert swf.types(execution, 5) == ["WorkflowExecutionCancelRequested", "DecisionTaskScheduled"]
 
 
-def test_s4_4_a_batch_that_is_not_well_formed_applies_nothing_and_leaves_the_token_good(swf: Swf) -> None:
+def test_s4_4_an_invalid_batch_applies_nothing_and_keeps_the_token_valid(swf: Swf) -> None:
     execution = swf.start()
     task = swf.poll()
     bad = RespondDecisionTaskCompleted(

@@ -128,7 +128,7 @@ def test_s3_2_an_activity_needs_each_setting_and_they_are_looked_for_in_order(sw
     assert {name: scheduled[name] for name in given} == given
 
 
-def test_s3_2_a_role_is_that_of_the_type_unless_one_is_given(swf: Swf) -> None:
+def test_s3_2_the_role_is_that_of_the_type_unless_the_start_has_one(swf: Swf) -> None:
     kind = WorkflowType("calls", "1")
     swf.register_workflow_type(kind, default_lambda_role="of the type")
     for given, role in ((None, "of the type"), ("given", "given")):
@@ -136,7 +136,7 @@ def test_s3_2_a_role_is_that_of_the_type_unless_one_is_given(swf: Swf) -> None:
         assert swf.find(execution, "WorkflowExecutionStarted")["lambda_role"] == role
 
 
-def test_s3_2_what_is_given_wins_over_the_default_and_events_echo_what_was_resolved(swf: Swf) -> None:
+def test_s3_2_explicit_settings_override_defaults_and_events_have_the_result(swf: Swf) -> None:
     execution = swf.start(task_priority="-5", task_start_to_close_timeout="7", lambda_role="role")
     event = swf.find(execution, "WorkflowExecutionStarted")
     assert event["task_priority"] == "-5"
@@ -147,7 +147,7 @@ def test_s3_2_what_is_given_wins_over_the_default_and_events_echo_what_was_resol
     swf.decide(ScheduleActivityTask(activity_type=ACTIVITY, activity_id="a", start_to_close_timeout="9"))
     scheduled = swf.find(execution, "ActivityTaskScheduled")
     assert (scheduled["start_to_close_timeout"], scheduled["schedule_to_close_timeout"]) == ("9", "900")
-    # A priority is neither inherited nor told when it was not set.
+    # A priority is neither inherited nor recorded when it was not set.
     assert "task_priority" not in scheduled
 
 
@@ -261,7 +261,7 @@ def test_s3_3_a_token_is_good_for_a_day_to_the_millisecond_and_for_one_kind_of_l
     assert swf.call(ListActivityTypes(**given, next_page_token=token)).type_infos[0].activity_type.version == "3"
 
 
-def test_s3_3_a_token_that_somebody_has_changed_is_invalid(swf: Swf) -> None:
+def test_s3_3_a_changed_token_is_invalid(swf: Swf) -> None:
     execution = swf.start()
     read = GetWorkflowExecutionHistory(domain="d", execution=execution, maximum_page_size=1)
     token = swf.call(read).next_page_token
@@ -275,7 +275,7 @@ def test_s3_3_a_token_that_somebody_has_changed_is_invalid(swf: Swf) -> None:
     assert swf.call(msgspec.structs.replace(read, next_page_token=token)).events[0].event_id == 2
 
 
-def test_s3_3_a_token_of_one_service_is_none_of_another() -> None:
+def test_s3_3_a_token_of_one_service_is_invalid_in_another() -> None:
     tokens = []
     for seed in ("1", "2"):
         swf = Swf(Service(seed=seed))

@@ -89,7 +89,7 @@ def test_s12_an_execution_has_buckets_of_its_own(make_swf: MakeSwf) -> None:
     throttled(swf, RecordActivityTaskHeartbeat(task_token=swf.work().task_token), 1)
 
 
-def test_s12_a_task_list_takes_so_many_tasks_per_second(make_swf: MakeSwf) -> None:
+def test_s12_a_task_list_accepts_tasks_up_to_a_rate(make_swf: MakeSwf) -> None:
     swf = make_swf(limits=Limits(throttling=True, list_tasks_per_second_max=2))
     execution = swf.start()
     books = [ScheduleActivityTask(activity_type=ACTIVITY, activity_id=id) for id in "abc"]

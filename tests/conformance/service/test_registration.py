@@ -139,7 +139,7 @@ def test_s11_a_revived_domain_does_not_revive_its_types(swf: Swf) -> None:
     assert swf.call(DescribeWorkflowType(domain="d", workflow_type=other)).type_info.status == "DEPRECATED"
 
 
-def test_s11_a_type_tells_only_the_defaults_it_was_given(swf: Swf) -> None:
+def test_s11_a_type_has_only_the_defaults_that_were_registered(swf: Swf) -> None:
     swf.call(RegisterWorkflowType(domain="d", name="n", version="1", description="why", default_task_priority="4"))
     detail = swf.call(DescribeWorkflowType(domain="d", workflow_type=WorkflowType("n", "1")))
     assert detail.configuration == type(detail.configuration)(default_task_priority="4")

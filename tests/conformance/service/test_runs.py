@@ -81,7 +81,7 @@ def test_s9_1_a_child_may_be_named_after_the_run_of_its_parent(swf: Swf) -> None
     ]
 
 
-def test_s9_1_a_child_has_what_it_was_given_and_one_whose_id_is_taken_is_told_in_full(swf: Swf) -> None:
+def test_s9_1_child_events_have_all_members_also_if_the_id_is_in_use(swf: Swf) -> None:
     swf.register_workflow_type(LEG, default_task_list=LEGS)
     parent = swf.start("p")
     ask = StartChildWorkflowExecution(workflow_type=LEG, workflow_id="c", input="in", tag_list=("t",), control="x")
@@ -124,7 +124,7 @@ def test_s9_1_children_of_a_batch_start_each_with_its_own_event(swf: Swf) -> Non
         (CancelWorkflowExecution(details="d"), "ChildWorkflowExecutionCanceled", {"details": "d"}),
     ],
 )
-def test_s9_1_a_parent_is_told_how_its_child_closed(
+def test_s9_1_the_parent_records_how_its_child_closed(
     swf: Swf, close: Decision, event: str, told: dict[str, str]
 ) -> None:
     parent = family(swf)
@@ -173,7 +173,7 @@ def test_s9_1_a_child_that_continues_as_new_is_still_the_same_child(swf: Swf) ->
     }
 
 
-def test_s9_1_an_abandoned_child_runs_on_and_reports_to_nobody(swf: Swf) -> None:
+def test_s9_1_an_abandoned_child_continues_and_reports_nothing(swf: Swf) -> None:
     parent = family(swf, policy="ABANDON")
     swf.decide(CompleteWorkflowExecution())
     swf.advance()
@@ -207,7 +207,7 @@ def test_s9_2_the_policy_of_the_run_that_closes_is_applied_however_it_closes(swf
     assert [line[1] for line in found] == names.get(policy, [])
 
 
-def test_s9_2_a_policy_passes_over_a_child_that_has_just_closed(make_swf: MakeSwf) -> None:
+def test_s9_2_a_policy_ignores_a_child_that_has_just_closed(make_swf: MakeSwf) -> None:
     swf = make_swf(knobs=Knobs(effect_latency=timedelta(seconds=1)))
     swf.register_workflow_type(LEG, default_task_list=LEGS)
     parent = swf.start("p", execution_start_to_close_timeout="10")
@@ -222,7 +222,7 @@ def test_s9_2_a_policy_passes_over_a_child_that_has_just_closed(make_swf: MakeSw
     assert ends == ["WorkflowExecutionTimedOut", "WorkflowExecutionTimedOut", "WorkflowExecutionTerminated"]
 
 
-def test_s9_2_every_child_is_met_and_tells_a_policy_of_its_own(swf: Swf) -> None:
+def test_s9_2_every_child_is_terminated_and_records_its_own_policy(swf: Swf) -> None:
     family(swf, "a", "b", "c", child_policy="ABANDON")
     children = [swf.poll("legs").workflow_execution for _ in range(3)]
     swf.call(TerminateWorkflowExecution(domain="d", workflow_id="p"))
@@ -231,7 +231,7 @@ def test_s9_2_every_child_is_met_and_tells_a_policy_of_its_own(swf: Swf) -> None
     assert [swf.last(execution) for execution in children] == [(4, "WorkflowExecutionTerminated", told)] * 3
 
 
-def test_s5_4_a_child_of_the_closing_batch_is_started_and_left_alone_if_the_policy_says_so(swf: Swf) -> None:
+def test_s5_4_a_child_of_the_closing_batch_is_started_and_abandoned(swf: Swf) -> None:
     swf.register_workflow_type(LEG, default_task_list=LEGS)
     parent = swf.start("p", child_policy="ABANDON")
     ask = StartChildWorkflowExecution(workflow_type=LEG, workflow_id="c", tag_list=())
@@ -276,7 +276,7 @@ def test_s9_2_a_policy_is_not_applied_when_the_run_continues(make_swf: MakeSwf, 
     assert swf.describe(execution).execution_info.execution_status == ("CLOSED" if applies else "OPEN")
 
 
-def test_s5_4_a_child_started_by_the_closing_batch_is_initiated_only_and_meets_the_policy(swf: Swf) -> None:
+def test_s5_4_the_policy_applies_to_a_child_of_the_closing_batch(swf: Swf) -> None:
     swf.register_workflow_type(LEG, default_task_list=LEGS)
     parent = swf.start("p")
     swf.decide(StartChildWorkflowExecution(workflow_type=LEG, workflow_id="c"), CompleteWorkflowExecution())
@@ -312,7 +312,7 @@ def test_s9_3_a_continuation_takes_nothing_from_the_run_before_but_id_and_type(s
     assert swf.find(first, "WorkflowExecutionContinuedAsNew") == told | continued
 
 
-def test_s9_3_nothing_that_was_told_of_the_run_before_is_told_of_the_next(swf: Swf) -> None:
+def test_s9_3_a_continuation_records_nothing_of_the_run_before(swf: Swf) -> None:
     swf.start()
     swf.call(RequestCancelWorkflowExecution(domain="d", workflow_id="w"))
     book = ScheduleActivityTask(activity_type=ACTIVITY, activity_id="a")
@@ -358,7 +358,7 @@ def test_s9_4_a_task_that_is_due_with_its_run_still_has_its_event(swf: Swf) -> N
 
 
 @pytest.mark.parametrize("policy", ["TERMINATE", "REQUEST_CANCEL", "ABANDON"])
-def test_s9_4_a_close_from_outside_tells_the_policy_of_the_run(make_swf: MakeSwf, policy: str) -> None:
+def test_s9_4_a_termination_or_timeout_records_the_policy_of_the_run(make_swf: MakeSwf, policy: str) -> None:
     swf = make_swf(limits=Limits(history_events_max=3))
     ways: dict[str, Callable[[WorkflowExecution], object]] = {
         "timed out": lambda _: swf.advance(3600),
@@ -385,7 +385,7 @@ def test_s9_4_a_history_that_outgrows_its_limit_is_terminated(make_swf: MakeSwf)
     ]
 
 
-def test_s9_4_a_run_that_closes_with_the_event_too_many_is_closed_once(make_swf: MakeSwf) -> None:
+def test_s9_4_a_close_that_exceeds_the_event_limit_is_the_last_event(make_swf: MakeSwf) -> None:
     swf = make_swf(limits=Limits(history_events_max=4))
     execution = swf.start()
     swf.decide(CompleteWorkflowExecution())
@@ -402,9 +402,7 @@ def invoke(swf: Swf, **given: Any) -> list[tuple[int, str, dict[str, Any]]]:
 
 
 @pytest.mark.parametrize(("seconds", "end"), [(899, "LambdaFunctionCompleted"), (900, "LambdaFunctionTimedOut")])
-def test_s9_5_a_lambda_task_has_900_s_and_an_empty_object_unless_told(
-    make_swf: MakeSwf, seconds: int, end: str
-) -> None:
+def test_s9_5_a_lambda_task_has_900_s_and_an_empty_object_by_default(make_swf: MakeSwf, seconds: int, end: str) -> None:
     calls: list[LambdaCall] = []
 
     def answer(call: LambdaCall) -> LambdaOutcome:
@@ -464,7 +462,7 @@ def test_s9_5_a_lambda_task_that_takes_too_long(make_swf: MakeSwf) -> None:
     assert lines[2:] == [(7, "LambdaFunctionTimedOut", told), (8, "DecisionTaskScheduled", lines[3][2])]
 
 
-def test_s9_6_tags_are_told_and_not_inherited(swf: Swf) -> None:
+def test_s9_6_tags_are_recorded_and_not_inherited(swf: Swf) -> None:
     execution = swf.start(tag_list=("a", "", "a"))
     assert swf.find(execution, "WorkflowExecutionStarted")["tag_list"] == ("a", "", "a")
     untagged = swf.start("v", tag_list=())

@@ -30,7 +30,7 @@ def test_s6_1_a_task_is_handed_out_once(swf: Swf) -> None:
     assert swf.poll().task_token == ""
 
 
-def test_s6_1_a_list_that_nobody_used_is_no_error(swf: Swf) -> None:
+def test_s6_1_an_unused_list_is_not_an_error(swf: Swf) -> None:
     assert swf.poll("nobody").task_token == ""
     assert swf.work("nobody").task_token == ""
 
@@ -135,7 +135,7 @@ def test_s3_1_pending_tasks_are_those_that_wait(swf: Swf) -> None:
     assert pending(swf) == (0, 0)
 
 
-def test_s6_3_a_run_that_nobody_polls_for_waits_until_it_times_out(swf: Swf) -> None:
+def test_s6_3_a_run_without_pollers_waits_until_it_times_out(swf: Swf) -> None:
     execution = swf.start(task_start_to_close_timeout="1")
     swf.advance(3599)
     assert len(swf.history(execution)) == 2
@@ -249,7 +249,7 @@ def test_s6_4_a_history_may_begin_at_the_previous_start(swf: Swf) -> None:
     assert [event.event_id for event in second.events] == [3, 4, 5, 6, 7, 8]
 
 
-def test_s6_4_it_may_go_by_time_and_then_tells_more(make_swf: MakeSwf) -> None:
+def test_s6_4_the_history_may_start_by_time_and_then_contains_more(make_swf: MakeSwf) -> None:
     swf = make_swf(knobs=Knobs(start_by_timestamp=True))
     execution = swf.start()
     swf.advance(1)

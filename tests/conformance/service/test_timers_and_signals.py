@@ -40,7 +40,7 @@ def test_s8_1_each_timer_has_its_event_and_they_share_a_decision_task(swf: Swf) 
     assert swf.seconds(execution)[8:] == [1, 1, 2, 2, 3]
 
 
-def test_s8_1_a_timer_of_no_length_is_an_effect_among_the_others_of_its_batch(swf: Swf) -> None:
+def test_s8_1_a_timer_of_0_s_fires_among_the_effects_of_its_batch(swf: Swf) -> None:
     execution = swf.start()
     swf.decide(
         ScheduleActivityTask(activity_type=ACTIVITY, activity_id="a", schedule_to_start_timeout="0"),
@@ -129,7 +129,7 @@ def test_s8_3_a_cancel_request_is_a_notice_that_may_be_ignored(swf: Swf) -> None
     assert (info.close_status, info.cancel_requested) == ("COMPLETED", False)
 
 
-def test_s8_4_a_signal_to_another_run_is_told_on_both_sides(swf: Swf) -> None:
+def test_s8_4_a_signal_to_another_run_is_recorded_on_both_sides(swf: Swf) -> None:
     target = swf.start("target", task_list=TaskList("t"))
     source = swf.start()
     swf.decide(SignalExternalWorkflowExecution(workflow_id="target", signal_name="s", input="i", control="c"))

@@ -205,7 +205,7 @@ def test_s10_1_closed_runs_need_exactly_one_time_filter(swf: Swf) -> None:
     assert swf.refuse(both) == ("ValidationException", told)
 
 
-def test_s10_1_an_entry_tells_what_a_run_is_and_not_what_it_holds(swf: Swf) -> None:
+def test_s10_1_an_entry_describes_a_run_without_its_contents(swf: Swf) -> None:
     parent = swf.start("p", input="secret", tag_list=("t",))
     swf.advance(1)
     swf.decide(StartChildWorkflowExecution(workflow_type=WorkflowType("trip", "1"), workflow_id="c"))
@@ -280,7 +280,7 @@ def test_s10_2_a_run_is_known_by_both_of_its_names(swf: Swf) -> None:
         assert swf.refuse(request) == ("UnknownResourceFault", told)
 
 
-def test_s10_2_a_description_tells_the_settings_and_what_is_open(swf: Swf) -> None:
+def test_s10_2_a_description_has_the_settings_and_open_counts(swf: Swf) -> None:
     execution = swf.start(task_priority="3", lambda_role="r")
     detail = swf.describe(execution)
     configuration = detail.execution_configuration

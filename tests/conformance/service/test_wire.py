@@ -86,7 +86,7 @@ STEPS = st.lists(st.sampled_from([0.0, 0.5, 5.0, 700.0]) | REQUESTS, max_size=20
 
 
 class Hand:
-    """Somebody who does the same to either service, with the tokens that it gave last."""
+    """A client that sends the same requests to both services, each with its own latest tokens."""
 
     def __init__(self, swf: Swf) -> None:
         self.swf = swf
@@ -123,7 +123,7 @@ class Hand:
 
 
 @given(STEPS)
-def test_s2_1_the_same_calls_have_the_same_answers_and_histories_over_http(served_site: Site, steps: list[Any]) -> None:
+def test_s2_1_equal_calls_have_equal_responses_and_histories_over_http(served_site: Site, steps: list[Any]) -> None:
     limits = Limits()
     here, there = Hand(Swf(Service(limits=limits))), Hand(HttpSwf(Service(limits=limits), limits, served_site))
     try:
