@@ -1,6 +1,6 @@
 """The fixture of the tests of the simulated service: a service whose clock the test advances.
 
-The tests send requests and check responses, histories and faults by SWF's codes and messages only. They run three times:
+The tests send requests and check responses, histories and faults by SWF's codes and messages. Each runs three times:
 with the service in this process, with a service in a file that is opened again, and over HTTP with boto3.
 """
 
