@@ -1,4 +1,4 @@
-"""What an audit claims of a history that a simulation made, and refuses where it does not hold."""
+"""The determinism checks accept histories of simulations, and reject changed ones."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_what_a_simulation_decided_is_decided_again(call: Any) -> None:
 def test_a_replay_with_another_decision_is_reported(change: Callable[[Any], Any], number: int) -> None:
     run, check = play(double_often(2))
     two = [started for started, decisions in run.decided.items() if len(decisions) == 2][number]
-    with pytest.raises(UnsoundFlowError, match=f"decides one thing live and another .* at event {two}, decision"):
+    with pytest.raises(UnsoundFlowError, match=f"makes another decision .* at event {two}, decision"):
         check({**run.decided, two: change(run.decided[two])})
 
 
@@ -109,7 +109,7 @@ def test_a_value_that_changes_when_encoded_and_decoded_is_reported(call: Callabl
         _ = simulate(use()).result
 
 
-# What is left behind.
+# Activities that are left behind.
 
 MOMENT = datetime(2030, 1, 1, tzinfo=UTC)
 

@@ -417,7 +417,7 @@ async def forgetful() -> str:
 
 
 def test_what_a_flow_keeps_between_its_runs_is_found_out() -> None:
-    with pytest.raises(UnsoundFlowError, match="decides one thing live and another when its history is read again"):
+    with pytest.raises(UnsoundFlowError, match="makes another decision when its history is replayed"):
         simulate(forgetful(), stub={charge: "r"})
 
 
@@ -448,7 +448,7 @@ def test_a_flow_that_was_unsound_once_is_reported_though_later_runs_are_sound() 
     def looks(run: Any) -> None:
         assert run.result
 
-    with pytest.raises(UnsoundFlowError, match="decides one thing live and another") as found:
+    with pytest.raises(UnsoundFlowError, match="makes another decision") as found:
         looks()
     assert "charge-1" in found.value.story  # type: ignore[attr-defined]
 

@@ -12,6 +12,7 @@ from traction.decider.decider import Decider, decide
 from traction.errors import NonDeterminismError, PayloadError
 from traction.model import decisions as d
 from traction.model import events as e
+from traction.model.correlation import CLOSES
 from traction.model.names import ActivityType, WorkflowExecution
 from traction.payloads.codec import Codec
 
@@ -68,8 +69,7 @@ def check_cuts(
             anew = decide(workflow, events[:started], execution=execution, codec=codec)
         except NonDeterminismError as error:
             raise UnsoundFlowError(
-                f"a worker that reads the history of {execution.workflow_id} up to event {started} for the first time "
-                f"does not get there: {error}"
+                f"{execution.workflow_id} cannot be replayed from the start up to event {started}: {error}"
             ) from error
         for number, (one, other) in enumerate(zip(map(_shorten, live), map(_shorten, anew), strict=False)):
             if one != other:
@@ -108,8 +108,8 @@ def check_payloads(events: Iterable[e.Event], activities: Mapping[ActivityType, 
             raise UnsoundFlowError(f"event {event.event_id}: {activity.__qualname__}: {error}") from error
         if again != value:
             raise UnsoundFlowError(
-                f"event {event.event_id}: {value!r:.200} of {activity.__qualname__} does not survive being written and "
-                f"read: it comes back as {again!r:.200}. Use a type whose values do"
+                f"event {event.event_id}: {value!r:.200} of {activity.__qualname__} changes when it is encoded "
+                f"and decoded: it becomes {again!r:.200}. Use a type whose values do not change"
             )
 
 
@@ -122,21 +122,19 @@ def check_orphans(events: Sequence[e.Event]) -> None:
     if not events or type(events[-1]) is not e.WorkflowExecutionCompleted:
         return
     left: dict[int, e.ActivityTaskScheduled] = {}
-    asked: set[str] = set()
+    cancelled: set[str] = set()
     for event in events:
         if type(event) is e.ActivityTaskScheduled:
             left[event.event_id] = event
         elif type(event) is e.ActivityTaskCancelRequested:
-            asked.add(event.activity_id)
-        elif isinstance(
-            event, (e.ActivityTaskCompleted, e.ActivityTaskFailed, e.ActivityTaskTimedOut, e.ActivityTaskCanceled)
-        ):
-            left.pop(event.scheduled_event_id, None)
+            cancelled.add(event.activity_id)
+        elif type(event) in CLOSES:
+            left.pop(getattr(event, CLOSES[type(event)][0]), None)
     for event in left.values():
-        if event.activity_id not in asked:
+        if event.activity_id not in cancelled:
             raise UnsoundFlowError(
-                f"{event.activity_id} (event {event.event_id}) was left behind: its execution has completed, and "
-                "nobody waits for it or has cancelled it"
+                f"{event.activity_id} (event {event.event_id}) was left behind: its execution has completed "
+                "without awaiting or cancelling it"
             )
 
 
@@ -203,8 +201,8 @@ def _format_difference(
     execution: WorkflowExecution, started: int, number: int, live: d.Decision | None, anew: d.Decision | None
 ) -> str:
     return (
-        f"{execution.workflow_id} decides one thing live and another when its history is read again, at event "
-        f"{started}, decision {number + 1}:\n  live:   {show_decision(live)}\n  again:  {show_decision(anew)}\n"
+        f"{execution.workflow_id} makes another decision when its history is replayed, at event {started}, "
+        f"decision {number + 1}:\n  live:   {show_decision(live)}\n  again:  {show_decision(anew)}\n"
         "A flow may depend on its input and on the results of its steps, and on nothing else: no global, no order of a "
         "set, no clock"
     )
