@@ -1,18 +1,16 @@
-"""Keep a service in a SQLite file that processes share: what was answered outlives any of them.
-
-Takes requests and times, as `Service` does; gives its answers, once they are written down. Decides nothing: `Service`
-does. Never writes a file that is not its own.
+"""A service whose state is in a SQLite file that processes share and that outlives them.
 
 Theory of operation: state machine replication. `Service` is a function of the accepted (time, request) pairs in their
-order, so the file holds those, numbered, and each process holds a replica that has read up to some number. What may
-change the state is done inside a write transaction, of which SQLite allows one at a time: read what others wrote,
-apply the request, append it, commit, and only then answer. A process that is killed leaves a whole entry or none.
+order, so the file contains those, numbered, and each process has a replica that has read up to some number. A request
+that may change the state is handled inside a write transaction, of which SQLite allows one at a time: read what others
+wrote, apply the request, append it, commit, and only then respond. A process that is killed leaves a whole entry or
+none.
 
-The replica moves by entries alone, or it would part from the others. A call that changed nothing (a fault, an empty
-poll, a read) puts the clock back where it was. Alarms that are due are an entry of their own, a *tick*, unless a
-request at that time brings them about; effects that a request has at once belong to its entry. A request is applied
-as it reads when decoded from its entry, so every replica applies the same. Whatever breaks off half way, in SQLite or
-here, spoils the replica, and the next call reads the file again from the start.
+The replica changes by entries only; otherwise it would diverge from the others. A call that changed nothing (a fault,
+an empty poll, a read) sets the clock back. Alarms that are due are an entry of their own, a *tick*, unless a request at
+that time fires them; the immediate effects of a request belong to its entry. A request is applied as decoded from its
+entry, so every replica applies the same. An exception half way, in SQLite or here, makes the replica invalid, and the
+next call reads the file again from the start.
 """
 
 from __future__ import annotations
@@ -39,16 +37,16 @@ from traction_local.service.state.task_list import Ready
 T = TypeVar("T")
 
 Sync: TypeAlias = Literal["normal", "full"]
-"""What an answer has outlived: with `normal` the end of any process, with `full` a power cut as well."""
+"""What the effect of a response survives: with `normal` the end of any process, with `full` a power cut too."""
 
 FORMAT = 2
-"""The format of the file. A release that reads entries otherwise, or answers them otherwise, raises it."""
+"""The format of the file. A release that reads or handles entries differently increases it."""
 
 APPLICATION = 0x54726163
-"""What marks a SQLite file as Traction's: `Trac`."""
+"""The application id of Traction's SQLite files: `Trac`."""
 
 BUSY_SECONDS_MAX = 10.0
-"""How long to wait for another process that writes. A transaction takes well below a millisecond."""
+"""How long to wait for another process that writes. A transaction takes much less than a millisecond."""
 
 _PAGES_PER_CHECKPOINT = 4_000
 _TICK = "tick"
@@ -58,7 +56,7 @@ _TABLES = (
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     "CREATE TABLE journal (seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, operation TEXT NOT NULL, request TEXT)",
 )
-_NEWS = "SELECT seq, at, operation, request FROM journal WHERE seq > ? ORDER BY seq"
+_NEWER = "SELECT seq, at, operation, request FROM journal WHERE seq > ? ORDER BY seq"
 _APPEND = "INSERT INTO journal VALUES (?, ?, ?, ?)"
 
 _KINDS: dict[str, Any] = {kind.__name__: kind for kind in get_args(o.Operation)}
@@ -69,17 +67,17 @@ _encode = msgspec.json.Encoder().encode
 
 
 class JournalError(BackendError):
-    """The file cannot be used as it is; nothing was written to it."""
+    """The file cannot be used as it is. Nothing was written to it."""
 
 
 class JournalUnavailable(BackendError):
-    """The file cannot be used now: locked for too long, the disk is full or fails. The call may have had its effect."""
+    """The file cannot be used now: it is locked, or the disk is full or fails. The call may have taken effect."""
 
     retryable = True
 
 
 class JournaledService(Service):
-    """A service whose state is in a file, shared with every other that is open on the same file."""
+    """A service whose state is in a file, shared with every other service that has the file open."""
 
     def __init__(
         self,
@@ -92,17 +90,17 @@ class JournaledService(Service):
         knobs: Knobs | None = None,
         lambdas: Callable[[LambdaCall], LambdaOutcome] | None = None,
     ) -> None:
-        """Open a file, or begin one.
+        """Open a file, or create it.
 
         Args:
             path: The file. Its directory must exist.
-            seed: What the ids are made from, if the file is new.
-            sync: What an answer shall outlive.
-            group: Whether the caller calls `commit`, and gives no answer away before that. It makes one transaction of
-                several calls.
-            limits: The quotas. They belong to the file: open it with the same each time.
-            knobs: What SWF leaves open, likewise.
-            lambdas: What Lambda functions answer; the same function of its argument in every process.
+            seed: The seed of the ids, if the file is new.
+            sync: What the effect of a response survives.
+            group: Whether the caller calls `commit` before it returns any response. Then several calls are one
+                transaction.
+            limits: The quotas. They belong to the file: open it with the same ones each time.
+            knobs: The behaviour that SWF does not document. They belong to the file too.
+            lambdas: Runs Lambda functions. It must return the same for equal arguments in every process.
 
         Raises:
             JournalError: It is not a file of Traction's, or has another format. The text has a way out.
@@ -114,13 +112,13 @@ class JournaledService(Service):
         self._group = group
         self._closed = False
         self._failure: BackendError | None = None
-        self._spoiled = True
+        self._invalid = True
         self._db: sqlite3.Connection | None = None
         self._seq = 0
         self._inode = 0
         _check_place(self.path)
         try:
-            self._arguments["seed"] = self._begin(seed)
+            self._arguments["seed"] = self._open(seed)
             super().__init__(**self._arguments)
             self._every_call_counts = self._region.limits.throttling
             self._refresh()
@@ -130,25 +128,25 @@ class JournaledService(Service):
             raise
 
     def call(self, request: o.Request[T], now: datetime) -> T:
-        """Answer a request, once its effect is in the file; see `Service.call`.
+        """Handle a request, and return once its effect is in the file; see `Service.call`.
 
         Raises:
             ServiceFault: SWF's fault; the request changed nothing.
-            JournalUnavailable: The request may have had its effect.
+            JournalUnavailable: The request may have taken effect.
         """
         try:
             changes = self._every_call_counts or self._may_change(request)
             if not changes:
                 self._refresh()
                 changes = self._may_change(request) or self._is_due(now)
-            answer: T = self._write(request, now) if changes else self._look(request, now)
-            return answer
+            response: T = self._write(request, now) if changes else self._read_only(request, now)
+            return response
         finally:
             if self._closed and not self._group:
                 self._disconnect()
 
     def advance(self, now: datetime) -> None:
-        """Read what other processes wrote, and let happen what is due."""
+        """Read what other processes wrote, and fire the alarms that are due."""
         try:
             self._refresh()
             if self._is_due(now):
@@ -158,10 +156,10 @@ class JournaledService(Service):
                 self._disconnect()
 
     def commit(self) -> None:
-        """Have all calls since the last commit in the file.
+        """Write all calls since the last commit to the file.
 
         Raises:
-            JournalUnavailable: None of them has had an effect, or perhaps all; their answers are void.
+            JournalUnavailable: Either none or all of them took effect. Their responses are invalid.
         """
         failure, self._failure = self._failure, None
         if failure is not None:
@@ -182,8 +180,8 @@ class JournaledService(Service):
 
     # The replica.
 
-    def _look(self, request: o.Request[T], now: datetime) -> T:
-        """Answer what cannot change the state, and leave no trace of having been asked."""
+    def _read_only(self, request: o.Request[T], now: datetime) -> T:
+        """Handle a request that cannot change the state, and restore the clock."""
         region = self._region
         before = region.clock
         try:
@@ -206,7 +204,7 @@ class JournaledService(Service):
             return False
 
     def _count_waiting(self, key: Ready) -> int:
-        """How many tasks wait in a queue, those among them that may not be handed out yet."""
+        """Return how many tasks are in a queue, including those that cannot be assigned yet."""
         domain = self._region.domains.get(key.domain)
         if domain is None:
             return 0
@@ -219,34 +217,34 @@ class JournaledService(Service):
         return alarm is not None and alarm <= now
 
     def _refresh(self) -> None:
-        """Bring the replica up to the end of the journal."""
+        """Read the entries that are new in the journal."""
         with self._guard() as db:
             if not db.in_transaction:
                 self._check_inode()
                 self._read_on(db)
 
     def _read_on(self, db: sqlite3.Connection) -> None:
-        if self._spoiled:
+        if self._invalid:
             self._rebuild(db)
-        for entry in _run(db, _NEWS, self._seq):
+        for entry in _run(db, _NEWER, self._seq):
             self._replay(*entry)
 
     def _rebuild(self, db: sqlite3.Connection) -> None:
         """Read the journal from the start."""
         super().__init__(**self._arguments)
         self._seq = 0
-        for entry in _run(db, _NEWS, 0):
+        for entry in _run(db, _NEWER, 0):
             self._replay(*entry)
-        # Of the queues that ever got a task, those that have one now; in the order in which they got it.
+        # Of the queues that ever got a task, keep those that have one now, in the order in which they got it.
         ready = self._region.ready
         seen = dict.fromkeys(ready)
         ready.clear()
         for key in seen:
             ready += [key] * self._count_waiting(key)
-        self._spoiled = False
+        self._invalid = False
 
     def _replay(self, seq: int, at: int, operation: str, request: str) -> None:
-        """Apply an entry. What it once did it must do again."""
+        """Apply an entry. It must have an effect again."""
         if seq != self._seq + 1:
             raise self._damage(f"entry {self._seq + 1} is missing")
         region = self._region
@@ -272,7 +270,7 @@ class JournaledService(Service):
     # The file.
 
     def _write(self, request: o.Request[Any] | None, now: datetime) -> Any:
-        """Apply a request, or the passing of time alone, and append it if it had an effect."""
+        """Apply a request, or only the time, and append it if it had an effect."""
         operation, text = _TICK, ""
         if request is not None and type(request).__name__ in _DECODE:
             operation = type(request).__name__
@@ -280,12 +278,12 @@ class JournaledService(Service):
                 raw = _encode(request)
                 request, text = _read(operation, raw), raw.decode()
             except (msgspec.MsgspecError, TypeError, UnicodeEncodeError) as error:
-                # What cannot be written and read again has no effect. The rules have better words, if one is broken.
+                # It cannot be encoded and decoded, so it has no effect. The validator may have a better message.
                 self._region.validator.check(request)
                 if isinstance(request, o.RespondDecisionTaskCompleted):
                     self._region.validator.check_decisions(request.decisions or ())
                 raise SerializationException(str(error)) from None
-        answer = fault = None
+        response = fault = None
         with self._guard() as db:
             if not db.in_transaction:
                 self._check_inode()
@@ -295,7 +293,7 @@ class JournaledService(Service):
             before, revision, due = region.clock, region.revision, self._is_due(now)
             if request is not None:
                 try:
-                    answer = super().call(request, now)
+                    response = super().call(request, now)
                 except ServiceFault as refused:
                     fault = refused
             if region.revision == revision:
@@ -310,7 +308,7 @@ class JournaledService(Service):
                 _run(db, "COMMIT")
         if fault is not None:
             raise fault
-        return answer
+        return response
 
     def _connect(self, mode: str) -> sqlite3.Connection:
         db = sqlite3.connect(
@@ -321,14 +319,14 @@ class JournaledService(Service):
             check_same_thread=False,
         )
         self._db = db
-        # Full means that the disk itself has it: on macOS the plain call does not ask for that.
+        # Full means that the disk itself has the data. On macOS this needs another call.
         _run(db, f"PRAGMA synchronous = {self._sync}")
         _run(db, f"PRAGMA fullfsync = {int(self._sync == 'full')}")
         _run(db, f"PRAGMA wal_autocheckpoint = {_PAGES_PER_CHECKPOINT}")
         return db
 
     def _check_inode(self) -> None:
-        """See that the file is still the one that others open under its name."""
+        """Check that the path still leads to the open file."""
         try:
             if os.stat(self.path).st_ino == self._inode:
                 return
@@ -341,17 +339,17 @@ class JournaledService(Service):
 
     def _disconnect(self) -> None:
         if self._db is not None:
-            self._spoiled |= self._db.in_transaction
+            self._invalid |= self._db.in_transaction
             self._db.close()
             self._db = None
 
-    def _begin(self, seed: str) -> str:
-        """Open the file, and make it if there is none; give the seed that it was made with."""
+    def _open(self, seed: str) -> str:
+        """Open or create the file. Return the seed that it was created with."""
         new = not os.path.exists(self.path)
-        settings = _tell_settings(self._arguments["limits"], self._arguments["knobs"])
+        settings = _encode_changed(self._arguments["limits"], self._arguments["knobs"])
         with self._guard("rwc") as db:
             if new:
-                # While it is empty. The files that SQLite puts beside it are made with the same permissions.
+                # While it is empty: SQLite creates its other files with the same permissions.
                 os.chmod(self.path, 0o600)
             self._inode = os.stat(self.path).st_ino
             _run(db, "BEGIN IMMEDIATE")
@@ -375,7 +373,7 @@ class JournaledService(Service):
                     "(only what differs from the defaults is told). Open it with the same"
                 )
             _run(db, "COMMIT")
-            # Readers and a writer then do not wait for each other. It stays so in the file.
+            # Readers and a writer then do not wait for each other. The file keeps this setting.
             (mode,) = _run(db, "PRAGMA journal_mode = WAL").fetchone()
             if mode != "wal":
                 raise JournalError(f"{self.path} is on a file system without shared memory: put it on a local disk")
@@ -383,26 +381,28 @@ class JournaledService(Service):
 
     @contextmanager
     def _guard(self, mode: str = "rw") -> Iterator[sqlite3.Connection]:
-        """Give the connection. Whatever breaks off half way leaves the file as it was, and the replica spoiled."""
+        """Yield the connection. An exception rolls the transaction back and makes the replica invalid."""
         if self._failure is not None:
             raise self._failure
         try:
             yield self._db or self._connect(mode)
         except BaseException as error:
-            self._spoiled = True
+            self._invalid = True
             db = self._db
             if db is not None and db.in_transaction:
                 with suppress(sqlite3.Error):
                     db.execute("ROLLBACK")
-            told = self._explain(error) if isinstance(error, sqlite3.Error) else error
+            failure = self._explain(error) if isinstance(error, sqlite3.Error) else error
             if self._group:
                 # The other calls of the transaction are undone too, so `commit` must raise.
-                self._failure = told if isinstance(told, BackendError) else JournalUnavailable(f"broken off: {told!r}")
-            if told is error:
+                self._failure = (
+                    failure if isinstance(failure, BackendError) else JournalUnavailable(f"broken off: {failure!r}")
+                )
+            if failure is error:
                 raise
-            raise told from error
+            raise failure from error
 
-    # What can be the matter.
+    # Errors.
 
     def _explain(self, error: sqlite3.Error) -> BackendError:
         name = getattr(error, "sqlite_errorname", "") or ""
@@ -444,12 +444,12 @@ class _Tags(msgspec.Struct, rename="camel"):
     tag_list: tuple[str | None, ...] | None = None
     decisions: tuple[_Tags, ...] | None = None
 
-    def put(self, struct: Any) -> Any:
+    def put_into(self, struct: Any) -> Any:
         return struct if self.tag_list is None else msgspec.structs.replace(struct, tag_list=self.tag_list)
 
 
 def _read(operation: str, text: str | bytes) -> Any:
-    """Read a request as it was written. Its tags may be null, which SWF takes and the types do not know."""
+    """Decode a request. Its tags may be null, which SWF accepts and the types do not allow."""
     try:
         return _DECODE[operation](text)
     except msgspec.ValidationError:
@@ -459,12 +459,14 @@ def _read(operation: str, text: str | bytes) -> Any:
     request = msgspec.convert(plain, _KINDS[operation])
     if tags.decisions is not None:
         decisions = zip(tags.decisions, request.decisions, strict=True)
-        request = msgspec.structs.replace(request, decisions=tuple(told.put(decision) for told, decision in decisions))
-    return tags.put(request)
+        request = msgspec.structs.replace(
+            request, decisions=tuple(each.put_into(decision) for each, decision in decisions)
+        )
+    return tags.put_into(request)
 
 
 def _run(db: sqlite3.Connection, statement: str, *values: object) -> sqlite3.Cursor:
-    """Run a statement, and wait for other processes if need be: for less than SQLite would, and as patiently."""
+    """Run a statement, and retry while other processes write, at shorter intervals than SQLite's own."""
     pause, give_up_at = 0.0001, 0.0
     while True:
         try:
@@ -487,12 +489,12 @@ def _check_place(path: str) -> None:
         raise JournalError(f"{path} cannot be made, for there is no directory {directory}: make it first")
 
 
-def _tell_settings(limits: Limits, knobs: Knobs) -> str:
-    """Write down what is not at its default."""
-    told = {
-        f"{type(given).__name__}.{name}": getattr(given, name)
-        for given in (limits, knobs)
-        for name in given.__struct_fields__
-        if getattr(given, name) != getattr(type(given)(), name)
+def _encode_changed(limits: Limits, knobs: Knobs) -> str:
+    """Encode the limits and knobs that differ from their defaults."""
+    changed = {
+        f"{type(settings).__name__}.{name}": getattr(settings, name)
+        for settings in (limits, knobs)
+        for name in settings.__struct_fields__
+        if getattr(settings, name) != getattr(type(settings)(), name)
     }
-    return _encode(told).decode()
+    return _encode(changed).decode()
