@@ -1,4 +1,4 @@
-"""Say how hard Hypothesis looks: a little at the desk, the same every time in CI, for long at night."""
+"""Define the number of Hypothesis examples: 50, derandomized in CI, and 2,500 in the nightly profile."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Generator
 import pytest
 from hypothesis import settings
 
-# No deadline anywhere: how long an example takes is the machine's affair, and no claim of ours.
+# No deadlines: the duration of an example depends on the machine, and is not a claim of any test.
 settings.register_profile("desk", deadline=None, max_examples=50)
-# In CI equal code gets an equal answer. What chance may find is found at the desk and at night.
+# In CI the same code gets the same examples. Random examples run on developers' machines and in the nightly profile.
 settings.register_profile("ci", deadline=None, max_examples=50, derandomize=True, database=None, print_blob=True)
 settings.register_profile("nightly", deadline=None, max_examples=2500, derandomize=False, print_blob=True)
 

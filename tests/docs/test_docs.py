@@ -1,4 +1,4 @@
-"""What the documentation says is so: its blocks run, its links lead somewhere, its tables are complete."""
+"""The documentation is correct: its blocks run, its links resolve, its tables are complete."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 LINKED = [*PAGES, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs" / "decisions").glob("*.md"))]
 
 BLOCK = re.compile(r"(?P<mark><!-- terminal -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
-"""A fenced block; `<!-- terminal -->` above it says that it needs a terminal, or installs something, and is not run."""
+"""A fenced block. One below `<!-- terminal -->` needs a terminal or installs something, and does not run."""
 
 LANGUAGES = {"python", "text", "console", "toml"}
 
@@ -63,7 +63,7 @@ def name_page(page: Path) -> str:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_page)
-def test_a_block_says_its_language(page: Path) -> None:
+def test_a_block_names_its_language(page: Path) -> None:
     assert [block.line for block in read_blocks(page) if block.language not in LANGUAGES] == []
 
 

@@ -65,7 +65,7 @@ def call_demo(*words: str, cwd: Path = ROOT, **env: str) -> subprocess.Completed
 # Hello.
 
 
-def test_hello_says_hello() -> None:
+def test_hello_prints_its_greeting() -> None:
     done = subprocess.run([sys.executable, "examples/hello.py"], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (0, "Hello, world!\n", "")
 
@@ -168,20 +168,20 @@ def test_the_demo_answers_a_search_of_ours(tmp_path: Path) -> None:
     assert [line.split(maxsplit=2)[-1] for line in shown[1:]] == ["three #1", "one #1"]
 
 
-def test_the_demo_has_nothing_to_say_of_an_empty_repository(tmp_path: Path) -> None:
+def test_the_demo_reports_an_empty_repository(tmp_path: Path) -> None:
     done = call_demo(str(make_repository(tmp_path)))
     assert done.returncode == 0
     assert done.stdout.endswith("Indexed 0 stories, 0 mentions of issues.\n")
 
 
-def test_the_demo_says_what_is_no_repository(tmp_path: Path) -> None:
+def test_the_demo_reports_a_directory_without_a_repository(tmp_path: Path) -> None:
     done = call_demo(str(tmp_path))
     assert (done.returncode, done.stdout) == (1, "")
     assert "not a git repository" in done.stderr
 
 
 def test_the_demo_of_an_unpacked_archive_names_a_way_out(tmp_path: Path) -> None:
-    # An archive may well be unpacked in somebody else's repository: that is not what should be indexed.
+    # An archive may be unpacked inside another repository, which must not be indexed.
     unpacked = make_repository(tmp_path, b"something else") / "traction"
     shutil.copytree(ROOT / "examples", unpacked / "examples")
     done = call_demo(cwd=unpacked, PYTHONPATH=str(ROOT / "src"))

@@ -1,4 +1,4 @@
-"""What each mistake is told. `GOLDEN=write` writes the texts anew; read them as their reader would before you commit.
+"""The error text of each mistake. `GOLDEN=write` rewrites the files; read them as a user before you commit.
 
 Each case makes one mistake; `errors/<case>.txt` is what it raises.
 """
@@ -1005,7 +1005,7 @@ def normalize(text: str) -> str:
 
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
-def test_a_mistake_is_told_in_these_words(name: str) -> None:
+def test_a_mistake_has_this_error_text(name: str) -> None:
     told = normalize(tell(CASES[name]))
     path = GOLDEN / f"{name}.txt"
     if os.environ.get("GOLDEN") == "write":

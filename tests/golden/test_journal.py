@@ -1,8 +1,8 @@
-"""A file that an earlier release wrote is read as it was written: by the same histories, or not at all.
+"""A file of an earlier release gives the same histories, or is refused.
 
-`journal/` holds such a file as SQL, and what it told. If the simulator now answers otherwise, so it does for the files
-that people have: raise `traction_local.journal.FORMAT`, so that they are refused rather than guessed at, and write both
-for the new format with `GOLDEN=write`. What is there for a format is never written over.
+`journal/` contains such a file as SQL, and the answers to queries about it. If the simulator now answers differently,
+it does so for users' files too: raise `traction_local.journal.FORMAT`, so that they are refused instead of misread,
+and write both for the new format with `GOLDEN=write`. Existing files of a format are never overwritten.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def do_activities(swf: Swf) -> None:
     swf.call(o.RespondActivityTaskCompleted(task_token=tasks["done"].task_token, result="r"))
     swf.call(o.RespondActivityTaskFailed(task_token=tasks["failed"].task_token, reason="r", details="d"))
     swf.call(o.RespondActivityTaskCanceled(task_token=tasks["cancelled"].task_token, details="d"))
-    # The sticky list, the heartbeat, a decision task, and the activity that nobody ends: each in its time.
+    # The sticky list, the heartbeat, a decision task, and the activity that stays open, each at its timeout.
     swf.advance(40)
     swf.poll()
     swf.advance(900)
@@ -219,7 +219,7 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_file_of_an_earlier_release_tells_what_it_told_then(path: Path) -> None:
+def test_a_file_of_an_earlier_release_gives_the_same_answers(path: Path) -> None:
     try:
         with closing(JournaledService(path, lambdas=answer_lambda)) as service:
             told = tell(Swf(service, service.clock))

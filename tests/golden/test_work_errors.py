@@ -1,4 +1,4 @@
-"""What each mistake is told that is made in running work. `GOLDEN=write` writes the texts anew, as for `test_errors`.
+"""The error text of each mistake at run time. `GOLDEN=write` rewrites the files, as for `test_errors`.
 
 Each case makes one mistake; `work_errors/<case>.txt` is what it raises, or what the worker reports.
 """
@@ -265,7 +265,7 @@ def normalize(text: str) -> str:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_mistake_in_running_work_is_told_in_these_words(name: str) -> None:
+def test_a_mistake_at_run_time_has_this_error_text(name: str) -> None:
     with open_stage() as stage:
         told = normalize(tell(lambda: CASES[name](stage)))
     path = GOLDEN / f"{name}.txt"

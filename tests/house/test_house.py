@@ -69,7 +69,7 @@ def test_importing_traction_loads_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize("module", MODULES, ids=name_from_root)
-def test_a_module_says_what_it_is_for(module: Path) -> None:
+def test_a_module_has_a_docstring(module: Path) -> None:
     assert ast.get_docstring(ast.parse(module.read_bytes())), f"{name_from_root(module)} has no docstring"
 
 

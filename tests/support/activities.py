@@ -109,7 +109,7 @@ async def obey_async(what: Any) -> Any:
 
 
 def heartbeat_quietly() -> None:
-    """Beat while cleaning up, though nobody wants the result."""
+    """Send heartbeats while cleaning up after a cancellation."""
     from traction import Cancelled
 
     try:

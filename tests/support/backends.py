@@ -35,7 +35,7 @@ class ConnectionLost(BackendError):
 
 
 class LossyBackend(Backend):
-    """A backend over another that loses the next request, or the next reply, of the kinds it is told to lose."""
+    """A backend over another that loses the next request, or the next reply, of the given operations."""
 
     def __init__(self, inner: Backend) -> None:
         self.inner = inner

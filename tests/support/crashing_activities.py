@@ -19,7 +19,7 @@ SHARE = 0.3
 
 
 def is_mortal(seed: str, activity_id: str) -> bool:
-    """Say whether the first attempt of a step kills its process."""
+    """Return whether the first attempt of a step kills its process."""
     return random.Random(f"{seed} {activity_id}").random() < SHARE
 
 

@@ -1,7 +1,7 @@
-"""Stand between boto3 and a server, and do to requests and replies what networks and services do to them.
+"""Inject faults of networks and services between boto3 and a server.
 
-Takes the URL of a server and a plan; gives a URL at which the plan's faults happen, each told in `Proxy.told`. A plan
-is seeded and has a budget: when that is spent the proxy is a plain one, so that whoever tries again gets through.
+A proxy has a URL of its own, and records each fault. A plan of faults is seeded and has a budget: when the budget is
+used up, the proxy only forwards, so that retries succeed.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ DELAY_MAX = 0.3
 """The longest delay, in seconds."""
 
 IN_A_ROW_MAX = 2
-"""How often one request fails at the most, however often it is sent, so that who is patient enough gets through."""
+"""The number of times one request fails, so that a client that retries often enough succeeds."""
 
 _CORAL = "com.amazon.coral.service"
 _ANSWERS: dict[str, tuple[int, bytes]] = {
@@ -63,7 +63,7 @@ _ANSWERS: dict[str, tuple[int, bytes]] = {
 
 
 class Plan:
-    """Says which fault a request meets, if any: the first of each operation meets one, the others by chance.
+    """Choose the fault of a request, if any: the first request of each operation gets one, the others by chance.
 
     Args:
         seed: of the chance by which requests and faults are chosen.
@@ -85,7 +85,7 @@ class Plan:
         self._failed: Counter[bytes] = Counter()
 
     def choose(self, operation: str, body: bytes) -> Fault | None:
-        """Say what happens to a request."""
+        """Return the fault of a request."""
         if self._met[operation] == self._budget or not (self._operations is None or operation in self._operations):
             return None
         spared = self._met[operation] > 0 and self._random.random() >= self._share
@@ -105,7 +105,7 @@ class Happened(NamedTuple):
 
 
 class ClientGone(Exception):
-    """Whoever asked is not there any more."""
+    """The client has gone."""
 
 
 class Proxy:
@@ -176,7 +176,7 @@ class Proxy:
         try:
             writer.write(_close_after(request))
             reply = asyncio.ensure_future(reader.read())
-            # A client that waits for its reply says nothing more: what comes can only be the end.
+            # A client that waits for its reply sends no more data, so only the end of the connection can arrive.
             gone = asyncio.ensure_future(client.read(1))
             either: set[asyncio.Future[bytes]] = {reply, gone}
             try:
@@ -192,7 +192,7 @@ class Proxy:
             writer.close()
 
     async def close(self) -> None:
-        """Let go of all connections."""
+        """Close all connections."""
         for task in self._open:
             task.cancel()
         await asyncio.gather(*self._open, return_exceptions=True)

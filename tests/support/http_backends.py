@@ -92,7 +92,7 @@ class World:
         advance(self.local, self.clock, seconds)
 
     def run(self, workers: Sequence[Worker], *executions: WorkflowExecution, turns_max: int = 10_000) -> None:
-        """Take turns, and let time jump when nobody has any, until all these executions have closed."""
+        """Run the workers in turn until these executions have closed, and advance the time when all are idle."""
         for _ in range(turns_max):
             if sum(worker.work_once(NOW) for worker in workers):
                 continue
@@ -140,5 +140,5 @@ def reach_here(local: LocalBackend) -> Backend:
 
 
 def leave_out_clocks(told: object) -> str:
-    """Leave out when and how long a local activity was done, which the clock of the machine says."""
+    """Remove the time and duration of a local activity, which depend on the clock of the machine."""
     return re.sub(r'"began":"[^"]*","seconds":[0-9.e-]+', "", repr(told))

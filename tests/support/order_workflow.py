@@ -37,7 +37,7 @@ def burn(n: int) -> str:
 @workflow(task_start_to_close=5)
 async def course(n: int) -> str:
     grams = await weigh(n)
-    # Long enough for the parent to hear that this has started before it hears anything else.
+    # Long enough for the parent to receive the start of this child before any other event.
     await sleep(timedelta(seconds=3))
     return await cook(grams)
 

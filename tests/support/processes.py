@@ -1,8 +1,8 @@
-"""The processes that are killed: a client that starts and signals, deciders, and workers, all on one file.
+"""Processes for kill tests: a client that starts and signals executions, deciders, and workers, all on one file.
 
-Run as a program it is their nursery: each line of its input is an `Order`, and for each it forks a process, which is
-quicker than to begin one from nothing. A process says what it does, line by line, on a pipe of its own; what it says
-is done was answered before. Time runs `PACE` times as fast as on the wall, so that timeouts are short.
+Run as a program, this module forks a process for each `Order` that it reads from a line of its input; a fork is faster
+than a new interpreter. A process reports its progress on a pipe of its own, line by line, after the service has
+answered. Time runs `PACE` times as fast as real time, so that timeouts are short.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ class Order(msgspec.Struct):
     path: str
     pipe: str
     first: int = 0
-    """The first execution that nobody tried to start."""
+    """The first execution whose start was not attempted."""
     last: int | None = None
     """Before which execution the client ends; not at all if not given."""
     open: tuple[int, ...] = ()
     """The executions that were started, and are not known to have closed."""
     unsure_start: int | None = None
     unsure_signal: tuple[int, int] | None = None
-    """What a client had tried when it was killed, and not said to be done."""
+    """The start that a client attempted before it was killed, without a confirmation."""
 
 
 @activity(start_to_close=2, retry=Retry(attempts=10_000, backoff=1, max_delay=1))
@@ -70,13 +70,13 @@ async def tally(n: int) -> int:
 
 
 def now() -> datetime:
-    """Tell the time, which passes quickly."""
+    """Return the time, which passes quickly."""
     begin = datetime(2026, 1, 1, tzinfo=UTC)
     return begin + (system_now() - begin) * PACE
 
 
 class TellingBackend(LocalBackend):
-    """A backend that says which answers to tasks were accepted."""
+    """A backend that records which responses to tasks were accepted."""
 
     say: Callable[..., None]
 

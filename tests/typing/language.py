@@ -1,6 +1,6 @@
 """The types of signals, children, scopes, policies, sagas and effects, precise and without `Any`."""
 
-# A step that is only looked at here is not one that somebody forgot to await.
+# Steps are only type-checked here, so they are not awaited.
 # mypy: disable-error-code="unused-awaitable"
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What an activity needs may be provided by any value of that type: of a subclass, of a protocol, of an abstract class."""
 
-# A step that is only looked at here is not one that somebody forgot to await.
+# Steps are only type-checked here, so they are not awaited.
 # mypy: disable-error-code="unused-awaitable"
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def look_up(table: dict[str, int], key: str) -> int:
     return table[key]
 
 
-# A function may take more than what its definition says that it needs.
+# A function may accept a wider type than its definition needs.
 @activity(needs=Memory)
 def load_from_memory(store: Store, key: str) -> bytes:
     return store.get(key)

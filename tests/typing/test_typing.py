@@ -1,7 +1,7 @@
-"""Exactly the marked lines of `rejected` are refused, by both checkers and for the marked reasons.
+"""Both checkers reject exactly the marked lines of `rejected`, with the marked codes.
 
-A line that is refused ends in `# E: mypy=arg-type pyright=reportArgumentType`; several reasons are joined by commas,
-and a checker that has nothing to say is left out. What must pass lies beside this file, where `make lint` reads it.
+A rejected line ends in `# E: mypy=arg-type pyright=reportArgumentType`. Several codes are joined by commas, and a
+checker that accepts the line is omitted. Code that must pass is beside this file, where `make lint` checks it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def read_marks(checker: str) -> Findings:
 
 def run(*command: str) -> str:
     done = subprocess.run([str(BIN / command[0]), *command[1:]], cwd=ROOT, capture_output=True, text=True)
-    # Both say 1 when they have findings.
+    # Both exit with 1 when they have findings.
     assert done.returncode == 1, done.stdout + done.stderr
     return done.stdout
 

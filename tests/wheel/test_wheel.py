@@ -31,7 +31,7 @@ EXTRAS = sorted({*PROJECT["optional-dependencies"]} - {"all"})
 
 
 def call(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    # What the tests' own environment says of Python must not reach the other one.
+    # The Python settings of the tests' own environment must not reach the other one.
     env = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "VIRTUAL_ENV"))}
     return subprocess.run([str(part) for part in command], cwd=cwd, env=env, capture_output=True, text=True)
 
@@ -140,5 +140,5 @@ def test_a_command_names_the_extra_that_it_needs_besides_its_own(install: Callab
 
 
 def names_one_of(said: str, extras: set[str]) -> bool:
-    """Whether a text says to install one of these extras."""
+    """Return whether a text advises to install one of these extras."""
     return any(f'which is not installed: pip install "traction[{extra}]"' in said for extra in extras)

@@ -1,4 +1,4 @@
-"""What type checkers refuse of definitions: at the end of each such line stands what each of them says."""
+"""Definitions that type checkers reject. A comment at the end of each line has the codes of their errors."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def no_step() -> int:
     return 7
 
 
-# A flow gives what its class says.
+# A flow returns the result type of its class.
 class Flow(Workflow[int]):
     async def flow(self) -> str:  # E: mypy=override pyright=reportIncompatibleMethodOverride
         return ""

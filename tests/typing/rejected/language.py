@@ -1,4 +1,4 @@
-"""What type checkers refuse of the rest of the language: at the end of each such line stands what each of them says."""
+"""Other uses that type checkers reject. A comment at the end of each line has the codes of their errors."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def stay(nights: int) -> list[str]:
     return [await book(night) for night in range(nights)]
 
 
-# Signals are what their fields say.
+# The fields of a signal are typed.
 made = [
     Approve(),  # E: mypy=call-arg pyright=reportCallIssue
     Approve(7),  # E: mypy=arg-type pyright=reportArgumentType

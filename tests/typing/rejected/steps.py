@@ -1,4 +1,4 @@
-"""What type checkers refuse of steps: at the end of each such line stands what each of them says."""
+"""Uses of steps that type checkers reject. A comment at the end of each line has the codes of their errors."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ helped = [
 
 
 async def flow() -> int:
-    # Nobody awaits this one.
+    # Not awaited.
     sleep(1)  # E: mypy=unused-awaitable
     done: str = await a  # E: mypy=assignment pyright=reportAssignmentType
     await 7  # E: mypy=misc pyright=reportGeneralTypeIssues

@@ -1,4 +1,4 @@
-"""Looking at a flow on SWF: its history is read page by page, and nothing is written."""
+"""The state of a flow on SWF: its history is read page by page, and nothing is written."""
 
 from __future__ import annotations
 
