@@ -7,12 +7,12 @@ they come, and the function is the engine fed from the start.
 
 *Decision order.* Events that arrived between DecisionTaskStarted(s) and DecisionTaskCompleted(d) were not seen by the
 decider that wrote d. So a turn applies, one event at a time, what had arrived before s; then come the events that d
-caused; then what arrived meanwhile; and so on. Decision tasks that timed out are ignored: their
+caused; then the events that arrived meanwhile; and so on. Decision tasks that timed out are ignored: their
 events are delivered to the next decision task. (Source: Amazon SWF developer guide, "Developing deciders"; the AWS Flow
 Framework reads histories in the same order.)
 
-*Queue.* Each decision stands in a queue until the history shows it. The head of the queue is sent with each
-decision task; a decision that is withdrawn before it is sent never is. At DecisionTaskCompleted(d) the events that d
+*Queue.* Each decision is in a queue until the history shows it. The head of the queue is sent with each decision task;
+a decision that is withdrawn before that is never sent. At DecisionTaskCompleted(d) the events that d
 caused are compared with the queue, one by one: a difference is a `NonDeterminismError`. If not all fit into one
 response, the rest waits for the next (`batching`).
 

@@ -68,7 +68,6 @@ from traction.errors import FlowError, StepTimedOut
 from traction.flow.cancellation import CancelNow, CancelScope, EnterScope, ExitScope
 from traction.flow.step import (
     All,
-    Asked,
     Both,
     Cancelled,
     Compensate,
@@ -80,6 +79,7 @@ from traction.flow.step import (
     First,
     FlatMap,
     Helper,
+    LeafStep,
     Map,
     Named,
     Now,
@@ -210,7 +210,7 @@ class Interpreter:
                     value = value.source  # pyright: ignore[reportAttributeAccessIssue]
                 elif kind is Done:
                     mode, value = VALUE, value.value  # pyright: ignore[reportAttributeAccessIssue]
-                elif isinstance(value, Asked):
+                elif isinstance(value, LeafStep):
                     fiber.waits = leaf = Leaf(fiber.scope.make_id(value.step_label), value, fiber)
                     outcome = self._request(leaf)
                     if outcome is None:

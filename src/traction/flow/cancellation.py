@@ -27,7 +27,7 @@ class CancelScope:
         self.span = span
         self.fails = fails
         self.requested = False
-        # The interpreter's: who entered it, how deep, and as which of all; its deadline's timer, and what became of it.
+        # For the interpreter: the fiber that entered it, its depth and number, its timer, and its state.
         self.fiber: Any = None
         self.depth = 0
         self.number = 0

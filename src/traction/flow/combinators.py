@@ -233,10 +233,10 @@ def uuid4() -> Step[UUID]:
 def uuid7() -> Step[UUID]:
     """Return a UUID that begins with the milliseconds of `now()`, the same on every replay.
 
-    Those of one run grow in the order in which they are asked for, so that they sort as they came.
+    Those of one run increase in the order of the calls, so that they sort by it.
 
     Laws:
-        Each is greater than those that the run was given before.
+        Each is greater than all earlier ones of the run.
     """
     # Version 7 (RFC 9562): 48 bits of time, and a counter in the next 12 (section 6.2, method 1); 62 bits are chance.
     return Tick().flat_map(

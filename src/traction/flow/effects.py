@@ -17,7 +17,7 @@ from traction.errors import DefinitionError
 from traction.flow.durations import Span, to_duration
 from traction.flow.signals import Send, Signal, check_sent, read_execution
 from traction.flow.specs import ActivitySpec
-from traction.flow.step import ActivityStep, AdjustedChild, Asked, Step, WorkflowStep
+from traction.flow.step import ActivityStep, AdjustedChild, LeafStep, Step, WorkflowStep
 from traction.model.limits import SWF
 from traction.model.names import WorkflowExecution
 from traction.runtime.awaitables import name_thing
@@ -33,7 +33,7 @@ PATCH_CHARS_MAX: Final = 200
 _COROUTINE: Final = 0x80
 
 
-class RequestCancel(Asked[None], msgspec.Struct, frozen=True):
+class RequestCancel(LeafStep[None], msgspec.Struct, frozen=True):
     """A request to cancel another execution."""
 
     step_label: ClassVar[str] = "cancel"
@@ -43,7 +43,7 @@ class RequestCancel(Asked[None], msgspec.Struct, frozen=True):
     """The step that started the execution, if it is a child of this flow."""
 
 
-class SideEffect(Asked[R_co], msgspec.Struct, Generic[R_co], frozen=True):
+class SideEffect(LeafStep[R_co], msgspec.Struct, Generic[R_co], frozen=True):
     """A value that code computed once, kept as a marker."""
 
     step_label: ClassVar[str] = "side_effect"
@@ -51,27 +51,27 @@ class SideEffect(Asked[R_co], msgspec.Struct, Generic[R_co], frozen=True):
     type: Any
 
 
-class Patched(Asked[bool], msgspec.Struct, frozen=True):
+class Patched(LeafStep[bool], msgspec.Struct, frozen=True):
     """Whether the execution came here with the new code."""
 
     step_label: ClassVar[str] = "patched"
     name: str
 
 
-class SetState(Asked[None], msgspec.Struct, frozen=True):
+class SetState(LeafStep[None], msgspec.Struct, frozen=True):
     """A status that a flow publishes."""
 
     step_label: ClassVar[str] = "set_state"
     status: Any
 
 
-class HistoryLength(Asked[int], msgspec.Struct, frozen=True):
+class HistoryLength(LeafStep[int], msgspec.Struct, frozen=True):
     """How many events the history has."""
 
     step_label: ClassVar[str] = "history_length"
 
 
-class RunDeadline(Asked[datetime], msgspec.Struct, frozen=True):
+class RunDeadline(LeafStep[datetime], msgspec.Struct, frozen=True):
     """When the service ends the run, if nothing else does."""
 
     step_label: ClassVar[str] = "run_deadline"
@@ -94,17 +94,17 @@ class ExecutionInfo(msgspec.Struct, frozen=True):
 
     @property
     def execution(self) -> WorkflowExecution:
-        """The workflow id and the run id: what `send` and `cancel` take in another flow."""
+        """The workflow id and the run id: the argument of `send` and `cancel` in another flow."""
         return WorkflowExecution(self.workflow_id, self.run_id)
 
 
-class GetExecutionInfo(Asked[ExecutionInfo], msgspec.Struct, frozen=True):
+class GetExecutionInfo(LeafStep[ExecutionInfo], msgspec.Struct, frozen=True):
     """Which execution this is."""
 
     step_label: ClassVar[str] = "execution_info"
 
 
-class InvokeLambda(Asked[R_co], msgspec.Struct, Generic[R_co], frozen=True):
+class InvokeLambda(LeafStep[R_co], msgspec.Struct, Generic[R_co], frozen=True):
     """A call of an AWS Lambda function."""
 
     step_label: ClassVar[str] = "lambda"
@@ -114,7 +114,7 @@ class InvokeLambda(Asked[R_co], msgspec.Struct, Generic[R_co], frozen=True):
     limit: Span | None
 
 
-class Local(Asked[R_co], msgspec.Struct, Generic[R_co], frozen=True):
+class Local(LeafStep[R_co], msgspec.Struct, Generic[R_co], frozen=True):
     """A local activity: a call that the workflow worker runs itself."""
 
     call: ActivityStep[R_co]
@@ -130,21 +130,21 @@ class Local(Asked[R_co], msgspec.Struct, Generic[R_co], frozen=True):
         return self.call.spec
 
 
-class StartChild(Asked["ChildHandle[R_co]"], msgspec.Struct, Generic[R_co], frozen=True):
+class StartChild(LeafStep["ChildHandle[R_co]"], msgspec.Struct, Generic[R_co], frozen=True):
     """A child that is started and not waited for."""
 
     step_label: ClassVar[str] = "start_child"
     call: WorkflowStep[R_co] | AdjustedChild[R_co]
 
 
-class ChildResult(Asked[R_co], msgspec.Struct, Generic[R_co], frozen=True):
+class ChildResult(LeafStep[R_co], msgspec.Struct, Generic[R_co], frozen=True):
     """The end of a child that was started before."""
 
     step_label: ClassVar[str] = "child_result"
     child: str
 
 
-class ContinueAsNew(Asked[Never], msgspec.Struct, frozen=True):
+class ContinueAsNew(LeafStep[Never], msgspec.Struct, frozen=True):
     """The end of this run, and the start of the next."""
 
     step_label: ClassVar[str] = "continue_as_new"
@@ -160,7 +160,7 @@ class ContinuedAsNew(BaseException):
 
 
 class ChildHandle(Generic[R_co]):
-    """A child execution that runs beside its parent's flow: wait for it, signal it, ask it to cancel."""
+    """A child execution that runs beside its parent's flow: wait for it, signal it, cancel it."""
 
     __slots__ = ("execution", "step")
 
@@ -195,7 +195,7 @@ class ChildHandle(Generic[R_co]):
         return Send(self.workflow_id, self.run_id, signal, self.step)
 
     def cancel(self) -> Step[None]:
-        """Ask the child to cancel; done when the request is delivered, or at once if the child has closed.
+        """Request the child's cancellation; done when the request is delivered, or at once if the child has closed.
 
         If the child has continued as new, the run that is open receives the request.
         """
@@ -203,13 +203,13 @@ class ChildHandle(Generic[R_co]):
 
 
 def cancel(execution: WorkflowExecution | str) -> Step[None]:
-    """Ask another execution of the domain to cancel; done when the request is delivered, not when it is obeyed.
+    """Request the cancellation of another execution of the domain; done when the request is delivered.
 
     Raises:
         CancelFailed: (in the flow) no such execution is open.
 
     History:
-        Asks RequestCancelExternalWorkflowExecution; answered by ExternalWorkflowExecutionCancelRequested.
+        Sends RequestCancelExternalWorkflowExecution; completed by ExternalWorkflowExecutionCancelRequested.
     """
     return RequestCancel(*read_execution("cancel", execution))
 
@@ -217,15 +217,15 @@ def cancel(execution: WorkflowExecution | str) -> Step[None]:
 def side_effect(f: Callable[[], T], type: Any = None) -> Step[T]:
     """Run code once, in the workflow worker, and return the recorded value on every replay.
 
-    For what is quick and cannot fail: a read of a setting, an id from a library. What takes time or may fail belongs
-    in an activity. The value is read back as `type`, or as the function's return annotation, or as plain JSON.
+    For code that is quick and cannot fail: a read of a setting, an id from a library. Work that takes time or may fail
+    belongs in an activity. The value is read back as `type`, or as the function's return annotation, or as plain JSON.
 
     Raises:
         TypeError: `f` is not a plain function.
         DefinitionError: its return annotation does not resolve.
 
     History:
-        Asks RecordMarker, in the decision task that runs the code.
+        Sends RecordMarker, in the decision task that runs the code.
     """
     if not callable(f) or isinstance(f, Step):
         raise TypeError(f"side_effect({f!r:.100}): expected a function; write side_effect(lambda: ...)")
@@ -247,7 +247,7 @@ def patched(name: str) -> Step[bool]:
     contain are ignored.
 
     History:
-        Asks RecordMarker, once for each name.
+        Sends RecordMarker, once for each name.
     """
     if not isinstance(name, str):
         raise TypeError(f"patched({name!r:.100}): the name of a patch must be a string")
@@ -262,7 +262,7 @@ def set_state(status: object) -> Step[None]:
     `Handle.state` reads it at any length; `Handle.published_state` and SWF's console show it if it fits SWF's limit.
 
     History:
-        Goes into the `executionContext` of DecisionTaskCompleted, if it has room there; asks nothing.
+        Goes into the `executionContext` of DecisionTaskCompleted, if it has room there; sends nothing.
     """
     return SetState(status)
 
@@ -288,7 +288,7 @@ def execution_info() -> Step[ExecutionInfo]:
         await request_callback(f"https://shop.example/orders/{info.workflow_id}")
 
     History:
-        Asks nothing; answered from WorkflowExecutionStarted.
+        Sends nothing; read from WorkflowExecutionStarted.
     """
     return GetExecutionInfo()
 
@@ -308,7 +308,7 @@ def invoke_lambda(name: str, input: object = None, *, type: Any = Any, timeout: 
         LambdaFailed: (in the flow) it raised, timed out, or could not be started.
 
     History:
-        Asks ScheduleLambdaFunction; answered by LambdaFunctionCompleted, or its failures.
+        Sends ScheduleLambdaFunction; completed by LambdaFunctionCompleted, or its failures.
     """
     if not isinstance(name, str):
         raise TypeError(f"invoke_lambda({name!r:.100}): the name of a function must be a string")
@@ -327,14 +327,14 @@ def invoke_lambda(name: str, input: object = None, *, type: Any = Any, timeout: 
 def start_child(call: WorkflowStep[R] | AdjustedChild[R]) -> Step[ChildHandle[R]]:
     """Start a child and go on when it runs, without waiting for its end.
 
-    What becomes of it when its parent closes is the `child_policy` of the parent: `TERMINATE` unless given.
+    When its parent closes, the `child_policy` of the parent applies: `TERMINATE` by default.
 
     Raises:
         ChildAlreadyRunning: (in the flow) an execution is open under its id.
         DecisionFailed: (in the flow) it could not be started otherwise.
 
     History:
-        Asks StartChildWorkflowExecution; answered by ChildWorkflowExecutionStarted.
+        Sends StartChildWorkflowExecution; completed by ChildWorkflowExecutionStarted.
     """
     if not isinstance(call, WorkflowStep | AdjustedChild):
         raise TypeError(f"start_child: expected a call of a workflow, got {name_thing(call)}{_hint_call(call)}")
@@ -352,7 +352,7 @@ def continue_as_new(call: WorkflowStep[Any]) -> Step[Never]:
         PayloadError: (in the flow) the input is too long for SWF, or cannot be written.
 
     History:
-        Asks ContinueAsNewWorkflowExecution, after whatever `finally` blocks ask.
+        Sends ContinueAsNewWorkflowExecution, after the decisions of `finally` blocks.
     """
     if isinstance(call, AdjustedChild):
         raise TypeError("continue_as_new: the next run keeps the options of this one; remove .options(...)")

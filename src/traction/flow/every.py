@@ -42,19 +42,19 @@ def every(
         do: what to do at a time. If it fails, so does this step: `attempt` or `recover` it to go on.
         again: the call of this workflow that goes on after a time; with it the next run begins when the history has
             grown long, or half of the time has passed for which a run may be open.
-        since: the last time that was dealt with, which `again` was given; the start of the run unless given.
+        since: the last time that was handled, which `again` received; the start of the run by default.
         overlap: when the work of one time is not done at the next: `wait` until it is; `beside`, let both go on (then
             `do` gives a call of a workflow, which runs as a child); `cancel` the earlier.
-        catch_up: how many of the times that have passed meanwhile are made up for, the latest first to count.
+        catch_up: how many of the times that were missed are handled; the latest ones count first.
         zone: the time zone of a cron line.
 
     Raises:
         ValueError: the recurrence is wrong, or names a date that never comes; or `since` has no time zone.
-        FlowError: (in the flow) with `beside`, `do` gives no call of a workflow.
+        FlowError: (in the flow) with `beside`, `do` does not return a call of a workflow.
 
     History:
-        Asks StartTimer for each time, then what `do` asks; ContinueAsNewWorkflowExecution when the history has grown,
-        or the run is half over.
+        Sends StartTimer for each time, then the decisions of `do`; ContinueAsNewWorkflowExecution when the history has
+        grown, or the run is half over.
     """
     recurrence = read_recurrence(when, zone)
     if catch_up < 0:

@@ -31,7 +31,7 @@ class Retry(msgspec.Struct, frozen=True):
     give_up_on: tuple[str | type[Exception], ...] = ()
     """Failures not to retry: exception types, with their subclasses, or names of types."""
     retry_on: tuple[str | type[Exception], ...] | None = None
-    """The only failures to retry, in the same form; all of them unless given."""
+    """The only failures to retry, in the same form; all of them by default."""
     deadline: Span | None = None
     """How long after the first attempt began no further one begins."""
 

@@ -8,7 +8,7 @@ import msgspec
 
 from traction.errors import DefinitionError
 from traction.flow.specs import SignalSpec
-from traction.flow.step import Asked, Step
+from traction.flow.step import LeafStep, Step
 from traction.model.names import NAME_CHARS_MAX, WorkflowExecution
 from traction.payloads.json_types import OF_A_SIGNAL, check_fields, is_about_later
 from traction.runtime.awaitables import name_thing
@@ -57,7 +57,7 @@ else:
             try:
                 check_fields(cls, where, OF_A_SIGNAL)
             except DefinitionError as error:
-                # What is not defined yet may be defined further down; who receives or sends it checks again.
+                # A missing name may be defined further down; `receive` and `send` check again.
                 if not is_about_later(error):
                     raise
                 cls.__traction_unchecked__ = True
@@ -85,14 +85,14 @@ class Signal(msgspec.Struct, metaclass=SignalMeta):
         def __init_subclass__(cls, *, kw_only: bool = False, name: str = ...) -> None: ...
 
 
-class Receive(Asked[R_co], msgspec.Struct, Generic[R_co], frozen=True):
+class Receive(LeafStep[R_co], msgspec.Struct, Generic[R_co], frozen=True):
     """The next unreceived signal of one of these types."""
 
     step_label: ClassVar[str] = "receive"
     signals: tuple[type[Signal], ...]
 
 
-class Send(Asked[None], msgspec.Struct, frozen=True):
+class Send(LeafStep[None], msgspec.Struct, frozen=True):
     """A signal to another execution."""
 
     step_label: ClassVar[str] = "send"
@@ -133,7 +133,7 @@ def receive(*signals: Any) -> Step[Any]:
         answer = await (receive(Approve) | sleep(days(30)))
 
     History:
-        Asks nothing; answered by WorkflowExecutionSignaled.
+        Sends nothing; completed by WorkflowExecutionSignaled.
     """
     return Receive(_check_signals("receive", signals))
 
@@ -150,7 +150,7 @@ def send(execution: WorkflowExecution | str, signal: Signal) -> Step[None]:
         SignalFailed: (in the flow) no such execution is open.
 
     History:
-        Asks SignalExternalWorkflowExecution; answered by ExternalWorkflowExecutionSignaled.
+        Sends SignalExternalWorkflowExecution; completed by ExternalWorkflowExecutionSignaled.
     """
     check_sent("send", signal)
     return Send(*read_execution("send", execution), signal)
@@ -169,7 +169,7 @@ def read_execution(where: str, execution: WorkflowExecution | str) -> tuple[str,
         raise TypeError(
             f"{where}: expected an execution, got {name_thing(execution)}; pass a workflow id, or a child's .execution"
         )
-    # An execution that exists may have an id that SWF takes for no start of ours, such as `runId:1`.
+    # An existing execution may have an id that SWF accepts in no start, such as `runId:1`.
     if not 1 <= len(execution) <= NAME_CHARS_MAX:
         raise ValueError(f"{where}: {execution!r:.100}: a workflow id must have 1 to {NAME_CHARS_MAX} characters (SWF)")
     return execution, None

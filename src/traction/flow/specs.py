@@ -19,8 +19,8 @@ Raises: TypeAlias = tuple[type[DeclaredError], ...]
 Cancellation: TypeAlias = Literal["wait", "request", "abandon"]
 """What happens to a child when its await is cancelled.
 
-`wait`: the child is asked to cancel, and the await ends when it has closed. `request`: the child is asked to cancel,
-and the await ends at once. `abandon`: the await ends at once, and the child is not asked.
+`wait`: cancellation of the child is requested, and the await ends when it has closed. `request`: it is requested, and
+the await ends at once. `abandon`: the await ends at once, and nothing is requested.
 """
 
 

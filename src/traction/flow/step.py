@@ -83,7 +83,7 @@ class Step(Generic[R_co]):
         return FlatMap(self, _check_function("flat_map", f))
 
     def recover(self, errors: type[E] | tuple[type[E], ...], f: Callable[[E], Step[U]]) -> Step[R_co | U]:
-        """Go on with the step that `f` makes of a failure of the given type; other failures pass.
+        """Continue with the step that `f` returns for a failure of the given type; other failures are not handled.
 
         An `ActivityFailed` or `ChildFailed` is also of the type of the exception that it reports, as for `Retry`: `f`
         receives the failure, not that exception. `except` matches only the type of the failure.
@@ -98,7 +98,7 @@ class Step(Generic[R_co]):
         return Recover(self, kinds, _check_function("recover", f))
 
     def ensure(self, finalizer: Step[object]) -> Step[R_co]:
-        """Do `finalizer` after this step, whether it succeeds, fails or is cancelled; then give this step's outcome.
+        """Run `finalizer` after this step, whether it succeeds, fails or is cancelled; then return this step's outcome.
 
         A failure of the finalizer takes the place of the outcome.
 
@@ -110,7 +110,7 @@ class Step(Generic[R_co]):
         return Ensure(self, finalizer)
 
     def attempt(self) -> Step[Outcome[R_co]]:
-        """Give the outcome as a value, `Success` or `Failure`, so that a failure does not cancel siblings.
+        """Return the outcome as a value, `Success` or `Failure`, so that a failure does not cancel siblings.
 
         Laws:
             done(x).attempt() == done(Success(x));  fail(e).attempt() == done(Failure(e))
@@ -236,21 +236,21 @@ class Cancelled(BaseException):
 # definitions are made of.
 
 
-class Asked(Step[R_co]):
+class LeafStep(Step[R_co]):
     """A leaf, completed by the decider at once or by an event. `step_label` is its name in step ids."""
 
     __slots__ = ()
     step_label: ClassVar[str]
 
 
-class ActivityStep(Asked[R_co]):
+class ActivityStep(LeafStep[R_co]):
     """The leaf that an activity's call is: `traction.definitions.classes.Activity` makes its subclasses."""
 
     __slots__ = ()
     spec: ClassVar[ActivitySpec]
 
 
-class Adjusted(Asked[R_co], msgspec.Struct, Generic[R_co], frozen=True):
+class Adjusted(LeafStep[R_co], msgspec.Struct, Generic[R_co], frozen=True):
     """A call with options of its own; `overrides` are attributes of its decision."""
 
     call: Any
@@ -270,7 +270,7 @@ class AdjustedChild(Adjusted[R_co], Generic[R_co], frozen=True):
     cancellation: Cancellation = "wait"
 
 
-class WorkflowStep(Asked[R_co]):
+class WorkflowStep(LeafStep[R_co]):
     """A call of a workflow: a child in a flow, and the input of a decider. The base of `traction.Workflow`."""
 
     __slots__ = ()
@@ -396,7 +396,7 @@ class First(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
         return First((*self.steps, other))
 
 
-class Sleep(Asked[None], msgspec.Struct, frozen=True):
+class Sleep(LeafStep[None], msgspec.Struct, frozen=True):
     """A durable timer."""
 
     step_label: ClassVar[str] = "sleep"

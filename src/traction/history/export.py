@@ -1,9 +1,9 @@
-"""Write a history down as JSON, and read one that was written down.
+"""Write histories as JSON, and read them.
 
-Takes events, and whose they are; gives text, and back. Events stand in SWF's own shape: an envelope whose attributes
-are a member named after the event's type. So the output of `aws swf get-workflow-execution-history` is read too.
+Events have SWF's own shape: an envelope with a member for the attributes, named after the event's type. So the output
+of `aws swf get-workflow-execution-history` can be read too.
 
-A file has four members, of which reading needs the last alone:
+A file has four members, of which only the last is needed for reading:
 
     {"traction": 1, "workflowType": {...}, "execution": {...}, "events": [...]}
 

@@ -1,8 +1,7 @@
 """The 13 decision types of Amazon SWF, as one closed union.
 
-Takes nothing; gives frozen structs under SWF's own names (camelCase members in snake_case here). What
-is `None` is left out, and SWF then takes the default of the registered type. Holds no behaviour.
-Source: the SWF service model 2012-01-25.
+Frozen structs under SWF's own names, with members in snake_case. A member that is `None` is left out, and SWF then uses
+the default of the registered type. Source: the SWF service model 2012-01-25.
 """
 
 from __future__ import annotations
@@ -15,11 +14,11 @@ from traction.model.struct import ModelStruct
 
 
 class BaseDecision(ModelStruct, tag=True, tag_field="decisionType"):
-    """What every decision is: a frozen struct that names its type."""
+    """The base of all decisions."""
 
 
 class ScheduleActivityTask(BaseDecision):
-    """Put an activity task on its list. Answered by ActivityTaskScheduled or ScheduleActivityTaskFailed."""
+    """Put an activity task on its list. Causes ActivityTaskScheduled or ScheduleActivityTaskFailed."""
 
     activity_type: ActivityType
     activity_id: str
@@ -34,7 +33,7 @@ class ScheduleActivityTask(BaseDecision):
 
 
 class RequestCancelActivityTask(BaseDecision):
-    """Ask an open activity to stop. Answered by ActivityTaskCancelRequested or RequestCancelActivityTaskFailed."""
+    """Cancel an open activity. Causes ActivityTaskCancelRequested or RequestCancelActivityTaskFailed."""
 
     activity_id: str
 
@@ -88,7 +87,7 @@ class StartTimer(BaseDecision):
 
 
 class CancelTimer(BaseDecision):
-    """Cancel an open timer. Answered by TimerCanceled, or CancelTimerFailed if it has fired."""
+    """Cancel an open timer. Causes TimerCanceled, or CancelTimerFailed if it has fired."""
 
     timer_id: str
 
@@ -104,7 +103,7 @@ class SignalExternalWorkflowExecution(BaseDecision):
 
 
 class RequestCancelExternalWorkflowExecution(BaseDecision):
-    """Ask another execution of the domain to cancel."""
+    """Request the cancellation of another execution of the domain."""
 
     workflow_id: str
     run_id: str | None = None

@@ -1,9 +1,8 @@
 """The 54 event types of Amazon SWF, as one closed union.
 
-Takes nothing; gives frozen structs under SWF's own names (camelCase members in snake_case here). An
-event is flat: its id, its time, its attributes. Times are aware datetimes of whole milliseconds,
-durations are SWF's strings of seconds (`Duration`), and a link to another event is that event's id.
-Holds no behaviour. Source: the SWF service model 2012-01-25.
+Frozen structs under SWF's own names, with members in snake_case. An event is flat: its id, its time, its attributes.
+Times are aware datetimes of whole milliseconds, durations are SWF's strings of seconds (`Duration`), and a link to
+another event is that event's id. Source: the SWF service model 2012-01-25.
 """
 
 from __future__ import annotations
@@ -79,7 +78,7 @@ class WorkflowExecutionCompleted(BaseEvent):
 
 
 class CompleteWorkflowExecutionFailed(BaseEvent):
-    """The close did not happen; the execution is open and the decider must ask again."""
+    """The close did not happen; the execution is open and the decider must request it again."""
 
     cause: CompleteWorkflowExecutionFailedCause
     decision_task_completed_event_id: int
@@ -94,7 +93,7 @@ class WorkflowExecutionFailed(BaseEvent):
 
 
 class FailWorkflowExecutionFailed(BaseEvent):
-    """The close did not happen; the execution is open and the decider must ask again."""
+    """The close did not happen; the execution is open and the decider must request it again."""
 
     cause: FailWorkflowExecutionFailedCause
     decision_task_completed_event_id: int
@@ -115,7 +114,7 @@ class WorkflowExecutionCanceled(BaseEvent):
 
 
 class CancelWorkflowExecutionFailed(BaseEvent):
-    """The close did not happen; the execution is open and the decider must ask again."""
+    """The close did not happen; the execution is open and the decider must request it again."""
 
     cause: CancelWorkflowExecutionFailedCause
     decision_task_completed_event_id: int
@@ -138,7 +137,7 @@ class WorkflowExecutionContinuedAsNew(BaseEvent):
 
 
 class ContinueAsNewWorkflowExecutionFailed(BaseEvent):
-    """The close did not happen; the execution is open and the decider must ask again."""
+    """The close did not happen; the execution is open and the decider must request it again."""
 
     cause: ContinueAsNewWorkflowExecutionFailedCause
     decision_task_completed_event_id: int

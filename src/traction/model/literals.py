@@ -1,6 +1,6 @@
-"""Name the values that SWF's members may take: durations, policies, statuses, causes.
+"""The values that SWF's members may have: durations, policies, statuses, causes.
 
-Takes nothing; gives type aliases. Source: the SWF service model 2012-01-25.
+Source: the SWF service model 2012-01-25.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The 39 operations of Amazon SWF as request and response types.
 
-Takes nothing; gives a frozen struct per request, typed by its answer (`Request[Run]` is answered by a
-`Run`), and the shapes of the answers, all under SWF's own names (camelCase members in snake_case here).
-What is `None` is left out. Holds no behaviour. Source: the SWF service model 2012-01-25.
+A frozen struct per request, typed by its response (the response to a `Request[Run]` is a `Run`), and one per response,
+under SWF's own names, with members in snake_case.
+Members that are `None` are left out. Source: the SWF service model 2012-01-25.
 """
 
 from __future__ import annotations
@@ -264,7 +264,7 @@ class WorkflowTypeDetail(ModelStruct):
 
 
 class WorkflowTypeFilter(ModelStruct):
-    """Only executions of this type, of any version if none is given."""
+    """Only executions of this type, of any version by default."""
 
     name: str
     version: str | None = None
@@ -518,7 +518,7 @@ class RegisterWorkflowType(Request[None]):
 
 
 class RequestCancelWorkflowExecution(Request[None]):
-    """Ask an open execution to cancel: an event and a decision task, no more."""
+    """Request the cancellation of an open execution: SWF writes an event and schedules a decision task."""
 
     domain: str
     workflow_id: str

@@ -1,7 +1,7 @@
-"""Make the frozen records that every vocabulary is written in.
+"""The base class of decisions, events and operations.
 
-Takes fields; gives msgspec structs that are frozen, built by keyword, and written under SWF's camelCase
-names with what is at its default left out. Knows nothing else.
+Frozen msgspec structs with keyword arguments, written under SWF's camelCase names without members that have their
+default.
 """
 
 from __future__ import annotations
