@@ -395,8 +395,8 @@ class ChildAlreadyRunning(DecisionFailed):
         StepFailed.__init__(
             self,
             step,
-            f"could not be started: an execution {workflow_id!r} is open already ({cause}). Give this child an id of "
-            "its own, with .options(workflow_id=...), or signal the one that is open",
+            f"could not be started: an execution with the workflow id {workflow_id!r} is open ({cause}). Set another "
+            "id with .options(workflow_id=...), or signal the open execution",
         )
 
 

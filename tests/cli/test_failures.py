@@ -131,6 +131,6 @@ def test_an_error_about_the_type_of_a_result_does_not_mention_versions() -> None
     with WorkerSystem("local:") as system:
         system.start_workflow_worker(asking_wrong)
         system.start_activity_worker(wrong)
-        with pytest.raises(WorkflowFailed, match="Give a value of that type") as caught:
+        with pytest.raises(WorkflowFailed, match="Return or pass a value of that type") as caught:
             system.run(asking_wrong(), timeout=60)
     assert "version" not in str(caught.value)

@@ -87,8 +87,8 @@ def explain_endless(fiber: Any, node: Any, steps_max: int) -> FlowError:
     """Return the error for a flow that runs without end and never waits."""
     where = find_place(fiber) or _find_maker(node)
     return FlowError(
-        f"{where} has built {steps_max:,} steps in a row without waiting: it never ends. A flow "
-        "waits for something each time round (Traction): for an activity, a signal, or traction.sleep"
+        f"{where} has built {steps_max:,} steps in a row without waiting: it never ends. Each "
+        "round of a loop must wait for something (Traction): an activity, a signal, or traction.sleep"
     )
 
 

@@ -81,8 +81,8 @@ class DecisionQueue:
         if self._markers >= DECISIONS_MAX or self._marker_bytes > MARKER_BYTES_MAX:
             raise FlowError(
                 f"the flow records {self._markers} markers of {self._marker_bytes:,} bytes in one decision task, "
-                f"which carries at most {DECISIONS_MAX - 1} and {MARKER_BYTES_MAX:,}. Let it wait for something "
-                "between them, such as traction.sleep"
+                f"which may have at most {DECISIONS_MAX - 1} and {MARKER_BYTES_MAX:,}. Wait between them, for example "
+                "with traction.sleep"
             )
 
     def has_room_for_marker(self) -> bool:

@@ -365,7 +365,7 @@ def _read_result(where: str, declared: Any, is_async: bool, *, flow: bool) -> An
                 if flow
                 else "Activities cannot run steps; make this function a @workflow"
             )
-            raise DefinitionError(f"{where}: the result is {name_type(declared)}, a step that is never awaited. {hint}")
+            raise DefinitionError(f"{where}: the result is a step, which is never awaited. {hint}")
         return declared
     result = _find_awaited(step) if is_step else None
     if result is None or (result is Any and not typing.get_args(step)):

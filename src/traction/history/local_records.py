@@ -63,8 +63,8 @@ def write_record(record: Record) -> str:
     details = f"{head}\n{record.details}"
     if len(details) > PAYLOAD_CHARS_MAX:
         raise PayloadError(
-            f"the record of {record.activity} {record.version} takes {len(details):,} characters, and a marker carries "
-            f"at most {PAYLOAD_CHARS_MAX:,} (SWF). Leave out .locally(), or give back a reference to what is so large"
+            f"the record of {record.activity} {record.version} has {len(details):,} characters, and a marker may "
+            f"have at most {PAYLOAD_CHARS_MAX:,} (SWF). Leave out .locally(), or return a reference to the large value"
         )
     return details
 

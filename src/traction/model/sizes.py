@@ -62,7 +62,7 @@ def check_request_size(request: Any, bytes_max: int) -> None:
 def explain_size(operation: str, size: int, bytes_max: int) -> RequestEntityTooLarge:
     """Return the error for a request that is too large."""
     return RequestEntityTooLarge(
-        f"{operation} takes {size:,} bytes, and a request may have {bytes_max:,} (SWF); {_WAY_OUT}"
+        f"{operation} has {size:,} bytes, and a request may have at most {bytes_max:,} (SWF); {_WAY_OUT}"
     )
 
 
@@ -76,4 +76,4 @@ def explain_drop(size: int, tries: int, cause: Exception) -> RequestEntityTooLar
     return error
 
 
-_WAY_OUT = "pass references to what is large, or open a payload store: WorkerSystem(..., payloads=...)"
+_WAY_OUT = "pass references to large values, or use a payload store: WorkerSystem(..., payloads=...)"

@@ -28,14 +28,14 @@ PAYLOAD_CHARS_MAX = SWF.payload_chars_max
 
 
 MAY_EVOLVE = (
-    "A type may lose fields, and gain fields with defaults; any other change needs a new version of the definition"
+    "Fields may be removed, and added with defaults; any other change of a type needs a new version of the definition"
 )
 """What to do about a payload that was written under another version of a type."""
 
-HINT_VALUE = "Give a value of that type, or declare another type"
+HINT_VALUE = "Return or pass a value of that type, or declare another type"
 """What to do about a value that is of another type than the declared one."""
 
-HINT_READING = "Name the type that it was written as"
+HINT_READING = "Pass the type as which it was written"
 """What to do about a payload that is read as a type which the caller names."""
 
 
@@ -160,8 +160,8 @@ class Codec:
                         "value. Write await ... for its result"
                     ).as_bug()
             raise PayloadError(
-                f"{self._show(call)} cannot be sent, because it could not be read back: {self._explain(fault)}. The "
-                f"fields of {name_type(type(call))} are written and read by their types; pass values of these types"
+                f"{self._show(call)} cannot be sent: {self._explain(fault)}. Pass values of the types that the fields "
+                f"of {name_type(type(call))} declare"
             ).as_bug(is_type_fault(fault)) from self._get_cause(fault)
         if loss := self._find_loss(call, read):
             raise PayloadError(loss.explain(f"{self._show(call)} cannot be sent: it")).as_bug()
@@ -209,7 +209,7 @@ class Codec:
             return payload
         # Outside of the except clause, so that a hidden value is not in the error's context either.
         raise PayloadError(
-            f"{self._show(value)} cannot be written as JSON: {self._explain(fault)}. Give numbers, strings, lists, "
+            f"{self._show(value)} cannot be written as JSON: {self._explain(fault)}. Use numbers, strings, lists, "
             "dicts, dataclasses or msgspec.Structs"
         ).as_bug(is_type_fault(fault)) from self._get_cause(fault)
 
@@ -222,11 +222,11 @@ class Codec:
         """
         payload = leave_flow(self._chain.pack, text, chars_max, what)
         if len(payload) > chars_max:
-            written = "as it is written" if payload.startswith(MARK) else "as JSON"
-            carries = "SWF carries at most" if chars_max == PAYLOAD_CHARS_MAX else "there is room for"
+            written = "after its transforms" if payload.startswith(MARK) else "as JSON"
+            limit = "SWF accepts at most" if chars_max == PAYLOAD_CHARS_MAX else "there is room for"
             raise PayloadError(
-                f"{what} takes {len(payload):,} characters {written}, and {carries} {chars_max:,}; pass a reference "
-                "(a key, a path) to what is larger, or open a payload store: WorkerSystem(..., payloads=...)"
+                f"{what} has {len(payload):,} characters {written}, and {limit} {chars_max:,}; pass a reference (a "
+                "key, a path) instead, or use a payload store: WorkerSystem(..., payloads=...)"
             )
         return payload
 
@@ -271,7 +271,7 @@ class Codec:
             shown = f"It has {len(text):,} {'characters' if isinstance(text, str) else 'bytes'}, not shown here"
         else:
             read = text.decode(errors="backslashreplace") if isinstance(text, bytes) else payload
-            shown = f"It reads {read!r:.200}"
+            shown = "There is no payload" if read is None else f"The payload is {read!r:.200}"
         raise PayloadError(
             f"{what} does not decode as {name_type(type)}: {self._explain(fault)}. {shown}. {hint}"
         ).as_bug(is_type_fault(fault)) from self._get_cause(fault)
@@ -290,7 +290,7 @@ class Codec:
                     raise
         is_so = "is absent" if payload is None else f"is {payload!r}"
         raise PayloadError(
-            f"{what} {is_so}, and {name_type(type)} is read from a JSON object of its fields. Send {write_sample(type)}"
+            f"{what} {is_so}, but {name_type(type)} needs a JSON object of its fields, such as {write_sample(type)}"
         ) from None
 
     def _get_decoder(self, type: Any) -> msgspec.json.Decoder[Any]:

@@ -78,8 +78,8 @@ class DeclaredError(Exception):
         for field in dataclasses.fields(cls):  # type: ignore[arg-type]
             if field.name in _TAKEN or hasattr(Exception, field.name):
                 raise DefinitionError(
-                    f"{where}: a field cannot be called {field.name!r}, because every failure has a {field.name!r} of "
-                    f"its own (Traction); call it {field.name}_"
+                    f"{where}: a field cannot be named {field.name!r}, which is an attribute of every failure "
+                    f"(Traction); rename it to {field.name}_"
                 )
         try:
             check_fields(cls, where, OF_AN_ERROR)

@@ -16,20 +16,20 @@ from traction.errors import DefinitionError
 from traction.payloads.codec import name_type
 
 OF_A_CALL = (
-    "A call's input and result travel as JSON: make it of numbers, strings, lists, dicts, dataclasses or "
-    "msgspec.Structs, and let the worker provide what cannot travel, as the dependency"
+    "Inputs and results are sent as JSON: use numbers, strings, lists, dicts, dataclasses or msgspec.Structs; the "
+    "worker can provide other objects, as the dependency"
 )
 """What to do about a part of a call that cannot be written."""
 
 OF_A_SIGNAL = (
-    "A signal travels as JSON: make it of numbers, strings, lists, dicts, dataclasses or msgspec.Structs, and send a "
-    "reference to what cannot travel"
+    "Signals are sent as JSON: use numbers, strings, lists, dicts, dataclasses or msgspec.Structs, and send "
+    "references to other objects"
 )
 """What to do about a part of a signal that cannot be written."""
 
 OF_AN_ERROR = (
-    "A declared error travels as JSON: make it of numbers, strings, lists, dicts, dataclasses or msgspec.Structs, and "
-    "leave what cannot travel to its __cause__"
+    "The fields of a declared error are sent as JSON: use numbers, strings, lists, dicts, dataclasses or "
+    "msgspec.Structs, and attach other objects to its __cause__"
 )
 """What to do about a part of an error that cannot be written."""
 
@@ -51,8 +51,8 @@ def check_fields(cls: Any, where: str, hint: str = OF_A_CALL) -> None:
             fields = [(field.name, field.type) for field in msgspec.structs.fields(cls)]
     except UNRESOLVED as error:
         raise DefinitionError(
-            f"{where}: the annotation of a field does not resolve: {error}. What travels is read by "
-            f"it: define or import it in {cls.__module__}, at the level of the module and not under TYPE_CHECKING"
+            f"{where}: the annotation of a field does not resolve: {error}. Values are decoded by "
+            f"it: define or import the name in {cls.__module__}, at module level and not under TYPE_CHECKING"
         ) from error
     except Exception as error:
         raise DefinitionError(f"{where}: the annotation of a field is not a type: {error}") from error

@@ -101,7 +101,8 @@ class WorkflowWorker:
         if task_list is None and len(lists) != 1:
             names = ", ".join(sorted(one.name for one in lists)) or "none"
             raise DefinitionError(
-                f"a workflow worker polls one task list, and its workflows wait on {names}; pass task_list=..."
+                f"a workflow worker polls one task list, but the task lists of its workflows are {names}; start a "
+                "worker for each, or pass task_list=..."
             )
         if neighbours is not None:
             neighbours.update(self.workflows)
@@ -350,5 +351,5 @@ def _find_line(error: BaseException) -> str:
 
 def _to_flow_error(error: BaseException) -> FlowError:
     return FlowError(
-        f"a flow raises {type(error).__name__}, which ends programs, not flows; raise an Exception to fail it"
+        f"the flow raised {type(error).__name__}, which ends a program; raise an Exception to fail the execution"
     )

@@ -67,9 +67,7 @@ def test_only_signals_are_sent(stage: Stage, said: Any, mend: str) -> None:
 
 def test_a_signal_that_cannot_be_decoded_is_not_sent(stage: Stage) -> None:
     handle = stage.start(listen(0))
-    with pytest.raises(
-        PayloadError, match="cannot be sent, because it could not be read back: Expected `str`, got `int`"
-    ):
+    with pytest.raises(PayloadError, match="cannot be sent: Expected `str`, got `int`"):
         handle.send(Say(7))  # type: ignore[arg-type]
     assert not find_events(handle, e.WorkflowExecutionSignaled)
 

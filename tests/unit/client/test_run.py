@@ -135,7 +135,7 @@ def test_a_flow_that_exits_is_raised_and_not_waited_out() -> None:
     async def leave() -> None:
         raise SystemExit(2)
 
-    with pytest.raises(FlowError, match="a flow raises SystemExit, which ends programs, not flows"):
+    with pytest.raises(FlowError, match="the flow raised SystemExit, which ends a program"):
         run(leave())
 
 

@@ -123,7 +123,7 @@ def test_what_only_looks_transformed_is_a_payload_error(payload: str) -> None:
 
 
 def test_a_value_of_another_type_is_shown_unless_a_transform_hides_it() -> None:
-    with pytest.raises(PayloadError, match=r"the input does not decode as int.*It reads '\"seven\"'"):
+    with pytest.raises(PayloadError, match=r"the input does not decode as int.*The payload is '\"seven\"'"):
         Codec(Compress(over=0)).decode(Codec(Compress(over=0)).encode("seven"), int, "the input")
     with pytest.raises(
         PayloadError, match=r"decode as int: Expected `int`, got `str`\. It has 7 bytes, not shown here"
