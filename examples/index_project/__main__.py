@@ -18,31 +18,33 @@ from traction.errors import TractionError
 from traction.history import Row, read_timeline, render
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-LEGEND = "Each line is a step, or a group of steps that go side by side. ░ it waits for a worker, █ it is worked on."
-LOOK = 0.1
-"""How often progress is looked at, in seconds."""
+LEGEND = "Each line is a step, or a group of parallel steps. ░ waits for a worker, █ runs."
+PROGRESS_SECONDS = 0.1
+"""The time between two reports of progress."""
 
 
 def main() -> int:
     parser = argparse.ArgumentParser("python -m examples.index_project", description=__doc__)
-    parser.add_argument("path", nargs="?", help="a git repository; the one that this example stands in unless given")
-    parser.add_argument("--search", metavar="WORDS", help="what to look for: words, or issues such as '#12'")
+    parser.add_argument("path", nargs="?", help="a git repository (default: the one that contains this example)")
+    parser.add_argument("--search", metavar="WORDS", help="words, or issues such as '#12'")
     parser.add_argument("--url", default="local:", help="the backend (default: local:, in memory)")
     given = parser.parse_args()
 
     git, index = Git(), SearchIndex()
     try:
         path = find_path(git, given.path)
-        shallow = ", a shallow clone: only what is here" if git.is_shallow(path) else ""
-        print(f"Indexing {path}{shallow}\n2 threads decide and 9 do the work; they meet at {given.url} alone\n")
+        shallow = " (a shallow clone, so only a part of its history)" if git.is_shallow(path) else ""
+        print(f"Indexing {path}{shallow}\n2 workers decide and 9 run activities, through the backend {given.url}\n")
         stories, issues = index_project(path, git, index, given.url)
-        print(f"Indexed {tell(stories, 'story', 'stories')}, {tell(issues, 'mention', 'mentions')} of issues.")
+        print(
+            f"Indexed {count_noun(stories, 'story', 'stories')}, {count_noun(issues, 'mention', 'mentions')} of issues."
+        )
         words = given.search or find_word(git, path)
         if words:
             answer(index, words)
         if words and not given.search:
             program = os.path.relpath(sys.executable)
-            print(f"\nAsk yourself:  {program} -m examples.index_project [PATH] --search WORDS")
+            print(f"\nTo search for other words:  {program} -m examples.index_project [PATH] --search WORDS")
     except (GitError, TractionError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -52,7 +54,7 @@ def main() -> int:
 
 
 def index_project(path: str, git: Git, index: SearchIndex, url: str) -> tuple[int, int]:
-    """Run the workflow, with workers of each kind; any of them could be on another machine."""
+    """Run the workflow with workers in this process; with another URL they could be on other machines."""
     with WorkerSystem(url) as ws:
         ws.start_workflow_worker(IndexProjectData, instances=2)
         ws.start_activity_worker(CollectChanges, git)
@@ -68,16 +70,16 @@ def index_project(path: str, git: Git, index: SearchIndex, url: str) -> tuple[in
 
 
 def watch(handle: Handle[tuple[int, int]]) -> tuple[int, int]:
-    """Wait for the result, and say on a terminal how far the work is."""
+    """Wait for the result; on a terminal, show the progress."""
     terminal, shown = sys.stdout.isatty(), ""
     try:
         while True:
             try:
-                return handle.result(LOOK)
+                return handle.result(PROGRESS_SECONDS)
             except TimeoutError:
                 if terminal:
                     steps = list(list_steps(read_timeline(handle.history()).rows))
-                    shown = f"{sum(step.state == 'Done' for step in steps)} steps are done, of {len(steps)} begun"
+                    shown = f"{sum(step.state == 'Done' for step in steps)} of {len(steps)} started steps are done"
                     print(f"\r{shown}", end="", flush=True)
     finally:
         if shown:
@@ -90,19 +92,21 @@ def list_steps(rows: tuple[Row, ...]) -> Iterator[Row]:
 
 
 def find_path(git: Git, given: str | None) -> str:
-    """Say which repository to index.
+    """Return the path of the repository to index.
 
     Raises:
-        GitError: there is none.
+        GitError: it is not a git repository.
     """
     if given is not None:
         path = str(Path(given).resolve())
         git.find_head(path)
         return path
-    way_out = "Name a repository: python -m examples.index_project PATH"
-    # What was unpacked from an archive may lie in the repository of something else, which is not what is meant.
+    way_out = "Pass the path of a repository: python -m examples.index_project PATH"
+    # Code from an archive may be in a folder of another repository, which must not be indexed.
     if not (CHECKOUT / ".git").exists():
-        raise GitError(f"{CHECKOUT} is no git repository (it has no .git), so there is no history to index.\n{way_out}")
+        raise GitError(
+            f"{CHECKOUT} is not a git repository (it has no .git), so there is no history to index.\n{way_out}"
+        )
     try:
         git.find_head(str(CHECKOUT))
     except GitError as error:
@@ -111,7 +115,7 @@ def find_path(git: Git, given: str | None) -> str:
 
 
 def find_word(git: Git, path: str) -> str:
-    """Choose a word to look for: the longest in the first line of the newest story that has words."""
+    """Choose a word to search for: the longest in the first line of the newest story that has words."""
     head = git.find_head(path)
     for change in git.read_changes(path, head, 0, 20) if head else ():
         words: list[str] = re.findall(r"[^\W\d_]{2,}", change.subject)
@@ -122,14 +126,14 @@ def find_word(git: Git, path: str) -> str:
 
 def answer(index: SearchIndex, words: str) -> None:
     count, found = index.search(words)
-    print(f"\nSearch for {words!r}: {tell(count, 'story', 'stories')}")
+    print(f"\nSearch for {words!r}: {count_noun(count, 'story', 'stories')}")
     for commit, date, subject in found:
         line = "".join(c if c.isprintable() else " " for c in f"  {commit[:9]}  {date}  {subject}")
         encoding = sys.stdout.encoding or "ascii"
         print(line.encode(encoding, "replace").decode(encoding))
 
 
-def tell(count: int, one: str, many: str) -> str:
+def count_noun(count: int, one: str, many: str) -> str:
     return f"{count:,} {one if count == 1 else many}"
 
 

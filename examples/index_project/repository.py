@@ -1,4 +1,4 @@
-"""Read git repositories: what `CollectChanges` and the readers of its pages need."""
+"""Read git repositories: the dependency of `CollectChanges`, `IndexStories` and `IndexIssues`."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 
 
 class GitError(Exception):
-    """A repository cannot be read: why, and in git's own words if it has any."""
+    """A repository cannot be read; the text has the reason that git reports."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """One commit. What is not UTF-8 in it has been replaced."""
+    """One commit. Bytes that are not UTF-8 have been replaced."""
 
     commit: str
     author: str
@@ -28,33 +28,33 @@ class Change:
 
 
 class Git:
-    """The program git. Safe to share between threads: it keeps nothing but what never changes."""
+    """The program git. Safe to share between threads: it caches only lists of commits, which never change."""
 
     def __init__(self) -> None:
         self._commits: dict[tuple[str, str], list[str]] = {}
         self._lock = threading.Lock()
 
     def find_head(self, path: str) -> str | None:
-        """Give the commit that is checked out, or `None` if there is none yet.
+        """Return the commit that is checked out, or `None` if there is none yet.
 
         Raises:
             GitError: there is no repository at the path, or git refuses to read it.
         """
         if not Path(path).is_dir():
-            raise GitError(f"{path} is no directory")
+            raise GitError(f"{path} is not a directory")
         self._run(path, "rev-parse", "--git-dir")
         found = self._start(path, ["rev-parse", "--verify", "--quiet", "HEAD^{commit}"], "")
         return found.stdout.decode().strip() or None
 
     def is_shallow(self, path: str) -> bool:
-        """Say whether older commits were left where the repository was cloned from."""
+        """Return whether the clone has only a part of the history."""
         return self._run(path, "rev-parse", "--is-shallow-repository").strip() == b"true"
 
     def list_commits(self, path: str, head: str) -> list[str]:
-        """Give the commits that lead to `head`, newest first: always the same for the same head.
+        """Return the commits that lead to `head`, newest first: always the same for the same head.
 
         Raises:
-            GitError: the repository or the commit is not there.
+            GitError: the repository or the commit does not exist.
         """
         with self._lock:
             if (path, head) not in self._commits:
@@ -62,10 +62,10 @@ class Git:
             return self._commits[path, head]
 
     def read_changes(self, path: str, head: str, first: int, count: int) -> list[Change]:
-        """Read a part of the commits that `list_commits` gives.
+        """Read a part of the commits that `list_commits` returns.
 
         Raises:
-            GitError: the repository or the commit is not there.
+            GitError: the repository or the commit does not exist.
         """
         commits = self.list_commits(path, head)[first : first + count]
         if not commits:
@@ -83,12 +83,12 @@ class Git:
     def _run(self, path: str, *words: str, stdin: str = "") -> bytes:
         done = self._start(path, list(words), stdin)
         if done.returncode:
-            said = done.stderr.decode(errors="replace").strip().partition("\n")[0]
-            raise GitError(f"{path} cannot be read: git says {said!r}")
+            reason = done.stderr.decode(errors="replace").strip().partition("\n")[0]
+            raise GitError(f"{path} cannot be read: git reports {reason!r}")
         return done.stdout
 
     def _start(self, path: str, words: list[str], stdin: str) -> subprocess.CompletedProcess[bytes]:
-        # The repository is that of the path, whatever hook or shell we are called from; messages come in UTF-8.
+        # Without GIT_* variables, which hooks set, git reads the repository at the path. Messages are in UTF-8.
         env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")} | {"LC_ALL": "C"}
         command = ["git", "-C", path, "-c", "i18n.logOutputEncoding=UTF-8", *words]
         try:

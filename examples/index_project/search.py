@@ -1,4 +1,4 @@
-"""Keep an index of stories and issues in SQLite, in memory: what `IndexStories` and `IndexIssues` need."""
+"""An index of stories and issues, in SQLite, in memory: the dependency of `IndexStories` and `IndexIssues`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ISSUE = re.compile(r"(?<![\w&/])#(\d{1,9})\b")
 
 
 class SearchIndex:
-    """Stories, and the issues that they mention. Safe to share between threads; adding twice is adding once."""
+    """Stories, and the issues that they mention. Safe to share between threads. Adding is idempotent."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -26,7 +26,7 @@ class SearchIndex:
         )
 
     def add_stories(self, changes: Iterable[Change]) -> int:
-        """Add what each change tells, and say how many there were."""
+        """Add the message of each change, and return the number of changes."""
         rows = [(_make_key(change.commit), change.message, change.commit, change.date) for change in changes]
         with self._lock, self._db:
             self._db.executemany(
@@ -35,7 +35,7 @@ class SearchIndex:
         return len(rows)
 
     def add_issues(self, changes: Iterable[Change]) -> int:
-        """Add which issues each change mentions, and say how many mentions there were."""
+        """Add the issues that each change mentions, and return the number of mentions."""
         rows = [
             (_make_key(f"{change.commit} {issue}"), f"issue{issue}", change.subject, change.commit)
             for change in changes
@@ -50,26 +50,27 @@ class SearchIndex:
     def search(self, words: str, limit: int = 5) -> tuple[int, list[tuple[str, str, str]]]:
         """Find the stories that have all these words, or that mention an issue such as `#12`.
 
-        Gives how many there are, and of the best the commit, the date and the first line.
+        Returns their number; and of the best ones the commit, the date and the first line.
         """
-        asked = re.findall(r"#?\w+", words)
-        if not asked:
+        terms = re.findall(r"#?\w+", words)
+        if not terms:
             return 0, []
-        issues = [word[1:] for word in asked if ISSUE.fullmatch(word)]
-        plain = [word.lstrip("#") for word in asked if not ISSUE.fullmatch(word)]
-        where, given = list[str](), list[str]()
+        issues = [word[1:] for word in terms if ISSUE.fullmatch(word)]
+        plain = [word.lstrip("#") for word in terms if not ISSUE.fullmatch(word)]
+        where, parameters = list[str](), list[str]()
         if plain:
             where.append("stories MATCH ?")
-            given.append(" ".join(f'"{word}"' for word in plain))
+            parameters.append(" ".join(f'"{word}"' for word in plain))
         for issue in issues:
             where.append("commit_id IN (SELECT commit_id FROM mentions WHERE mentions MATCH ?)")
-            given.append(f'"issue{issue}"')
+            parameters.append(f'"issue{issue}"')
         chosen = f"FROM stories WHERE {' AND '.join(where)}"
         order = "rank" if plain else "date DESC"
         with self._lock:
-            (count,) = self._db.execute(f"SELECT count(*) {chosen}", given).fetchone()
+            (count,) = self._db.execute(f"SELECT count(*) {chosen}", parameters).fetchone()
             found = self._db.execute(
-                f"SELECT commit_id, date, message {chosen} ORDER BY {order}, date DESC, rowid LIMIT ?", [*given, limit]
+                f"SELECT commit_id, date, message {chosen} ORDER BY {order}, date DESC, rowid LIMIT ?",
+                [*parameters, limit],
             ).fetchall()
         return count, [(commit, date, message.partition("\n")[0]) for commit, date, message in found]
 
@@ -79,5 +80,5 @@ class SearchIndex:
 
 
 def _make_key(name: str) -> int:
-    """Make the row id that a name has on every attempt."""
+    """Return the row id of a name, the same on every attempt."""
     return int.from_bytes(sha256(name.encode()).digest()[:8], "big", signed=True)

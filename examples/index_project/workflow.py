@@ -1,6 +1,6 @@
-"""Say what indexing a project is: collect its changes, then index stories and issues side by side.
+"""The workflow that indexes a project: collect its changes, then index stories and issues in parallel.
 
-What travels between machines is small, however large the project: not the changes, but where they are found.
+Payloads are small for any size of project: they contain the places of changes, not the changes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ PAGE_MIN, PAGE_MAX, PAGES_WANTED = 20, 2_500, 8
 
 
 class Page(msgspec.Struct, frozen=True):
-    """A part of the changes that lead to a commit, which are always the same: `count` of them from the `first` on."""
+    """A part of the changes that lead to a commit: `count` of them, from number `first`."""
 
     path: str
     head: str
@@ -24,20 +24,20 @@ class Page(msgspec.Struct, frozen=True):
 
 
 class Changes(msgspec.Struct, frozen=True):
-    """The changes that lead to a commit: where they are, and how many."""
+    """The changes that lead to a commit: the repository, the commit and their number."""
 
     path: str
     head: str
     count: int
 
     def pages(self) -> list[Page]:
-        """Cut them into pages, the same for the same changes."""
+        """Return the changes as pages, always the same for the same changes."""
         size = min(max(-(-self.count // PAGES_WANTED), PAGE_MIN), PAGE_MAX)
         return [Page(self.path, self.head, at, min(size, self.count - at)) for at in range(0, self.count, size)]
 
 
 class CollectChanges(Activity[Git, Changes], start_to_close=600, retry=Retry(attempts=3)):
-    """Find what there is to index."""
+    """Find the changes to index."""
 
     path: str
 
@@ -47,7 +47,7 @@ class CollectChanges(Activity[Git, Changes], start_to_close=600, retry=Retry(att
 
 
 class IndexStories(Activity[tuple[Git, SearchIndex], int], retry=Retry(attempts=3)):
-    """Index what the changes of a page tell; safe to repeat, since a story is stored under its commit."""
+    """Index the messages of a page of changes. Safe to repeat, because each is stored under its commit."""
 
     page: Page
 
@@ -57,7 +57,7 @@ class IndexStories(Activity[tuple[Git, SearchIndex], int], retry=Retry(attempts=
 
 
 class IndexIssues(Activity[tuple[Git, SearchIndex], int], retry=Retry(attempts=3)):
-    """Index which issues the changes of a page mention; safe to repeat, as stories are."""
+    """Index the issues that a page of changes mentions. Safe to repeat, as `IndexStories` is."""
 
     page: Page
 
@@ -67,7 +67,7 @@ class IndexIssues(Activity[tuple[Git, SearchIndex], int], retry=Retry(attempts=3
 
 
 class IndexProjectData(Workflow[tuple[int, int]]):
-    """Index a project: how many stories there are, and how many mentions of issues."""
+    """Index a project, and return the numbers of stories and of mentions of issues."""
 
     path: str
 

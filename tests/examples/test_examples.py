@@ -145,7 +145,7 @@ def test_indexing_a_page_again_changes_nothing() -> None:
 
 
 def test_no_repository_is_a_clear_error(tmp_path: Path) -> None:
-    for path, says in ((tmp_path, "not a git repository"), (tmp_path / "none", "is no directory")):
+    for path, says in ((tmp_path, "not a git repository"), (tmp_path / "none", "is not a directory")):
         with pytest.raises(GitError, match=says):
             Git().find_head(str(path))
 
@@ -186,7 +186,7 @@ def test_the_demo_of_an_unpacked_archive_names_a_way_out(tmp_path: Path) -> None
     shutil.copytree(ROOT / "examples", unpacked / "examples")
     done = call_demo(cwd=unpacked, PYTHONPATH=str(ROOT / "src"))
     assert (done.returncode, done.stdout) == (1, "")
-    assert "is no git repository" in done.stderr
+    assert "is not a git repository" in done.stderr
     assert "python -m examples.index_project PATH" in done.stderr
 
 

@@ -208,14 +208,14 @@ class Handle(Generic[R]):
     @overload
     def state(self, type: Any = Any) -> Any: ...
     def state(self, type: Any = Any) -> Any:
-        """Return the state of the flow as of now, decoded as `type`; `None` if it has set none.
+        """Return the current state of the flow, decoded as `type`; `None` if it has set none.
 
-        The whole history is read and the flow replayed here, as in a worker, including events that no decision task has
+        Reads the whole history and replays the flow in this process, including events that no decision task has
         delivered yet. The replay schedules and runs nothing: it stops at a new `side_effect` or local activity. A state
         may have any length.
 
         Raises:
-            DefinitionError: the code of the workflow is of, and the handle has none, or that of another version.
+            DefinitionError: the handle has no definition of the workflow, or one of another version.
             NonDeterminismError, FlowError: the history does not match the code, or the flow is stuck.
             UnknownResourceFault: the run is unknown, or no longer stored.
             PayloadError: the state does not decode as that type.

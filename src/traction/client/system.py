@@ -106,12 +106,12 @@ class WorkerSystem(Client):
 
         Args:
             workflows: the definitions.
-            instances: how many threads. With `sticky` there are as many again, for executions cached here.
+            instances: how many threads. With `sticky`, the same number of threads polls the sticky list.
             task_list: poll this list instead of the definitions' own.
             provide: the dependencies of local activities, by activity.
             on_definition: called once per activity or workflow type, before its first task is scheduled.
             on_stuck: called with every decision task that cannot be decided.
-            sticky: how long the decision tasks of an execution wait for this system, which has its history cached,
+            sticky: how long the decision tasks of an execution wait for this system, which has cached its decider,
                 before other systems may take them; 0 turns this off. The default depends on the backend.
 
         Raises:

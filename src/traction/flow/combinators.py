@@ -82,13 +82,13 @@ def all_of(steps: Iterable[Step[T]], /, *, max_failures: int) -> Step[list[Outco
 @overload
 def all_of(*steps: Step[T], max_failures: int) -> Step[tuple[Outcome[T], ...]]: ...
 def all_of(*steps: Any, max_failures: int | None = None) -> Any:
-    """Run all concurrently and return all results, in the order of the arguments; the first failure cancels the rest.
+    """Run steps concurrently and return all results, in their order; the first failure cancels the other steps.
 
     One iterable of steps returns a list; several steps return a tuple. With `max_failures`, the results are outcomes
-    (`Success` or `Failure`), and one failure more than that cancels the rest and fails.
+    (`Success` or `Failure`), and only one failure more than that cancels the other steps and fails.
 
-    Type checkers know the type of each of up to eight results; of more, what they have in common. `a & b & c` keeps the
-    type of each, of any number.
+    Type checkers infer the type of each of up to eight results, and the common type of more. `a & b & c` keeps the type
+    of each, for any number.
 
     Laws:
         all_of([s, t], max_failures=2) == all_of([s.attempt(), t.attempt()])
@@ -128,7 +128,7 @@ def first_of(
 @overload
 def first_of(*steps: Step[T]) -> Step[T]: ...
 def first_of(*steps: Any) -> Any:
-    """Run all concurrently, return the first to finish, and cancel the rest. See `Step.__or__`.
+    """Run steps concurrently, return the first to finish, and cancel the others. See `Step.__or__`.
 
     Raises:
         ValueError: `steps` is empty.
@@ -151,8 +151,8 @@ def each(
 ) -> Step[list[Any]]:
     """Run `f(item)` for every item, at most `limit` at a time, and return the results in the order of the items.
 
-    `f` is called when its item's turn comes. The first failure cancels the rest; with `max_failures`, the results are
-    outcomes, `Success` or `Failure`, and one failure more than that cancels the rest and fails.
+    `f` is called when the step of its item starts. The first failure cancels the other steps. With `max_failures`, the
+    results are outcomes, `Success` or `Failure`, and only one failure more than that cancels the other steps and fails.
 
     Laws:
         each(done, xs) == done(list(xs));  each(f, xs) == all_of([f(x) for x in xs])
@@ -174,12 +174,11 @@ def shield(step: Step[T]) -> Step[T]:
 
 
 def saga(step: Step[T]) -> Step[T]:
-    """Run a step; if it fails or is cancelled, run its compensations, then fail the same way.
+    """Run a step; if it fails or is cancelled, run its compensations, then fail in the same way.
 
-    What is to be undone was registered with `Step.compensate`, and is done to its end even if a cancellation comes
-    meanwhile. Compensations run one after the other, the last registered first, each to its end: one that fails does
-    not keep the others from running, and a cancellation waits for them. A saga within a saga that succeeds leaves its
-    compensations to the one around it.
+    Compensations are registered with `Step.compensate`. They run one after the other, the last registered first. If one
+    fails, the others still run, and a cancellation waits for all of them. A saga that succeeds within another saga
+    passes its compensations to the outer one.
 
     Example:
         @step
@@ -220,7 +219,7 @@ def sleep_until(time: datetime) -> Step[None]:
 
 
 def now() -> Step[datetime]:
-    """Return the time of the decision task under which the flow runs: the same on every replay, and in UTC."""
+    """Return the time of the current decision task, in UTC: the same on every replay."""
     return Now()
 
 
@@ -233,7 +232,7 @@ def uuid4() -> Step[UUID]:
 def uuid7() -> Step[UUID]:
     """Return a UUID that begins with the milliseconds of `now()`, the same on every replay.
 
-    Those of one run increase in the order of the calls, so that they sort by it.
+    The UUIDs of one run increase in the order of the calls.
 
     Laws:
         Each is greater than all earlier ones of the run.

@@ -22,7 +22,7 @@ HISTORY_EVENTS_MAX = 5_000
 
 
 SHARE = 0.5
-"""The part of a run's time after which the next is started; the rest is for work that is not done."""
+"""The part of a run's time after which the next run starts; the rest is for steps that have not ended."""
 
 
 def every(
@@ -35,17 +35,17 @@ def every(
     catch_up: int = 1,
     zone: tzinfo = UTC,
 ) -> Step[Any]:
-    """Do something at each time of a recurrence, without end.
+    """Run a step at each time of a cron line or an interval. It never returns.
 
     Args:
         when: a cron line, or the span between two times.
-        do: what to do at a time. If it fails, so does this step: `attempt` or `recover` it to go on.
-        again: the call of this workflow that goes on after a time; with it the next run begins when the history has
-            grown long, or half of the time has passed for which a run may be open.
+        do: returns the step for a time. If the step fails, so does `every`: use `attempt` or `recover` to continue.
+        again: returns the call for the next run, which handles the times after the one that it receives. The next run
+            starts when the history is long, or half of the time has passed for which a run may be open.
         since: the last time that was handled, which `again` received; the start of the run by default.
-        overlap: when the work of one time is not done at the next: `wait` until it is; `beside`, let both go on (then
-            `do` gives a call of a workflow, which runs as a child); `cancel` the earlier.
-        catch_up: how many of the times that were missed are handled; the latest ones count first.
+        overlap: what to do if the step of one time has not ended at the next: `wait` for it; `cancel` it; or start the
+            next one `beside` it, as a child (then `do` returns calls of a workflow).
+        catch_up: how many of the times that were missed are handled, counted from the latest.
         zone: the time zone of a cron line.
 
     Raises:
@@ -53,8 +53,8 @@ def every(
         FlowError: (in the flow) with `beside`, `do` does not return a call of a workflow.
 
     History:
-        Sends StartTimer for each time, then the decisions of `do`; ContinueAsNewWorkflowExecution when the history has
-        grown, or the run is half over.
+        Sends StartTimer for each time, then the decisions of `do`; ContinueAsNewWorkflowExecution when the next run
+        starts.
     """
     recurrence = read_recurrence(when, zone)
     if catch_up < 0:

@@ -17,7 +17,7 @@ class Retry(msgspec.Struct, frozen=True):
 
     `attempts` counts the first try. The pause before attempt `n + 1` is `backoff * 2 ** (n - 1)`, at most
     `max_delay`. The decider schedules each attempt itself and keeps time by durable timers, because SWF
-    never retries an activity; so a pause may last for days and survives every worker.
+    never retries an activity. So a pause may last for days, whatever happens to workers.
     """
 
     attempts: int = 3

@@ -125,8 +125,8 @@ def receive(*signals: type[S]) -> Step[S]: ...
 def receive(*signals: Any) -> Step[Any]:
     """Return the next signal of these types, waiting for one if none has arrived; each signal is received once.
 
-    Signals are kept in the order in which they arrived, from the start of the run on. Of several that wait for one
-    type, the first to wait is the first to receive.
+    Signals are kept from the start of the run, in the order of their arrival. If several branches wait for one type,
+    the first that waited receives the next signal.
 
     Example:
         approval = await receive(Approve)
@@ -144,7 +144,7 @@ def signals(*kinds: type[S]) -> Signals[S]:
 
 
 def send(execution: WorkflowExecution | str, signal: Signal) -> Step[None]:
-    """Send a signal to another execution of the domain: a run, or whichever is open under a workflow id.
+    """Send a signal to another execution of the domain: to a run, or to the open run of a workflow id.
 
     Raises:
         SignalFailed: (in the flow) no such execution is open.
@@ -157,7 +157,7 @@ def send(execution: WorkflowExecution | str, signal: Signal) -> Step[None]:
 
 
 def read_execution(where: str, execution: WorkflowExecution | str) -> tuple[str, str | None]:
-    """Read a run, or a workflow id, which means whichever run is open under it.
+    """Read a run, or a workflow id, which means its open run.
 
     Raises:
         TypeError: it is neither.

@@ -43,7 +43,7 @@ class PayloadStore(ABC):
         """
 
     def get_bounded(self, key: str, bytes_max: int) -> bytes | None:
-        """Return the bytes of a key, or `None` if there are none; of longer content, only the first `bytes_max` + 1.
+        """Return the bytes of a key, at most the first `bytes_max` + 1, or `None` if there are none.
 
         Override it where the store can stop reading, so that large content is never read into memory.
 
