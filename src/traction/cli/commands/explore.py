@@ -20,8 +20,8 @@ from traction_local.simulation.options import World
 def show_exploration(
     target: Target,
     provide: Provide = None,
-    deviations: Annotated[int, typer.Option(min=0, help="The most deviations from the default schedule.")] = 1,
-    runs: Annotated[int, typer.Option(min=1, help="The most runs.")] = RUNS_MAX,
+    deviations: Annotated[int, typer.Option(min=0, help="The maximum number of deviations from the plain run.")] = 1,
+    runs: Annotated[int, typer.Option(min=1, help="The maximum number of runs.")] = RUNS_MAX,
     faults: FaultsName = "none",
     workers: Workers = 1,
     fails: Annotated[bool, typer.Option("--fails/--no-fails", help="Accept runs in which the workflow fails.")] = False,
@@ -30,7 +30,7 @@ def show_exploration(
     *,
     fields: dict[str, Any],
 ) -> None:
-    """Run a workflow under all schedules with few deviations. Print the coverage, or the trace of a failing run.
+    """Run a workflow under all schedules with few deviations. Print the coverage, or the story of a failing run.
 
     A run fails if it does not close, if the flow breaks a rule of flows, or if the workflow fails (see --fails).
     """

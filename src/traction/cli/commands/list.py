@@ -22,7 +22,7 @@ def show_executions(
     context: typer.Context,
     url: Url = "local:",
     closed: Annotated[bool, typer.Option("--closed/--open", help="Show closed executions, or open ones.")] = False,
-    count: Annotated[int, typer.Option("--count", "-n", min=1, help="The most executions to show.")] = 50,
+    count: Annotated[int, typer.Option("--count", "-n", min=1, help="The maximum number of executions to show.")] = 50,
     state: Annotated[
         bool,
         typer.Option("--states/--no-states", help="Show the states of open executions; costs one more request each."),

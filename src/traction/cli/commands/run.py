@@ -33,7 +33,7 @@ def run(
     url: Url = "local:",
     payloads: Payloads = None,
     codec: CodecName = None,
-    timeout: Annotated[float | None, typer.Option(help="The most seconds to wait for the result.")] = None,
+    timeout: Annotated[float | None, typer.Option(help="The maximum number of seconds to wait for the result.")] = None,
     json: Json = False,
     verbose: Verbose = False,
     *,

@@ -1,4 +1,4 @@
-"""`traction simulate`: run a workflow in virtual time under a schedule, and show its trace."""
+"""`traction simulate`: run a workflow in virtual time under a schedule, and print its story."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def show_simulation(
     ] = None,
     faults: FaultsName = "none",
     workers: Workers = 1,
-    step: Annotated[bool, typer.Option("--step", help="Show the trace line by line; Enter continues.")] = False,
+    step: Annotated[bool, typer.Option("--step", help="Print the story line by line; Enter continues.")] = False,
     json: Json = False,
     verbose: Verbose = False,
     *,
     fields: dict[str, Any],
 ) -> None:
-    """Run a workflow to its end in virtual time, and print its result and its trace.
+    """Run a workflow to its end in virtual time, and print its result and its story.
 
     Activities run their own bodies, on a simulation of SWF.
     """
@@ -94,7 +94,7 @@ def make_rerun_command(
 
 
 def show_story(story: str, *, step: bool = False) -> None:
-    """Print a trace. With `step`, wait for Enter after each line."""
+    """Print a story. With `step`, wait for Enter after each line."""
     for line in story.splitlines():
         output.show_message(line)
         if step and sys.stdin.readline() == "":
@@ -107,6 +107,6 @@ def _read_schedule(seed: int | None, rate: float, trace: str | None) -> Schedule
     if seed is not None:
         return Seeded(seed, rate)
     if trace is None:
-        return Deviations()  # the default schedule, but with a trace
+        return Deviations()  # the plain run, but with a story
     path = Path(trace)
     return Deviations(path.read_text(encoding="utf-8") if path.is_file() else trace)
