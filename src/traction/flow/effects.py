@@ -181,12 +181,12 @@ class ChildHandle(Generic[R_co]):
     def result(self) -> Step[R_co]:
         """Wait until the child has closed, and return its result. May be called many times.
 
-        The child itself is not cancelled with this step.
+        The child is not cancelled if this step is.
         """
         return ChildResult(self.step)
 
     def send(self, signal: Signal) -> Step[None]:
-        """Send the child a signal; if it has continued as new, the run that is open receives it.
+        """Send the child a signal; if it has continued as new, its open run receives it.
 
         Raises:
             SignalFailed: (in the flow) the child has closed.
@@ -195,9 +195,9 @@ class ChildHandle(Generic[R_co]):
         return Send(self.workflow_id, self.run_id, signal, self.step)
 
     def cancel(self) -> Step[None]:
-        """Request the child's cancellation; done when the request is delivered, or at once if the child has closed.
+        """Request the child's cancellation. Returns when the request is delivered, or at once if the child has closed.
 
-        If the child has continued as new, the run that is open receives the request.
+        If the child has continued as new, its open run receives the request.
         """
         return RequestCancel(self.workflow_id, self.run_id, self.step)
 
@@ -325,7 +325,7 @@ def invoke_lambda(name: str, input: object = None, *, type: Any = Any, timeout: 
 
 
 def start_child(call: WorkflowStep[R] | AdjustedChild[R]) -> Step[ChildHandle[R]]:
-    """Start a child and go on when it runs, without waiting for its end.
+    """Start a child, and continue when it has started.
 
     When its parent closes, the `child_policy` of the parent applies: `TERMINATE` by default.
 
@@ -342,11 +342,11 @@ def start_child(call: WorkflowStep[R] | AdjustedChild[R]) -> Step[ChildHandle[R]
 
 
 def continue_as_new(call: WorkflowStep[Any]) -> Step[Never]:
-    """Close this run and go on as a new one with an empty history, under the same workflow id.
+    """Close this run and start the next one, with an empty history, under the same workflow id.
 
-    The call is of the same workflow; its version may be another. Task list, timeouts, child policy and tags stay as
-    they are. `finally` blocks run first. Signals that were not received, and a cancel request that came too late for
-    this run, are sent on to the new one.
+    The call is of the same workflow; its version may be another. Task list, timeouts, child policy and tags are
+    kept. `finally` blocks run first. Signals that were not received, and a cancel request that arrived too late for
+    this run, are forwarded to the new one.
 
     Raises:
         PayloadError: (in the flow) the input is too long for SWF, or cannot be written.

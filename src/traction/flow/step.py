@@ -75,7 +75,7 @@ class Step(Generic[R_co]):
         return Map(self, _check_function("map", f))
 
     def flat_map(self, f: Callable[[R_co], Step[U]]) -> Step[U]:
-        """Go on with the step that `f` makes of the result.
+        """Continue with the step that `f` returns for the result.
 
         Laws:
             done(x).flat_map(f) == f(x);  s.flat_map(done) == s;  re-association changes no id
@@ -100,7 +100,7 @@ class Step(Generic[R_co]):
     def ensure(self, finalizer: Step[object]) -> Step[R_co]:
         """Run `finalizer` after this step, whether it succeeds, fails or is cancelled; then return this step's outcome.
 
-        A failure of the finalizer takes the place of the outcome.
+        A failure of the finalizer replaces the outcome.
 
         Laws:
             s.ensure(done(None)) == s;  fail(e).ensure(t) == t.flat_map(lambda _: fail(e))
@@ -122,7 +122,7 @@ class Step(Generic[R_co]):
         """Retry this step when it fails, by the policy; the step fails with the failure of the last attempt.
 
         The ids of the first attempt are those of the step alone; those of attempt `n`, and of the pause before it,
-        begin with `~n`. An activity's own `retry` repeats one task; this one repeats the whole step.
+        begin with `~n`. The option `retry` of an activity repeats one task; this method repeats the whole step.
 
         Laws:
             done(x).retry(p) == done(x);  s.retry(Retry(attempts=1)) == s
@@ -159,7 +159,7 @@ class Step(Generic[R_co]):
     def named(self, name: str) -> Step[R_co]:
         """Run this step in a scope of its own: the ids within it begin with `name` and a dot.
 
-        With it, code before or beside the step may change without changing its ids.
+        So code before the step, or parallel to it, may change without changing its ids.
 
         Raises:
             ValueError: the name is empty, a plain number, or contains `.` `~` `:` `/` `|` or control characters.
@@ -312,14 +312,14 @@ class Map(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
 
 
 class FlatMap(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
-    """`source`, then the step that a function makes of its result."""
+    """`source`, then the step that a function returns for its result."""
 
     source: Step[Any]
     f: Callable[[Any], Step[R_co]]
 
 
 class Recover(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
-    """`source`; if it fails so, then the step that a function makes of the failure."""
+    """`source`; after a failure of this type, the step that a function returns for the failure."""
 
     source: Step[Any]
     errors: tuple[type[BaseException], ...]
@@ -334,7 +334,7 @@ class Ensure(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
 
 
 class Named(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
-    """`source`, in a place called `name`."""
+    """`source`, whose step ids begin with `name`."""
 
     source: Step[R_co]
     name: str
@@ -353,16 +353,16 @@ class Saga(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
 
 
 class Compensate(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
-    """`source`, and what undoes it, if the saga around it fails."""
+    """`source`, and the compensation that runs if the enclosing saga fails."""
 
     source: Step[R_co]
     f: Callable[[Any], Step[Any]]
 
 
 class All(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
-    """Steps done concurrently, at most `limit` at a time: a list of their results.
+    """Steps that run concurrently, at most `limit` at a time: a list of their results.
 
-    With `max_failures`, their results are outcomes, and the group fails with the failure that is one too many.
+    With `max_failures` the results are outcomes, and the group fails after one failure more than that.
     """
 
     steps: tuple[Step[Any], ...]
@@ -371,7 +371,7 @@ class All(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
 
 
 class Both(Step[tuple[*Ts]], msgspec.Struct, Generic[*Ts], frozen=True):
-    """Steps done concurrently: a tuple of their results, each of its own type."""
+    """Steps that run concurrently: a tuple of their results, each of its own type."""
 
     steps: tuple[Step[Any], ...]
 
@@ -386,7 +386,7 @@ class Both(Step[tuple[*Ts]], msgspec.Struct, Generic[*Ts], frozen=True):
 
 
 class First(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
-    """Steps done concurrently until one closes: its result."""
+    """Steps that run concurrently until one has ended: its result."""
 
     steps: tuple[Step[R_co], ...]
 
@@ -404,11 +404,11 @@ class Sleep(LeafStep[None], msgspec.Struct, frozen=True):
 
 
 class Now(Step[datetime], msgspec.Struct, frozen=True):
-    """The time of the decision task under which the flow runs."""
+    """The time of the current decision task."""
 
 
 class Draw(Step[int], msgspec.Struct, frozen=True):
-    """128 bits of chance, a function of the run and of the place in the flow alone."""
+    """128 random bits, a function only of the run and of the place in the flow."""
 
 
 class Tick(Step[int], msgspec.Struct, frozen=True):
@@ -443,7 +443,7 @@ def is_wrapped(coroutine: Any) -> bool:
 
 
 def to_chance(bits: int) -> float:
-    """Make a number in [0, 1) of 128 bits."""
+    """Convert 128 bits to a number in [0, 1)."""
     return (bits >> 75) / (1 << 53)
 
 
