@@ -44,7 +44,7 @@ class RequestCancel(LeafStep[None], msgspec.Struct, frozen=True):
 
 
 class SideEffect(LeafStep[R_co], msgspec.Struct, Generic[R_co], frozen=True):
-    """A value that code computed once, kept as a marker."""
+    """A value that is computed once and stored as a marker."""
 
     step_label: ClassVar[str] = "side_effect"
     f: Callable[[], R_co]
@@ -52,33 +52,33 @@ class SideEffect(LeafStep[R_co], msgspec.Struct, Generic[R_co], frozen=True):
 
 
 class Patched(LeafStep[bool], msgspec.Struct, frozen=True):
-    """Whether the execution came here with the new code."""
+    """Whether the execution reached this point with the new code."""
 
     step_label: ClassVar[str] = "patched"
     name: str
 
 
 class SetState(LeafStep[None], msgspec.Struct, frozen=True):
-    """A status that a flow publishes."""
+    """A state that a flow publishes."""
 
     step_label: ClassVar[str] = "set_state"
     status: Any
 
 
 class HistoryLength(LeafStep[int], msgspec.Struct, frozen=True):
-    """How many events the history has."""
+    """The number of events in the history."""
 
     step_label: ClassVar[str] = "history_length"
 
 
 class RunDeadline(LeafStep[datetime], msgspec.Struct, frozen=True):
-    """When the service ends the run, if nothing else does."""
+    """When the service ends the run."""
 
     step_label: ClassVar[str] = "run_deadline"
 
 
 class ExecutionInfo(msgspec.Struct, frozen=True):
-    """What a flow can know of its own execution, as `execution_info` returns it."""
+    """The ids, type, tags and origin of an execution, as `execution_info` returns them."""
 
     workflow_id: str
     run_id: str
@@ -138,7 +138,7 @@ class StartChild(LeafStep["ChildHandle[R_co]"], msgspec.Struct, Generic[R_co], f
 
 
 class ChildResult(LeafStep[R_co], msgspec.Struct, Generic[R_co], frozen=True):
-    """The end of a child that was started before."""
+    """The result of a child that was started before."""
 
     step_label: ClassVar[str] = "child_result"
     child: str
@@ -152,7 +152,7 @@ class ContinueAsNew(LeafStep[Never], msgspec.Struct, frozen=True):
 
 
 class ContinuedAsNew(BaseException):
-    """Thrown through a flow that goes on as a new run, so that its `finally` blocks are done."""
+    """Raised in a flow that continues as new, so that its `finally` blocks run."""
 
     def __init__(self, call: WorkflowStep[Any]) -> None:
         self.call = call
@@ -160,7 +160,7 @@ class ContinuedAsNew(BaseException):
 
 
 class ChildHandle(Generic[R_co]):
-    """A child execution that runs beside its parent's flow: wait for it, signal it, cancel it."""
+    """A child execution that runs concurrently with its parent: wait for it, signal it, cancel it."""
 
     __slots__ = ("execution", "step")
 
@@ -203,7 +203,7 @@ class ChildHandle(Generic[R_co]):
 
 
 def cancel(execution: WorkflowExecution | str) -> Step[None]:
-    """Request the cancellation of another execution of the domain; done when the request is delivered.
+    """Request the cancellation of another execution of the domain. Returns when the request is delivered.
 
     Raises:
         CancelFailed: (in the flow) no such execution is open.
@@ -217,8 +217,8 @@ def cancel(execution: WorkflowExecution | str) -> Step[None]:
 def side_effect(f: Callable[[], T], type: Any = None) -> Step[T]:
     """Run code once, in the workflow worker, and return the recorded value on every replay.
 
-    For code that is quick and cannot fail: a read of a setting, an id from a library. Work that takes time or may fail
-    belongs in an activity. The value is read back as `type`, or as the function's return annotation, or as plain JSON.
+    For code that is quick and cannot fail, such as reading a setting. Use an activity for work that takes time or may
+    fail. The value is decoded as `type`, or by the function's return annotation, or as plain JSON.
 
     Raises:
         TypeError: `f` is not a plain function.
@@ -241,10 +241,9 @@ def side_effect(f: Callable[[], T], type: Any = None) -> Step[T]:
 def patched(name: str) -> Step[bool]:
     """Return whether this execution reached this place with the patched code.
 
-    `True` for executions that get here for the first time from now on, and stays so for them; `False` for those whose
-    history shows that they had passed here before. Put the new code under `if await patched("..."):`. When no execution
-    without the patch is open any more, take the old branch and the call out: markers of patches that the code does not
-    contain are ignored.
+    `False` for executions that passed this place before the change, `True` for all others; for one execution it never
+    changes. Put the new code under `if await patched("..."):`. When every open execution has the patch, remove the old
+    branch and the call: markers of patches that the code does not contain are ignored.
 
     History:
         Sends RecordMarker, once for each name.
@@ -257,7 +256,7 @@ def patched(name: str) -> Step[bool]:
 
 
 def set_state(status: object) -> Step[None]:
-    """Publish a status of the flow, which replaces the last one.
+    """Publish a state of the flow, which replaces the last one.
 
     `Handle.state` reads it at any length; `Handle.published_state` and SWF's console show it if it fits SWF's limit.
 

@@ -1,11 +1,10 @@
-"""Show a history as people read it: the tree of steps, each with its bar of time.
+"""Read a history as a timeline: the tree of steps, each with its attempts and times.
 
 Pure: an open run lasts until its last event, or until an instant that the caller passes.
 
-The tree is read back from the ids. `1.0.IndexStories-1` is the first `IndexStories` of branch 0 of group 1, and what
-comes before a dot and is not a number is a scope of `.named`. What follows a tilde at the end is how the step went:
-`X-1~2` is the second attempt of `X-1`, `X-1~retry-1` and `X-1~wait-1` are pauses between attempts. The labels of a row
-and of those above it, one after the other, are its id again.
+The tree is read back from the ids. `1.0.IndexStories-1` is the first `IndexStories` of branch 0 of group 1. A
+part before a dot that is not a number is a scope of `.named`. `X-1~2` is the second attempt of `X-1`; `X-1~retry-1` and
+`X-1~wait-1` are pauses between attempts. The labels from the root to a row, joined together, are its id.
 """
 
 from __future__ import annotations
@@ -60,8 +59,8 @@ class Part(msgspec.Struct, frozen=True):
 class Row(msgspec.Struct, frozen=True):
     """A step, or a group, branch or scope of steps; times are since the start of the run.
 
-    A place that holds steps is `Open` while one of them is, else as bad as the worst of them; what was cancelled
-    beside something that was done counts as done.
+    A group, branch or scope is `Open` while one of its steps is, and otherwise has the worst state of its steps; a
+    cancelled step next to a completed one counts as done.
     """
 
     id: str
@@ -138,12 +137,12 @@ class _Node:
 
 
 def read_timeline(events: Iterable[e.Event], *, until: datetime | None = None, codec: Codec | None = None) -> Timeline:
-    """Make the rows of a run.
+    """Return the timeline of a run.
 
     Args:
-        events: the history from event 1, whole or as far as it goes.
-        until: how long a run lasts that is open; until its last event unless given.
-        codec: what reads the encrypted texts of failures. Without it they are not shown.
+        events: the history from event 1, or the part of it that exists.
+        until: the end of the timeline of an open run; by default its last event.
+        codec: decodes encrypted texts of failures. Without it they are not shown.
 
     Raises:
         HistoryError: no execution can have these events.
@@ -356,10 +355,10 @@ def _describe_closing(closing: Any, codec: Codec | None) -> str:
 
 
 def list_failures(events: Sequence[e.Event], codec: Codec | None = None) -> list[str]:
-    """List the tracebacks of what failed in a run, oldest first, each under the id of its step.
+    """List the tracebacks of the failures in a run, oldest first, each under the id of its step.
 
-    Of a step the last attempt is shown, and the flow's own failure last. Of more than `FAILURES_MAX`, the last ones.
-    Encrypted ones are read by `codec`.
+    Lists the last attempt of each step, then the failure of the flow, and only the last `FAILURES_MAX` of all.
+    `codec` decodes encrypted ones.
     """
     history = HistoryState()
     shown: dict[str, str] = {}
