@@ -68,8 +68,8 @@ def replay(
     if spec is None or spec.type != stored.workflow_type:
         theirs, mine = stored.workflow_type, "no workflow" if spec is None else f"{spec.type.name} {spec.type.version}"
         raise DefinitionError(
-            f"the history is of {theirs.name} {theirs.version}, and {definition.__qualname__} is {mine}. A history is "
-            "held against the definition of its own name and version (Traction)"
+            f"the history is of {theirs.name} {theirs.version}, and {definition.__qualname__} is {mine}. Replay "
+            "it with the definition of its name and version (Traction)"
         )
     with closing(Decider(definition, execution=execution or stored.execution, codec=codec)) as decider:
         decider.query(stored.events)

@@ -260,9 +260,9 @@ class JournaledService(Service):
             if region.revision == revision:
                 why = f" ({refused.code}: {refused})" if refused else ""
                 raise JournalError(
-                    f"entry {seq} of {self.path}, {operation}, was accepted once and has no effect now{why}: it was "
-                    "written by a release whose simulator answers otherwise. Open the file with that release, or begin "
-                    "another file"
+                    f"entry {seq} of {self.path}, {operation}, was accepted, but has no effect now{why}: it was "
+                    "written by a release with another simulator. Open the file with that release, or begin another "
+                    "file"
                 )
         super().advance(now)
         self._seq = seq
@@ -333,8 +333,7 @@ class JournaledService(Service):
         except FileNotFoundError:
             pass
         raise JournalError(
-            f"{self.path} was moved or deleted while it was open. Put it back, or stop every process that works with "
-            "it and start them again"
+            f"{self.path} was moved or deleted while it was open. Put it back, or restart every process that uses it"
         )
 
     def _disconnect(self) -> None:
@@ -370,7 +369,7 @@ class JournaledService(Service):
             if meta["settings"] != settings:
                 raise JournalError(
                     f"{self.path} was made with the limits and knobs {meta['settings']}, and is opened with {settings} "
-                    "(only what differs from the defaults is told). Open it with the same"
+                    "(only values that differ from the defaults are shown). Open it with the same ones"
                 )
             _run(db, "COMMIT")
             # Readers and a writer then do not wait for each other. The file keeps this setting.
@@ -416,7 +415,7 @@ class JournaledService(Service):
             )
         if name.startswith("SQLITE_CANTOPEN"):
             return JournalError(
-                f"{self.path} cannot be opened ({error}): see whether this user may read and write the file and its "
+                f"{self.path} cannot be opened ({error}): check that this user may read and write the file and its "
                 "directory"
             )
         if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
@@ -425,16 +424,16 @@ class JournaledService(Service):
                 "while it did"
             )
         if name.startswith("SQLITE_FULL"):
-            return JournalUnavailable(f"{self.path} cannot grow, for the disk is full: make room, and work goes on")
+            return JournalUnavailable(f"the disk of {self.path} is full. Work continues when there is room")
         return JournalUnavailable(f"{self.path} cannot be used now: {error} ({name})")
 
     def _disown(self) -> JournalError:
-        return JournalError(f"{self.path} is not a file of Traction's, and was left as it is: name another")
+        return JournalError(f"{self.path} is not a file of Traction, and was not changed: use another path")
 
     def _damage(self, what: str) -> JournalError:
         return JournalError(
-            f"{self.path} is damaged ({what}). Stop every process that works with it, and put a copy in its place; "
-            "without one, `sqlite3 FILE .recover` saves what can be read"
+            f"{self.path} is damaged ({what}). Stop every process that uses it, and replace it by a backup; "
+            "without a backup, `sqlite3 FILE .recover` extracts what can be read"
         )
 
 
@@ -483,10 +482,10 @@ def _run(db: sqlite3.Connection, statement: str, *values: object) -> sqlite3.Cur
 
 def _check_place(path: str) -> None:
     if os.path.isdir(path):
-        raise JournalError(f"{path} is a directory: name a file in it")
+        raise JournalError(f"{path} is a directory: use the path of a file")
     directory = os.path.dirname(path)
     if not os.path.isdir(directory):
-        raise JournalError(f"{path} cannot be made, for there is no directory {directory}: make it first")
+        raise JournalError(f"{path} cannot be created, because there is no directory {directory}: create it first")
 
 
 def _encode_changed(limits: Limits, knobs: Knobs) -> str:

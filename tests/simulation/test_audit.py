@@ -146,7 +146,7 @@ LINKS = {"scheduled_event_id": 2, "started_event_id": 3}
 )
 def test_an_activity_that_ended_or_was_cancelled_is_not_left_behind(between: list[e.Event]) -> None:
     check_left(schedule(2), *between, END)
-    with pytest.raises(UnsoundFlowError, match=r"double-5 \(event 5\) was left behind"):
+    with pytest.raises(UnsoundFlowError, match=r"double-5 \(event 5\) is still open"):
         check_left(schedule(2), *between, schedule(5), END)
 
 

@@ -510,19 +510,19 @@ def test_an_attempt_has_the_last_heartbeat_details_of_any_earlier_timeout(
 
 @pytest.mark.parametrize("said", [7, "Approve", (1, 2), (days(1), "Approve"), (days(1), Approve)])
 def test_signals_that_are_none_are_refused(said: Any) -> None:
-    with pytest.raises(DefinitionError, match=r"write Approve\(...\) for a signal that comes at any time"):
+    with pytest.raises(DefinitionError, match=r"write Approve\(...\) for a signal at any time"):
         simulate(checkout(30), signals=[said])
 
 
 @pytest.mark.parametrize("workers", [0, -1])
 def test_a_simulation_without_workers_is_refused(workers: int) -> None:
-    with pytest.raises(DefinitionError, match="has at least one worker"):
+    with pytest.raises(DefinitionError, match="needs at least one worker"):
         simulate(checkout(30), workers=workers)
 
 
 @pytest.mark.parametrize(
     ("words", "says"),
-    [({"schedule": "4:2"}, "a schedule chooses; write Deviations"), ({"faults": "some"}, "write Faults.some()")],
+    [({"schedule": "4:2"}, "expected a schedule; write Deviations"), ({"faults": "some"}, "write Faults.some()")],
 )
 def test_words_for_schedules_and_faults_are_refused(words: Any, says: str) -> None:
     with pytest.raises(DefinitionError, match=re.escape(says)):
@@ -575,7 +575,7 @@ class Asserting:
     ],
 )
 def test_a_test_whose_body_would_not_run_is_refused(test: Any, deviations: int | None) -> None:
-    with pytest.raises(DefinitionError, match=r"calling it runs nothing of it"):
+    with pytest.raises(DefinitionError, match=r"a call of it does not run its body"):
         explore(checkout(30), deviations=deviations, **WORLD)(test)
 
 
@@ -591,12 +591,12 @@ def through(test: Any) -> Any:
 @pytest.mark.parametrize(
     ("test", "says"),
     [
-        (lambda run: run.result == "nothing", "returned False, and what a test returns is ignored"),
+        (lambda run: run.result == "nothing", "returned False, and the result of a test is ignored"),
         (lambda run: run is not None, "returned True"),
         (partial(lambda wanted, run: run.result == wanted, "nothing"), "returned False"),
-        (through(asserts_later), "of which nothing has run"),
-        (through(yields), "of which nothing has run"),
-        (through(yields_later), "of which nothing has run"),
+        (through(asserts_later), "which has not run"),
+        (through(yields), "which has not run"),
+        (through(yields_later), "which has not run"),
     ],
 )
 def test_a_test_that_returns_a_value_fails(test: Any, says: str, deviations: int | None) -> None:
@@ -749,7 +749,7 @@ def test_only_schedules_that_are_drawn_need_hypothesis(monkeypatch: pytest.Monke
 
 
 def test_what_draws_nothing_takes_no_strategies() -> None:
-    with pytest.raises(DefinitionError, match=r"'amount'.+ and nothing is drawn"):
+    with pytest.raises(DefinitionError, match=r"'amount'.+ draws nothing"):
         explore(checkout(30), deviations=1, given={"amount": st.integers()})
 
 

@@ -213,8 +213,8 @@ def test_heartbeats_reach_the_service_and_learn_of_cancellation() -> None:
     ("arguments", "text"),
     [
         ({}, "Charge needs Gateway, and the simulation has none"),
-        ({"stub": {Charge: 3}}, "the stub of Charge gives 3, and Charge gives str"),
-        ({"stub": {Gateway: 3}}, "the keys of provide and stub are activities"),
+        ({"stub": {Charge: 3}}, "the stub of Charge returns 3, but Charge returns str"),
+        ({"stub": {Gateway: 3}}, "the keys of provide and stub must be activities"),
     ],
     ids=["missing dependency", "stub of a wrong type", "key that is no activity"],
 )

@@ -26,12 +26,12 @@ def yields(self: Any) -> Any:
 @pytest.mark.parametrize("hook", ["begin", "end", "check_end"])
 @pytest.mark.parametrize("body", [claims_later, yields])
 def test_a_hook_whose_body_would_not_run_is_refused(hook: str, body: Any) -> None:
-    with pytest.raises(DefinitionError, match="calling it runs nothing of it"):
+    with pytest.raises(DefinitionError, match="a call of it does not run its body"):
         type("Machine", (SimulationMachine,), {hook: body})
 
 
 @pytest.mark.parametrize("hook", ["begin", "end", "check_end"])
 def test_a_hook_that_returns_a_value_fails(hook: str) -> None:
     machine: Any = type("Machine", (SimulationMachine,), {hook: lambda self: self is None})
-    with pytest.raises(DefinitionError, match="returned False, and what a test returns is ignored"):
+    with pytest.raises(DefinitionError, match="returned False, and the result of a test is ignored"):
         run_state_machine_as_test(machine, settings=ONCE)

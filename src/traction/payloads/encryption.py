@@ -53,8 +53,8 @@ class KeyRing:
             return self._ciphers[id]
         except KeyError:
             raise PayloadUnavailableError(
-                f"{what} was encrypted with the key {id!r}, and the ring here has {', '.join(map(repr, self._ciphers))}"
-                ". Give this process that key; it is needed for as long as histories are kept that were written with it"
+                f"{what} was encrypted with the key {id!r}, and this ring has {', '.join(map(repr, self._ciphers))}. "
+                "Add that key to it, and keep it as long as there are histories that were written with it"
             ) from None
 
 
@@ -95,6 +95,6 @@ class Encrypt:
             return self._keys.get(id, what).decrypt(nonce, body, head)
         except InvalidTag:
             raise PayloadUnavailableError(
-                f"{what} was encrypted with another key than the one called {id!r} here, or was changed since. "
-                "Give this process the key of that id that its writer had"
+                f"{what} was encrypted with another key than the key {id!r} of this process, or was changed since. "
+                "Use the same key with this id in all processes"
             ) from None

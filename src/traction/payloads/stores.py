@@ -178,6 +178,6 @@ class StoreCache:
 def too_large(what: str, where: str, bytes_max: int) -> InvalidPayloadError:
     """Build the error of a payload that is longer than a codec allows."""
     return InvalidPayloadError(
-        f"{what} has more than {bytes_max:,} bytes {where}, and the codec here reads at most that many. If it is meant "
-        "to be so large, allow it wherever it is read: Codec(..., bytes_max=...)"
+        f"{what} has more than {bytes_max:,} bytes {where}, which is the limit of this codec. If that size is "
+        "intended, raise the limit in every process: Codec(..., bytes_max=...)"
     )

@@ -133,8 +133,8 @@ class Chain:
         plain = text.encode()
         if len(plain) > self.bytes_max:
             raise PayloadError(
-                f"{what} takes {len(plain):,} bytes as JSON, and the codec reads at most {self.bytes_max:,}. Pass a "
-                "reference (a key, a path) to what is larger, or allow more in every process: Codec(..., bytes_max=...)"
+                f"{what} has {len(plain):,} bytes as JSON, and the codec reads at most {self.bytes_max:,}. Pass a "
+                "reference (a key, a path) instead, or raise the limit in every process: Codec(..., bytes_max=...)"
             )
         names, data = self._apply(self.transforms, plain)
         packed = _write_text(names, data) if names else text
@@ -167,8 +167,8 @@ class Chain:
         for name in names:
             if name not in self._readers:
                 raise PayloadUnavailableError(
-                    f"{what} was written with {name!r}, and the codec here has {', '.join(sorted(self._readers))}. "
-                    "Give this process the codec that its writer has"
+                    f"{what} was written with {name!r}, and this codec has {', '.join(sorted(self._readers))}. Use the "
+                    "same codec in all processes"
                 )
         if not stored:
             try:
@@ -180,8 +180,8 @@ class Chain:
                 ) from None
         elif self.cache is None:
             raise PayloadUnavailableError(
-                f"{what} is kept in a payload store under {body}, and none is open here. Name the one that it was "
-                "written to: WorkerSystem(..., payloads=...)"
+                f"{what} is in a payload store under {body}, and this process has no store. Set the store to which it "
+                "was written: WorkerSystem(..., payloads=...)"
             )
         else:
             data = self.cache.get(body, what, self.bytes_max)

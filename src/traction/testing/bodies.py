@@ -32,8 +32,8 @@ def check_body(test: Callable[..., Any], takes: str = "") -> None:
         name = get_name(test)
         how = "without yield" if kind == "a generator function" else f"as def {name}({takes}), without async"
         raise DefinitionError(
-            f"{name} is {kind}: calling it runs nothing of it, so it would pass whatever it asserts. Write it {how}. "
-            "There is nothing to wait for: the simulation has ended, or moves when it is called"
+            f"{name} is {kind}: a call of it does not run its body, so it would always pass. Write it {how}. It need "
+            "not await anything: the simulation has ended, or advances when the test calls it"
         )
 
 
@@ -50,12 +50,12 @@ def check_returned(test: Callable[..., Any], returned: object) -> None:
         returned.close()  # else Python warns that it was never awaited
     if inspect.isawaitable(returned) or inspect.isgenerator(returned) or inspect.isasyncgen(returned):
         raise DefinitionError(
-            f"{name} returned {returned!r:.100}, of which nothing has run: what it asserts was not checked. Write "
+            f"{name} returned {returned!r:.100}, which has not run, so its assertions were not checked. Write "
             f"def {name}(...) without async and yield, or run the coroutine in it"
         )
     raise DefinitionError(
-        f"{name} returned {returned!r:.100}, and what a test returns is ignored: it passes unless it raises. Write "
-        "assert in place of return"
+        f"{name} returned {returned!r:.100}, and the result of a test is ignored: it fails only if it raises. Write "
+        "assert instead of return"
     )
 
 

@@ -79,9 +79,8 @@ def explore(
     check_call(workflow)
     if given and deviations is not None:
         raise DefinitionError(
-            f"explore(deviations={deviations}, given={{{', '.join(map(repr, given))}: ...}}): with deviations= all "
-            "schedules are run and nothing is drawn. Leave out deviations= to have Hypothesis draw, or parametrize the "
-            "test"
+            f"explore(deviations={deviations}, given={{{', '.join(map(repr, given))}: ...}}): deviations= runs all "
+            "schedules and draws nothing. Leave out deviations=, so that Hypothesis draws, or parametrize the test"
         )
 
     def decorate(test: Any) -> Any:

@@ -66,7 +66,7 @@ class Explored(Generic[R_co]):
                 names = [parameter.name for parameter in self.parameters]
                 if len(arguments) > len(names):
                     raise TypeError(
-                        f"besides the run the test takes {', '.join(names) or 'nothing'}: {arguments!r:.99}"
+                        f"besides the run, the test takes {', '.join(names) or 'nothing'}: {arguments!r:.99}"
                     )
                 by_name = dict(zip(names, arguments, strict=False))
                 returned = self._test(**by_name, **named, **{self._run_parameter: run})
@@ -201,7 +201,7 @@ def _read_parameters(test: Callable[..., None]) -> tuple[str | None, list[inspec
     """
     parameters = inspect.signature(test).parameters
     if not parameters:
-        raise DefinitionError(f"{get_name(test)}() is to test runs, and takes none: write def {get_name(test)}(run)")
+        raise DefinitionError(f"{get_name(test)}() needs a parameter for the run: write def {get_name(test)}(run)")
     name = "run" if "run" in parameters else next(iter(parameters))
     others = [parameter for other, parameter in parameters.items() if other != name]
     by_position = parameters[name].kind in (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL)

@@ -133,7 +133,7 @@ def check_orphans(events: Sequence[e.Event]) -> None:
     for event in left.values():
         if event.activity_id not in cancelled:
             raise UnsoundFlowError(
-                f"{event.activity_id} (event {event.event_id}) was left behind: its execution has completed "
+                f"{event.activity_id} (event {event.event_id}) is still open: its execution has completed "
                 "without awaiting or cancelling it"
             )
 

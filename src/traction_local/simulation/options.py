@@ -93,7 +93,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if not callable(getattr(self.schedule, "choose", None)):
             raise DefinitionError(
-                f"schedule={self.schedule!r:.100}: a schedule chooses; write Deviations('4:2 9:1'), or Seeded(7)"
+                f"schedule={self.schedule!r:.100}: expected a schedule; write Deviations('4:2 9:1'), or Seeded(7)"
             )
         if not isinstance(self.faults, Faults):
             raise DefinitionError(
@@ -101,6 +101,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             )
         for activity in (*(self.provide or ()), *(self.stub or ())):
             if not (isinstance(activity, type) and issubclass(activity, Activity)):
-                raise DefinitionError(f"the keys of provide and stub are activities, and {activity!r:.100} is not one")
+                raise DefinitionError(f"the keys of provide and stub must be activities, and {activity!r:.100} is not")
         if self.workers < 1:
-            raise DefinitionError(f"workers={self.workers}: a simulation has at least one worker")
+            raise DefinitionError(f"workers={self.workers}: a simulation needs at least one worker")

@@ -147,6 +147,6 @@ def check_script(activity: Any, script: StubScript, codec: Codec = JSON) -> None
                 codec.decode(codec.encode(attempt.body.value), spec.result)
             except PayloadError as error:
                 raise DefinitionError(
-                    f"the stub of {name} gives {attempt.body.value!r:.200}, and {name} gives "
+                    f"the stub of {name} returns {attempt.body.value!r:.200}, but {name} returns "
                     f"{name_type(spec.result)}: {error}"
                 ) from error

@@ -22,6 +22,6 @@ def read_signal(item: Any) -> tuple[Span | None, str, Any]:
     if isinstance(item, tuple) and len(item) == 3 and isinstance(item[1], str):
         return item
     raise DefinitionError(
-        f"signals=[{item!r:.200}]: write Approve(...) for a signal that comes at any time, (days(9), Approve(...)) for "
-        'one that comes after that span, or (days(9), "Approve", value)'
+        f"signals=[{item!r:.200}]: write Approve(...) for a signal at any time, (days(9), Approve(...)) for "
+        'a signal after that span, or (days(9), "Approve", value)'
     )

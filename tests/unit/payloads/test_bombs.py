@@ -81,7 +81,7 @@ def test_a_payload_that_expands_beyond_the_limit_takes_bounded_memory() -> None:
     bomb = write("zlib", zip_zeros(500))
 
     def read(codec: Codec) -> None:
-        with pytest.raises(InvalidPayloadError, match="when it is decompressed, and the codec here reads at most"):
+        with pytest.raises(InvalidPayloadError, match="when it is decompressed, which is the limit of this codec"):
             codec.decode(bomb, Any, "the input of Order 1")
 
     assert measure(lambda: read(Codec(bytes_max=MIB))) < 8
@@ -116,7 +116,7 @@ def test_a_value_of_exactly_the_limit_is_read_and_one_byte_more_is_refused_where
     codec = Codec(Compress(), bytes_max=MIB)
     at_limit = "0" * (MIB - 2)
     assert codec.decode(codec.encode(at_limit, what="the text"), str) == at_limit
-    with pytest.raises(PayloadError, match="the text takes 1,048,577 bytes as JSON, and the codec reads at most"):
+    with pytest.raises(PayloadError, match="the text has 1,048,577 bytes as JSON, and the codec reads at most"):
         codec.encode(at_limit + "0", what="the text")
 
 

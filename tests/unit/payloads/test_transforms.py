@@ -111,7 +111,7 @@ def test_what_is_too_long_without_a_store_is_refused() -> None:
 
 def test_a_payload_of_an_unknown_transform_names_it() -> None:
     with pytest.raises(
-        PayloadUnavailableError, match="the input of Order 1 was written with 'aes-gcm', and the codec here"
+        PayloadUnavailableError, match="the input of Order 1 was written with 'aes-gcm', and this codec"
     ):
         JSON.decode(Codec(Encrypt(KeyRing(KEYS))).encode(1), int, "the input of Order 1")
 
@@ -197,13 +197,13 @@ def test_an_attempt_for_which_swf_leaves_no_room_goes_untold(room: int) -> None:
 def test_the_newest_key_encrypts_and_every_known_one_decrypts() -> None:
     before, after = (Codec(Encrypt(KeyRing(keys))) for keys in ({"2023": KEYS["2023"]}, KEYS))
     assert after.decode(before.encode("old"), str) == "old"
-    with pytest.raises(PayloadUnavailableError, match=r"encrypted with the key '2024', and the ring here has '2023'"):
+    with pytest.raises(PayloadUnavailableError, match=r"encrypted with the key '2024', and this ring has '2023'"):
         before.decode(after.encode("new"), str, "the input")
 
 
 def test_another_key_with_the_same_id_is_detected() -> None:
     mine, other = (Codec(Encrypt(KeyRing({"k": bytes([n]) * 32}))) for n in (1, 2))
-    with pytest.raises(PayloadUnavailableError, match="another key than the one called 'k' here"):
+    with pytest.raises(PayloadUnavailableError, match="another key than the key 'k' of this process"):
         other.decode(mine.encode(1), int, "the input")
 
 
@@ -262,7 +262,7 @@ def test_what_was_changed_in_the_store_is_corrupt() -> None:
 
 
 def test_a_payload_in_a_store_needs_one_to_be_read() -> None:
-    with pytest.raises(PayloadUnavailableError, match="none is open here"):
+    with pytest.raises(PayloadUnavailableError, match="this process has no store"):
         JSON.decode(Codec(store=MemoryStore()).encode(draw_noise(70_000)), str)
 
 

@@ -322,7 +322,7 @@ def test_what_finds_the_disk_full_has_no_effect_and_works_again_when_there_is_ro
     assert service._db is not None
     (pages,) = service._db.execute("PRAGMA page_count").fetchone()
     service._db.execute(f"PRAGMA max_page_count = {pages + 40}")
-    with pytest.raises(JournalUnavailable, match="disk is full: make room") as caught:
+    with pytest.raises(JournalUnavailable, match="is full") as caught:
         grow(service, iter(range(100)))
     assert caught.value.retryable
     assert read_all(service) == read_all(other)
@@ -444,15 +444,15 @@ def write_torn(path: Path) -> None:
 @pytest.mark.parametrize(
     ("write", "told"),
     [
-        (write_text, "is not a file of Traction's, and was left as it is: name another"),
-        (write_other_database, "is not a file of Traction's, and was left as it is: name another"),
+        (write_text, "is not a file of Traction, and was not changed: use another path"),
+        (write_other_database, "is not a file of Traction, and was not changed: use another path"),
         (write_older_format, f"has format {FORMAT - 1}, and this release of Traction reads format {FORMAT}: .* older"),
         (write_newer_format, f"has format {FORMAT + 1}, and this release of Traction reads format {FORMAT}: .* newer"),
         (write_with_a_hole, r"is damaged \(entry 2 is missing\)"),
         (write_nonsense_entry, r"is damaged \(entry 3 cannot be read\)"),
-        (write_entry_that_was_never_accepted, "entry 4 of .*StartWorkflowExecution, was accepted once"),
+        (write_entry_that_was_never_accepted, "entry 4 of .*StartWorkflowExecution, was accepted, but has no effect"),
         (write_with_limits, r'was made with the limits and knobs {"Limits.open_timers_max":3}, and is opened with {}'),
-        (write_torn, "is damaged .* put a copy in its place"),
+        (write_torn, "is damaged .* replace it by a backup"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_told_and_left_as_it_is(
@@ -468,9 +468,9 @@ def test_a_file_that_cannot_be_used_is_told_and_left_as_it_is(
 
 
 def test_a_place_that_is_no_place_for_a_file_is_told(tmp_path: Path) -> None:
-    with pytest.raises(JournalError, match=r"there is no directory .*nowhere: make it first"):
+    with pytest.raises(JournalError, match=r"there is no directory .*nowhere: create it first"):
         JournaledService(tmp_path / "nowhere" / "work.db")
-    with pytest.raises(JournalError, match="is a directory: name a file in it"):
+    with pytest.raises(JournalError, match="is a directory: use the path of a file"):
         JournaledService(tmp_path)
 
 
