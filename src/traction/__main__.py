@@ -11,7 +11,7 @@ from traction.errors import MissingExtraError
 
 
 def main() -> None:
-    """Run a command, or say what to install.
+    """Run a command, or print which extra to install.
 
     Raises:
         SystemExit: always. 0 if all went well, 1 if the work failed, 2 if the command was wrong.

@@ -23,7 +23,7 @@ RIDDLES = re.compile(
 )
 """Words that read as riddles. A technical word stands for each: return, raise, send, record, log, describe, fix."""
 
-MAXIMUM = {"docs": 0, "errors": 0, "src": 5, "tests": 27}
+MAXIMUM = {"docs": 0, "errors": 0, "src": 0, "tests": 0}
 """How often they stand in each part. Lower a number when a change lowers the count; never raise it."""
 
 

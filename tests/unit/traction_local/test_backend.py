@@ -106,7 +106,7 @@ def test_a_poll_that_waits_leaves_nothing_behind_when_its_time_is_up() -> None:
     backend.close()
 
 
-def test_a_poll_that_is_refused_when_its_task_comes_is_told_and_so_is_the_next() -> None:
+def test_a_poll_refused_at_its_task_raises_and_so_does_the_next() -> None:
     limits = Limits(throttling=True, api_buckets=(Bucket("PollForDecisionTask", 2, 1),))
     backend, woken = open_backend(limits=limits), list[str]()
     waiters = [wait(backend, name, woken) for name in "ab"]
@@ -135,7 +135,7 @@ def test_a_clock_that_is_set_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None
     timer = StartTimer(timer_id="t", start_to_fire_timeout="600")
     backend.call(RespondDecisionTaskCompleted(task_token=task.task_token, decisions=(timer,)))
     assert isinstance(backend.ask(POLL, rung.set), Waiter)
-    # Whoever rings the alarms has seen that there is time, and waits.
+    # The thread that fires the alarms has seen that none is due yet, and waits.
     assert all(looks.acquire(timeout=20) for _ in range(2))
     clock.time += timedelta(seconds=600)
     assert rung.wait(20)

@@ -124,7 +124,7 @@ limit_choices = st.sampled_from([Limits(), Limits(throttling=True, open_children
 
 
 @given(move_lists, knob_choices, limit_choices, st.data())
-def test_a_file_tells_the_same_histories_as_memory_whoever_has_it_open(
+def test_a_file_gives_the_same_histories_as_memory_in_any_process(
     moves: list[Move], knobs: Knobs, limits: Limits, data: st.DataObject
 ) -> None:
     memory = World(knobs, limits)
@@ -148,7 +148,7 @@ def test_a_file_tells_the_same_histories_as_memory_whoever_has_it_open(
 
 
 @given(move_lists, st.data())
-def test_replicas_agree_whatever_their_clocks_say(moves: list[Move], data: st.DataObject) -> None:
+def test_replicas_agree_whatever_their_clocks_show(moves: list[Move], data: st.DataObject) -> None:
     skews = [timedelta(0), timedelta(seconds=3), timedelta(milliseconds=-7)]
     turns = data.draw(st.lists(st.integers(0, 2), min_size=len(moves), max_size=len(moves)))
     with make_replicas(Knobs(), Limits(), 3) as files:
@@ -251,7 +251,7 @@ def test_a_call_that_changed_nothing_does_not_move_the_clock_that_others_see(
 
 
 @pytest.mark.parametrize("asks", ["advance", "read", "poll", "fault"])
-def test_what_is_due_is_written_by_whoever_finds_it_so(
+def test_a_due_alarm_is_written_by_the_process_that_finds_it(
     asks: str, open_service: Callable[..., JournaledService], path: Path
 ) -> None:
     service = open_service()
@@ -356,7 +356,7 @@ def test_a_commit_that_fails_takes_all_back_that_was_called_since_the_last(
     assert len(read_all(open_service())) == len(before) + 3
 
 
-def test_a_file_that_another_process_holds_for_too_long_is_told_as_such(
+def test_a_file_locked_for_too_long_by_another_process_raises(
     open_service: Callable[..., JournaledService], path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(journal, "BUSY_SECONDS_MAX", 0.05)
@@ -368,16 +368,14 @@ def test_a_file_that_another_process_holds_for_too_long_is_told_as_such(
             service.call(SIGNAL, NOON + 2 * SECOND)
         assert caught.value.retryable
         assert not isinstance(caught.value, ServiceFault)
-        # Who only reads waits for nobody.
+        # A reader waits for no lock.
         assert len(read_all(service)) == 1
     service.call(SIGNAL, NOON + 2 * SECOND)
     (history,) = read_all(service).values()
     assert [type(event).__name__ for event in history].count("WorkflowExecutionSignaled") == 1
 
 
-def test_a_file_that_is_moved_away_under_its_users_is_told(
-    open_service: Callable[..., JournaledService], path: Path
-) -> None:
+def test_a_file_that_is_moved_while_open_raises(open_service: Callable[..., JournaledService], path: Path) -> None:
     service = open_service()
     begin(service)
     path.rename(path.with_name("elsewhere.db"))
@@ -455,9 +453,7 @@ def write_torn(path: Path) -> None:
         (write_torn, "is damaged .* replace it by a backup"),
     ],
 )
-def test_a_file_that_cannot_be_used_is_told_and_left_as_it_is(
-    write: Callable[[Path], None], told: str, path: Path
-) -> None:
+def test_an_unusable_file_raises_and_is_left_unchanged(write: Callable[[Path], None], told: str, path: Path) -> None:
     write(path)
     before = path.read_bytes()
     with pytest.raises(JournalError, match=told) as caught:
@@ -467,7 +463,7 @@ def test_a_file_that_cannot_be_used_is_told_and_left_as_it_is(
     assert path.read_bytes() == before
 
 
-def test_a_place_that_is_no_place_for_a_file_is_told(tmp_path: Path) -> None:
+def test_a_path_that_cannot_be_a_file_raises(tmp_path: Path) -> None:
     with pytest.raises(JournalError, match=r"there is no directory .*nowhere: create it first"):
         JournaledService(tmp_path / "nowhere" / "work.db")
     with pytest.raises(JournalError, match="is a directory: use the path of a file"):
@@ -487,7 +483,7 @@ except JournalError as error:
 """
 
 
-def test_a_file_that_may_not_be_written_is_told() -> None:
+def test_a_file_without_write_permission_raises() -> None:
     # In a process of its own, for root may write everything, and here gives that up.
     with TemporaryDirectory(dir="/tmp") as directory:
         file = Path(directory, "work.db")
@@ -500,7 +496,7 @@ def test_a_file_that_may_not_be_written_is_told() -> None:
     assert "make the file and its directory writable" in run.stdout or "may read and write" in run.stdout
 
 
-def test_nobody_else_may_read_a_file_that_is_made(open_service: Callable[..., JournaledService], path: Path) -> None:
+def test_a_new_file_is_readable_by_its_owner_alone(open_service: Callable[..., JournaledService], path: Path) -> None:
     begin(open_service())
     assert {stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()} == {0o600}
 
@@ -576,7 +572,7 @@ def test_who_waits_for_a_close_is_woken_though_another_brings_it(open_url: Calla
     assert type(closing_event).__name__ == "WorkflowExecutionCompleted"
 
 
-def test_the_task_in_hand_is_answered_after_the_backend_was_closed(
+def test_a_running_task_is_completed_after_the_backend_was_closed(
     open_url: Callable[..., LocalBackend], path: Path
 ) -> None:
     backend = open_url()
@@ -591,7 +587,7 @@ def test_the_task_in_hand_is_answered_after_the_backend_was_closed(
     assert not Path(f"{path}-wal").exists(), "the file is let go of again"
 
 
-def test_a_poll_that_waits_is_told_that_the_file_cannot_be_written(open_url: Callable[..., LocalBackend]) -> None:
+def test_a_waiting_poll_raises_when_the_file_cannot_be_written(open_url: Callable[..., LocalBackend]) -> None:
     mine, other = open_url(), open_url()
     service: Any = mine._service
     service._db.execute("PRAGMA query_only = ON")
@@ -612,7 +608,7 @@ def test_a_poll_that_waits_is_told_that_the_file_cannot_be_written(open_url: Cal
     assert other.call(poll).task_token, "the task is still there"
 
 
-def test_a_url_says_the_file_the_domain_and_what_answers_outlive(
+def test_a_url_names_the_file_the_domain_and_the_durability(
     open_url: Callable[..., LocalBackend], path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backend = open_url("?domain=acme&sync=full")
@@ -641,7 +637,7 @@ def test_a_url_says_the_file_the_domain_and_what_answers_outlive(
         ("local:/nowhere/at/all/work.db", "there is no directory /nowhere/at/all"),
     ],
 )
-def test_a_url_that_is_wrong_is_told(url: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_url_raises(url: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(BackendError, match=told):
         open_backend(url)

@@ -103,7 +103,7 @@ def test_every_quota_of_an_operation_or_decision_names_one() -> None:
     assert {bucket.name for bucket in limits.decision_buckets} < {kind.__name__ for kind in get_args(Decision)}
 
 
-def test_what_is_no_operation_is_refused() -> None:
+def test_an_unknown_operation_is_refused() -> None:
     class Sing(Request[None]):
         pass
 
@@ -111,7 +111,7 @@ def test_what_is_no_operation_is_refused() -> None:
         Service().call(Sing(), NOON)
 
 
-def test_time_never_goes_back_and_is_told_in_utc_and_whole_milliseconds() -> None:
+def test_time_never_goes_back_and_has_utc_and_whole_milliseconds() -> None:
     service = begin()
     tokyo = timezone(timedelta(hours=9))
     service.advance((NOON + timedelta(seconds=9, microseconds=1999)).astimezone(tokyo))
@@ -170,7 +170,7 @@ def test_little_is_left_of_runs_whose_retention_is_over() -> None:
     assert len(left) <= 200
 
 
-def test_nothing_to_do_is_no_alarm() -> None:
+def test_without_pending_work_there_is_no_alarm() -> None:
     assert Service().next_alarm() is None
 
 

@@ -283,7 +283,7 @@ def read(service: Service, execution: WorkflowExecution, now: datetime) -> tuple
 
 
 def check_links(history: tuple[e.Event, ...]) -> None:
-    """Every link points back, at an event of the kind that it names; 0 says there is none."""
+    """Every link points back to an event of the named kind; 0 means none."""
     kinds: dict[str, dict[str, tuple[type, ...]]] = {
         "DecisionTask": {
             "scheduled_event_id": (e.DecisionTaskScheduled,),
@@ -348,7 +348,7 @@ def check_decision_tasks(history: tuple[e.Event, ...]) -> None:
 
 
 def count_open(history: tuple[e.Event, ...]) -> tuple[int, int, int, int]:
-    """What a history says is open: activities, timers, children, Lambda tasks. Each ends at most once."""
+    """Return what is open in a history: activities, timers, children, Lambda tasks. Each ends at most once."""
     opened: Counter[tuple[str, int]] = Counter()
     for event in history:
         match event:

@@ -1,4 +1,4 @@
-"""What the wire carries is what was said, for every type there is; botocore's copy of the model judges the form."""
+"""Every type survives encoding and decoding, in the form that botocore's copy of the service model defines."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def answers(operation: Any) -> st.SearchStrategy[Any]:
 
 
 def list_faults(value: Any, shape: Shape, path: str) -> list[str]:
-    """Say where JSON is not what the model says, all the way down; keys in alphabetical order."""
+    """Return the places where JSON differs from the model, at any depth, in alphabetical order of keys."""
     if isinstance(shape, StructureShape):
         found = [f"{path}.{name} is unknown" for name in value if name not in shape.members]
         found += [f"{path}.{name} is missing" for name in shape.required_members if name not in value]
@@ -281,7 +281,7 @@ def test_null_tags_of_old_histories_are_kept() -> None:
     assert wire.encode(event) == started
 
 
-def test_members_that_the_model_does_not_have_are_passed_over() -> None:
+def test_members_outside_the_model_are_ignored() -> None:
     data = (
         b'{"decisionTaskStartedEventAttributes":{"scheduledEventId":2,"startedOnPreviousTaskCompletion":false},'
         b'"eventId":3,"eventTimestamp":1.4E9,"eventType":"DecisionTaskStarted"}'
@@ -367,7 +367,7 @@ def test_a_part_of_a_request_may_lack_every_member_too() -> None:
         ),
     ],
 )
-def test_an_odd_decision_is_told_as_it_stands(sent: dict[str, Any], read: Any) -> None:
+def test_an_unknown_decision_is_shown_as_received(sent: dict[str, Any], read: Any) -> None:
     members = {"decisionType", "startTimerDecisionAttributes", "recordMarkerDecisionAttributes"}
     assert sent.keys() <= members
     orders = [dict(sent), dict(reversed(sent.items()))]
@@ -433,7 +433,7 @@ def test_a_time_that_is_none_is_not_serialisable(date: bytes) -> None:
         (Run, b"<html>"),
     ],
 )
-def test_an_answer_that_is_not_what_the_model_says_is_an_error(hint: Any, data: bytes) -> None:
+def test_a_response_outside_the_model_is_an_error(hint: Any, data: bytes) -> None:
     with pytest.raises(BackendError, match="does not match SWF's model"):
         wire.decode(hint, data)
 
@@ -468,7 +468,7 @@ def test_every_fault_of_the_model_can_be_read() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"<html>", b'{"__type":"x#NoSuchFault"}', b'{"__type":7}'])
-def test_what_is_no_fault_is_found_to_be_none(body: bytes) -> None:
+def test_a_response_without_a_fault_decodes_to_none(body: bytes) -> None:
     assert wire.decode_fault(body) is None
 
 
