@@ -633,5 +633,5 @@ def test_what_has_room_beside_the_head_of_a_record_can_be_written(name: str, sec
 
 
 def test_a_record_that_a_marker_has_no_room_for_is_refused() -> None:
-    with pytest.raises(PayloadError, match="give back a reference"):
+    with pytest.raises(PayloadError, match="return a reference"):
         write_record(Record("a", "1", BEGIN, 0.1, details="x" * 32_768))
