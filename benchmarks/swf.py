@@ -101,7 +101,7 @@ class Played:
                 task = worker.poll_once(NOTHING)
                 assert task is not None
                 cpu = time.thread_time()
-                worker.answer(task, worker.do(task))
+                worker.respond(task, worker.do(task))
                 self.activities.append(time.thread_time() - cpu)
             self.wall.append(time.perf_counter() - begin)
         setattr(backend, "call", call)  # noqa: B010

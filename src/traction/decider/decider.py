@@ -27,7 +27,7 @@ Laws (`traction.testing.laws.laws`):
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from itertools import islice
 from typing import Any, Final, TypeAlias
@@ -392,7 +392,7 @@ _APPLY: Final[Any] = object()
 
 # Events of decision tasks are handled when they are fed, and those of `inbound.HANDLERS` in a turn. The decider ignores
 # all others: earlier or later events carry the same information.
-_FEED_HANDLERS: Final[dict[type, Callable[[Decider, Any], None]]] = {
+_FEED_HANDLERS: Final[dict[type, Any]] = {
     **dict.fromkeys(HANDLERS, _APPLY),
     e.DecisionTaskStarted: Decider._on_started,
     e.DecisionTaskCompleted: Decider._on_completed,

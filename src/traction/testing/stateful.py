@@ -13,7 +13,7 @@ from traction.extras import needed_by
 from traction.testing.bodies import check_body, check_returned
 from traction_local.simulation.faults import Faults
 from traction_local.simulation.options import SimulationOptions
-from traction_local.simulation.schedule import PLAIN
+from traction_local.simulation.schedule import PLAIN, Schedule
 from traction_local.simulation.simulation import Simulation
 
 with needed_by("SimulationMachine"):
@@ -87,16 +87,16 @@ class SimulationMachine(RuleBasedStateMachine):
     @rule(moves=st.integers(1, 10), schedule=schedules(choices=20, max_deviations=3))
     def somebody_moves(self, moves: int, schedule: Any) -> None:
         """Run a few actions of the simulation."""
-        self._choices.choose = schedule.choose
+        self._choices.current = schedule
         for _ in range(moves):
             if not (self.simulation.has_open() and self.simulation.can_move()):
                 break
             self.simulation.move_once()
-        self._choices.choose = PLAIN.choose
+        self._choices.current = PLAIN
 
     def teardown(self) -> None:
         """Run all executions to their end, without faults."""
-        self._choices.choose = PLAIN.choose
+        self._choices.current = PLAIN
         _call(self.end)
         moves = 0
         try:
@@ -121,7 +121,11 @@ class _DrawnSchedule:
     """A schedule whose choices are drawn rule by rule. A simulation uses the object itself, not a copy."""
 
     def __init__(self) -> None:
-        self.choose: Callable[[int, str], int] = PLAIN.choose
+        self.current: Schedule = PLAIN
+
+    def choose(self, n: int, why: str) -> int:
+        """Return the choice of the schedule that the current rule drew."""
+        return self.current.choose(n, why)
 
     def __copy__(self) -> _DrawnSchedule:
         return self

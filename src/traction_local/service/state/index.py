@@ -20,6 +20,7 @@ class Indexed(Protocol):
 
     def get_time(self, of_close: bool) -> datetime:
         """Return the start time or the close time."""
+        ...
 
 
 ExecutionT = TypeVar("ExecutionT", bound=Indexed)
