@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -49,8 +50,24 @@ def make_repository(path: Path, *messages: bytes, merge: bool = False) -> Path:
     return path
 
 
+_indexes: list[SearchIndex] = []
+
+
+@pytest.fixture(autouse=True)
+def close_indexes() -> Iterator[None]:
+    """Close the indexes that a test made."""
+    yield
+    while _indexes:
+        _indexes.pop().close()
+
+
+def make_index() -> SearchIndex:
+    _indexes.append(SearchIndex())
+    return _indexes[-1]
+
+
 def index(path: Path) -> tuple[tuple[int, int], SearchIndex]:
-    reader, made = Git(), SearchIndex()
+    reader, made = Git(), make_index()
     needs = (reader, made)
     provide = {CollectChanges: reader, IndexStories: needs, IndexIssues: needs}
     return run(IndexProjectData(str(path)), provide=provide, timeout=60), made
@@ -137,7 +154,7 @@ def test_pages_cut_the_changes_without_gap_or_overlap(count: int) -> None:
 
 def test_indexing_a_page_again_changes_nothing() -> None:
     changes = [Change("a" * 40, "Ann", "2030-01-01", "Fix #1"), Change("b" * 40, "Ann", "2030-01-02", "Fix #2")]
-    once, twice = SearchIndex(), SearchIndex()
+    once, twice = make_index(), make_index()
     for made, times in ((once, 1), (twice, 2)):
         for _ in range(times):
             assert (made.add_stories(changes), made.add_issues(changes)) == (2, 2)
