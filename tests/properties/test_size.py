@@ -32,6 +32,8 @@ def count_instructions(act: Callable[[], object]) -> int:
         count += event == "opcode"
         return trace
 
+    # Python 3.12 sends opcode events only if a frame asked for them before the trace function is set.
+    sys._getframe().f_trace_opcodes = True
     before = sys.gettrace()
     sys.settrace(trace)
     try:
