@@ -17,33 +17,42 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from inspect import isfunction
 
 from traction.backend import Backend
-from traction.testing.conformance.activity_tasks import CHECKS as ACTIVITY_TASKS
-from traction.testing.conformance.decision_tasks import CHECKS as DECISION_TASKS
-from traction.testing.conformance.decisions import CHECKS as DECISIONS
-from traction.testing.conformance.executions import CHECKS as EXECUTIONS
+from traction.testing.conformance import (
+    activity_tasks,
+    decision_tasks,
+    decisions,
+    executions,
+    external,
+    long_polling,
+    paging,
+    registration,
+    visibility,
+)
 from traction.testing.conformance.expect import ExamFailure as ExamFailure
-from traction.testing.conformance.external import CHECKS as EXTERNAL
-from traction.testing.conformance.long_polling import CHECKS as LONG_POLLING
-from traction.testing.conformance.paging import CHECKS as PAGING
-from traction.testing.conformance.registration import CHECKS as REGISTRATION
-from traction.testing.conformance.visibility import CHECKS as VISIBILITY
 
 Check = Callable[[Backend], None]
 
-CHECKS: tuple[Check, ...] = (
-    *REGISTRATION,
-    *EXECUTIONS,
-    *DECISION_TASKS,
-    *DECISIONS,
-    *ACTIVITY_TASKS,
-    *EXTERNAL,
-    *PAGING,
-    *VISIBILITY,
-    *LONG_POLLING,
+_PARTS = (
+    registration,
+    executions,
+    decision_tasks,
+    decisions,
+    activity_tasks,
+    external,
+    paging,
+    visibility,
+    long_polling,
 )
-"""All checks: functions that take an open backend, each named after what it claims."""
+CHECKS: tuple[Check, ...] = tuple(
+    check
+    for part in _PARTS
+    for name, check in vars(part).items()
+    if isfunction(check) and check.__module__ == part.__name__ and not name.startswith("_")
+)
+"""All checks: the public functions of the modules, which take an open backend and are named after what they claim."""
 
 
 def exam(open_backend: Callable[[], Backend]) -> list[tuple[str, Callable[[], None]]]:

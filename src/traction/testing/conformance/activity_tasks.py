@@ -13,50 +13,46 @@ from traction.model import decisions as d
 from traction.model import events as e
 from traction.model import operations as o
 from traction.model.names import WorkflowExecution
-from traction.testing.conformance.expect import expect, expect_equal
-from traction.testing.conformance.fixture import AT_ONCE, LONG, Fixture, wait_for
+from traction.testing.conformance.expect import expect, expect_equal, expect_type
+from traction.testing.conformance.fixture import AT_ONCE, LONG, Fixture, begin, wait_for
 
 
-def _schedule(fixture: Fixture, *ids: str, **options: Any) -> WorkflowExecution:
+def _schedule(backend: Backend, *ids: str, **options: Any) -> tuple[Fixture, WorkflowExecution]:
     """Start an execution that schedules activities."""
-    fixture.register()
-    execution = fixture.start()
+    fixture, execution = begin(backend)
     fixture.decide(
         *(
             d.ScheduleActivityTask(activity_type=fixture.activity_type, activity_id=id, input=f"for {id}", **options)
             for id in ids
         )
     )
-    return execution
+    return fixture, execution
 
 
 def an_activity_result_is_recorded_and_schedules_a_decision_task(backend: Backend) -> None:
     """Scheduled, started, completed: each event links to the one before."""
-    fixture = Fixture(backend)
-    execution = _schedule(fixture, "a", task_priority="-7")
+    fixture, execution = _schedule(backend, "a", task_priority="-7")
     task = fixture.get_activity_task(identity="worker")
     expect_equal(task.workflow_execution, execution, "the task's execution")
     expect_equal((task.activity_type, task.activity_id, task.input), (fixture.activity_type, "a", "for a"), "the task")
-    scheduled, started = backend.get_history(execution)[4:]
-    assert isinstance(scheduled, e.ActivityTaskScheduled), scheduled
-    assert isinstance(started, e.ActivityTaskStarted), started
+    events = backend.get_history(execution)
+    scheduled, started = expect_type(events[4], e.ActivityTaskScheduled), expect_type(events[5], e.ActivityTaskStarted)
     expect_equal(scheduled.task_priority, "-7", "the priority of the task")
     expect_equal((started.event_id, started.identity), (task.started_event_id, "worker"), "the start of the task")
     expect_equal(started.scheduled_event_id, scheduled.event_id, "the link of the start")
     fixture.complete(task, "42")
-    completed, following = backend.get_history(execution)[6:]
-    assert isinstance(completed, e.ActivityTaskCompleted), completed
+    closing, following = backend.get_history(execution)[6:]
+    completed = expect_type(closing, e.ActivityTaskCompleted)
     expect_equal(completed.result, "42", "the result")
     links = (completed.scheduled_event_id, completed.started_event_id)
     expect_equal(links, (scheduled.event_id, started.event_id), "the links of the result")
-    expect(isinstance(following, e.DecisionTaskScheduled), "a decision task should follow at once")
+    expect_type(following, e.DecisionTaskScheduled)
     fixture.terminate(execution)
 
 
 def a_result_and_its_decision_task_have_one_timestamp(backend: Backend) -> None:
     """The service records both events of one request at one time."""
-    fixture = Fixture(backend)
-    execution = _schedule(fixture, "a")
+    fixture, execution = _schedule(backend, "a")
     fixture.complete(fixture.get_activity_task(), "42")
     completed, following = backend.get_history(execution)[6:]
     expect_equal(following.event_timestamp, completed.event_timestamp, "the time of the decision task")
@@ -65,8 +61,7 @@ def a_result_and_its_decision_task_have_one_timestamp(backend: Backend) -> None:
 
 def activity_tasks_can_fail_or_be_cancelled_by_the_worker(backend: Backend) -> None:
     """Cancelling does not need a request by the decider."""
-    fixture = Fixture(backend)
-    execution = _schedule(fixture, "a", "b")
+    fixture, execution = _schedule(backend, "a", "b")
     failing, stopping = fixture.get_activity_task(), fixture.get_activity_task()
     fixture.call(o.RespondActivityTaskFailed(task_token=failing.task_token, reason="r", details="d"))
     fixture.call(o.RespondActivityTaskCanceled(task_token=stopping.task_token, details="half"))
@@ -78,19 +73,18 @@ def activity_tasks_can_fail_or_be_cancelled_by_the_worker(backend: Backend) -> N
 
 def an_activity_task_is_completed_once(backend: Backend) -> None:
     """Later responses and heartbeats are refused, and so is an invalid token."""
-    fixture = Fixture(backend)
-    execution = _schedule(fixture, "a")
+    fixture, execution = _schedule(backend, "a")
     task = fixture.get_activity_task()
     fixture.complete(task)
     token = task.task_token
-    late: tuple[o.Request[object], ...] = (
+    fixture.expect_faults(
+        UnknownResourceFault,
+        "after the response",
         o.RespondActivityTaskCompleted(task_token=token),
         o.RespondActivityTaskFailed(task_token=token),
         o.RespondActivityTaskCanceled(task_token=token),
         o.RecordActivityTaskHeartbeat(task_token=token),
     )
-    for request in late:
-        fixture.expect_fault(UnknownResourceFault, request, f"{request.__class__.__name__} after the response")
     garbage = o.RespondActivityTaskCompleted(task_token="garbage")
     fixture.expect_fault(ValidationException, garbage, "an invalid token")
     expect_equal(
@@ -101,9 +95,7 @@ def an_activity_task_is_completed_once(backend: Backend) -> None:
 
 def all_four_activity_timeouts_expire(backend: Backend) -> None:
     """Not early, and with the details of the last heartbeat. Later responses are refused."""
-    fixture = Fixture(backend)
-    fixture.register()
-    execution = fixture.start()
+    fixture, execution = begin(backend)
     timeouts = {
         "SCHEDULE_TO_START": {"schedule_to_start_timeout": "1"},
         "SCHEDULE_TO_CLOSE": {"schedule_to_close_timeout": "1"},
@@ -134,8 +126,7 @@ def all_four_activity_timeouts_expire(backend: Backend) -> None:
     events = wait_for(look, "four timeouts")
     history = backend.get_history(execution)
     for event in events:
-        scheduled = history[event.scheduled_event_id - 1]
-        assert isinstance(scheduled, e.ActivityTaskScheduled), scheduled
+        scheduled = expect_type(history[event.scheduled_event_id - 1], e.ActivityTaskScheduled)
         expect_equal(event.timeout_type, scheduled.activity_id, "the timeout type")
         elapsed = event.event_timestamp - scheduled.event_timestamp
         expect(elapsed >= timedelta(seconds=1), f"a timeout of 1 s should not expire after {elapsed}")
@@ -149,9 +140,7 @@ def all_four_activity_timeouts_expire(backend: Backend) -> None:
 
 def heartbeats_restart_only_the_heartbeat_timeout(backend: Backend) -> None:
     """A task outlives its heartbeat timeout, but not its start-to-close timeout."""
-    fixture = Fixture(backend)
-    fixture.register()
-    execution = fixture.start()
+    fixture, execution = begin(backend)
     named: dict[str, Any] = {"activity_type": fixture.activity_type, "heartbeat_timeout": "3"}
     fixture.decide(
         d.ScheduleActivityTask(activity_id="lives", **named),
@@ -173,8 +162,7 @@ def heartbeats_restart_only_the_heartbeat_timeout(backend: Backend) -> None:
 
 def timed_out_activity_tasks_are_not_assigned(backend: Backend) -> None:
     """Nor are the tasks of a closed run."""
-    fixture = Fixture(backend)
-    execution = _schedule(fixture, "a", schedule_to_start_timeout="1")
+    fixture, execution = _schedule(backend, "a", schedule_to_start_timeout="1")
     fixture.wait_for_event(execution, e.ActivityTaskTimedOut)
     expect(not fixture.find_activity_task(timedelta(seconds=1)).task_token, "a timed-out task should not be assigned")
     fixture.decide(d.ScheduleActivityTask(activity_type=fixture.activity_type, activity_id="a"))
@@ -184,8 +172,7 @@ def timed_out_activity_tasks_are_not_assigned(backend: Backend) -> None:
 
 def heartbeat_reports_a_requested_cancellation(backend: Backend) -> None:
     """Only after the decider has requested it. The task stays open until the worker responds."""
-    fixture = Fixture(backend)
-    execution = _schedule(fixture, "a")
+    fixture, execution = _schedule(backend, "a")
     task = fixture.get_activity_task()
     beat = o.RecordActivityTaskHeartbeat(task_token=task.task_token, details="1")
     expect_equal(fixture.call(beat).cancel_requested, False, "cancel_requested")
@@ -198,16 +185,17 @@ def heartbeat_reports_a_requested_cancellation(backend: Backend) -> None:
     expect("ActivityTaskCanceled" not in types, "only its worker should cancel a running task")
     fixture.call(o.RespondActivityTaskCanceled(task_token=task.task_token))
     canceled = fixture.wait_for_event(execution, e.ActivityTaskCanceled)
-    requested = backend.get_history(execution)[(canceled.latest_cancel_requested_event_id or 0) - 1]
-    assert isinstance(requested, e.ActivityTaskCancelRequested), requested
+    requested = expect_type(
+        backend.get_history(execution)[(canceled.latest_cancel_requested_event_id or 0) - 1],
+        e.ActivityTaskCancelRequested,
+    )
     expect_equal(requested.activity_id, "a", "the activity of the request to cancel")
     fixture.terminate(execution)
 
 
 def unstarted_activity_tasks_are_cancelled_at_once(backend: Backend) -> None:
     """They are not assigned any more, and the activity id can be used again."""
-    fixture = Fixture(backend)
-    execution = _schedule(fixture, "a")
+    fixture, execution = _schedule(backend, "a")
     fixture.signal(execution)
     fixture.decide(d.RequestCancelActivityTask(activity_id="a"))
     canceled = fixture.wait_for_event(execution, e.ActivityTaskCanceled)
@@ -220,8 +208,7 @@ def unstarted_activity_tasks_are_cancelled_at_once(backend: Backend) -> None:
 
 def an_activity_id_has_at_most_one_open_task(backend: Backend) -> None:
     """A second task is refused while the first is open."""
-    fixture = Fixture(backend)
-    execution = _schedule(fixture, "a", "a")
+    fixture, execution = _schedule(backend, "a", "a")
     events = backend.get_history(execution)[4:]
     outcomes = [(type(event).__name__, getattr(event, "cause", None)) for event in events]
     expected = [
@@ -235,12 +222,13 @@ def an_activity_id_has_at_most_one_open_task(backend: Backend) -> None:
 
 def activity_responses_beyond_their_limits_are_refused(backend: Backend) -> None:
     """The task stays open, and the longest allowed result is stored unchanged."""
-    fixture = Fixture(backend)
-    execution = _schedule(fixture, "a")
+    fixture, execution = _schedule(backend, "a")
     limits = backend.limits
     token = fixture.get_activity_task().task_token
     long, longest = "x" * (limits.payload_chars_max + 1), "x" * limits.payload_chars_max
-    requests: tuple[o.Request[object], ...] = (
+    fixture.expect_faults(
+        ValidationException,
+        "beyond a limit",
         o.RespondActivityTaskCompleted(task_token=token, result=long),
         o.RespondActivityTaskFailed(task_token=token, details=long),
         o.RespondActivityTaskFailed(task_token=token, reason="r" * (limits.reason_chars_max + 1)),
@@ -250,8 +238,6 @@ def activity_responses_beyond_their_limits_are_refused(backend: Backend) -> None
             domain=fixture.domain, task_list=fixture.workers, identity="i" * (limits.identity_chars_max + 1)
         ),
     )
-    for request in requests:
-        fixture.expect_fault(ValidationException, request, f"{request.__class__.__name__} beyond a limit")
     fixture.call(o.RecordActivityTaskHeartbeat(task_token=token, details="x" * limits.heartbeat_chars_max))
     fixture.call(o.RespondActivityTaskCompleted(task_token=token, result=longest))
     completed = fixture.wait_for_event(execution, e.ActivityTaskCompleted)
@@ -259,18 +245,3 @@ def activity_responses_beyond_their_limits_are_refused(backend: Backend) -> None
     fixture.decide(d.CompleteWorkflowExecution())
     expect(backend.wait_until_closed(execution, LONG), "the run should be closed")
     fixture.inspect(execution)
-
-
-CHECKS = (
-    an_activity_result_is_recorded_and_schedules_a_decision_task,
-    a_result_and_its_decision_task_have_one_timestamp,
-    activity_tasks_can_fail_or_be_cancelled_by_the_worker,
-    an_activity_task_is_completed_once,
-    all_four_activity_timeouts_expire,
-    heartbeats_restart_only_the_heartbeat_timeout,
-    timed_out_activity_tasks_are_not_assigned,
-    heartbeat_reports_a_requested_cancellation,
-    unstarted_activity_tasks_are_cancelled_at_once,
-    an_activity_id_has_at_most_one_open_task,
-    activity_responses_beyond_their_limits_are_refused,
-)

@@ -10,23 +10,20 @@ from traction.model import decisions as d
 from traction.model import events as e
 from traction.model import operations as o
 from traction.model.names import TaskList
-from traction.testing.conformance.expect import expect, expect_equal
-from traction.testing.conformance.fixture import LONG, Fixture, name_types
+from traction.testing.conformance.expect import expect, expect_equal, expect_type
+from traction.testing.conformance.fixture import LONG, begin, name_types
 
 
 def the_first_decision_task_contains_the_history_up_to_its_start(backend: Backend) -> None:
     """The last event has the identity of the poller. There is no previous decision task."""
-    fixture = Fixture(backend)
-    fixture.register()
-    execution = fixture.start()
+    fixture, execution = begin(backend)
     task = fixture.get_decision_task(identity="examiner")
     expect_equal(task.workflow_execution, execution, "the task's execution")
     expect_equal(task.workflow_type, fixture.workflow_type, "the task's workflow type")
     expect_equal([event.event_id for event in task.events], [1, 2, 3], "the ids of its events")
     expect_equal(task.started_event_id, 3, "the event of its start")
     expect(not task.previous_started_event_id, "the first task should have no previous one")
-    started = task.events[-1]
-    assert isinstance(started, e.DecisionTaskStarted), started
+    started = expect_type(task.events[-1], e.DecisionTaskStarted)
     expect_equal((started.scheduled_event_id, started.identity), (2, "examiner"), "the start of the task")
     expect_equal(list(task.events), backend.get_history(execution), "the history")
     fixture.terminate(execution)
@@ -34,9 +31,7 @@ def the_first_decision_task_contains_the_history_up_to_its_start(backend: Backen
 
 def decision_tasks_name_the_previous_completed_task(backend: Backend) -> None:
     """A task that timed out does not count. The history can start at the previous task."""
-    fixture = Fixture(backend)
-    fixture.register()
-    execution = fixture.start(task_start_to_close_timeout="1")
+    fixture, execution = begin(backend, task_start_to_close_timeout="1")
     fixture.wait_for_next_timestamp()
     first = fixture.decide(d.RecordMarker(marker_name="m", details="1"))
     fixture.signal(execution)
@@ -49,8 +44,8 @@ def decision_tasks_name_the_previous_completed_task(backend: Backend) -> None:
     previous = next(event for event in again.events if event.event_id == first.started_event_id)
     # SWF selects by time, so events with the same timestamp may be included.
     expect_equal(oldest.event_timestamp, previous.event_timestamp, "the time of the first event")
-    started, timed_out = backend.get_history(execution)[0], fixture.wait_for_event(execution, e.DecisionTaskTimedOut)
-    assert isinstance(started, e.WorkflowExecutionStarted), started
+    started = expect_type(backend.get_history(execution)[0], e.WorkflowExecutionStarted)
+    timed_out = fixture.wait_for_event(execution, e.DecisionTaskTimedOut)
     expect_equal(started.task_start_to_close_timeout, "1", "the timeout of the tasks")
     expect_equal(
         (timed_out.timeout_type, timed_out.started_event_id), ("START_TO_CLOSE", lost.started_event_id), "the timeout"
@@ -65,9 +60,7 @@ def decision_tasks_name_the_previous_completed_task(backend: Backend) -> None:
 
 def events_are_coalesced_into_one_decision_task(backend: Backend) -> None:
     """Events during a running task schedule one more, which is assigned after the running one is completed."""
-    fixture = Fixture(backend)
-    fixture.register()
-    execution = fixture.start()
+    fixture, execution = begin(backend)
     fixture.signal(execution)
     fixture.signal(execution)
     task = fixture.get_decision_task()
@@ -94,9 +87,7 @@ def events_are_coalesced_into_one_decision_task(backend: Backend) -> None:
 
 def a_decision_task_is_completed_once(backend: Backend) -> None:
     """A second completion is refused, and so is an invalid token."""
-    fixture = Fixture(backend)
-    fixture.register()
-    execution = fixture.start()
+    fixture, execution = begin(backend)
     task = fixture.decide(execution_context="first")
     again = o.RespondDecisionTaskCompleted(task_token=task.task_token, execution_context="second")
     fixture.expect_fault(UnknownResourceFault, again, "a second completion")
@@ -109,9 +100,7 @@ def a_decision_task_is_completed_once(backend: Backend) -> None:
 
 def invalid_decisions_are_refused_and_change_nothing(backend: Backend) -> None:
     """The task stays open: it can be completed with valid decisions."""
-    fixture = Fixture(backend)
-    fixture.register()
-    execution = fixture.start()
+    fixture, execution = begin(backend)
     task = fixture.get_decision_task()
     close = d.CompleteWorkflowExecution()
     batches: tuple[tuple[d.Decision, ...], ...] = (
@@ -132,13 +121,10 @@ def invalid_decisions_are_refused_and_change_nothing(backend: Backend) -> None:
 
 def a_completed_decision_task_can_set_the_list_of_later_tasks(backend: Backend) -> None:
     """With a schedule-to-start timeout, a task that is not started in time is scheduled on the original list."""
-    fixture = Fixture(backend)
-    fixture.register()
-    execution = fixture.start()
+    fixture, execution = begin(backend)
     own = TaskList(f"{fixture.tag}-own")
     fixture.decide(task_list=own, task_list_schedule_to_start_timeout="2")
-    completed = backend.get_history(execution)[-1]
-    assert isinstance(completed, e.DecisionTaskCompleted), completed
+    completed = expect_type(backend.get_history(execution)[-1], e.DecisionTaskCompleted)
     fields = (completed.task_list, completed.task_list_schedule_to_start_timeout)
     expect_equal(fields, (own, "2"), "the list in the event")
     fixture.signal(execution)
@@ -160,9 +146,7 @@ def a_completed_decision_task_can_set_the_list_of_later_tasks(backend: Backend) 
 
 def a_run_without_new_events_has_no_decision_task(backend: Backend) -> None:
     """A task may be completed without decisions. The next event schedules the next task."""
-    fixture = Fixture(backend)
-    fixture.register()
-    execution = fixture.start()
+    fixture, execution = begin(backend)
     fixture.decide()
     expect_equal(len(backend.get_history(execution)), 4, "the number of events")
     poll = fixture.find_decision_task(timedelta(seconds=1))
@@ -171,14 +155,3 @@ def a_run_without_new_events_has_no_decision_task(backend: Backend) -> None:
     fixture.decide(d.CompleteWorkflowExecution())
     expect(backend.wait_until_closed(execution, LONG), "the run should be closed")
     fixture.inspect(execution)
-
-
-CHECKS = (
-    the_first_decision_task_contains_the_history_up_to_its_start,
-    decision_tasks_name_the_previous_completed_task,
-    events_are_coalesced_into_one_decision_task,
-    a_decision_task_is_completed_once,
-    invalid_decisions_are_refused_and_change_nothing,
-    a_completed_decision_task_can_set_the_list_of_later_tasks,
-    a_run_without_new_events_has_no_decision_task,
-)

@@ -10,15 +10,13 @@ from traction.model import decisions as d
 from traction.model import events as e
 from traction.model import operations as o
 from traction.model.names import ActivityType
-from traction.testing.conformance.expect import expect, expect_equal
-from traction.testing.conformance.fixture import Fixture, name_types, wait_for
+from traction.testing.conformance.expect import expect, expect_equal, expect_type
+from traction.testing.conformance.fixture import begin, name_types, wait_for
 
 
 def decisions_are_applied_in_order_with_one_timestamp(backend: Backend) -> None:
     """Each event has the id of the DecisionTaskCompleted event."""
-    fixture = Fixture(backend)
-    fixture.register()
-    execution = fixture.start()
+    fixture, execution = begin(backend)
     task = fixture.get_decision_task()
     fixture.respond(
         task,
@@ -36,25 +34,21 @@ def decisions_are_applied_in_order_with_one_timestamp(backend: Backend) -> None:
     expect_equal({event.event_timestamp for event in made}, {completed.event_timestamp}, "the times of the events")
     links = {getattr(event, "decision_task_completed_event_id", None) for event in made}
     expect_equal(links, {completed.event_id}, "the links of the events")
-    scheduled = made[1]
-    assert isinstance(scheduled, e.ActivityTaskScheduled)
+    scheduled = expect_type(made[1], e.ActivityTaskScheduled)
     expect_equal((scheduled.input, scheduled.control), ("in", "c"), "the input and control")
     expect_equal((scheduled.task_list, scheduled.start_to_close_timeout), (fixture.workers, "120"), "its defaults")
     waits = (scheduled.schedule_to_start_timeout, scheduled.schedule_to_close_timeout, scheduled.heartbeat_timeout)
     expect_equal(
         (scheduled.activity_type, *waits), (fixture.activity_type, "NONE", "NONE", "NONE"), "its type and timeouts"
     )
-    marker = made[3]
-    assert isinstance(marker, e.MarkerRecorded), marker
+    marker = expect_type(made[3], e.MarkerRecorded)
     expect_equal((marker.marker_name, marker.details), ("m2", "d"), "the marker")
     fixture.terminate(execution)
 
 
 def failed_decisions_are_recorded_with_their_cause(backend: Backend) -> None:
     """The other decisions are applied, and one decision task follows."""
-    fixture = Fixture(backend)
-    fixture.register()
-    execution = fixture.start()
+    fixture, execution = begin(backend)
     fixture.decide(
         d.ScheduleActivityTask(activity_type=ActivityType(fixture.tag, "never"), activity_id="a"),
         d.StartTimer(timer_id="t", start_to_fire_timeout="100"),
@@ -64,8 +58,7 @@ def failed_decisions_are_recorded_with_their_cause(backend: Backend) -> None:
     )
     events = backend.get_history(execution)[4:]
     outcomes = [(type(event).__name__, getattr(event, "cause", None)) for event in events]
-    refused = events[0]
-    assert isinstance(refused, e.ScheduleActivityTaskFailed), refused
+    refused = expect_type(events[0], e.ScheduleActivityTaskFailed)
     expect_equal((refused.activity_id, refused.activity_type.version), ("a", "never"), "the activity that was refused")
     expected = [
         ("ScheduleActivityTaskFailed", "ACTIVITY_TYPE_DOES_NOT_EXIST"),
@@ -81,9 +74,7 @@ def failed_decisions_are_recorded_with_their_cause(backend: Backend) -> None:
 
 def a_close_with_unhandled_events_is_refused(backend: Backend) -> None:
     """With UNHANDLED_DECISION. The decisions before it are applied; the next task has the unhandled events."""
-    fixture = Fixture(backend)
-    fixture.register()
-    execution = fixture.start()
+    fixture, execution = begin(backend)
     task = fixture.get_decision_task()
     fixture.signal(execution)
     fixture.respond(task, d.RecordMarker(marker_name="m"), d.CompleteWorkflowExecution(result="1"))
@@ -98,27 +89,22 @@ def a_close_with_unhandled_events_is_refused(backend: Backend) -> None:
         ],
         "the events of the refusal",
     )
-    refusal = backend.get_history(execution)[7]
-    assert isinstance(refusal, e.CompleteWorkflowExecutionFailed), refusal
+    refusal = expect_type(backend.get_history(execution)[7], e.CompleteWorkflowExecutionFailed)
     expect_equal(refusal.cause, "UNHANDLED_DECISION", "the cause of the refusal")
     fixture.decide(d.CompleteWorkflowExecution(result="2"))
-    closing = backend.find_closing_event(execution)
-    assert isinstance(closing, e.WorkflowExecutionCompleted), closing
+    closing = expect_type(backend.find_closing_event(execution), e.WorkflowExecutionCompleted)
     expect_equal(closing.result, "2", "the result")
     fixture.inspect(execution)
 
 
 def a_failed_run_records_reason_and_details(backend: Backend) -> None:
     """Nothing is recorded after the close, although an activity is open."""
-    fixture = Fixture(backend)
-    fixture.register()
-    execution = fixture.start()
+    fixture, execution = begin(backend)
     fixture.decide(d.ScheduleActivityTask(activity_type=fixture.activity_type, activity_id="a"))
     task = fixture.get_activity_task()
     fixture.signal(execution)
     fixture.decide(d.FailWorkflowExecution(reason="r", details="d"))
-    closing = backend.find_closing_event(execution)
-    assert isinstance(closing, e.WorkflowExecutionFailed), closing
+    closing = expect_type(backend.find_closing_event(execution), e.WorkflowExecutionFailed)
     expect_equal((closing.reason, closing.details), ("r", "d"), "the failure")
     late = o.RespondActivityTaskCompleted(task_token=task.task_token)
     fixture.expect_fault(UnknownResourceFault, late, "a response to an activity task of a closed run")
@@ -128,9 +114,7 @@ def a_failed_run_records_reason_and_details(backend: Backend) -> None:
 
 def timers_fire_when_due_unless_cancelled(backend: Backend) -> None:
     """A timer of 0 s fires at once."""
-    fixture = Fixture(backend)
-    fixture.register()
-    execution = fixture.start()
+    fixture, execution = begin(backend)
     fixture.decide(
         d.StartTimer(timer_id="two", start_to_fire_timeout="2", control="c"),
         d.StartTimer(timer_id="none", start_to_fire_timeout="0"),
@@ -147,8 +131,7 @@ def timers_fire_when_due_unless_cancelled(backend: Backend) -> None:
         return fired if fired.timer_id == "two" else None
 
     fired = wait_for(look, "the timer of 2 s")
-    started = backend.get_history(execution)[fired.started_event_id - 1]
-    assert isinstance(started, e.TimerStarted), started
+    started = expect_type(backend.get_history(execution)[fired.started_event_id - 1], e.TimerStarted)
     expect_equal((started.timer_id, started.control), ("two", "c"), "the timer that fired")
     elapsed = fired.event_timestamp - started.event_timestamp
     expect(elapsed >= timedelta(seconds=2), f"a timer of 2 s should not fire after {elapsed}")
@@ -163,24 +146,13 @@ def timers_fire_when_due_unless_cancelled(backend: Backend) -> None:
 
 def lambda_tasks_without_a_role_fail_to_start(backend: Backend) -> None:
     """The task is scheduled, and then its failure is recorded."""
-    fixture = Fixture(backend)
-    fixture.register()
-    execution = fixture.start()
+    fixture, execution = begin(backend)
     fixture.decide(d.ScheduleLambdaFunction(id="l", name="f", input="in", control="c", start_to_close_timeout="5"))
     failed = fixture.wait_for_event(execution, e.StartLambdaFunctionFailed)
     expect_equal(failed.cause, "ASSUME_ROLE_FAILED", "the cause of the failure")
-    scheduled = backend.get_history(execution)[(failed.scheduled_event_id or 0) - 1]
-    assert isinstance(scheduled, e.LambdaFunctionScheduled), scheduled
+    scheduled = expect_type(
+        backend.get_history(execution)[(failed.scheduled_event_id or 0) - 1], e.LambdaFunctionScheduled
+    )
     fields = (scheduled.id, scheduled.name, scheduled.input, scheduled.control, scheduled.start_to_close_timeout)
     expect_equal(fields, ("l", "f", "in", "c", "5"), "the task that was scheduled")
     fixture.terminate(execution)
-
-
-CHECKS = (
-    decisions_are_applied_in_order_with_one_timestamp,
-    failed_decisions_are_recorded_with_their_cause,
-    a_close_with_unhandled_events_is_refused,
-    a_failed_run_records_reason_and_details,
-    timers_fire_when_due_unless_cancelled,
-    lambda_tasks_without_a_role_fail_to_start,
-)

@@ -11,8 +11,8 @@ from traction.model import decisions as d
 from traction.model import events as e
 from traction.model import operations as o
 from traction.model.names import WorkflowExecution
-from traction.testing.conformance.expect import expect, expect_equal
-from traction.testing.conformance.fixture import LONG, NOW, Fixture, wait_for
+from traction.testing.conformance.expect import expect, expect_equal, expect_type
+from traction.testing.conformance.fixture import LONG, NOW, Fixture, begin, wait_for
 from traction.testing.conformance.history_invariants import expect_sound
 
 HOUR = timedelta(hours=1)
@@ -20,14 +20,9 @@ HOUR = timedelta(hours=1)
 
 def a_start_records_two_events_with_one_timestamp(backend: Backend) -> None:
     """WorkflowExecutionStarted, with all settings resolved, and DecisionTaskScheduled."""
-    fixture = Fixture(backend)
-    fixture.register()
-    execution = fixture.start(input="{}", tag_list=("red", "blue"), task_priority="7")
-    started, scheduled = backend.get_history(execution)
-    expect(isinstance(started, e.WorkflowExecutionStarted), "event 1 should be WorkflowExecutionStarted")
-    expect(isinstance(scheduled, e.DecisionTaskScheduled), "event 2 should be DecisionTaskScheduled")
-    assert isinstance(started, e.WorkflowExecutionStarted)
-    assert isinstance(scheduled, e.DecisionTaskScheduled)
+    fixture, execution = begin(backend, input="{}", tag_list=("red", "blue"), task_priority="7")
+    first, second = backend.get_history(execution)
+    started, scheduled = expect_type(first, e.WorkflowExecutionStarted), expect_type(second, e.DecisionTaskScheduled)
     expect_equal((started.event_id, scheduled.event_id), (1, 2), "the first event ids")
     expect_equal(started.event_timestamp, scheduled.event_timestamp, "the time of event 2")
     expect_equal((started.input, started.tag_list), ("{}", ("red", "blue")), "the input and the tags")
@@ -46,9 +41,7 @@ def a_start_records_two_events_with_one_timestamp(backend: Backend) -> None:
 
 def a_workflow_id_has_at_most_one_open_run(backend: Backend) -> None:
     """A second start is refused while the first run is open. After the close it starts another run."""
-    fixture = Fixture(backend)
-    fixture.register()
-    execution = fixture.start()
+    fixture, execution = begin(backend)
     again = o.StartWorkflowExecution(
         domain=fixture.domain, workflow_id=execution.workflow_id, workflow_type=fixture.workflow_type
     )
@@ -62,9 +55,7 @@ def a_workflow_id_has_at_most_one_open_run(backend: Backend) -> None:
 
 def each_accepted_signal_is_recorded_once_and_in_order(backend: Backend) -> None:
     """Signals reach the open run, or the open run with the run id of the request."""
-    fixture = Fixture(backend)
-    fixture.register()
-    execution = fixture.start()
+    fixture, execution = begin(backend)
     for number in ("1", "2", "2"):
         fixture.signal(execution, input=number, run_id=execution.run_id if number == "1" else None)
     signals = [event for event in backend.get_history(execution) if isinstance(event, e.WorkflowExecutionSignaled)]
@@ -81,20 +72,18 @@ def each_accepted_signal_is_recorded_once_and_in_order(backend: Backend) -> None
 
 def requests_with_a_run_id_affect_only_that_run(backend: Backend) -> None:
     """A request with the id of a closed run does not reach the open run of the same workflow id."""
-    fixture = Fixture(backend)
-    fixture.register()
-    closed = fixture.start()
+    fixture, closed = begin(backend)
     fixture.terminate(closed)
     execution = fixture.start()
     for run_id in (closed.run_id, "no-such-run"):
         named: dict[str, Any] = {"domain": fixture.domain, "workflow_id": execution.workflow_id, "run_id": run_id}
-        requests: tuple[o.Request[object], ...] = (
+        fixture.expect_faults(
+            UnknownResourceFault,
+            "of a run that is not open",
             o.SignalWorkflowExecution(signal_name="poke", **named),
             o.RequestCancelWorkflowExecution(**named),
             o.TerminateWorkflowExecution(**named),
         )
-        for request in requests:
-            fixture.expect_fault(UnknownResourceFault, request, f"{type(request).__name__} of a run that is not open")
     expect_equal(len(backend.get_history(execution)), 2, "the number of events")
     expect_equal(fixture.describe(closed).execution_info.close_status, "TERMINATED", "the status of the closed run")
     named = {"domain": fixture.domain, "workflow_id": execution.workflow_id, "run_id": execution.run_id}
@@ -106,8 +95,7 @@ def requests_with_a_run_id_affect_only_that_run(backend: Backend) -> None:
 
 def texts_are_stored_unchanged(backend: Backend) -> None:
     """Unicode, control characters and empty texts. An empty text is not `None`."""
-    fixture = Fixture(backend)
-    fixture.register()
+    fixture = Fixture(backend).register()
     for text in (' {"name": "Zo\u00eb \u2603 \U0001f6b2",\r\n\t"path": "a\\\\b\u2028"} ', ""):
         execution = fixture.start(input=text)
         fixture.signal(execution, input=text)
@@ -139,9 +127,7 @@ def texts_are_stored_unchanged(backend: Backend) -> None:
 
 def a_cancel_request_is_recorded_and_closes_nothing(backend: Backend) -> None:
     """The execution stays open until its decider handles the request."""
-    fixture = Fixture(backend)
-    fixture.register()
-    execution = fixture.start()
+    fixture, execution = begin(backend)
     fixture.decide()
     fixture.cancel(execution)
     expect_equal(
@@ -151,9 +137,7 @@ def a_cancel_request_is_recorded_and_closes_nothing(backend: Backend) -> None:
     )
     expect_equal(fixture.describe(execution).execution_info.execution_status, "OPEN", "the status")
     fixture.decide(d.CancelWorkflowExecution(details="as requested"))
-    closing = backend.find_closing_event(execution)
-    expect(isinstance(closing, e.WorkflowExecutionCanceled), f"the run should be cancelled, not closed by {closing}")
-    assert isinstance(closing, e.WorkflowExecutionCanceled)
+    closing = expect_type(backend.find_closing_event(execution), e.WorkflowExecutionCanceled)
     expect_equal(closing.details, "as requested", "the details")
     late = o.RequestCancelWorkflowExecution(domain=fixture.domain, workflow_id=execution.workflow_id)
     fixture.expect_fault(UnknownResourceFault, late, "a cancel request after the close")
@@ -162,13 +146,10 @@ def a_cancel_request_is_recorded_and_closes_nothing(backend: Backend) -> None:
 
 def a_termination_closes_the_run_at_once(backend: Backend) -> None:
     """A running decision task cannot be completed afterwards, and a second termination is refused."""
-    fixture = Fixture(backend)
-    fixture.register()
-    execution = fixture.start()
+    fixture, execution = begin(backend)
     task = fixture.get_decision_task()
     fixture.terminate(execution, reason="enough", details="is enough")
-    closing = backend.find_closing_event(execution)
-    assert isinstance(closing, e.WorkflowExecutionTerminated), closing
+    closing = expect_type(backend.find_closing_event(execution), e.WorkflowExecutionTerminated)
     expect_equal(
         (closing.reason, closing.details), ("enough", "is enough"), "the reason and details of the termination"
     )
@@ -182,13 +163,10 @@ def a_termination_closes_the_run_at_once(backend: Backend) -> None:
 
 def executions_time_out(backend: Backend) -> None:
     """When the timeout is over, and not before."""
-    fixture = Fixture(backend)
-    fixture.register()
-    execution = fixture.start(execution_start_to_close_timeout="1")
+    fixture, execution = begin(backend, execution_start_to_close_timeout="1")
     expect(backend.find_closing_event(execution) is None, "a run should be open before its timeout")
     expect(backend.wait_until_closed(execution, LONG), "a run with a timeout of 1 s should be closed after a minute")
-    closing = backend.find_closing_event(execution)
-    assert isinstance(closing, e.WorkflowExecutionTimedOut), closing
+    closing = expect_type(backend.find_closing_event(execution), e.WorkflowExecutionTimedOut)
     elapsed = closing.event_timestamp - backend.get_history(execution)[0].event_timestamp
     expect(elapsed >= timedelta(seconds=1), f"a timeout of 1 s should not expire after {elapsed}")
     fixture.inspect(execution)
@@ -198,15 +176,15 @@ def unknown_runs_are_refused_by_every_call(backend: Backend) -> None:
     """The fault is `UnknownResourceFault`."""
     fixture = Fixture(backend)
     unknown = WorkflowExecution(f"{fixture.tag}-unknown", "no-such-run")
-    requests: tuple[o.Request[object], ...] = (
+    fixture.expect_faults(
+        UnknownResourceFault,
+        "of an unknown run",
         o.DescribeWorkflowExecution(domain=fixture.domain, execution=unknown),
         o.GetWorkflowExecutionHistory(domain=fixture.domain, execution=unknown),
         o.SignalWorkflowExecution(domain=fixture.domain, workflow_id=unknown.workflow_id, signal_name="s"),
         o.RequestCancelWorkflowExecution(domain=fixture.domain, workflow_id=unknown.workflow_id),
         o.TerminateWorkflowExecution(domain=fixture.domain, workflow_id=unknown.workflow_id),
     )
-    for request in requests:
-        fixture.expect_fault(UnknownResourceFault, request, f"{request.__class__.__name__} of an unknown run")
     for ask in (
         lambda: backend.get_history(unknown),
         lambda: backend.find_closing_event(unknown),
@@ -221,9 +199,7 @@ def unknown_runs_are_refused_by_every_call(backend: Backend) -> None:
 
 def descriptions_count_open_activities_and_timers(backend: Backend) -> None:
     """They also contain the latest context and, after the close, how the run closed."""
-    fixture = Fixture(backend)
-    fixture.register()
-    execution = fixture.start()
+    fixture, execution = begin(backend)
     fixture.decide(
         d.ScheduleActivityTask(activity_type=fixture.activity_type, activity_id="a"),
         d.ScheduleActivityTask(activity_type=fixture.activity_type, activity_id="b"),
@@ -244,8 +220,7 @@ def descriptions_count_open_activities_and_timers(backend: Backend) -> None:
 
 def executions_are_found_by_id_type_tag_and_status(backend: Backend) -> None:
     """Lists may lag behind."""
-    fixture = Fixture(backend)
-    fixture.register()
+    fixture = Fixture(backend).register()
     execution = fixture.start(tag_list=(fixture.tag,))
     since = o.ExecutionTimeFilter(oldest_date=backend.now() - HOUR)
     by_id = o.WorkflowExecutionFilter(workflow_id=execution.workflow_id)
@@ -276,21 +251,20 @@ def lists_with_several_filters_are_refused(backend: Backend) -> None:
     fixture = Fixture(backend)
     since = o.ExecutionTimeFilter(oldest_date=backend.now() - HOUR)
     by_type, by_tag = o.WorkflowTypeFilter(name=fixture.tag), o.TagFilter(tag=fixture.tag)
-    requests: tuple[o.Request[object], ...] = (
+    fixture.expect_faults(
+        ValidationException,
+        "with these filters",
         o.ListClosedWorkflowExecutions(domain=fixture.domain),
         o.ListClosedWorkflowExecutions(domain=fixture.domain, start_time_filter=since, close_time_filter=since),
         o.ListOpenWorkflowExecutions(
             domain=fixture.domain, start_time_filter=since, type_filter=by_type, tag_filter=by_tag
         ),
     )
-    for request in requests:
-        fixture.expect_fault(ValidationException, request, f"{request}")
 
 
 def a_start_with_a_member_beyond_its_limit_is_refused(backend: Backend) -> None:
     """The longest allowed input is accepted and stored unchanged."""
-    fixture = Fixture(backend)
-    fixture.register()
+    fixture = Fixture(backend).register()
     limits = backend.limits
     named: dict[str, Any] = {"domain": fixture.domain, "workflow_type": fixture.workflow_type}
     invalid: tuple[dict[str, Any], ...] = (
@@ -307,27 +281,9 @@ def a_start_with_a_member_beyond_its_limit_is_refused(backend: Backend) -> None:
         fixture.expect_fault(ValidationException, request, f"a start with {', '.join(members)}")
     longest = "x" * limits.payload_chars_max
     execution = fixture.start(input=longest, tag_list=tuple("abcde")[: limits.execution_tags_max])
-    first = backend.get_history(execution)[0]
-    assert isinstance(first, e.WorkflowExecutionStarted)
+    first = expect_type(backend.get_history(execution)[0], e.WorkflowExecutionStarted)
     expect(first.input == longest, "the longest input should be stored unchanged")
     reason = "r" * (limits.reason_chars_max + 1)
     long = o.TerminateWorkflowExecution(domain=fixture.domain, workflow_id=execution.workflow_id, reason=reason)
     fixture.expect_fault(ValidationException, long, "a reason that is too long")
     fixture.terminate(execution, reason=reason[:-1])
-
-
-CHECKS = (
-    a_start_records_two_events_with_one_timestamp,
-    a_workflow_id_has_at_most_one_open_run,
-    each_accepted_signal_is_recorded_once_and_in_order,
-    requests_with_a_run_id_affect_only_that_run,
-    texts_are_stored_unchanged,
-    a_cancel_request_is_recorded_and_closes_nothing,
-    a_termination_closes_the_run_at_once,
-    executions_time_out,
-    unknown_runs_are_refused_by_every_call,
-    descriptions_count_open_activities_and_timers,
-    executions_are_found_by_id_type_tag_and_status,
-    lists_with_several_filters_are_refused,
-    a_start_with_a_member_beyond_its_limit_is_refused,
-)

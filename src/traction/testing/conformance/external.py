@@ -10,17 +10,16 @@ from traction.model import events as e
 from traction.model import operations as o
 from traction.model.literals import ChildPolicy
 from traction.model.names import TaskList, WorkflowExecution, WorkflowType
-from traction.testing.conformance.expect import expect, expect_equal
-from traction.testing.conformance.fixture import LONG, Fixture, wait_for
+from traction.testing.conformance.expect import expect, expect_equal, expect_type
+from traction.testing.conformance.fixture import LONG, Fixture, begin, wait_for
 
 
 def _start_family(
-    fixture: Fixture, *ids: str, policy: ChildPolicy = "TERMINATE", **settings: Any
-) -> tuple[WorkflowExecution, TaskList]:
+    backend: Backend, *ids: str, policy: ChildPolicy = "TERMINATE", **settings: Any
+) -> tuple[Fixture, WorkflowExecution, TaskList]:
     """Start a parent with children. Return the parent and the decision task list of the children."""
-    fixture.register()
+    fixture, parent = begin(backend, "parent", child_policy=policy)
     children = TaskList(f"{fixture.tag}-children")
-    parent = fixture.start("parent", child_policy=policy)
     fixture.decide(
         *(
             d.StartChildWorkflowExecution(
@@ -29,20 +28,19 @@ def _start_family(
             for id in ids
         )
     )
-    return parent, children
+    return fixture, parent, children
 
 
 def each_close_of_a_child_has_its_event_in_the_parent(backend: Backend) -> None:
     """Failed, cancelled, terminated or timed out, with reason and details."""
-    fixture = Fixture(backend)
-    settings: dict[str, Any] = {
-        "control": "c",
-        "input": "in",
-        "tag_list": (fixture.tag,),
-        "execution_start_to_close_timeout": "5",
-    }
-    parent, children = _start_family(
-        fixture, "failing", "stopping", "ended", "late", child_policy="REQUEST_CANCEL", **settings
+    fixture, parent, children = _start_family(
+        backend,
+        *("failing", "stopping", "ended", "late"),
+        child_policy="REQUEST_CANCEL",
+        control="c",
+        input="in",
+        tag_list=("red",),
+        execution_start_to_close_timeout="5",
     )
     closes: dict[str, d.Decision] = {
         "failing": d.FailWorkflowExecution(reason="r", details="d"),
@@ -51,11 +49,10 @@ def each_close_of_a_child_has_its_event_in_the_parent(backend: Backend) -> None:
     for _ in range(4):
         task = fixture.get_decision_task(task_list=children)
         name = task.workflow_execution.workflow_id.rpartition("-")[2]
-        started = task.events[0]
-        assert isinstance(started, e.WorkflowExecutionStarted), started
+        started = expect_type(task.events[0], e.WorkflowExecutionStarted)
         expect_equal(
             (started.tag_list, started.child_policy),
-            ((fixture.tag,), "REQUEST_CANCEL"),
+            (("red",), "REQUEST_CANCEL"),
             "the tags and child policy of a child",
         )
         if name in closes:
@@ -73,15 +70,13 @@ def each_close_of_a_child_has_its_event_in_the_parent(backend: Backend) -> None:
     events = backend.get_history(parent)
     for name, end in ends.items():
         expect_equal(end.workflow_execution.workflow_id, f"{fixture.tag}-{name}", f"the child of {type(end).__name__}")
-        initiated, started_event = events[end.initiated_event_id - 1], events[end.started_event_id - 1]
-        assert isinstance(initiated, e.StartChildWorkflowExecutionInitiated), initiated
-        assert isinstance(started_event, e.ChildWorkflowExecutionStarted), started_event
+        initiated = expect_type(events[end.initiated_event_id - 1], e.StartChildWorkflowExecutionInitiated)
+        started_event = expect_type(events[end.started_event_id - 1], e.ChildWorkflowExecutionStarted)
         expect_equal(started_event.workflow_execution, end.workflow_execution, "the started child")
         expect_equal(end.workflow_type, fixture.workflow_type, "the type of the child")
         requested = (initiated.control, initiated.input, initiated.child_policy)
         expect_equal(requested, ("c", "in", "REQUEST_CANCEL"), "the members of the decision")
-        first = backend.get_history(end.workflow_execution)[0]
-        assert isinstance(first, e.WorkflowExecutionStarted), first
+        first = expect_type(backend.get_history(end.workflow_execution)[0], e.WorkflowExecutionStarted)
         expect_equal(first.parent_initiated_event_id, initiated.event_id, "the link of a child to its parent")
         fixture.inspect(end.workflow_execution)
     fixture.terminate(parent)
@@ -90,18 +85,15 @@ def each_close_of_a_child_has_its_event_in_the_parent(backend: Backend) -> None:
 def the_child_policy_is_applied_when_the_parent_closes(backend: Backend) -> None:
     """The policy of the parent, unless the termination overrides it."""
     for own, override in (("ABANDON", None), ("TERMINATE", None), ("ABANDON", "REQUEST_CANCEL")):
-        fixture = Fixture(backend)
-        parent, children = _start_family(fixture, "child", policy=own, child_policy="ABANDON")  # type: ignore[arg-type]
+        fixture, parent, children = _start_family(backend, "child", policy=own, child_policy="ABANDON")  # type: ignore[arg-type]
         child = fixture.get_decision_task(task_list=children).workflow_execution
         fixture.terminate(parent, child_policy=override)
-        closing = backend.find_closing_event(parent)
-        assert isinstance(closing, e.WorkflowExecutionTerminated), closing
+        closing = expect_type(backend.find_closing_event(parent), e.WorkflowExecutionTerminated)
         policy = override or own
         expect_equal(closing.child_policy, policy, "the policy of the termination")
         if policy == "TERMINATE":
             expect(backend.wait_until_closed(child, LONG), "the child should be terminated with its parent")
-            end = backend.find_closing_event(child)
-            assert isinstance(end, e.WorkflowExecutionTerminated), end
+            end = expect_type(backend.find_closing_event(child), e.WorkflowExecutionTerminated)
             expect_equal(end.cause, "CHILD_POLICY_APPLIED", "the cause of the child's termination")
             fixture.inspect(child)
             continue
@@ -115,10 +107,8 @@ def the_child_policy_is_applied_when_the_parent_closes(backend: Backend) -> None
 
 def a_child_with_the_id_of_an_open_run_fails_to_start(backend: Backend) -> None:
     """The child is initiated first, so the failure links to that event."""
-    fixture = Fixture(backend)
-    fixture.register()
+    fixture, parent = begin(backend, "parent")
     taken = fixture.start("taken", task_list=TaskList(f"{fixture.tag}-elsewhere"))
-    parent = fixture.start("parent")
     taken_id = d.StartChildWorkflowExecution(
         workflow_type=fixture.workflow_type, workflow_id=taken.workflow_id, control="c"
     )
@@ -136,20 +126,14 @@ def a_child_with_the_id_of_an_open_run_fails_to_start(backend: Backend) -> None:
     seen = (at_once.cause, at_once.workflow_type, bool(at_once.initiated_event_id))
     expect_equal(seen, ("WORKFLOW_TYPE_DOES_NOT_EXIST", unknown.workflow_type, False), "the failure for the type")
     expect_equal((later.cause, later.control), ("WORKFLOW_ALREADY_RUNNING", "c"), "the failure for the workflow id")
-    initiated = backend.get_history(parent)[later.initiated_event_id - 1]
-    expect(
-        isinstance(initiated, e.StartChildWorkflowExecutionInitiated),
-        "the failure for the workflow id should link to its initiated event",
-    )
+    expect_type(backend.get_history(parent)[later.initiated_event_id - 1], e.StartChildWorkflowExecutionInitiated)
     for execution in (parent, taken):
         fixture.terminate(execution)
 
 
 def signals_and_cancel_requests_name_source_and_target(backend: Backend) -> None:
     """They reach only the run with the run id of the decision."""
-    fixture = Fixture(backend)
-    fixture.register()
-    source = fixture.start("source")
+    fixture, source = begin(backend, "source")
     target = fixture.start("target", task_list=TaskList(f"{fixture.tag}-elsewhere"))
     named: dict[str, Any] = {"workflow_id": target.workflow_id, "run_id": target.run_id}
     other: dict[str, Any] = {"workflow_id": target.workflow_id, "run_id": "no-such-run", "control": "c"}
@@ -184,8 +168,7 @@ def signals_and_cancel_requests_name_source_and_target(backend: Backend) -> None
 
 def continue_as_new_takes_settings_from_decision_or_type(backend: Backend) -> None:
     """Nothing is inherited from the old run. The new run may have another version."""
-    fixture = Fixture(backend)
-    fixture.register()
+    fixture = Fixture(backend).register()
     fixture.register_workflow_type(version="2")
     own = TaskList(f"{fixture.tag}-own")
     first = fixture.start(input="1", tag_list=("old",), child_policy="ABANDON", task_list=own)
@@ -202,23 +185,21 @@ def continue_as_new_takes_settings_from_decision_or_type(backend: Backend) -> No
         (third, second.workflow_execution.run_id, ("3", None, own, "REQUEST_CANCEL", "200")),
     )
     for run, before, settings in expected:
-        started = run.events[0]
-        assert isinstance(started, e.WorkflowExecutionStarted), started
+        started = expect_type(run.events[0], e.WorkflowExecutionStarted)
         seen = (started.input, started.tag_list, started.task_list, started.child_policy)
         expect_equal((*seen, started.execution_start_to_close_timeout), settings, "the settings of the new run")
         expect_equal(started.workflow_type, WorkflowType(fixture.tag, "2"), "the type of the new run")
         expect_equal(started.continued_execution_run_id, before, "the continued run id")
-        closing = backend.find_closing_event(WorkflowExecution(first.workflow_id, before))
-        assert isinstance(closing, e.WorkflowExecutionContinuedAsNew), closing
+        closing = expect_type(
+            backend.find_closing_event(WorkflowExecution(first.workflow_id, before)), e.WorkflowExecutionContinuedAsNew
+        )
         expect_equal(closing.new_execution_run_id, run.workflow_execution.run_id, "the new run id in the old run")
     fixture.terminate(third.workflow_execution)
 
 
 def the_close_of_a_child_is_recorded_by_its_parent(backend: Backend) -> None:
     """The history of the child names the parent."""
-    fixture = Fixture(backend)
-    fixture.register()
-    parent = fixture.start("parent")
+    fixture, parent = begin(backend, "parent")
     child_id, children = f"{fixture.tag}-child", TaskList(f"{fixture.tag}-children")
     fixture.decide(
         d.StartChildWorkflowExecution(
@@ -226,8 +207,7 @@ def the_close_of_a_child_is_recorded_by_its_parent(backend: Backend) -> None:
         )
     )
     task = fixture.get_decision_task(task_list=children)
-    started = task.events[0]
-    assert isinstance(started, e.WorkflowExecutionStarted), started
+    started = expect_type(task.events[0], e.WorkflowExecutionStarted)
     expect_equal(
         (started.input, started.parent_workflow_execution), ("in", parent), "the input and parent of the child"
     )
@@ -236,19 +216,15 @@ def the_close_of_a_child_is_recorded_by_its_parent(backend: Backend) -> None:
     expect_equal(
         (completed.result, completed.workflow_execution), ("out", task.workflow_execution), "the close of the child"
     )
-    initiated, started_event = (
-        backend.get_history(parent)[id - 1] for id in (completed.initiated_event_id, completed.started_event_id)
-    )
-    expect(isinstance(initiated, e.StartChildWorkflowExecutionInitiated), "the close should link to the decision")
-    expect(isinstance(started_event, e.ChildWorkflowExecutionStarted), "the close should link to the start")
+    events = backend.get_history(parent)
+    expect_type(events[completed.initiated_event_id - 1], e.StartChildWorkflowExecutionInitiated)
+    expect_type(events[completed.started_event_id - 1], e.ChildWorkflowExecutionStarted)
     fixture.terminate(parent)
 
 
 def a_run_signals_and_cancels_another_run(backend: Backend) -> None:
     """A signal to an unknown workflow id fails."""
-    fixture = Fixture(backend)
-    fixture.register()
-    source = fixture.start("source")
+    fixture, source = begin(backend, "source")
     target = fixture.start("target", task_list=TaskList(f"{fixture.tag}-elsewhere"))
     fixture.decide(
         d.SignalExternalWorkflowExecution(workflow_id=target.workflow_id, signal_name="hello", input="x"),
@@ -269,29 +245,13 @@ def a_run_signals_and_cancels_another_run(backend: Backend) -> None:
 
 def continue_as_new_starts_a_run_with_the_same_workflow_id(backend: Backend) -> None:
     """The old run names the new one, and the new run the old one."""
-    fixture = Fixture(backend)
-    fixture.register()
-    execution = fixture.start(input="1")
+    fixture, execution = begin(backend, input="1")
     fixture.decide(d.ContinueAsNewWorkflowExecution(input="2"))
     expect(backend.wait_until_closed(execution, LONG), "the old run should be closed")
-    closing = backend.find_closing_event(execution)
-    assert isinstance(closing, e.WorkflowExecutionContinuedAsNew), closing
+    closing = expect_type(backend.find_closing_event(execution), e.WorkflowExecutionContinuedAsNew)
     following = WorkflowExecution(execution.workflow_id, closing.new_execution_run_id)
-    started = backend.get_history(following)[0]
-    assert isinstance(started, e.WorkflowExecutionStarted), started
+    started = expect_type(backend.get_history(following)[0], e.WorkflowExecutionStarted)
     expect_equal((started.input, started.continued_execution_run_id), ("2", execution.run_id), "the new run")
     for run in (execution, following):
         fixture.inspect(run)
     fixture.terminate(following)
-
-
-CHECKS = (
-    the_close_of_a_child_is_recorded_by_its_parent,
-    a_run_signals_and_cancels_another_run,
-    continue_as_new_starts_a_run_with_the_same_workflow_id,
-    each_close_of_a_child_has_its_event_in_the_parent,
-    the_child_policy_is_applied_when_the_parent_closes,
-    a_child_with_the_id_of_an_open_run_fails_to_start,
-    signals_and_cancel_requests_name_source_and_target,
-    continue_as_new_takes_settings_from_decision_or_type,
-)

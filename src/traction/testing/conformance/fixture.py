@@ -5,10 +5,12 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any, TypeVar
+
+import msgspec
 
 from traction.backend import Backend
 from traction.errors import DomainAlreadyExistsFault, ServiceFault, UnknownResourceFault
@@ -20,6 +22,7 @@ from traction.testing.conformance.expect import ExamFailure, expect
 from traction.testing.conformance.history_invariants import expect_sound
 
 T = TypeVar("T")
+TaskT = TypeVar("TaskT", o.DecisionTask, o.ActivityTask)
 
 PATIENCE = 90.0
 """How many seconds a check waits for something that must happen: longer than a poll is held."""
@@ -50,6 +53,14 @@ def wait_for(look: Callable[[], T | None], description: str) -> T:
         time.sleep(pause)
         pause = min(pause * 2, 2.0)
     return seen
+
+
+def _wait_for_task(poll: Callable[[], TaskT], description: str) -> TaskT:
+    def look() -> TaskT | None:
+        task = poll()
+        return task if task.task_token else None
+
+    return wait_for(look, description)
 
 
 class Running:
@@ -88,10 +99,6 @@ class Running:
         return self._result
 
 
-def _merge(overrides: dict[str, Any], **defaults: Any) -> dict[str, Any]:
-    return defaults | overrides
-
-
 class Fixture:
     """The types, task lists and executions of one check."""
 
@@ -110,10 +117,11 @@ class Fixture:
         """Call the backend."""
         return self.backend.call(request, wait)
 
-    def register(self) -> None:
-        """Register both types, with defaults for all settings."""
+    def register(self) -> Fixture:
+        """Register both types, with defaults for all settings, and return the fixture."""
         self.register_workflow_type()
         self.register_activity_type()
+        return self
 
     def register_workflow_type(self, **overrides: Any) -> None:
         """Register the workflow type."""
@@ -143,9 +151,8 @@ class Fixture:
     def start(self, id: str = "w", **overrides: Any) -> WorkflowExecution:
         """Start an execution of the workflow type, with a workflow id that only this check uses."""
         workflow_id = f"{self.tag}-{id}"
-        request = o.StartWorkflowExecution(
-            domain=self.domain, workflow_id=workflow_id, **_merge(overrides, workflow_type=self.workflow_type)
-        )
+        members: dict[str, Any] = {"workflow_type": self.workflow_type, **overrides}
+        request = o.StartWorkflowExecution(domain=self.domain, workflow_id=workflow_id, **members)
 
         def look() -> o.Run | None:
             # A type may be unknown for a moment after it was registered.
@@ -160,29 +167,21 @@ class Fixture:
 
     def find_decision_task(self, wait: timedelta = NOW, **overrides: Any) -> o.DecisionTask:
         """Poll the deciders' list once."""
-        return self.call(o.PollForDecisionTask(domain=self.domain, **_merge(overrides, task_list=self.deciders)), wait)
+        members: dict[str, Any] = {"task_list": self.deciders, **overrides}
+        return self.call(o.PollForDecisionTask(domain=self.domain, **members), wait)
 
     def get_decision_task(self, **overrides: Any) -> o.DecisionTask:
         """Poll the deciders' list until it returns a task."""
-
-        def look() -> o.DecisionTask | None:
-            task = self.find_decision_task(LONG, **overrides)
-            return task if task.task_token else None
-
-        return wait_for(look, "a decision task")
+        return _wait_for_task(lambda: self.find_decision_task(LONG, **overrides), "a decision task")
 
     def find_activity_task(self, wait: timedelta = NOW, **overrides: Any) -> o.ActivityTask:
         """Poll the workers' list once."""
-        return self.call(o.PollForActivityTask(domain=self.domain, **_merge(overrides, task_list=self.workers)), wait)
+        members: dict[str, Any] = {"task_list": self.workers, **overrides}
+        return self.call(o.PollForActivityTask(domain=self.domain, **members), wait)
 
     def get_activity_task(self, **overrides: Any) -> o.ActivityTask:
         """Poll the workers' list until it returns a task."""
-
-        def look() -> o.ActivityTask | None:
-            task = self.find_activity_task(LONG, **overrides)
-            return task if task.task_token else None
-
-        return wait_for(look, "an activity task")
+        return _wait_for_task(lambda: self.find_activity_task(LONG, **overrides), "an activity task")
 
     def respond(self, task: o.DecisionTask, *decisions: Decision, **overrides: Any) -> None:
         """Complete a decision task."""
@@ -200,11 +199,8 @@ class Fixture:
 
     def signal(self, execution: WorkflowExecution, name: str = "poke", **overrides: Any) -> None:
         """Signal an execution."""
-        self.call(
-            o.SignalWorkflowExecution(
-                domain=self.domain, workflow_id=execution.workflow_id, signal_name=name, **overrides
-            )
-        )
+        members: dict[str, Any] = {"workflow_id": execution.workflow_id, "signal_name": name, **overrides}
+        self.call(o.SignalWorkflowExecution(domain=self.domain, **members))
 
     def cancel(self, execution: WorkflowExecution) -> None:
         """Request cancellation of an execution."""
@@ -218,6 +214,14 @@ class Fixture:
     def inspect(self, execution: WorkflowExecution) -> None:
         """Check that SWF could have written the history of an execution."""
         expect_sound(self.backend.get_history(execution))
+
+    def read_pages(self, request: o.Request[T]) -> Iterator[T]:
+        """Yield the pages of a list, until one has no token."""
+        token: str | None = ""
+        while token is not None:
+            page: Any = self.call(msgspec.structs.replace(request, next_page_token=token or None))
+            yield page
+            token = page.next_page_token
 
     def wait_for_next_timestamp(self) -> None:
         """Wait until the next event will have a later timestamp than the last one."""
@@ -251,3 +255,14 @@ class Fixture:
         except ServiceFault as other:
             raise ExamFailure(f"{claim}: the fault should be {fault.__name__}, and is {other!r}") from other
         raise ExamFailure(f"{claim}: the request should be refused with {fault.__name__}, but succeeded")
+
+    def expect_faults(self, fault: type[ServiceFault], why: str, *requests: o.Request[Any]) -> None:
+        """Check that each request is refused with this fault."""
+        for request in requests:
+            self.expect_fault(fault, request, f"{type(request).__name__} {why}")
+
+
+def begin(backend: Backend, id: str = "w", **settings: Any) -> tuple[Fixture, WorkflowExecution]:
+    """Return a fixture whose types are registered, and an execution of its workflow type."""
+    fixture = Fixture(backend).register()
+    return fixture, fixture.start(id, **settings)

@@ -12,8 +12,8 @@ from traction.model import decisions as d
 from traction.model import events as e
 from traction.model import operations as o
 from traction.model.names import WorkflowExecution
-from traction.testing.conformance.expect import expect, expect_equal
-from traction.testing.conformance.fixture import AT_ONCE, LONG, NOW, Fixture, Running, wait_for
+from traction.testing.conformance.expect import expect, expect_equal, expect_type
+from traction.testing.conformance.fixture import AT_ONCE, LONG, NOW, Fixture, Running, begin, wait_for
 
 POLLERS_TRIED_MAX = 50
 """The largest number of waiting polls that a check is ready to make."""
@@ -41,8 +41,7 @@ def polls_without_a_task_return_empty(backend: Backend) -> None:
 
 def a_decision_task_wakes_a_waiting_poll(backend: Backend) -> None:
     """Long before the wait is over."""
-    fixture = Fixture(backend)
-    fixture.register()
+    fixture = Fixture(backend).register()
     poll = Running(lambda: fixture.find_decision_task(LONG))
     poll.settle()
     execution = fixture.start()
@@ -57,9 +56,7 @@ def a_decision_task_wakes_a_waiting_poll(backend: Backend) -> None:
 
 def an_activity_task_wakes_a_waiting_poll(backend: Backend) -> None:
     """Long before the wait is over."""
-    fixture = Fixture(backend)
-    fixture.register()
-    execution = fixture.start()
+    fixture, execution = begin(backend)
     poll = Running(lambda: fixture.find_activity_task(LONG))
     poll.settle()
     fixture.decide(d.ScheduleActivityTask(activity_type=fixture.activity_type, activity_id="a", input="now"))
@@ -69,9 +66,7 @@ def an_activity_task_wakes_a_waiting_poll(backend: Backend) -> None:
 
 def each_task_is_assigned_to_one_poller(backend: Backend) -> None:
     """With many pollers and many tasks at the same time."""
-    fixture = Fixture(backend)
-    fixture.register()
-    execution = fixture.start()
+    fixture, execution = begin(backend)
     count = 24
 
     def work() -> list[str]:
@@ -103,8 +98,7 @@ def each_task_is_assigned_to_one_poller(backend: Backend) -> None:
 
 def signals_from_many_threads_are_recorded_once(backend: Backend) -> None:
     """Accepted signals are recorded, refused ones are not."""
-    fixture = Fixture(backend)
-    fixture.register()
+    fixture = Fixture(backend).register()
     executions = [fixture.start(f"w{n}") for n in range(3)]
     closing = executions[-1]
 
@@ -143,8 +137,7 @@ def signals_from_many_threads_are_recorded_once(backend: Backend) -> None:
 
 def concurrent_starts_of_one_id_open_one_run(backend: Backend) -> None:
     """All but one are refused."""
-    fixture = Fixture(backend)
-    fixture.register()
+    fixture = Fixture(backend).register()
     fixture.terminate(fixture.start("first"))
 
     def start() -> str | None:
@@ -164,9 +157,7 @@ def concurrent_starts_of_one_id_open_one_run(backend: Backend) -> None:
 
 def a_close_wakes_all_waiters(backend: Backend) -> None:
     """A wait that is over before the close returns `False`."""
-    fixture = Fixture(backend)
-    fixture.register()
-    execution = fixture.start()
+    fixture, execution = begin(backend)
     for wait in (NOW, timedelta(seconds=1)):
         in_time = Running(lambda wait=wait: backend.wait_until_closed(execution, wait)).get(AT_ONCE)  # type: ignore[misc]
         expect_equal(in_time, False, f"whether an open run has closed after {wait}")
@@ -175,8 +166,7 @@ def a_close_wakes_all_waiters(backend: Backend) -> None:
         waiter.settle()
     fixture.decide(d.CompleteWorkflowExecution(result="done"))
     expect_equal([waiter.get(AT_ONCE) for waiter in waiters], [True] * 3, "the results of the waiting calls")
-    closing = backend.find_closing_event(execution)
-    assert isinstance(closing, e.WorkflowExecutionCompleted), closing
+    closing = expect_type(backend.find_closing_event(execution), e.WorkflowExecutionCompleted)
     expect_equal(closing.result, "done", "the result")
 
 
@@ -216,9 +206,7 @@ def closing_the_backend_ends_pending_polls(backend: Backend) -> None:
 
 def tasks_can_be_completed_after_the_backend_is_closed(backend: Backend) -> None:
     """Activity tasks and decision tasks, so a worker that stops loses nothing."""
-    fixture = Fixture(backend)
-    fixture.register()
-    execution = fixture.start()
+    fixture, execution = begin(backend)
     fixture.decide(d.ScheduleActivityTask(activity_type=fixture.activity_type, activity_id="a"))
     fixture.signal(execution)
     work, decision = fixture.get_activity_task(), fixture.get_decision_task()
@@ -234,8 +222,7 @@ def tasks_can_be_completed_after_the_backend_is_closed(backend: Backend) -> None
 
 def no_task_is_lost_when_a_poll_times_out(backend: Backend) -> None:
     """The poll returns it, or it stays in the queue."""
-    fixture = Fixture(backend)
-    fixture.register()
+    fixture = Fixture(backend).register()
     executions = []
     taken: list[o.DecisionTask] = []
     for n in range(20):
@@ -250,19 +237,3 @@ def no_task_is_lost_when_a_poll_times_out(backend: Backend) -> None:
     for execution in executions:
         fixture.terminate(execution)
     wait_for(lambda: backend.wait_until_closed(executions[-1], NOW), "the close")
-
-
-CHECKS = (
-    now_is_utc_in_whole_milliseconds,
-    polls_without_a_task_return_empty,
-    a_decision_task_wakes_a_waiting_poll,
-    an_activity_task_wakes_a_waiting_poll,
-    each_task_is_assigned_to_one_poller,
-    signals_from_many_threads_are_recorded_once,
-    concurrent_starts_of_one_id_open_one_run,
-    a_close_wakes_all_waiters,
-    polls_beyond_the_limit_are_refused,
-    closing_the_backend_ends_pending_polls,
-    tasks_can_be_completed_after_the_backend_is_closed,
-    no_task_is_lost_when_a_poll_times_out,
-)

@@ -11,53 +11,39 @@ from traction.model import events as e
 from traction.model import operations as o
 from traction.model.names import WorkflowExecution
 from traction.testing.conformance.expect import expect, expect_equal
-from traction.testing.conformance.fixture import Fixture, wait_for
+from traction.testing.conformance.fixture import Fixture, begin, wait_for
 
 
-def _make_history(fixture: Fixture) -> WorkflowExecution:
+def _make_history(backend: Backend) -> tuple[Fixture, WorkflowExecution]:
     """Start a run, and record a dozen events and a pending decision task."""
-    fixture.register()
-    execution = fixture.start()
+    fixture, execution = begin(backend)
     fixture.decide(*(d.RecordMarker(marker_name=f"m{n}") for n in range(7)))
     fixture.signal(execution)
-    return execution
+    return fixture, execution
 
 
 def histories_are_equal_in_any_page_size_and_order(backend: Backend) -> None:
     """No page is larger than requested, and only the last has no token. A size of 0 is the default."""
-    fixture = Fixture(backend)
-    execution = _make_history(fixture)
+    fixture, execution = _make_history(backend)
     whole = backend.get_history(execution)
     expect_equal([event.event_id for event in whole], list(range(1, 14)), "the ids of the events")
     for size in (1, 5, 13, 100, 0):
         for reverse in (False, True):
             events: list[e.Event] = []
-            token = None
-            while True:
-                page = fixture.call(
-                    o.GetWorkflowExecutionHistory(
-                        domain=fixture.domain,
-                        execution=execution,
-                        maximum_page_size=size,
-                        reverse_order=reverse,
-                        next_page_token=token,
-                    )
-                )
-                expect(
-                    not size or len(page.events) <= size, f"a page of {size} should not hold {len(page.events)} events"
-                )
+            request = o.GetWorkflowExecutionHistory(
+                domain=fixture.domain, execution=execution, maximum_page_size=size, reverse_order=reverse
+            )
+            for page in fixture.read_pages(request):
+                count = len(page.events)
+                expect(not size or count <= size, f"a page of {size} should not hold {count} events")
                 events += page.events
-                token = page.next_page_token
-                if token is None:
-                    break
             expect_equal(events, whole[::-1] if reverse else whole, f"all pages of {size}, backwards: {reverse}")
     fixture.terminate(execution)
 
 
 def invalid_page_sizes_and_tokens_are_refused(backend: Backend) -> None:
     """The fault is `ValidationException`."""
-    fixture = Fixture(backend)
-    execution = _make_history(fixture)
+    fixture, execution = _make_history(backend)
     invalid: list[dict[str, Any]] = [
         {"maximum_page_size": backend.limits.page_items_max + 1},
         {"next_page_token": "garbage"},
@@ -70,8 +56,7 @@ def invalid_page_sizes_and_tokens_are_refused(backend: Backend) -> None:
 
 def decision_tasks_have_their_history_in_pages(backend: Backend) -> None:
     """Another page assigns no task, repeats the fields of the first, and ends at the start of the task."""
-    fixture = Fixture(backend)
-    execution = _make_history(fixture)
+    fixture, execution = _make_history(backend)
     for reverse in (False, True):
         first = page = fixture.get_decision_task(maximum_page_size=4, reverse_order=reverse)
         expect(len(page.events) <= 4, f"a page of 4 should not hold {len(page.events)} events")
@@ -103,23 +88,17 @@ def lists_of_types_are_equal_in_any_page_size_and_order(backend: Backend) -> Non
 
     def read(size: int | None, reverse: bool) -> list[str]:
         versions: list[str] = []
-        token = None
-        while True:
-            page = fixture.call(
-                o.ListActivityTypes(
-                    domain=fixture.domain,
-                    registration_status="REGISTERED",
-                    name=fixture.tag,
-                    maximum_page_size=size,
-                    reverse_order=reverse,
-                    next_page_token=token,
-                )
-            )
+        request = o.ListActivityTypes(
+            domain=fixture.domain,
+            registration_status="REGISTERED",
+            name=fixture.tag,
+            maximum_page_size=size,
+            reverse_order=reverse,
+        )
+        for page in fixture.read_pages(request):
             expect(size is None or len(page.type_infos) <= size, f"a page of {size} is too long")
             versions += [info.activity_type.version for info in page.type_infos]
-            token = page.next_page_token
-            if token is None:
-                return versions
+        return versions
 
     wait_for(lambda: len(read(None, False)) == 5, "five types in a list")
     expect_equal(read(None, True), read(None, False)[::-1], "the versions listed backwards")
@@ -138,7 +117,7 @@ def pending_tasks_are_counted(backend: Backend) -> None:
     )
     for count in counts:
         expect_equal(fixture.call(count).count, 0, "the tasks on an unused list")
-    execution = _make_history(fixture)
+    execution = fixture.register().start()
     wait_for(lambda: fixture.call(counts[0]).count == 1, "one pending decision task")
     fixture.decide(d.ScheduleActivityTask(activity_type=fixture.activity_type, activity_id="a"))
     wait_for(lambda: fixture.call(counts[1]).count == 1, "one pending activity task")
@@ -151,12 +130,3 @@ def pending_tasks_are_counted(backend: Backend) -> None:
     fixture.get_activity_task()
     wait_for(lambda: fixture.call(counts[1]).count == 2, "two pending activity tasks")
     fixture.terminate(execution)
-
-
-CHECKS = (
-    histories_are_equal_in_any_page_size_and_order,
-    invalid_page_sizes_and_tokens_are_refused,
-    decision_tasks_have_their_history_in_pages,
-    lists_of_types_are_equal_in_any_page_size_and_order,
-    pending_tasks_are_counted,
-)

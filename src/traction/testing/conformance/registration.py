@@ -20,13 +20,12 @@ from traction.model import decisions as d
 from traction.model import operations as o
 from traction.model.names import ActivityType, TaskList, WorkflowType
 from traction.testing.conformance.expect import expect, expect_equal
-from traction.testing.conformance.fixture import Fixture, wait_for
+from traction.testing.conformance.fixture import Fixture, begin, wait_for
 
 
 def registering_a_type_again_is_refused_and_changes_nothing(backend: Backend) -> None:
     """The first registration keeps its defaults."""
-    fixture = Fixture(backend)
-    fixture.register()
+    fixture = Fixture(backend).register()
     workflow = o.RegisterWorkflowType(
         domain=fixture.domain, name=fixture.tag, version="1", default_child_policy="ABANDON"
     )
@@ -103,7 +102,9 @@ def unregistered_types_are_unknown(backend: Backend) -> None:
     """They cannot be described, deprecated, undeprecated or started."""
     fixture = Fixture(backend)
     type, activity_type = WorkflowType(fixture.tag, "never"), ActivityType(fixture.tag, "never")
-    requests: tuple[o.Request[object], ...] = (
+    fixture.expect_faults(
+        UnknownResourceFault,
+        "of an unknown type",
         o.DescribeWorkflowType(domain=fixture.domain, workflow_type=type),
         o.DescribeActivityType(domain=fixture.domain, activity_type=activity_type),
         o.DeprecateWorkflowType(domain=fixture.domain, workflow_type=type),
@@ -111,18 +112,16 @@ def unregistered_types_are_unknown(backend: Backend) -> None:
         o.UndeprecateWorkflowType(domain=fixture.domain, workflow_type=type),
         o.StartWorkflowExecution(domain=fixture.domain, workflow_id=fixture.tag, workflow_type=type),
     )
-    for request in requests:
-        fixture.expect_fault(UnknownResourceFault, request, f"{request.__class__.__name__} of an unknown type")
 
 
 def calls_to_an_unknown_domain_are_refused(backend: Backend) -> None:
     """Nothing can be registered, polled or read there."""
-    fixture = Fixture(backend)
+    fixture, execution = begin(backend)
     unknown = f"{fixture.tag}-unknown"
-    fixture.register()
-    execution = fixture.start()
     since = o.ExecutionTimeFilter(oldest_date=backend.now() - timedelta(hours=1))
-    requests: tuple[o.Request[object], ...] = (
+    fixture.expect_faults(
+        UnknownResourceFault,
+        "in an unknown domain",
         o.DescribeDomain(name=unknown),
         o.RegisterWorkflowType(domain=unknown, name="w", version="1"),
         o.RegisterActivityType(domain=unknown, name="a", version="1"),
@@ -136,8 +135,6 @@ def calls_to_an_unknown_domain_are_refused(backend: Backend) -> None:
         o.ListOpenWorkflowExecutions(domain=unknown, start_time_filter=since),
         o.ListClosedWorkflowExecutions(domain=unknown, close_time_filter=since),
     )
-    for request in requests:
-        fixture.expect_fault(UnknownResourceFault, request, f"{request.__class__.__name__} in an unknown domain")
     fixture.terminate(execution)
 
 
@@ -152,12 +149,8 @@ def the_domain_is_registered(backend: Backend) -> None:
     wait_for(lambda: tag in (fixture.call(tags).tags or ()), "a tag of the domain")
     fixture.call(o.UntagResource(resource_arn=info.arn, tag_keys=(tag.key,)))
     wait_for(lambda: tag not in (fixture.call(tags).tags or ()), "the removal of the tag")
-    names: list[str] = []
-    token = None
-    while not names or token is not None:
-        page = fixture.call(o.ListDomains(registration_status="REGISTERED", next_page_token=token))
-        names += [found.name for found in page.domain_infos]
-        token = page.next_page_token
+    pages = fixture.read_pages(o.ListDomains(registration_status="REGISTERED"))
+    names = [found.name for page in pages for found in page.domain_infos]
     expect(fixture.domain in names, f"{fixture.domain} should be a registered domain")
     expect_equal(names, sorted(names), "the order of the domains")
     expect_equal(
@@ -169,8 +162,7 @@ def the_domain_is_registered(backend: Backend) -> None:
 
 def deprecated_workflow_types_cannot_be_started(backend: Backend) -> None:
     """They can be once they are undeprecated. Deprecating or undeprecating twice is refused."""
-    fixture = Fixture(backend)
-    fixture.register()
+    fixture = Fixture(backend).register()
     named: dict[str, Any] = {"domain": fixture.domain, "workflow_type": fixture.workflow_type}
     start = o.StartWorkflowExecution(workflow_id=f"{fixture.tag}-w", **named)
     fixture.expect_fault(TypeNotDeprecatedFault, o.DeleteWorkflowType(**named), "deleting a registered type")
@@ -197,8 +189,7 @@ def deprecated_workflow_types_cannot_be_started(backend: Backend) -> None:
 
 def deprecated_activity_types_cannot_be_scheduled_and_can_be_deleted(backend: Backend) -> None:
     """They are listed as deprecated. A deleted type is unknown and can be registered again."""
-    fixture = Fixture(backend)
-    fixture.register()
+    fixture = Fixture(backend).register()
     named: dict[str, Any] = {"domain": fixture.domain, "activity_type": fixture.activity_type}
     schedule = d.ScheduleActivityTask(activity_type=fixture.activity_type, activity_id="a")
     execution = fixture.start()
@@ -273,27 +264,13 @@ def types_with_invalid_names_or_texts_are_refused(backend: Backend) -> None:
         named = o.RegisterActivityType(domain=fixture.domain, name=name, version="1")
         fixture.expect_fault(ValidationException, named, f"the name {name:.20}")
     version, description = "v" * (limits.version_chars_max + 1), "d" * (limits.description_chars_max + 1)
-    requests: tuple[o.Request[object], ...] = (
+    fixture.expect_faults(
+        ValidationException,
+        "with a text beyond its limit",
         o.RegisterWorkflowType(domain=fixture.domain, name=fixture.tag, version=version),
         o.RegisterWorkflowType(domain=fixture.domain, name=fixture.tag, version="1", description=description),
         o.RegisterWorkflowType(
             domain=fixture.domain, name=fixture.tag, version="1", default_task_start_to_close_timeout="soon"
         ),
     )
-    for request in requests:
-        fixture.expect_fault(ValidationException, request, "a text beyond its limit")
     fixture.register_workflow_type(name="n" * 12 + fixture.tag, description="d" * limits.description_chars_max)
-
-
-CHECKS = (
-    registering_a_type_again_is_refused_and_changes_nothing,
-    descriptions_of_types_contain_all_that_was_registered,
-    types_of_one_name_are_listed_by_version,
-    unregistered_types_are_unknown,
-    calls_to_an_unknown_domain_are_refused,
-    the_domain_is_registered,
-    deprecated_workflow_types_cannot_be_started,
-    deprecated_activity_types_cannot_be_scheduled_and_can_be_deleted,
-    a_start_without_a_required_setting_is_refused,
-    types_with_invalid_names_or_texts_are_refused,
-)

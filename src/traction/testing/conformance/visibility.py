@@ -17,8 +17,7 @@ HOUR = timedelta(hours=1)
 
 def descriptions_match_the_history(backend: Backend) -> None:
     """The settings, and the times of the start, the close and the latest activity."""
-    fixture = Fixture(backend)
-    fixture.register()
+    fixture = Fixture(backend).register()
     settings: dict[str, Any] = {
         "child_policy": "REQUEST_CANCEL",
         "task_start_to_close_timeout": "77",
@@ -82,16 +81,11 @@ def _read(
 ) -> list[o.WorkflowExecutionInfo]:
     """Read a whole list, page by page."""
     infos: list[o.WorkflowExecutionInfo] = []
-    token = None
-    while True:
-        page = fixture.call(
-            kind(domain=fixture.domain, maximum_page_size=size, reverse_order=reverse, next_page_token=token, **filters)
-        )
+    request = kind(domain=fixture.domain, maximum_page_size=size, reverse_order=reverse, **filters)
+    for page in fixture.read_pages(request):
         expect(size is None or len(page.execution_infos) <= size, f"a page of {size} is too long")
         infos += page.execution_infos
-        token = page.next_page_token
-        if token is None:
-            return infos
+    return infos
 
 
 def _start_apart(fixture: Fixture, count: int) -> list[WorkflowExecution]:
@@ -105,8 +99,7 @@ def _start_apart(fixture: Fixture, count: int) -> list[WorkflowExecution]:
 
 def executions_are_listed_by_time_in_any_page_size_and_order(backend: Backend) -> None:
     """Open runs by start, closed runs by start or close, depending on the time filter."""
-    fixture = Fixture(backend)
-    fixture.register()
+    fixture = Fixture(backend).register()
     since = o.ExecutionTimeFilter(oldest_date=backend.now() - HOUR)
     mine: dict[str, Any] = {"type_filter": o.WorkflowTypeFilter(name=fixture.tag)}
     started = _start_apart(fixture, 5)
@@ -134,8 +127,7 @@ def executions_are_listed_by_time_in_any_page_size_and_order(backend: Backend) -
 
 def closed_runs_are_found_by_status_and_time(backend: Backend) -> None:
     """Also by id, type, version and tag. Both ends of a time range are included. Counts match the lists."""
-    fixture = Fixture(backend)
-    fixture.register()
+    fixture = Fixture(backend).register()
     fixture.register_workflow_type(version="2")
     done = fixture.start("done")
     fixture.decide(d.CompleteWorkflowExecution())
@@ -182,10 +174,3 @@ def closed_runs_are_found_by_status_and_time(backend: Backend) -> None:
             for info in _read(fixture, closed, None, False, close_time_filter=since, close_status_filter=by_status)
         ]
         expect(run in runs and other not in runs, f"of {run} and {other} the first should be listed as {status}")
-
-
-CHECKS = (
-    descriptions_match_the_history,
-    executions_are_listed_by_time_in_any_page_size_and_order,
-    closed_runs_are_found_by_status_and_time,
-)
