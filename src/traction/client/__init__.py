@@ -7,15 +7,19 @@ from traction.lazy_imports import import_lazily
 if TYPE_CHECKING:
     from traction.client.client import Client
     from traction.client.handle import Handle
+    from traction.client.query import ExecutionCount, ListedExecution, Query
     from traction.client.system import WorkerSystem
 
-__all__ = ["Client", "Handle", "WorkerSystem"]
+__all__ = ["Client", "ExecutionCount", "Handle", "ListedExecution", "Query", "WorkerSystem"]
 
 __getattr__ = import_lazily(
     __name__,
     {
         "Client": "traction.client.client",
+        "ExecutionCount": "traction.client.query",
         "Handle": "traction.client.handle",
+        "ListedExecution": "traction.client.query",
+        "Query": "traction.client.query",
         "WorkerSystem": "traction.client.system",
     },
 )

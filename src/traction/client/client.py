@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from typing import Any, Self, TypeVar, overload
+from collections.abc import Callable, Iterator
+from typing import Any, Self, TypeVar, Unpack, overload
 
 import pluggy
 
 from traction.backend import Backend
 from traction.client.completion import TaskCompleter
 from traction.client.handle import Handle
+from traction.client.listing import count_executions, list_executions
+from traction.client.query import ExecutionCount, Filters, ListedExecution, make_query
 from traction.client.registrar import Registrar
 from traction.client.starts import IfClosed, IfRunning, Start
 from traction.client.visibility import find_execution
@@ -139,6 +141,39 @@ class Client:
         if isinstance(execution, str):
             execution = find_execution(self.backend, execution)
         return Handle(self.backend, execution, workflow, codec=self._codec)
+
+    # Executions by what they have in common.
+
+    def list(self, **filters: Unpack[Filters]) -> Iterator[ListedExecution]:
+        """Return an iterator of the executions that match all filters, open and closed, the newest start first.
+
+        With `closed`, the newest close comes first. The iterator reads page by page as it is consumed. Lists are
+        eventually consistent (SWF): an execution may be missing for some seconds after its start.
+
+        Args:
+            filters: see `traction.client.query.Filters`; `docs/finding.md` lists what each combination costs.
+
+        Raises:
+            DefinitionError: a filter is wrong: see `traction.client.Query`.
+            BackendError: from the iterator: the service refused, or could not be reached.
+
+        Example:
+            for execution in client.list(workflow=order, status="failed", started=(yesterday, None)):
+                print(execution.workflow_id, execution.closed)
+        """
+        return list_executions(self.backend, make_query(filters))
+
+    def count(self, **filters: Unpack[Filters]) -> ExecutionCount:
+        """Count the executions that match all filters, which are those of `list`.
+
+        The service counts by one filter besides a range of time, and may stop early: then `truncated` is true. Other
+        counts are made by listing, which costs a request for each page.
+
+        Raises:
+            DefinitionError: a filter is wrong: see `traction.client.Query`.
+            BackendError: the service refused, or could not be reached.
+        """
+        return count_executions(self.backend, make_query(filters))
 
     # Completion of activity tasks that returned `COMPLETE_LATER`.
 
