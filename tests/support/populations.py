@@ -22,7 +22,7 @@ FATES: Final = ("OPEN", "COMPLETED", "FAILED", "CANCELED", "TERMINATED", "TIMED_
 OPEN_FOR: Final = timedelta(seconds=10)
 """How long an execution may be open that times out."""
 
-CLOSES: Final = {
+CLOSES: Final[dict[str, d.Decision]] = {
     "COMPLETED": d.CompleteWorkflowExecution(),
     "FAILED": d.FailWorkflowExecution(reason="Lost"),
     "CANCELED": d.CancelWorkflowExecution(),
