@@ -16,6 +16,7 @@ import msgspec
 import typer
 
 from traction.cli.loading import UsageError
+from traction.cli.logs import make_handler
 from traction.errors import (
     DefinitionError,
     MissingDependencyError,
@@ -24,6 +25,7 @@ from traction.errors import (
     UnknownSchemeError,
     WorkflowAlreadyRunning,
 )
+from traction.history.escaping import escape, escape_lines
 from traction.history.rendering import lay_out
 from traction.history.timeline import Timeline
 
@@ -69,13 +71,15 @@ def _takes_unicode(stream: TextIO) -> bool:
 
 
 def show_result(value: object) -> None:
-    """Print a result: a string unchanged, other values as JSON."""
-    typer.echo(value if isinstance(value, str) else msgspec.json.encode(value).decode())
+    """Print a result: a string as it is, other values as JSON. `--json` is for exact values: control characters are
+    escaped here.
+    """
+    show_lines(value if isinstance(value, str) else msgspec.json.encode(value).decode())
 
 
 def shorten(text: str, chars_max: int = 60) -> str:
     """Cut a text to one line of at most `chars_max` characters."""
-    line = " ".join(text.split())
+    line = escape(" ".join(text.split()))
     return line if len(line) <= chars_max else f"{line[: chars_max - 1]}…"
 
 
@@ -90,9 +94,14 @@ def warn_of_memory(url: str, effect: str) -> None:
         show_message(f"{url} is the memory of this process: {effect}. Processes can share a file: --url local:work.db")
 
 
+def show_lines(text: str) -> None:
+    """Print lines to standard output, with control characters escaped."""
+    typer.echo(escape_lines(text))
+
+
 def show_message(text: str) -> None:
-    """Print a message to standard error."""
-    typer.echo(text, err=True)
+    """Print a message to standard error, with control characters escaped."""
+    typer.echo(escape_lines(text), err=True)
 
 
 def set_up_logs(verbose: bool, *, quiet: bool = True) -> None:
@@ -100,7 +109,7 @@ def set_up_logs(verbose: bool, *, quiet: bool = True) -> None:
     logger = logging.getLogger("traction")
     if verbose or not quiet:
         level = logging.INFO if verbose else logging.WARNING
-        logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+        logging.basicConfig(level=level, handlers=[make_handler()])
     else:
         logger.addHandler(logging.NullHandler())
         logger.propagate = False

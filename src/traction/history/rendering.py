@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import msgspec
 
+from traction.history.escaping import escape
 from traction.history.timeline import Row, State, Timeline, _cut, _measure, _shorten
 
 # From rows to text.
@@ -53,7 +54,7 @@ def lay_out(
     free = width - 2 - label_width - 2 - 2 - span_width - 2
     bar_width = max(min(free - min(notes, free // 2), 40), 6)
     note_width = max(free - bar_width, 0)
-    head = f"{timeline.workflow}  {timeline.status}  {format_span(timeline.lasted)}"
+    head = f"{escape(timeline.workflow)}  {timeline.status}  {format_span(timeline.lasted)}"
     if timeline.note:
         head = f"{head}  {timeline.note}"
     lines = [Line(_cut(head, width))]
@@ -87,7 +88,7 @@ def _walk(rows: tuple[Row, ...], indent: str | None, branches_max: int | None) -
         if isinstance(row, str):
             yield stem + row, None
             continue
-        yield stem + row.label, row
+        yield stem + escape(row.label), row
         under = "" if indent is None else f"{indent}{'   ' if last else '│  '}"
         yield from _walk(row.rows, under, branches_max)
 

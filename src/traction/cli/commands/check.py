@@ -15,6 +15,7 @@ from traction.cli.loading import open_for
 from traction.cli.options import CodecName, Json, Payloads, Url
 from traction.client.visibility import walk
 from traction.definitions.checks import index_by_type
+from traction.history.escaping import escape
 from traction.history.export import make_stored
 from traction.model.names import WorkflowExecution, WorkflowType
 
@@ -49,7 +50,7 @@ def check(
                     continue
                 broken.append({"workflow_id": execution.workflow_id, "run_id": execution.run_id, **facts})
                 if not json:
-                    typer.echo(describe_break(execution, facts))
+                    output.show_lines(escape(describe_break(execution, facts)))
     if json:
         output.show_json({"replayed": replayed, "broken": broken})
     else:

@@ -8,6 +8,7 @@ from traction.cli import output
 from traction.cli.loading import open_for
 from traction.cli.options import Id, Json, RunId, Url
 from traction.client.visibility import explain_waiting, find_execution
+from traction.history.escaping import escape
 from traction.model import operations as o
 
 
@@ -43,4 +44,4 @@ def describe(
     }
     for name, fact in facts.items():
         if fact is not None:
-            typer.echo(f"{name:<17} {fact}")
+            output.show_lines(f"{name:<17} {escape(str(fact))}")

@@ -14,6 +14,7 @@ from traction.cli import output
 from traction.cli.loading import UsageError, open_codec, open_for
 from traction.cli.options import CodecName, Id, Json, Payloads, RunId, Url
 from traction.client.visibility import describe_waiting, find_execution, find_waiting_decision
+from traction.history.escaping import escape
 from traction.history.export import make_stored, write_stored
 from traction.history.timeline import list_failures, read_timeline
 from traction.model import events as e
@@ -47,15 +48,15 @@ def show_history(
         output.show_json(history)
     elif events:
         for line in _format_events(history):
-            typer.echo(line)
+            output.show_lines(escape(line))
     elif json:
         output.show_json(read_timeline(history, until=now, codec=payload_codec))
     else:
         output.show_timeline(read_timeline(history, until=now, codec=payload_codec), sys.stdout)
         for text in list_failures(history, payload_codec):
-            typer.echo(f"\n{text.rstrip()}")
+            output.show_lines(f"\n{text.rstrip()}")
         if (waiting := find_waiting_decision(history, now)) is not None:
-            typer.echo(f"\n{describe_waiting(*waiting)}")
+            output.show_lines(f"\n{describe_waiting(*waiting)}")
 
 
 def _write(text: str, file: Path) -> None:

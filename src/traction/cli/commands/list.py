@@ -14,6 +14,7 @@ from traction.cli.loading import open_for
 from traction.cli.options import Json, Url
 from traction.client.visibility import walk
 from traction.errors import BackendError, UnknownResourceFault
+from traction.history.escaping import escape
 from traction.model import operations as o
 from traction.model.names import WorkflowExecution
 
@@ -42,7 +43,7 @@ def show_executions(
     rows = [_format(*row) for row in zip(found, states, strict=True)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        typer.echo("  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip())
+        output.show_lines("  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip())
 
 
 def _find_state(backend: Backend, execution: WorkflowExecution) -> str | None:
@@ -66,4 +67,5 @@ def _format(info: o.WorkflowExecutionInfo, state: str | None) -> tuple[str, ...]
     status = info.close_status or ("CANCEL_REQUESTED" if info.cancel_requested else info.execution_status)
     began = info.start_timestamp.strftime("%Y-%m-%d %H:%M:%S")
     id, run_id = info.execution.workflow_id, info.execution.run_id
-    return (began, status, f"{type.name} {type.version}", id, run_id, output.shorten(state or ""))
+    words = (began, status, f"{type.name} {type.version}", id, run_id)
+    return (*map(escape, words), output.shorten(state or ""))

@@ -60,8 +60,8 @@ def summarize_replay(history: StoredHistory | Path, workflow: type[Any], **optio
 def show_summary(name: str, facts: dict[str, Any]) -> None:
     """Print the result of one replay."""
     if "error" in facts:
-        typer.echo(f"✗ {name}  {facts['error']}: {facts['message']}\n")
+        output.show_lines(f"✗ {name}  {facts['error']}: {facts['message']}\n")
         return
-    typer.echo(f"✓ {name}  {facts['events']} events, {facts['decision_tasks']} decision tasks")
+    output.show_lines(f"✓ {name}  {facts['events']} events, {facts['decision_tasks']} decision tasks")
     for note in facts["notes"]:
-        typer.echo(f"  {note}")
+        output.show_lines(f"  {note}")
