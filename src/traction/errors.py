@@ -412,7 +412,7 @@ class ExecutionFailed(TractionError):
 
 
 class WorkflowAlreadyRunning(TractionError):
-    """An execution that was started by another call is open under the id of a start.
+    """An execution is open under the id of a start, and `if_running` does not accept it.
 
     `workflow_id` and `run_id` are its ids, `type` is its name and version, `wanted` those of the call; `differs`
     describes the difference.

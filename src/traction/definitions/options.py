@@ -46,7 +46,7 @@ class ActivityOptions(TypedDict, total=False):
     start_to_close: Span | None
     """The longest attempt; 300 s by default. A dead worker is detected after this time."""
     schedule_to_close: Span | None
-    """The longest time in all, waiting included; no limit by default."""
+    """The longest time of an attempt, waiting for a worker included; no limit by default."""
     heartbeat: Span | None
     """The longest time between heartbeats; no limit by default."""
     retry: Retry | None
@@ -76,7 +76,7 @@ class WorkflowOptions(TypedDict, total=False):
     task_start_to_close: Span | None
     """The longest decision task; 30 s by default. A dead worker is detected after this time."""
     child_policy: ChildPolicy
-    """The effect on open children when an execution is terminated or times out; `TERMINATE` by default."""
+    """What happens to open children when their parent closes, unless it continues as new; `TERMINATE` by default."""
     tags: tuple[str, ...]
     """At most five strings by which executions are found."""
     raises: Raises
