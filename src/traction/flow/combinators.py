@@ -1,4 +1,4 @@
-"""Functions that build steps: values, groups, timers, random values, helper flows."""
+"""Functions that build steps: values, groups, timers, random values, and the decorator `step`."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ P = ParamSpec("P")
 
 
 def done(value: T) -> Step[T]:
-    """Return a value: the unit of `flat_map`."""
+    """Return a step with this value: the unit of `flat_map`."""
     return Done(value)
 
 
 def fail(error: Exception) -> Step[Never]:
-    """Fail with an error: the zero of `flat_map`."""
+    """Return a step that fails with this error: the zero of `flat_map`."""
     return Fail.of(error)
 
 
@@ -84,11 +84,11 @@ def all_of(*steps: Step[T], max_failures: int) -> Step[tuple[Outcome[T], ...]]: 
 def all_of(*steps: Any, max_failures: int | None = None) -> Any:
     """Run steps concurrently and return all results, in their order; the first failure cancels the other steps.
 
-    One iterable of steps returns a list; several steps return a tuple. With `max_failures`, the results are outcomes
-    (`Success` or `Failure`), and only one failure more than that cancels the other steps and fails.
+    The result of one iterable of steps is a list; that of several steps is a tuple. With `max_failures`, the results
+    are outcomes (`Success` or `Failure`), and the group fails only when more than `max_failures` steps have failed.
 
-    Type checkers infer the type of each of up to eight results, and the common type of more. `a & b & c` keeps the type
-    of each, for any number.
+    Type checkers infer the type of each result for up to eight steps, and one common type for more. `a & b & c` keeps
+    the type of each result, for any number of steps.
 
     Laws:
         all_of([s, t], max_failures=2) == all_of([s.attempt(), t.attempt()])
@@ -152,7 +152,8 @@ def each(
     """Run `f(item)` for every item, at most `limit` at a time, and return the results in the order of the items.
 
     `f` is called when the step of its item starts. The first failure cancels the other steps. With `max_failures`, the
-    results are outcomes, `Success` or `Failure`, and only one failure more than that cancels the other steps and fails.
+    results are outcomes (`Success` or `Failure`), and the group fails only when more than `max_failures` steps have
+    failed.
 
     Laws:
         each(done, xs) == done(list(xs));  each(f, xs) == all_of([f(x) for x in xs])
@@ -174,7 +175,7 @@ def shield(step: Step[T]) -> Step[T]:
 
 
 def saga(step: Step[T]) -> Step[T]:
-    """Run a step; if it fails or is cancelled, run its compensations, then fail in the same way.
+    """Run a step; if it fails or is cancelled, run its compensations, then end with that failure or cancellation.
 
     Compensations are registered with `Step.compensate`. They run one after the other, the last registered first. If one
     fails, the others still run, and a cancellation waits for all of them. A saga that succeeds within another saga
@@ -197,12 +198,12 @@ def saga(step: Step[T]) -> Step[T]:
 
 
 def sleep(span: Span) -> Step[None]:
-    """Wait by a durable timer. SWF's timers count whole seconds: a part of a second is rounded up."""
+    """Wait for a span with a durable timer. SWF's timers have whole seconds: a fraction of a second is rounded up."""
     return Sleep(to_timedelta(span))
 
 
 def sleep_until(time: datetime) -> Step[None]:
-    """Wait until an instant by a durable timer, or not at all if it has passed.
+    """Wait until an instant with a durable timer; return at once if it has passed.
 
     Raises:
         ValueError: the datetime is naive.
@@ -225,7 +226,7 @@ def now() -> Step[datetime]:
 
 def uuid4() -> Step[UUID]:
     """Return a random UUID that is the same on every replay: a function of the run and of the place in the flow."""
-    # Version 4 (RFC 9562): 122 bits are chance.
+    # Version 4 (RFC 9562): 122 bits are random.
     return Draw().map(lambda bits: _to_uuid(bits, 4))
 
 
@@ -237,7 +238,7 @@ def uuid7() -> Step[UUID]:
     Laws:
         Each is greater than all earlier ones of the run.
     """
-    # Version 7 (RFC 9562): 48 bits of time, and a counter in the next 12 (section 6.2, method 1); 62 bits are chance.
+    # Version 7 (RFC 9562): 48 bits of time, then a counter of 12 bits (section 6.2, method 1); 62 bits are random.
     return Tick().flat_map(
         lambda tick: Draw().map(
             lambda bits: _to_uuid(tick >> 12 << 80 | (tick & 0xFFF) << 64 | bits & (1 << 62) - 1, 7)
@@ -253,7 +254,7 @@ def _to_uuid(bits: int, version: int) -> UUID:
 
 
 def random() -> Step[float]:
-    """Return a random number in [0, 1) that is the same on every replay: a function of the run and the place."""
+    """Return a random number in [0, 1) that is the same on every replay: a function of the run and of its place."""
     return Draw().map(to_chance)
 
 
@@ -274,7 +275,7 @@ def step(f: Callable[..., Any], /) -> Callable[..., Step[Any]]:
         return Helper(f, args, kwargs)
 
     note_wrapped(f)
-    # Which of its attributes a function keeps its annotations in differs by version of Python.
+    # Versions of Python store annotations in different attributes; `update_wrapper` copies the right ones.
     return update_wrapper(call, f)
 
 
@@ -302,11 +303,11 @@ def _check_number(where: str, name: str, number: int) -> int:
 
 
 def _check_steps(where: str, steps: Iterable[Any]) -> tuple[Step[Any], ...]:
-    check_determinism = tuple(steps)
-    for index, one in enumerate(check_determinism):
+    items = tuple(steps)
+    for index, one in enumerate(items):
         if not isinstance(one, Step):
             if is_awaitable(one):
-                close_unstarted(check_determinism)
+                close_unstarted(items)
                 raise refuse(f"{where}: item {index}", one)
             raise TypeError(f"{where}: item {index}: expected a step, got {name_thing(one)}")
-    return check_determinism
+    return items

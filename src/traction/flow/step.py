@@ -3,10 +3,10 @@
 A step is a tree of frozen nodes. Building it runs nothing: the decider interprets the tree, and workers do the
 work. A step may be built once and used many times.
 
-There are four kinds of nodes. *Leaves* request something from the service: activities, timers, children. *Sources*
-return at once: a value, a failure, the time, chance. *Continuations* wrap one step and define what follows it: `map`,
-`flat_map`, `recover`, `ensure`, `named`. *Groups* hold several: `&` and `|`. Everything else is made of these. This
-module has the nodes and the methods of steps; `combinators` has the functions that build them.
+There are four kinds of nodes. *Leaves* request work from the service: activities, timers, children. *Sources* return
+at once: a value, a failure, the time, random bits. *Continuations* wrap one step and define what follows it: `map`,
+`flat_map`, `recover`, `ensure`, `named`. *Groups* contain several steps: `&` and `|`. Everything else is made of these.
+This module has the nodes and the methods of steps; `combinators` has the functions that build them.
 
 Laws, checked in `traction.testing.laws.laws` (equality means the same decisions with the same ids for every history):
     done(x).flat_map(f) == f(x);  s.flat_map(done) == s
@@ -44,7 +44,7 @@ Ts = TypeVarTuple("Ts")
 class Step(Generic[R_co]):
     """A description of work whose result is an `R`.
 
-    Inside an `async def` flow, `await step` waits until the step is done and returns its result, or raises its failure.
+    In an `async def` flow, `await step` waits until the step has ended, and returns its result or raises its failure.
     """
 
     __slots__ = ()
@@ -85,8 +85,8 @@ class Step(Generic[R_co]):
     def recover(self, errors: type[E] | tuple[type[E], ...], f: Callable[[E], Step[U]]) -> Step[R_co | U]:
         """Continue with the step that `f` returns for a failure of the given type; other failures are not handled.
 
-        An `ActivityFailed` or `ChildFailed` is also of the type of the exception that it reports, as for `Retry`: `f`
-        receives the failure, not that exception. `except` matches only the type of the failure.
+        An `ActivityFailed` or `ChildFailed` also matches the type of the exception that it reports, as for `Retry`. `f`
+        receives the failure, not that exception. `except` matches only the type of the failure itself.
 
         Laws:
             fail(e).recover(type(e), f) == f(e);  done(x).recover(E, f) == done(x)
@@ -121,8 +121,9 @@ class Step(Generic[R_co]):
     def retry(self, policy: Retry) -> Step[R_co]:
         """Retry this step when it fails, by the policy; the step fails with the failure of the last attempt.
 
-        The ids of the first attempt are those of the step alone; those of attempt `n`, and of the pause before it,
-        begin with `~n`. The option `retry` of an activity repeats one task; this method repeats the whole step.
+        The first attempt has the ids that the step has without `retry`. The ids of attempt `n`, and of the pause
+        before it, begin with `~n`. The option `retry` of an activity repeats one task; this method repeats the whole
+        step.
 
         Laws:
             done(x).retry(p) == done(x);  s.retry(Retry(attempts=1)) == s
@@ -159,7 +160,7 @@ class Step(Generic[R_co]):
     def named(self, name: str) -> Step[R_co]:
         """Run this step in a scope of its own: the ids within it begin with `name` and a dot.
 
-        So code before the step, or parallel to it, may change without changing its ids.
+        So changes of the code before the step, or concurrent with it, do not change these ids.
 
         Raises:
             ValueError: the name is empty, a plain number, or contains `.` `~` `:` `/` `|` or control characters.
@@ -183,7 +184,7 @@ class Step(Generic[R_co]):
     def __or__(self, other: Step[U]) -> Step[R_co | U]:
         """Run both concurrently, return the first to finish, and cancel the other.
 
-        A failure finishes too. The order of the history decides ties.
+        A step that fails has finished too. If both have finished, the one that finished first in the history counts.
 
         History:
             The decisions of both steps; then RequestCancelActivityTask or CancelTimer for the loser.
@@ -195,7 +196,7 @@ class Step(Generic[R_co]):
             raise _refuse_operand("|", self, other)
         return First((self, other))
 
-    if not TYPE_CHECKING:  # checkers refuse these operands by themselves
+    if not TYPE_CHECKING:  # type checkers reject these operands without these methods
 
         def __rand__(self, other):
             raise _refuse_operand("&", other, self)
@@ -232,8 +233,8 @@ class Cancelled(BaseException):
         super().__init__()
 
 
-# The nodes. `decide` dispatches on their exact types; the types below are that closed set, with the two leaves that
-# definitions are made of.
+# The nodes. `decide` dispatches on their exact types. The set is closed: the types below, the steps of `effects` and
+# `signals`, and the classes of activities and workflows.
 
 
 class LeafStep(Step[R_co]):
@@ -244,14 +245,14 @@ class LeafStep(Step[R_co]):
 
 
 class ActivityStep(LeafStep[R_co]):
-    """The leaf that an activity's call is: `traction.definitions.classes.Activity` makes its subclasses."""
+    """The call of an activity. The base of `traction.Activity`."""
 
     __slots__ = ()
     spec: ClassVar[ActivitySpec]
 
 
 class Adjusted(LeafStep[R_co], msgspec.Struct, Generic[R_co], frozen=True):
-    """A call with options of its own; `overrides` are attributes of its decision."""
+    """The call of an activity with options of its own; `overrides` are attributes of its decision."""
 
     call: Any
     overrides: dict[str, Any]
@@ -265,7 +266,7 @@ class Adjusted(LeafStep[R_co], msgspec.Struct, Generic[R_co], frozen=True):
 
 
 class AdjustedChild(Adjusted[R_co], Generic[R_co], frozen=True):
-    """A child's call with options of its own."""
+    """The call of a child with options of its own."""
 
     cancellation: Cancellation = "wait"
 
@@ -360,9 +361,9 @@ class Compensate(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
 
 
 class All(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
-    """Steps that run concurrently, at most `limit` at a time: a list of their results.
+    """Steps that run concurrently, at most `limit` at a time; the result is a list.
 
-    With `max_failures` the results are outcomes, and the group fails after one failure more than that.
+    With `max_failures` the results are outcomes, and the group fails when more than `max_failures` steps have failed.
     """
 
     steps: tuple[Step[Any], ...]
@@ -371,12 +372,12 @@ class All(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
 
 
 class Both(Step[tuple[*Ts]], msgspec.Struct, Generic[*Ts], frozen=True):
-    """Steps that run concurrently: a tuple of their results, each of its own type."""
+    """Steps that run concurrently; the result is a tuple, with a type for each."""
 
     steps: tuple[Step[Any], ...]
 
-    # `a & b & c` is one group of three, so a pair takes a third on its right: an override only to the type checkers,
-    # which see a pair as a step of a tuple too.
+    # `a & b & c` is one group of three, so `&` appends its right operand to a group. Type checkers report an
+    # incompatible override, because `Step.__and__` of the same group would return a pair.
     def __and__(  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
         self, other: Step[U]
     ) -> Both[*Ts, U]:
@@ -386,7 +387,7 @@ class Both(Step[tuple[*Ts]], msgspec.Struct, Generic[*Ts], frozen=True):
 
 
 class First(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
-    """Steps that run concurrently until one has ended: its result."""
+    """Steps that run concurrently until one has ended; the result is that step's."""
 
     steps: tuple[Step[R_co], ...]
 
@@ -412,7 +413,7 @@ class Draw(Step[int], msgspec.Struct, frozen=True):
 
 
 class Tick(Step[int], msgspec.Struct, frozen=True):
-    """A number that grows with each use: 48 bits of the milliseconds of `now()`, and 12 bits of count."""
+    """A number that increases with each use: the milliseconds of `now()` in 48 bits, then a counter of 12 bits."""
 
 
 class Helper(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
@@ -424,7 +425,7 @@ class Helper(Step[R_co], msgspec.Struct, Generic[R_co], frozen=True):
 
 
 _WRAPPED: WeakSet[Any] = WeakSet()
-"""The code of functions wrapped by a decorator of a flow, which may await their coroutines."""
+"""The code of functions below a decorator of a flow. The flow may await their coroutines."""
 
 
 def note_wrapped(f: Any) -> None:
@@ -435,11 +436,11 @@ def note_wrapped(f: Any) -> None:
 
 
 def is_wrapped(coroutine: Any) -> bool:
-    """Whether a coroutine is of a function below a decorator of a flow."""
+    """Whether the function of a coroutine was passed to `note_wrapped`, below a decorator."""
     return coroutine.cr_code in _WRAPPED
 
 
-# What the methods are made of.
+# Helpers of the methods.
 
 
 def to_chance(bits: int) -> float:

@@ -1,4 +1,4 @@
-"""Render a timeline as plain text."""
+"""Format a timeline as plain text."""
 
 from __future__ import annotations
 
@@ -10,30 +10,27 @@ import msgspec
 from traction.history.escaping import escape
 from traction.history.timeline import Row, State, Timeline, _cut, _measure, _shorten
 
-# From rows to text.
-
 MARKS: dict[State, str] = {"Open": "…", "Done": "✓", "Failed": "✗", "Cancelled": "–", "TimedOut": "!"}
-"""How a line begins."""
-
+"""The mark at the start of a line, by the state of its row."""
 
 _ASCII = str.maketrans("…✓✗–├└│─█░·", "~+x-|`|-#.,")
 
 
 class Line(msgspec.Struct, frozen=True):
-    """One line of text and the state it shows; `None` for scopes and for the head."""
+    """A line of text, and the state of its row; `None` for scopes and for the first line."""
 
     text: str
     state: State | None = None
 
 
 def render(timeline: Timeline, *, width: int = 100, branches_max: int | None = None, ascii: bool = False) -> str:
-    """Write a timeline as plain text; equal arguments give equal text.
+    """Format a timeline as plain text; equal arguments return equal text.
 
     Args:
-        timeline: what to write.
-        width: the most columns of a line, 40 at the least.
-        branches_max: a group of more branches shows those that are not done and some of the others.
-        ascii: for terminals that know no other characters.
+        timeline: the timeline.
+        width: the most columns of a line; at least 40.
+        branches_max: a group with more branches than this leaves out some that are done.
+        ascii: use only ASCII characters.
     """
     lines = lay_out(timeline, width=width, branches_max=branches_max, ascii=ascii)
     return "".join(f"{line.text}\n" for line in lines)
@@ -42,15 +39,15 @@ def render(timeline: Timeline, *, width: int = 100, branches_max: int | None = N
 def lay_out(
     timeline: Timeline, *, width: int = 100, branches_max: int | None = None, ascii: bool = False
 ) -> list[Line]:
-    """Write a timeline line by line; see `render`."""
+    """Format a timeline as lines; see `render`."""
     width = max(width, 40)
     tree = list(_walk(timeline.rows, None, branches_max))
     labels = max((_measure(label) for label, _ in tree), default=0)
-    spans = {id(row): _tell_span(row) for _, row in tree if row}
+    spans = {id(row): _format_duration(row) for _, row in tree if row}
     span_width = max(map(len, spans.values()), default=0)
     notes = max((_measure(row.note) for _, row in tree if row), default=0)
     label_width = min(labels, width * 2 // 5)
-    # Mark, label, bar, span and note stand two columns apart, the mark one.
+    # One space follows the mark; two separate label, bar, span and note.
     free = width - 2 - label_width - 2 - 2 - span_width - 2
     bar_width = max(min(free - min(notes, free // 2), 40), 6)
     note_width = max(free - bar_width, 0)
@@ -74,7 +71,7 @@ def lay_out(
 
 
 def _walk(rows: tuple[Row, ...], indent: str | None, branches_max: int | None) -> Iterator[tuple[str, Row | None]]:
-    """Give each row with its label drawn into the tree, and `None` for the place of rows that are left out."""
+    """Yield each row with its label, drawn as a tree; `None` instead of a row for the line that counts omitted rows."""
     shown: list[Row | str] = list(rows)
     if branches_max is not None and len(rows) > branches_max and indent is not None:
         plain = [row for row in rows if row.state == "Done"]
@@ -94,7 +91,7 @@ def _walk(rows: tuple[Row, ...], indent: str | None, branches_max: int | None) -
 
 
 def _draw(row: Row, lasted: timedelta, columns: int) -> str:
-    """Draw the stretches of a row: waiting, working, pausing."""
+    """Draw the bar of a row: when it waited, worked and paused."""
     bar = [" "] * columns
     stretches: list[tuple[timedelta, timedelta, str]] = []
     if row.rows:
@@ -111,19 +108,19 @@ def _draw(row: Row, lasted: timedelta, columns: int) -> str:
         else:
             stretches.append((part.scheduled, end, "─"))
     whole = max(lasted, timedelta(microseconds=1))
-    # Where two share a column, the work is seen.
+    # If two share a column, the later of `─·░█` is drawn: work hides waiting.
     for begin, end, ink in sorted(stretches, key=lambda stretch: "─·░█".index(stretch[2])):
         left = min(begin * columns // whole, columns - 1)
-        # What took no time worth a column has one all the same, unless it only waited.
+        # A stretch shorter than a column is still drawn, unless it is waiting.
         right = max(-(-end * columns // whole), left + (ink != "░"))
         bar[left:right] = ink * (min(right, columns) - left)
     return "".join(bar[:columns])
 
 
-def _tell_span(row: Row) -> str:
+def _format_duration(row: Row) -> str:
     if row.duration is None:
         return "open"
-    # A signal and a marker are moments.
+    # Signals and markers have no duration.
     return format_span(row.duration) if row.kind not in ("signal", "marker") else ""
 
 

@@ -19,7 +19,7 @@ from traction_local.backend import LocalBackend, Waiter
 from traction_local.server.held_polls import HeldPolls, settle
 from traction_local.server.request_body import ClientGone, Headers, Receive, Refusal, read_body
 from traction_local.server.trusted_hosts import find_refusal
-from traction_local.service.rules import tell
+from traction_local.service.rules import format_violation
 from traction_local.service.validation import CLOSE_NOT_LAST, DECISION_TYPES, Validator, get_validator
 from traction_swf import forms, wire
 
@@ -181,9 +181,9 @@ def _validate_unfit(position: int, unfit: forms.UnfitDecision, validator: Valida
     complaints: list[str] = []
     fit: Any = None
     if name is None:
-        complaints.append(tell(None, f"{path}.decisionType", "not be null"))
+        complaints.append(format_violation(None, f"{path}.decisionType", "not be null"))
     elif name not in DECISION_TYPES.split(", "):
-        complaints.append(tell(name, f"{path}.decisionType", f"satisfy enum value set: [{DECISION_TYPES}]"))
+        complaints.append(format_violation(name, f"{path}.decisionType", f"satisfy enum value set: [{DECISION_TYPES}]"))
     else:
         fit = next((decision for decision in unfit.attributes if type(decision).__name__ == name), None)
         if fit is None:

@@ -25,7 +25,7 @@ DURATION_PATTERN = r"[0-9]+|NONE"
 INTEGER_PATTERN = r"-?[0-9]+"
 
 
-def tell(value: object, path: str, constraint: str) -> str:
+def format_violation(value: object, path: str, constraint: str) -> str:
     """Return the message for one broken rule, in SWF's words."""
     if value is None:
         shown = "null"
@@ -83,11 +83,11 @@ class Text(Rule):
 
     def complain(self, value: str, path: str) -> Iterator[str]:
         if len(value) < self._chars_min:
-            yield tell(value, path, f"have length greater than or equal to {self._chars_min}")
+            yield format_violation(value, path, f"have length greater than or equal to {self._chars_min}")
         elif len(value) > self._chars_max:
-            yield tell(value, path, f"have length less than or equal to {self._chars_max}")
+            yield format_violation(value, path, f"have length less than or equal to {self._chars_max}")
         elif self._pattern is not None and not self._pattern.fullmatch(value):
-            yield tell(value, path, f"satisfy regular expression pattern: {self._pattern.pattern}")
+            yield format_violation(value, path, f"satisfy regular expression pattern: {self._pattern.pattern}")
         elif self._range is not None and value != "NONE":
             yield from self._range.complain(int(value), path)
 
@@ -103,9 +103,9 @@ class Number(Rule):
 
     def complain(self, value: int, path: str) -> Iterator[str]:
         if value < self._min:
-            yield tell(value, path, f"have value greater than or equal to {self._min}")
+            yield format_violation(value, path, f"have value greater than or equal to {self._min}")
         elif value > self._max:
-            yield tell(value, path, f"have value less than or equal to {self._max}")
+            yield format_violation(value, path, f"have value less than or equal to {self._max}")
 
 
 class Choice(Rule):
@@ -119,7 +119,7 @@ class Choice(Rule):
 
     def complain(self, value: str, path: str) -> Iterator[str]:
         if not self.ok(value):
-            yield tell(value, path, f"satisfy enum value set: [{', '.join(self._words)}]")
+            yield format_violation(value, path, f"satisfy enum value set: [{', '.join(self._words)}]")
 
 
 class Moment(Rule):
@@ -148,7 +148,7 @@ class Each(Rule):
 
     def complain(self, value: tuple[Any, ...], path: str) -> Iterator[str]:
         if len(value) > self._items_max:
-            yield tell(value, path, f"have length less than or equal to {self._items_max}")
+            yield format_violation(value, path, f"have length less than or equal to {self._items_max}")
         for position, item in enumerate(value, 1):
             if item is not None:
                 yield from self._item.complain(item, f"{path}.{position}.member")
@@ -180,4 +180,4 @@ class Members(Rule):
             if member is not None:
                 yield from rule.complain(member, inner)
             elif field.required:
-                yield tell(None, inner, "not be null")
+                yield format_violation(None, inner, "not be null")

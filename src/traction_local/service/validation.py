@@ -33,7 +33,7 @@ from traction_local.service.rules import (
     Number,
     Rule,
     Text,
-    tell,
+    format_violation,
 )
 
 DECISION_TYPES = (
@@ -93,7 +93,7 @@ class Validator:
         name = type(decision).__name__
         rule = self.decisions.get(type(decision))
         if rule is None:
-            return [tell(name, f"{path}.decisionType", f"satisfy enum value set: [{DECISION_TYPES}]")]
+            return [format_violation(name, f"{path}.decisionType", f"satisfy enum value set: [{DECISION_TYPES}]")]
         return list(rule.complain(decision, f"{path}.{name[0].lower()}{name[1:]}DecisionAttributes"))
 
 
