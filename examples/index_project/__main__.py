@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 from examples.index_project.repository import Git, GitError
@@ -15,7 +14,7 @@ from examples.index_project.search import SearchIndex
 from examples.index_project.workflow import CollectChanges, IndexIssues, IndexProjectData, IndexStories
 from traction import Handle, WorkerSystem
 from traction.errors import TractionError
-from traction.history import Row, read_timeline, render
+from traction.history import read_execution, render
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 LEGEND = "Each line is a step, or a group of parallel steps. ░ waits for a worker, █ runs."
@@ -66,7 +65,7 @@ def index_project(path: str, git: Git, index: SearchIndex, url: str) -> tuple[in
         finally:
             width = shutil.get_terminal_size((100, 24)).columns
             print(LEGEND if can_draw() else LEGEND.replace("░", ".").replace("█", "#"))
-            print(render(read_timeline(handle.history()), width=width, branches_max=8, ascii=not can_draw()))
+            print(render(read_execution(handle.history()), width=width, branches_max=8, ascii=not can_draw()))
 
 
 def watch(handle: Handle[tuple[int, int]]) -> tuple[int, int]:
@@ -78,17 +77,12 @@ def watch(handle: Handle[tuple[int, int]]) -> tuple[int, int]:
                 return handle.result(PROGRESS_SECONDS)
             except TimeoutError:
                 if terminal:
-                    steps = list(list_steps(read_timeline(handle.history()).rows))
+                    steps = [step for step in read_execution(handle.history()).walk() if not step.steps]
                     shown = f"{sum(step.state == 'Done' for step in steps)} of {len(steps)} started steps are done"
                     print(f"\r{shown}", end="", flush=True)
     finally:
         if shown:
             print(f"\r{' ' * len(shown)}\r", end="")
-
-
-def list_steps(rows: tuple[Row, ...]) -> Iterator[Row]:
-    for row in rows:
-        yield from list_steps(row.rows) if row.rows else (row,)
 
 
 def find_path(git: Git, given: str | None) -> str:

@@ -12,8 +12,8 @@ from tests.cli.test_run import run
 from traction import WorkerSystem, activity, workflow
 from traction.client.visibility import describe_waiting, explain_waiting, find_waiting_decision
 from traction.errors import WorkflowFailed
+from traction.history.reading import list_failures, read_execution
 from traction.history.rendering import render
-from traction.history.timeline import list_failures, read_timeline
 
 
 @activity
@@ -66,8 +66,8 @@ def test_the_timeline_names_file_line_and_function(call: object) -> None:
     from traction.testing import simulate
 
     events = simulate(call).history  # type: ignore[call-overload]
-    assert re.search(r"\(test_failures\.py:\d+\)", render(read_timeline(events), width=400))
-    assert list_failures(events)[-1].startswith("the flow:\n")
+    assert re.search(r"\(test_failures\.py:\d+\)", render(read_execution(events), width=400))
+    assert list_failures(read_execution(events))[-1].startswith("the flow:\n")
 
 
 def test_a_waiting_decision_task_is_shown_with_its_list(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -117,14 +117,14 @@ def test_a_workflow_that_takes_too_long_leaves_with_1(capsys: pytest.CaptureFixt
 def test_json_contains_the_result_and_the_timeline(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = run(capsys, "run", f"{HERE}:buy", "--amount", "7", "--json")
     said = json.loads(out)
-    assert (code, err, said["result"], said["timeline"]["status"]) == (0, "", "paid 7", "COMPLETED")
-    assert said["timeline"]["rows"][0]["id"] == "pay-1"
+    assert (code, err, said["result"], said["execution"]["status"]) == (0, "", "paid 7", "COMPLETED")
+    assert said["execution"]["steps"][0]["id"] == "pay-1"
 
 
 def test_json_contains_the_failure(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "run", f"{HERE}:buy", "--amount", "700", "--json")
     said = json.loads(out)
-    assert (code, said["error"]["kind"], said["timeline"]["status"]) == (1, "WorkflowFailed", "FAILED")
+    assert (code, said["error"]["kind"], said["execution"]["status"]) == (1, "WorkflowFailed", "FAILED")
 
 
 @pytest.mark.parametrize(

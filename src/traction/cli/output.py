@@ -27,7 +27,7 @@ from traction.errors import (
 )
 from traction.history.escaping import escape, escape_lines
 from traction.history.rendering import lay_out
-from traction.history.timeline import Timeline
+from traction.history.views import ExecutionView
 
 STYLES = {"Open": "cyan", "Done": "green", "Failed": "red", "Cancelled": "yellow", "TimedOut": "red"}
 
@@ -40,19 +40,19 @@ def find_width() -> int:
     return shutil.get_terminal_size((100, 24)).columns
 
 
-def show_timeline(timeline: Timeline, stream: TextIO) -> None:
-    """Print a timeline, in colour where the stream is a terminal."""
+def show_timeline(view: ExecutionView, stream: TextIO) -> None:
+    """Print the timeline of a run, in colour where the stream is a terminal."""
     from rich.console import Console
 
     console = Console(file=stream, width=find_width(), highlight=False)
-    console.print(draw_timeline(timeline, stream, find_width()), end="", soft_wrap=True)
+    console.print(draw_timeline(view, stream, find_width()), end="", soft_wrap=True)
 
 
-def draw_timeline(timeline: Timeline, stream: TextIO, width: int, lines_max: int | None = None) -> Any:
-    """Return a timeline as coloured text: its first line, and the last ones up to `lines_max` in all."""
+def draw_timeline(view: ExecutionView, stream: TextIO, width: int, lines_max: int | None = None) -> Any:
+    """Return the timeline of a run as coloured text: its first line, and the last ones up to `lines_max` in all."""
     from rich.text import Text
 
-    lines = lay_out(timeline, width=width, branches_max=BRANCHES_MAX, ascii=not _takes_unicode(stream))
+    lines = lay_out(view, width=width, branches_max=BRANCHES_MAX, ascii=not _takes_unicode(stream))
     if lines_max is not None and len(lines) > lines_max:
         lines = [lines[0], *lines[1 - lines_max :]]
     text = Text()

@@ -1,4 +1,4 @@
-"""Read histories: their state, their timeline, text, and JSON export."""
+"""Read histories: their state, the view of an execution, text, and JSON export."""
 
 from typing import TYPE_CHECKING
 
@@ -6,20 +6,56 @@ from traction.lazy_imports import import_lazily
 
 if TYPE_CHECKING:
     from traction.history.export import StoredHistory, make_stored, read_stored, write_stored
+    from traction.history.reading import read_execution
     from traction.history.rendering import render
-    from traction.history.timeline import Row, Timeline, read_timeline
+    from traction.history.views import (
+        AttemptView,
+        AwaitedSignal,
+        CancelRequestView,
+        DecisionTaskView,
+        ExecutionView,
+        FailureView,
+        Link,
+        StepView,
+        Unreadable,
+    )
 
-__all__ = ["Row", "StoredHistory", "Timeline", "make_stored", "read_stored", "read_timeline", "render", "write_stored"]
+__all__ = [
+    "AttemptView",
+    "AwaitedSignal",
+    "CancelRequestView",
+    "DecisionTaskView",
+    "ExecutionView",
+    "FailureView",
+    "Link",
+    "StepView",
+    "StoredHistory",
+    "Unreadable",
+    "make_stored",
+    "read_execution",
+    "read_stored",
+    "render",
+    "write_stored",
+]
+
+_VIEWS = "traction.history.views"
 
 __getattr__ = import_lazily(
     __name__,
     {
-        "Row": "traction.history.timeline",
+        "AttemptView": _VIEWS,
+        "AwaitedSignal": _VIEWS,
+        "CancelRequestView": _VIEWS,
+        "DecisionTaskView": _VIEWS,
+        "ExecutionView": _VIEWS,
+        "FailureView": _VIEWS,
+        "Link": _VIEWS,
+        "StepView": _VIEWS,
         "StoredHistory": "traction.history.export",
-        "Timeline": "traction.history.timeline",
+        "Unreadable": _VIEWS,
         "make_stored": "traction.history.export",
+        "read_execution": "traction.history.reading",
         "read_stored": "traction.history.export",
-        "read_timeline": "traction.history.timeline",
         "render": "traction.history.rendering",
         "write_stored": "traction.history.export",
     },

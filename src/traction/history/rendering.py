@@ -1,17 +1,20 @@
-"""Format a timeline as plain text."""
+"""Format the view of an execution as a timeline in plain text."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 
+from traction.history.contents import show_content
 from traction.history.escaping import escape
-from traction.history.timeline import Row, State, Timeline, _cut, _measure, _shorten
+from traction.history.reading import NOTE_CHARS_MAX
+from traction.history.text import cut, measure, pad, shorten
+from traction.history.views import ExecutionView, State, StepView
 
 MARKS: dict[State, str] = {"Open": "…", "Done": "✓", "Failed": "✗", "Cancelled": "–", "TimedOut": "!"}
-"""The mark at the start of a line, by the state of its row."""
+"""The mark at the start of a line, by the state of its step."""
 
 _ASCII = str.maketrans("…✓✗–├└│─█░·", "~+x-|`|-#.,")
 
@@ -23,105 +26,114 @@ class Line(msgspec.Struct, frozen=True):
     state: State | None = None
 
 
-def render(timeline: Timeline, *, width: int = 100, branches_max: int | None = None, ascii: bool = False) -> str:
-    """Format a timeline as plain text; equal arguments return equal text.
+def render(view: ExecutionView, *, width: int = 100, branches_max: int | None = None, ascii: bool = False) -> str:
+    """Format a run as a timeline in plain text; equal arguments return equal text.
 
     Args:
-        timeline: the timeline.
+        view: the run.
         width: the most columns of a line; at least 40.
         branches_max: a group with more branches than this leaves out some that are done.
         ascii: use only ASCII characters.
     """
-    lines = lay_out(timeline, width=width, branches_max=branches_max, ascii=ascii)
+    lines = lay_out(view, width=width, branches_max=branches_max, ascii=ascii)
     return "".join(f"{line.text}\n" for line in lines)
 
 
 def lay_out(
-    timeline: Timeline, *, width: int = 100, branches_max: int | None = None, ascii: bool = False
+    view: ExecutionView, *, width: int = 100, branches_max: int | None = None, ascii: bool = False
 ) -> list[Line]:
-    """Format a timeline as lines; see `render`."""
+    """Format a run as lines; see `render`."""
     width = max(width, 40)
-    tree = list(_walk(timeline.rows, None, branches_max))
-    labels = max((_measure(label) for label, _ in tree), default=0)
-    spans = {id(row): _format_duration(row) for _, row in tree if row}
+    tree = list(_walk(view.steps, None, branches_max))
+    labels = max((measure(label) for label, _ in tree), default=0)
+    spans = {id(step): _format_duration(step) for _, step in tree if step}
     span_width = max(map(len, spans.values()), default=0)
-    notes = max((_measure(row.note) for _, row in tree if row), default=0)
+    notes = max((measure(step.note) for _, step in tree if step), default=0)
     label_width = min(labels, width * 2 // 5)
     # One space follows the mark; two separate label, bar, span and note.
     free = width - 2 - label_width - 2 - 2 - span_width - 2
     bar_width = max(min(free - min(notes, free // 2), 40), 6)
     note_width = max(free - bar_width, 0)
-    head = f"{escape(timeline.workflow)}  {timeline.status}  {format_span(timeline.lasted)}"
-    if timeline.note:
-        head = f"{head}  {timeline.note}"
-    lines = [Line(_cut(head, width))]
-    for label, row in tree:
-        if row is None:
-            lines.append(Line(f"  {_cut(label, width - 2)}"))
+    head = f"{escape(view.type)}  {view.status}  {format_span(view.lasted)}"
+    if note := describe_close(view):
+        head = f"{head}  {note}"
+    lines = [Line(cut(head, width))]
+    for label, step in tree:
+        if step is None:
+            lines.append(Line(f"  {cut(label, width - 2)}"))
             continue
-        mark = " " if row.rows else MARKS[row.state]
-        bar = _draw(row, timeline.lasted, bar_width)
-        text = f"{mark} {_pad(label, label_width)}  {bar}  {spans[id(row)]:>{span_width}}"
-        if row.note and note_width > 3:
-            text += f"  {_shorten(row.note, note_width)}"
-        lines.append(Line(text.rstrip(), None if row.rows else row.state))
+        mark = " " if step.steps else MARKS[step.state]
+        bar = _draw(step, view, bar_width)
+        text = f"{mark} {pad(label, label_width)}  {bar}  {spans[id(step)]:>{span_width}}"
+        if step.note and note_width > 3:
+            text += f"  {shorten(step.note, note_width)}"
+        lines.append(Line(text.rstrip(), None if step.steps else step.state))
     if ascii:
         lines = [Line(line.text.translate(_ASCII).encode("ascii", "replace").decode(), line.state) for line in lines]
     return lines
 
 
-def _walk(rows: tuple[Row, ...], indent: str | None, branches_max: int | None) -> Iterator[tuple[str, Row | None]]:
-    """Yield each row with its label, drawn as a tree; `None` instead of a row for the line that counts omitted rows."""
-    shown: list[Row | str] = list(rows)
-    if branches_max is not None and len(rows) > branches_max and indent is not None:
-        plain = [row for row in rows if row.state == "Done"]
-        left_out = {id(row) for row in plain[max(branches_max - (len(rows) - len(plain)), 1) :]}
-        shown = [row for row in rows if id(row) not in left_out]
+def _walk(
+    steps: tuple[StepView, ...], indent: str | None, branches_max: int | None
+) -> Iterator[tuple[str, StepView | None]]:
+    """Yield each step with its label, drawn as a tree; `None` instead for the line that counts omitted steps."""
+    shown: list[StepView | str] = list(steps)
+    if branches_max is not None and len(steps) > branches_max and indent is not None:
+        plain = [step for step in steps if step.state == "Done"]
+        left_out = {id(step) for step in plain[max(branches_max - (len(steps) - len(plain)), 1) :]}
+        shown = [step for step in steps if id(step) not in left_out]
         if left_out:
             shown.append(f"… {len(left_out):,} more, done")
-    for row in shown:
-        last = row is shown[-1]
+    for step in shown:
+        last = step is shown[-1]
         stem = "" if indent is None else f"{indent}{'└─ ' if last else '├─ '}"
-        if isinstance(row, str):
-            yield stem + row, None
+        if isinstance(step, str):
+            yield stem + step, None
             continue
-        yield stem + escape(row.label), row
+        yield stem + escape(step.label), step
         under = "" if indent is None else f"{indent}{'   ' if last else '│  '}"
-        yield from _walk(row.rows, under, branches_max)
+        yield from _walk(step.steps, under, branches_max)
 
 
-def _draw(row: Row, lasted: timedelta, columns: int) -> str:
-    """Draw the bar of a row: when it waited, worked and paused."""
+def describe_close(view: ExecutionView) -> str:
+    """Return in one line why or with what a run closed; nothing while it is open."""
+    if view.failure is not None:
+        return shorten(view.failure.summary, NOTE_CHARS_MAX)
+    return shorten(view.reason or show_content(view.result), NOTE_CHARS_MAX)
+
+
+def _draw(step: StepView, view: ExecutionView, columns: int) -> str:
+    """Draw the bar of a step: when it waited, worked and paused."""
     bar = [" "] * columns
-    stretches: list[tuple[timedelta, timedelta, str]] = []
-    if row.rows:
-        stretches.append((row.scheduled, row.closed if row.closed is not None else lasted, "─"))
-    for part in row.parts:
-        end = part.closed if part.closed is not None else lasted
+    stretches: list[tuple[datetime, datetime, str]] = []
+    if step.steps:
+        stretches.append((step.scheduled_at, step.closed_at or view.until, "─"))
+    for part in step.parts:
+        end = part.closed_at or view.until
         if part.kind == "pause":
-            stretches.append((part.scheduled, end, "·"))
-        elif row.kind in ("activity", "local", "child", "lambda"):
-            begin = part.started if part.started is not None else end
-            stretches.append((part.scheduled, begin, "░"))
-            if part.started is not None or part.scheduled == end:
+            stretches.append((part.scheduled_at, end, "·"))
+        elif step.kind in ("activity", "local", "child", "lambda"):
+            begin = part.started_at or end
+            stretches.append((part.scheduled_at, begin, "░"))
+            if part.started_at is not None or part.scheduled_at == end:
                 stretches.append((begin, end, "█"))
         else:
-            stretches.append((part.scheduled, end, "─"))
-    whole = max(lasted, timedelta(microseconds=1))
+            stretches.append((part.scheduled_at, end, "─"))
+    whole = max(view.lasted, timedelta(microseconds=1))
     # If two share a column, the later of `─·░█` is drawn: work hides waiting.
     for begin, end, ink in sorted(stretches, key=lambda stretch: "─·░█".index(stretch[2])):
-        left = min(begin * columns // whole, columns - 1)
+        left = min((begin - view.started_at) * columns // whole, columns - 1)
         # A stretch shorter than a column is still drawn, unless it is waiting.
-        right = max(-(-end * columns // whole), left + (ink != "░"))
+        right = max(-((view.started_at - end) * columns // whole), left + (ink != "░"))
         bar[left:right] = ink * (min(right, columns) - left)
     return "".join(bar[:columns])
 
 
-def _format_duration(row: Row) -> str:
-    if row.duration is None:
+def _format_duration(step: StepView) -> str:
+    if step.duration is None:
         return "open"
     # Signals and markers have no duration.
-    return format_span(row.duration) if row.kind not in ("signal", "marker") else ""
+    return format_span(step.duration) if step.kind not in ("signal", "marker") else ""
 
 
 def format_span(span: timedelta) -> str:
@@ -143,8 +155,3 @@ def format_span(span: timedelta) -> str:
         if seconds >= big:
             return f"{seconds // big:,} {big_name} {seconds % big // small:02} {small_name}"
     return f"{seconds // 60} m {seconds % 60:02} s"
-
-
-def _pad(text: str, width: int) -> str:
-    text = _cut(text, width)
-    return text + " " * (width - _measure(text))

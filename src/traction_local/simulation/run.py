@@ -9,8 +9,8 @@ from typing import Any, Generic, TypeAlias, TypeVar, overload
 from traction.client.handle import Handle
 from traction.definitions.classes import Activity
 from traction.errors import ExecutionFailed
+from traction.history.reading import read_execution
 from traction.history.rendering import render
-from traction.history.timeline import read_timeline
 from traction.model import decisions as d
 from traction.model import events as e
 from traction_local.simulation.simulation import Simulation
@@ -123,7 +123,7 @@ class SimulatedRun(Generic[R_co]):
         return bool(self.calls(activity))
 
     def __str__(self) -> str:
-        return render(read_timeline(self.history))
+        return render(read_execution(self.history))
 
     def __repr__(self) -> str:
         closing = type(self.history[-1]).__name__

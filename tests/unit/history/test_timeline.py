@@ -12,8 +12,9 @@ import pytest
 
 from traction import Retry, activity, run, sleep, workflow
 from traction.errors import HistoryError
-from traction.history.rendering import format_span, lay_out, render
-from traction.history.timeline import Row, read_timeline
+from traction.history.reading import read_execution
+from traction.history.rendering import describe_close, format_span, lay_out, render
+from traction.history.views import StepView
 from traction.model import events as e
 from traction.model.names import ActivityType, TaskList, WorkflowExecution, WorkflowType
 
@@ -123,7 +124,7 @@ STORIES = {"plain": tell_plain, "troubles": tell_troubles, "open": tell_open}
 @pytest.mark.parametrize("width", [60, 100])
 @pytest.mark.parametrize("name", sorted(STORIES))
 def test_the_text_of_a_timeline_is_as_kept(name: str, width: int) -> None:
-    text = render(read_timeline(STORIES[name]().events), width=width)
+    text = render(read_execution(STORIES[name]().events), width=width)
     path = GOLDEN / f"{name}-{width}.txt"
     if os.environ.get("GOLDEN") == "write":
         path.write_text(text, encoding="utf-8")
@@ -133,45 +134,47 @@ def test_the_text_of_a_timeline_is_as_kept(name: str, width: int) -> None:
 @pytest.mark.parametrize("width", [40, 57, 80, 200])
 @pytest.mark.parametrize("name", sorted(STORIES))
 def test_no_line_is_wider_than_asked(name: str, width: int) -> None:
-    ascii = render(read_timeline(STORIES[name]().events), width=width, ascii=True)
+    ascii = render(read_execution(STORIES[name]().events), width=width, ascii=True)
     assert ascii.isascii()
     assert max(map(len, ascii.splitlines())) <= width
 
 
-def list_rows(rows: tuple[Row, ...], above: str = "") -> list[tuple[str, Row]]:
-    return [pair for row in rows for pair in ((above + row.label, row), *list_rows(row.rows, above + row.label))]
+def list_labelled(steps: tuple[StepView, ...], above: str = "") -> list[tuple[str, StepView]]:
+    return [
+        pair for step in steps for pair in ((above + step.label, step), *list_labelled(step.steps, above + step.label))
+    ]
 
 
 @pytest.mark.parametrize("name", sorted(STORIES))
 def test_the_labels_of_a_row_and_of_those_above_it_are_its_id(name: str) -> None:
-    for labels, row in list_rows(read_timeline(STORIES[name]().events).rows):
-        assert labels == row.id
+    for labels, step in list_labelled(read_execution(STORIES[name]().events).steps):
+        assert labels == step.id
 
 
-def find(story: Story, id: str) -> Row:
-    return next(row for _, row in list_rows(read_timeline(story.events).rows) if row.id == id)
+def find(story: Story, id: str) -> StepView:
+    return next(step for _, step in list_labelled(read_execution(story.events).steps) if step.id == id)
 
 
 def test_attempts_and_pauses_are_parts_of_one_step() -> None:
-    row = find(tell_troubles(), "charge-1")
-    assert (row.state, row.attempts, row.duration) == ("Done", 3, timedelta(seconds=70))
-    assert [part.kind for part in row.parts] == ["attempt", "pause", "attempt", "pause", "attempt"]
-    assert [part.state for part in row.parts] == ["Failed", "Done", "TimedOut", "Done", "Done"]
+    step = find(tell_troubles(), "charge-1")
+    assert (step.state, step.attempts, step.duration) == ("Done", 3, timedelta(seconds=70))
+    assert [part.kind for part in step.parts] == ["attempt", "pause", "attempt", "pause", "attempt"]
+    assert [part.state for part in step.parts] == ["Failed", "Done", "TimedOut", "Done", "Done"]
 
 
 def test_a_step_that_pauses_before_a_retry_is_open_and_shows_why() -> None:
-    row = find(tell_open(), "poll-1")
-    assert (row.state, row.closed, row.note) == ("Open", None, "will be retried; busy")
+    step = find(tell_open(), "poll-1")
+    assert (step.state, step.closed_at, step.note) == ("Open", None, "will be retried; busy")
 
 
 def test_a_refused_decision_is_a_failed_step() -> None:
-    row = find(tell_troubles(), "mail-1")
-    assert (row.state, row.note) == ("Failed", "refused: ACTIVITY_TYPE_DOES_NOT_EXIST")
+    step = find(tell_troubles(), "mail-1")
+    assert (step.state, step.note) == ("Failed", "refused: ACTIVITY_TYPE_DOES_NOT_EXIST")
 
 
 def test_a_group_is_open_while_one_of_its_branches_is() -> None:
-    row = find(tell_open(), "2.")
-    assert (row.state, row.closed, row.note) == ("Open", None, "2 branches")
+    step = find(tell_open(), "2.")
+    assert (step.state, step.closed_at, step.note) == ("Open", None, "2 branches")
 
 
 def test_a_race_whose_loser_was_cancelled_is_done() -> None:
@@ -200,7 +203,7 @@ def test_a_child_that_was_never_initiated_is_shown_as_refused() -> None:
 
 
 def test_the_timers_of_the_decider_itself_are_not_shown() -> None:
-    assert all("~more" not in label for label, _ in list_rows(read_timeline(tell_troubles().events).rows))
+    assert all("~more" not in label for label, _ in list_labelled(read_execution(tell_troubles().events).steps))
 
 
 def test_an_id_that_no_flow_makes_is_shown_as_it_is() -> None:
@@ -211,8 +214,8 @@ def test_an_id_that_no_flow_makes_is_shown_as_it_is() -> None:
 
 def test_an_open_run_lasts_until_the_instant_passed() -> None:
     events = tell_open().events
-    assert read_timeline(events).lasted == timedelta(seconds=9)
-    assert read_timeline(events, until=BEGAN + timedelta(minutes=5)).lasted == timedelta(minutes=5)
+    assert read_execution(events).lasted == timedelta(seconds=9)
+    assert read_execution(events, until=BEGAN + timedelta(minutes=5)).lasted == timedelta(minutes=5)
 
 
 def test_a_step_left_open_by_the_close_of_its_run_is_marked() -> None:
@@ -220,7 +223,7 @@ def test_a_step_left_open_by_the_close_of_its_run_is_marked() -> None:
     story.activity("slow-1", 0, 1)
     story.add(5, e.WorkflowExecutionTerminated, child_policy="TERMINATE", reason="enough")
     assert find(story, "slow-1").note == "left open when the run closed"
-    assert read_timeline(story.events).note == "enough"
+    assert describe_close(read_execution(story.events)) == "enough"
 
 
 def test_many_branches_take_a_few_lines_and_failed_ones_are_always_shown() -> None:
@@ -228,28 +231,28 @@ def test_many_branches_take_a_few_lines_and_failed_ones_are_always_shown() -> No
     for index in range(50):
         kind = e.ActivityTaskCanceled if index == 30 else e.ActivityTaskCompleted
         story.activity(f"1.{index}.read-1", 0, 1, 2, kind=kind)
-    text = render(read_timeline(story.events), branches_max=5)
+    text = render(read_execution(story.events), branches_max=5)
     assert len(text.splitlines()) == 1 + 1 + 5 + 1
     assert "30.read-1" in text
     assert "… 45 more, done" in text
 
 
 def test_a_line_shows_the_state_of_its_step() -> None:
-    lines = lay_out(read_timeline(tell_plain().events))
+    lines = lay_out(read_execution(tell_plain().events))
     assert [line.state for line in lines] == [None, "Done", None, "Done", "Done"]
 
 
 def test_control_characters_never_reach_the_terminal() -> None:
     story = Story()
     story.activity("a-1", 0, 1, 2, result='"\x1b[31m\x9b\u202e"')
-    assert re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", render(read_timeline(story.events))) is None
+    assert re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", render(read_execution(story.events))) is None
 
 
 def test_a_timeline_without_events_is_refused() -> None:
     with pytest.raises(ValueError, match="no events"):
-        read_timeline([])
+        read_execution([])
     with pytest.raises(HistoryError):
-        read_timeline(tell_plain().events[1:])
+        read_execution(tell_plain().events[1:])
 
 
 @pytest.mark.parametrize("seconds", [0, 0.999, 1, 59.994, 59.995, 59.999, 60, 3599.9, 3600, 86399, 86400, 31_536_000])
@@ -277,9 +280,9 @@ async def visit(name: str) -> str:
 def test_a_real_history_is_read_back_into_the_tree_of_its_flow() -> None:
     handles: list[Any] = []
     assert run(visit("world"), on_start=handles.append) == "Hello, world!"
-    timeline = read_timeline(handles[0].history())
-    assert timeline.status == "COMPLETED"
-    assert [(id, row.state, row.attempts) for id, row in list_rows(timeline.rows) if not row.rows] == [
+    view = read_execution(handles[0].history())
+    assert view.status == "COMPLETED"
+    assert [(id, step.state, step.attempts) for id, step in list_labelled(view.steps) if not step.steps] == [
         ("1.0.greet-1", "Done", 1),
         ("1.1.other.1.0.greet-1", "Done", 1),
         ("1.1.other.1.1.sleep-1", "Cancelled", 1),

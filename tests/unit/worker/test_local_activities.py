@@ -41,7 +41,7 @@ from traction.errors import (
     TractionError,
 )
 from traction.history.local_records import HEAD_CHARS_MAX, Record, find_record, find_room, write_record
-from traction.history.timeline import read_timeline
+from traction.history.reading import read_execution
 from traction.model import events as e
 from traction.model.names import ActivityType
 from traction.payloads.codec import Codec
@@ -569,9 +569,15 @@ def test_a_history_shows_each_as_a_step_with_its_time_and_its_attempts(stage: St
 
     act = fail_times(1)
     handle = play(stage, Fail("persist"), Shelf(x=tarry))
-    (row,) = read_timeline(handle.history()).rows
-    assert (row.id, row.kind, row.state, row.attempts, row.note) == ("Persist-1", "local", "Done", 2, "attempt 2; 7")
-    lasted = [(part.kind, part.state, part.closed - part.scheduled) for part in row.parts if part.closed is not None]
+    (step,) = read_execution(handle.history()).steps
+    assert (step.id, step.kind, step.state, step.attempts, step.note) == (
+        "Persist-1",
+        "local",
+        "Done",
+        2,
+        "attempt 2; 7",
+    )
+    lasted = [(part.kind, part.state, part.closed_at - part.scheduled_at) for part in step.parts if part.closed_at]
     spent = timedelta(milliseconds=300)
     assert lasted == [
         ("attempt", "Failed", spent),
@@ -587,8 +593,8 @@ def test_the_clock_of_another_machine_is_believed_within_the_run(stage: Stage) -
     for hours in (-1, 1):
         record = Record("LookUp", "1", marker.event_timestamp + timedelta(hours=hours), 2.0, None, "1")
         events[marker.event_id - 1] = structs.replace(marker, details=write_record(record))
-        (row,) = read_timeline(events).rows
-        assert (row.scheduled, row.closed) == (timedelta(0), timedelta(0))
+        (step,) = read_execution(events).steps
+        assert (step.scheduled_at, step.closed_at) == (events[0].event_timestamp, events[0].event_timestamp)
 
 
 # Who gives them what they need.

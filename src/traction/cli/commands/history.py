@@ -16,7 +16,7 @@ from traction.cli.options import CodecName, Id, Json, Payloads, RunId, Url
 from traction.client.visibility import describe_waiting, find_execution, find_waiting_decision
 from traction.history.escaping import escape
 from traction.history.export import make_stored, write_stored
-from traction.history.timeline import list_failures, read_timeline
+from traction.history.reading import list_failures, read_execution
 from traction.model import events as e
 
 SHOWN_APART = frozenset({"eventId", "eventType", "eventTimestamp"})
@@ -50,10 +50,11 @@ def show_history(
         for line in _format_events(history):
             output.show_lines(escape(line))
     elif json:
-        output.show_json(read_timeline(history, until=now, codec=payload_codec))
+        output.show_json(read_execution(history, execution=execution, until=now, codec=payload_codec))
     else:
-        output.show_timeline(read_timeline(history, until=now, codec=payload_codec), sys.stdout)
-        for text in list_failures(history, payload_codec):
+        view = read_execution(history, execution=execution, until=now, codec=payload_codec)
+        output.show_timeline(view, sys.stdout)
+        for text in list_failures(view):
             output.show_lines(f"\n{text.rstrip()}")
         if (waiting := find_waiting_decision(history, now)) is not None:
             output.show_lines(f"\n{describe_waiting(*waiting)}")

@@ -20,7 +20,8 @@ from traction.client.run import LEAVING
 from traction.client.run import run as run_embedded
 from traction.client.system import WorkerSystem
 from traction.errors import TractionError
-from traction.history.timeline import Timeline, read_timeline
+from traction.history.reading import read_execution
+from traction.history.views import ExecutionView
 
 DRAWS_PER_SECOND = 8
 DRAW_SHARE = 10
@@ -67,11 +68,11 @@ def run(
             error = caught
     if any(thread.name == LEAVING for thread in threading.enumerate()):
         output.show_message("Waiting up to a minute for pending polls, which may still return tasks")
-    timeline = read_last(handles[0], url) if handles else None
+    view = read_last(handles[0], url) if handles else None
     if json and handles:
-        output.show_json(_summarize(handles[0], timeline, result, error))
-    elif timeline is not None:
-        output.show_timeline(timeline, sys.stderr)
+        output.show_json(_summarize(handles[0], view, result, error))
+    elif view is not None:
+        output.show_timeline(view, sys.stderr)
     if error is not None:
         if not json and (trace := getattr(error, "traceback", "")):
             output.show_message(f"\n{trace}")
@@ -80,23 +81,24 @@ def run(
         output.show_result(result)
 
 
-def _summarize(handle: Handle[Any], timeline: Timeline | None, result: Any, error: Exception | None) -> dict[str, Any]:
+def _summarize(handle: Handle[Any], view: ExecutionView | None, result: Any, error: Exception | None) -> dict[str, Any]:
     summary: dict[str, Any] = {"workflow_id": handle.workflow_id, "run_id": handle.run_id}
     if error is None:
         summary["result"] = result
     else:
         facts = {name: getattr(error, name) for name in ("type", "message", "traceback") if hasattr(error, name)}
         summary["error"] = {"kind": type(error).__name__, "text": str(error), **facts}
-    return summary | {"timeline": timeline}
+    return summary | {"execution": view}
 
 
-def read_last(handle: Handle[Any], url: str) -> Timeline | None:
-    """Return the timeline of a run whose backend has been closed."""
+def read_last(handle: Handle[Any], url: str) -> ExecutionView | None:
+    """Return the view of a run whose backend has been closed."""
     try:
-        return read_timeline(handle.history(), codec=handle.codec)
+        return read_execution(handle.history(), execution=handle.execution, codec=handle.codec)
     except TractionError:
         with WorkerSystem(url) as system:
-            return read_timeline(system.get_handle(handle.execution).history(), codec=handle.codec)
+            events = system.get_handle(handle.execution).history()
+            return read_execution(events, execution=handle.execution, codec=handle.codec)
 
 
 @contextmanager
@@ -137,14 +139,14 @@ class Progress:
                 events = handle.history()
                 self._began = self._began or began
                 # By this machine's clock: the service's may differ.
-                timeline = read_timeline(
+                view = read_execution(
                     events,
                     until=events[0].event_timestamp + timedelta(seconds=began - self._began),
                     codec=handle.codec,
                 )
             except TractionError:
                 return self._drawn
-            self._drawn = output.draw_timeline(timeline, sys.stderr, width, lines_max)
+            self._drawn = output.draw_timeline(view, sys.stderr, width, lines_max)
             took = time.monotonic() - began
             self._next_draw = began + took * DRAW_SHARE
             return self._drawn
