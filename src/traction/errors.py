@@ -119,13 +119,13 @@ class InvalidPayloadError(PayloadError):
 
 
 class PayloadStoreError(PayloadUnavailableError):
-    """A payload store failed, or has no or other content: `what` belongs to `key` of the store with the URL `store`."""
+    """A payload store failed, or `what` is missing or corrupt there: its key is `key`, the URL of the store `store`."""
 
     def __init__(self, what: str, *, store: str, key: str, problem: str) -> None:
         self.what, self.store, self.key, self.problem = what, store, key, problem
         super().__init__(
-            f"{what} belongs to the payload store {store} under {key}, and {problem}. The task is retried. "
-            "Repair the store, or open the one to which it was written"
+            f"{what}, with the key {key} in the payload store {store}, {problem}. The task is retried. Repair the "
+            "store, or use the store to which the payload was written"
         )
 
 

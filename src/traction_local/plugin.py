@@ -117,7 +117,7 @@ def _read_options(url: str, query: str) -> dict[str, str]:
             raise BackendError(f"{url!r}: {name} is {'given twice' if name in options else 'not an option'}: {_USAGE}")
         allowed = _OPTIONS[name]
         if not value or (allowed is not None and value not in allowed):
-            raise BackendError(f"{url!r}: {name} is not {value!r}: {_USAGE}")
+            raise BackendError(f"{url!r}: {name}={value!r} is not valid: {_USAGE}")
         options[name] = value
     return options
 

@@ -33,7 +33,7 @@ def advance(backend: LocalBackend, clock: VirtualClock, seconds: float) -> tuple
     now, alarm = backend.settle()
     while now < target:
         if alarm is not None and alarm <= now:
-            raise BackendError(f"the alarm at {alarm} could not be handled: try again")
+            raise BackendError(f"the timeouts and timers due at {alarm} could not be processed: call again")
         clock.time = target if alarm is None else min(alarm, target)
         now, alarm = backend.settle()
     return now, alarm

@@ -65,8 +65,8 @@ def make_clients(options: SwfOptions) -> tuple[Any, Any, Any]:
         changes = session.client("swf", config=_configure(options, READ_TIMEOUT, 1), **settings)
     except b.NoRegionError as error:
         raise BackendError(
-            f"swf://{options.domain} names no region, and neither does AWS's configuration: "
-            f"write swf://{options.domain}?region=us-east-1"
+            f"swf://{options.domain} has no region, and the AWS configuration has none: write "
+            f"swf://{options.domain}?region=us-east-1"
         ) from error
     except (b.BotoCoreError, ValueError) as error:
         raise BackendError(f"swf://{options.domain} cannot be opened: {error}") from error

@@ -64,7 +64,7 @@ def read_url(url: str) -> SwfOptions:
     if not domain or parts.path not in ("", "/") or parts.fragment:
         raise BackendError(f"{url!r} does not name a domain of Amazon SWF: {USAGE}")
     if fault := find_name_error(domain):
-        raise BackendError(f"{url!r}: a domain cannot be called {domain!r}: {fault} (SWF)")
+        raise BackendError(f"{url!r}: {domain!r} is not the name of a domain: {fault} (SWF)")
     given = dict(parse_qsl(parts.query, keep_blank_values=True))
     if len(given) != len(parse_qsl(parts.query, keep_blank_values=True)):
         raise BackendError(f"{url!r}: an option is given twice: {USAGE}")
@@ -76,7 +76,7 @@ def read_url(url: str) -> SwfOptions:
         try:
             options[name] = read(value)
         except ValueError:
-            raise BackendError(f"{url!r}: {name} is not {value!r}: {USAGE}") from None
+            raise BackendError(f"{url!r}: {name}={value!r} is not valid: {USAGE}") from None
     return SwfOptions(**options)  # type: ignore[arg-type]
 
 

@@ -727,7 +727,7 @@ def test_executions_of_a_workflow_have_drawn_inputs(run: Any) -> None:
 
 
 def test_inputs_of_a_value_that_is_not_a_workflow_are_refused() -> None:
-    with pytest.raises(DefinitionError, match="draws calls of a workflow"):
+    with pytest.raises(DefinitionError, match="expected a workflow"):
         ts.inputs(charge)  # type: ignore[arg-type]
 
 

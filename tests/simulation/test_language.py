@@ -359,7 +359,7 @@ def test_compensate_outside_a_saga_is_refused() -> None:
     async def trip() -> str:
         return await do("a").compensate(undo)
 
-    with pytest.raises(FlowError, match="is outside of a saga"):
+    with pytest.raises(FlowError, match="is used outside a saga"):
         simulate(trip())
 
 
@@ -468,7 +468,7 @@ def test_a_flow_cannot_go_on_as_another_workflow() -> None:
     async def flow() -> None:
         await continue_as_new(wait_for_approval())
 
-    with pytest.raises(FlowError, match="cannot go on as wait_for_approval"):
+    with pytest.raises(FlowError, match="cannot continue as wait_for_approval"):
         simulate(flow())
 
 

@@ -226,10 +226,10 @@ class Handle(Generic[R]):
         started: Any = events[0]
         of, mine = started.workflow_type, None if self._workflow is None else self._workflow.spec.type
         if self._workflow is None or of != mine:
-            has = "no code" if mine is None else f"that of {mine.name} {mine.version}"
+            has = "no workflow" if mine is None else f"{mine.name} {mine.version}"
             raise DefinitionError(
-                f"the state of {self.workflow_id} needs the code of {of.name} {of.version}, the handle has {has}; "
-                "write get_handle(execution, its workflow)"
+                f"the state of {self.workflow_id} is computed by the workflow {of.name} {of.version}, and the handle "
+                f"has {has}. Write get_handle(execution, workflow)"
             )
         decider = Decider(self._workflow, execution=self.execution, codec=self.codec)
         try:

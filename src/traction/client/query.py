@@ -68,10 +68,12 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
         if self.status is not None and self.status not in STATUSES:
             raise DefinitionError(f"status={self.status!r:.100} is not one of {', '.join(STATUSES)} (SWF)")
         if self.version is not None and self.workflow is None:
-            raise DefinitionError(f"version={self.version!r:.100} needs workflow=..., the name that has the version")
+            raise DefinitionError(
+                f"version={self.version!r:.100} needs workflow=... as well: a version belongs to a name"
+            )
         for name in ("workflow", "version", "tag", "workflow_id"):
             if not isinstance(text := getattr(self, name), str | None) or text == "":
-                raise DefinitionError(f"{name}={text!r:.100}: expected a text that is not empty, or None")
+                raise DefinitionError(f"{name}={text!r:.100}: expected a non-empty string or None")
         for name, times in (("started", self.started), ("closed", self.closed)):
             _check_times(name, times)
         if self.status == "OPEN" and self.closed != EVER:

@@ -102,7 +102,9 @@ class Start:
                 if not error.retryable or last:
                     raise
                 unsure = True
-        raise WorkflowExecutionAlreadyStartedFault(f"an execution {self._id!r} is open, but not visible yet (SWF)")
+        raise WorkflowExecutionAlreadyStartedFault(
+            f"an execution {self._id!r} is open, but lists do not show it yet (SWF). Start it again later"
+        )
 
     def _find_closed(self, began: datetime, unsure: bool) -> Handle[Any] | None:
         """Return the handle of the closed execution to use instead of a new one."""

@@ -64,8 +64,8 @@ def _continue_as_new(
     mine = workflow.spec.type
     if call.spec.type.name != mine.name:
         raise FlowError(
-            f"{mine.name} cannot go on as {call.spec.type.name}: the next run is of the same workflow, in this "
-            "version or another (SWF). Start the other one with start_child, or from outside"
+            f"continue_as_new: {mine.name} cannot continue as {call.spec.type.name}: the next run must be of the same "
+            "workflow, in any version (SWF). Start another workflow with start_child, or with Client.start"
         )
     # SWF takes omitted settings from the type's defaults, never from this run.
     return d.ContinueAsNewWorkflowExecution(

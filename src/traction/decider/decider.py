@@ -301,8 +301,8 @@ class Decider:
             return
         if self._decided:
             raise HistoryError(
-                f"the decisions of event {event.started_event_id} were lost, since its decision task timed out (event "
-                f"{event.event_id}); feed a new decider from the start of the history"
+                f"the decisions for event {event.started_event_id} were not recorded: that decision task timed out "
+                f"(event {event.event_id}). Pass the history from event 1 to a new decider"
             )
         # The decider of this task saw that a close was refused. The next one requests it again.
         kept = [arrived for arrived in self._arrived if type(arrived[0]) not in CLOSE_REFUSALS]

@@ -274,7 +274,9 @@ def find_saga(fiber: Fiber) -> Undo:
     """
     saga = _search_saga(fiber)
     if saga is None:
-        raise FlowError("compensate(...) is outside of a saga, so it would never run; write saga(...) around it")
+        raise FlowError(
+            "compensate(...) is used outside a saga, so the compensation would never run; write saga(...) around it"
+        )
     return saga
 
 

@@ -81,8 +81,8 @@ class DecisionQueue:
         if self._markers >= DECISIONS_MAX or self._marker_bytes > MARKER_BYTES_MAX:
             raise FlowError(
                 f"the flow records {self._markers} markers of {self._marker_bytes:,} bytes in one decision task, "
-                f"which may have at most {DECISIONS_MAX - 1} and {MARKER_BYTES_MAX:,}. Wait between them, for example "
-                "with traction.sleep"
+                f"and at most {DECISIONS_MAX - 1} markers of {MARKER_BYTES_MAX:,} bytes are allowed (Traction). Wait "
+                "between them, for example with traction.sleep"
             )
 
     def has_room_for_marker(self) -> bool:

@@ -92,8 +92,8 @@ def _compute(context: DecisionContext, leaf: Leaf) -> str:
         return UNSENT + context.codec.encode(message)
     except Exception as error:
         raise FlowError(
-            f"the code of {leaf.id} raised {type(error).__name__}: {error}. A side effect cannot fail: do this in "
-            "an activity, which can"
+            f"the code of {leaf.id} raised {type(error).__name__}: {error}. A side effect must not fail (Traction): "
+            "move code that may fail to an activity"
         ) from error
 
 

@@ -51,8 +51,8 @@ def make_stored(events: Iterable[Event], execution: WorkflowExecution | None = N
     if not events or type(events[0]) is not WorkflowExecutionStarted:
         first = f"event {events[0].event_id} {type(events[0]).__name__}" if events else "nothing"
         raise HistoryError(
-            f"a history begins with event 1 WorkflowExecutionStarted (SWF), and this one with {first}; take all its "
-            "pages"
+            f"a history begins with event 1 WorkflowExecutionStarted (SWF), and this one begins with {first}. Include "
+            "all its pages"
         )
     return StoredHistory(events, execution)
 

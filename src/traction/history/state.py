@@ -80,7 +80,7 @@ class HistoryState:
 
     def _begin(self, event: e.WorkflowExecutionStarted) -> None:
         if event.event_id != 1:
-            raise HistoryError(f"event {event.event_id} WorkflowExecutionStarted starts an execution that has started")
+            raise HistoryError(f"event {event.event_id} WorkflowExecutionStarted can only be the first event")
 
     def _open_step(self, event: e.Event) -> HistoryStep:
         step = self.open[event.event_id] = HistoryStep(getattr(event, OPENS[type(event)]), event)
@@ -91,7 +91,7 @@ class HistoryState:
         if step.started is not None:
             raise HistoryError(
                 f"event {event.event_id} {type(event).__name__} starts {step.id}, "
-                f"which event {step.started.event_id} had started"
+                f"which event {step.started.event_id} has already started"
             )
         step.started = event
         return step

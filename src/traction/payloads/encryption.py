@@ -31,7 +31,7 @@ class KeyRing:
 
     def __init__(self, keys: Mapping[str, bytes]) -> None:
         if not keys:
-            raise ValueError("a ring without keys encrypts nothing; make one with AESGCM.generate_key(256)")
+            raise ValueError("a key ring needs at least one key; create one with AESGCM.generate_key(256)")
         for id, key in keys.items():
             if not 1 <= len(id.encode()) <= 255:
                 raise ValueError(f"{id!r:.100} is not an id of a key: an id has 1 to 255 bytes")
@@ -54,7 +54,7 @@ class KeyRing:
         except KeyError:
             raise PayloadUnavailableError(
                 f"{what} was encrypted with the key {id!r}, and this ring has {', '.join(map(repr, self._ciphers))}. "
-                "Add that key to it, and keep it as long as there are histories that were written with it"
+                "Add that key to the ring, and keep it as long as histories that use it are stored"
             ) from None
 
 
@@ -89,12 +89,12 @@ class Encrypt:
             id = ""
         if not id or len(nonce) < NONCE_BYTES:
             raise InvalidPayloadError(
-                f"{what} is marked as encrypted, and its {len(data):,} bytes are too few or do not name a key"
+                f"{what} is marked as encrypted, but its {len(data):,} bytes are too few or do not name a key"
             )
         try:
             return self._keys.get(id, what).decrypt(nonce, body, head)
         except InvalidTag:
             raise PayloadUnavailableError(
-                f"{what} was encrypted with another key than the key {id!r} of this process, or was changed since. "
+                f"{what} was encrypted with another key than the key {id!r} of this process, or was changed later. "
                 "Use the same key with this id in all processes"
             ) from None

@@ -143,7 +143,7 @@ class StoreCache:
             self.store.put(key, data)
         except BackendError as error:
             raise PayloadStoreError(
-                what, store=self.store.url, key=key, problem=f"cannot be written there: {error}"
+                what, store=self.store.url, key=key, problem=f"cannot be written: {error}"
             ) from error
         self._keep(key, data)
 
@@ -152,15 +152,15 @@ class StoreCache:
         try:
             data = self.store.get_bounded(key, bytes_max)
         except BackendError as error:
-            raise PayloadStoreError(what, store=url, key=key, problem=f"cannot be read there: {error}") from error
+            raise PayloadStoreError(what, store=url, key=key, problem=f"cannot be read: {error}") from error
         if data is None:
-            raise PayloadStoreError(what, store=url, key=key, problem="is not there")
+            raise PayloadStoreError(what, store=url, key=key, problem="is missing")
         if len(data) > bytes_max:
             raise too_large(what, "in the payload store", bytes_max)
         from hashlib import sha256  # loads OpenSSL, which is slow to import
 
         if sha256(data).hexdigest() != key:
-            raise PayloadStoreError(what, store=url, key=key, problem="is corrupt there: it is not what was written")
+            raise PayloadStoreError(what, store=url, key=key, problem="is corrupt: it differs from what was written")
         return data
 
     def _keep(self, key: str, data: bytes) -> None:

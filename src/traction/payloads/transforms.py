@@ -92,11 +92,11 @@ class Compress:
             # One byte more than allowed, to detect longer content.
             plain = inflater.decompress(data, self._bytes_max + 1)
         except zlib.error as error:
-            raise InvalidPayloadError(f"{what} is marked as compressed, and does not decompress: {error}") from None
+            raise InvalidPayloadError(f"{what} is marked as compressed, but cannot be decompressed: {error}") from None
         if len(plain) > self._bytes_max:
             raise too_large(what, "when it is decompressed", self._bytes_max)
         if not inflater.eof:
-            raise InvalidPayloadError(f"{what} is compressed, and its end is missing")
+            raise InvalidPayloadError(f"{what} is compressed, but incomplete")
         return plain
 
 

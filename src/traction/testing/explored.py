@@ -66,7 +66,7 @@ class Explored(Generic[R_co]):
                 names = [parameter.name for parameter in self.parameters]
                 if len(arguments) > len(names):
                     raise TypeError(
-                        f"besides the run, the test takes {', '.join(names) or 'nothing'}: {arguments!r:.99}"
+                        f"expected at most {len(names)} arguments, {', '.join(names) or 'none'}: got {arguments!r:.99}"
                     )
                 by_name = dict(zip(names, arguments, strict=False))
                 returned = self._test(**by_name, **named, **{self._run_parameter: run})

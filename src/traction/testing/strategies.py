@@ -94,7 +94,7 @@ def inputs(workflow: Callable[..., Workflow[T]], codec: Codec = JSON) -> st.Sear
     """
     definition: Any = workflow
     if not (isinstance(definition, type) and issubclass(definition, Workflow)):
-        raise DefinitionError(f"inputs() draws calls of a workflow, and {definition!r:.100} is not one")
+        raise DefinitionError(f"inputs({definition!r:.100}): expected a workflow")
     drawn = st.builds(definition, **_fields(definition))
 
     def reads_back(call: Any) -> bool:

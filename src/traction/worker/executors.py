@@ -56,7 +56,7 @@ def create_workers(
         slots.replace = lambda: spawn(make(activity, dependency))
         return [make(activity, dependency) for _ in range(instances)], []
     if executor != "async":
-        raise DefinitionError(f'there is no executor {executor!r}; write "thread", "process" or "async"')
+        raise DefinitionError(f'executor={executor!r} is not one of "thread", "process" and "async"')
     if not is_async(activity):
         raise DefinitionError(
             f'{activity.__qualname__} cannot run with executor="async": it is not async, and would block the '

@@ -159,7 +159,7 @@ def check_terminated(workflow: Any, execution: WorkflowExecution, events: Sequen
     parent = begin.parent_workflow_execution
     raise UnsoundFlowError(
         f"the child {execution.workflow_id} was terminated with its parent {parent and parent.workflow_id}, {lost}. "
-        'Let the parent await it, with cancellation="wait" (the default), or set child_policy="REQUEST_CANCEL" or '
+        'Await it in the parent, with cancellation="wait" (the default), or set child_policy="REQUEST_CANCEL" or '
         '"ABANDON" on the workflow of the parent'
     )
 

@@ -230,7 +230,7 @@ class Simulation:
             self.move_once()
         names = ", ".join(handle.workflow_id for handle in handles if id(handle) in left)
         raise StuckExecutionError(
-            f"{names} is open after {self._max_moves} moves: let it close earlier, or pass a larger max_moves"
+            f"{names} is still open after {self._max_moves} moves. Shorten the flow, or pass a larger max_moves"
         )
 
     def has_open(self) -> bool:

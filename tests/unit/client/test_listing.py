@@ -158,7 +158,7 @@ ERRORS: list[tuple[dict[str, Any], str]] = [
     ({"closed": (BEGIN, BEGIN - timedelta(days=1))}, "2024-02-29 12:00:00+00:00 is after 2024-02-28 12:00:00+00:00"),
     ({"version": "2"}, "version='2' needs workflow="),
     ({"workflow": 7}, "workflow=7: expected a workflow or the name of one"),
-    ({"tag": ""}, "tag='': expected a text that is not empty"),
+    ({"tag": ""}, "tag='': expected a non-empty string"),
     ({"started": BEGIN}, "expected a pair"),
     ({"closed": ("2024-01-01", None)}, "expected aware datetimes or None, got '2024-01-01'"),
     ({"status": "open", "closed": (BEGIN, None)}, "matches no open execution"),

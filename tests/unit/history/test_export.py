@@ -73,7 +73,7 @@ def test_tags_may_be_null_in_old_histories() -> None:
         ("[]", "order.json is not a history: Expected `object`"),
         ('{"events": [{"eventType": "Odd"}]}', "order.json is not a history: Invalid value 'Odd'"),
         ('{"events": [], "traction": 2}', "order.json is of format 2"),
-        ('{"events": []}', "and this one with nothing"),
+        ('{"events": []}', "and this one begins with nothing"),
     ],
 )
 def test_text_that_is_not_a_history_is_refused(text: str, says: str) -> None:
@@ -83,5 +83,7 @@ def test_text_that_is_not_a_history_is_refused(text: str, says: str) -> None:
 
 
 def test_a_page_other_than_the_first_is_refused() -> None:
-    with pytest.raises(HistoryError, match=r"begins with event 1 .* and this one with event 2 DecisionTaskScheduled"):
+    with pytest.raises(
+        HistoryError, match=r"begins with event 1 .* and this one begins with event 2 DecisionTaskScheduled"
+    ):
         make_stored([QUEUED])

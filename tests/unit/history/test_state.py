@@ -76,7 +76,7 @@ def test_every_step_is_known_with_what_opened_started_and_closed_it() -> None:
     ("events", "text"),
     [
         pytest.param(write(QUEUE), "event 1 DecisionTaskScheduled is not WorkflowExecutionStarted", id="no start"),
-        pytest.param(write(BEGIN, BEGIN), "event 2 .* starts an execution that has started", id="two starts"),
+        pytest.param(write(BEGIN, BEGIN), "event 2 .* can only be the first event", id="two starts"),
         pytest.param(write(BEGIN, first=2), "follows event 0: event ids are dense, and 1 is missing", id="no event 1"),
         pytest.param(write(BEGIN) + write(QUEUE, first=3), "event ids are dense, and 2 is missing", id="a gap"),
         pytest.param(write(BEGIN, QUEUE) + write(QUEUE, first=2), "dense, and 3 is missing", id="an event twice"),
@@ -116,7 +116,7 @@ def test_every_step_is_known_with_what_opened_started_and_closed_it() -> None:
         ),
         pytest.param(
             write(*TURN, SCHEDULE, *[(e.ActivityTaskStarted, {"scheduled_event_id": 5})] * 2),
-            "event 7 ActivityTaskStarted starts a-1, which event 6 had started",
+            "event 7 ActivityTaskStarted starts a-1, which event 6 has already started",
             id="a task started twice",
         ),
     ],

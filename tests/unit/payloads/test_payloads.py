@@ -151,7 +151,7 @@ def test_an_activity_without_its_stored_input_runs_when_the_store_is_back(
     take_turns(*workers)
     failed = find_last(handle.history(), e.ActivityTaskFailed)
     assert failed.reason == UNREADABLE
-    assert "the input of Double 1 belongs to the payload store" in failed.details
+    assert "the input of Double 1, with the key " in failed.details
     for path, data in kept.items():
         path.write_bytes(data)
     for _ in range(4):

@@ -133,7 +133,7 @@ def test_a_value_of_another_type_is_shown_unless_a_transform_hides_it() -> None:
 
 def test_a_compressed_payload_without_its_end_is_refused() -> None:
     cut = b64encode(zlib.compress(b'"abc"')[:-4]).decode()
-    with pytest.raises(PayloadError, match="its end is missing"):
+    with pytest.raises(PayloadError, match="is compressed, but incomplete"):
         JSON.decode(f"@zlib:{cut}", str)
 
 
@@ -249,7 +249,7 @@ def test_a_missing_payload_is_reported_with_store_key_and_owner() -> None:
         Codec(store=store).decode(payload, str, "the input of Order 1")
     error = caught.value
     assert (error.store, error.key, error.what) == ("memory:", key, "the input of Order 1")
-    assert str(error).startswith(f"the input of Order 1 belongs to the payload store memory: under {key}, and is not")
+    assert str(error).startswith(f"the input of Order 1, with the key {key} in the payload store memory:, is missing. ")
 
 
 def test_what_was_changed_in_the_store_is_corrupt() -> None:
@@ -257,7 +257,7 @@ def test_what_was_changed_in_the_store_is_corrupt() -> None:
     payload = Codec(store=store).encode(draw_noise(70_000))
     for key in store.kept:
         store.kept[key] += b"!"
-    with pytest.raises(PayloadStoreError, match="is corrupt there"):
+    with pytest.raises(PayloadStoreError, match="is corrupt"):
         Codec(store=store).decode(payload, str)
 
 

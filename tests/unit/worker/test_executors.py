@@ -365,7 +365,7 @@ def test_an_activity_that_is_not_async_is_refused_on_a_loop_and_one_that_is_is_k
     assert [is_async(one) for one in (Act, ActAsync, plain, later)] == [False, True, False, True]
     with pytest.raises(DefinitionError, match="Write async def"):
         stage.system.start_activity_worker(plain, executor="async")
-    with pytest.raises(DefinitionError, match="there is no executor 'fork'"):
+    with pytest.raises(DefinitionError, match="executor='fork' is not one of"):
         stage.system.start_activity_worker(plain, executor="fork")  # type: ignore[call-overload]
 
 
