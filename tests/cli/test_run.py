@@ -160,7 +160,7 @@ def test_a_codec_that_is_none_leaves_with_2(capsys: pytest.CaptureFixture[str]) 
         ([], "Write --provide Write=module:factory, where factory() returns it"),
         (["--provide", "Write"], "write --provide Activity=module:factory"),
         (["--provide", f"Wrote={HERE}:open_book"], "no activity 'Wrote'"),
-        (["--provide", f"Write={HERE}:shut_book"], "has no 'shut_book'"),
+        (["--provide", f"Write={HERE}:shut_book"], "has no 'shut_book'\n"),
         (["--provide", f"Write={HERE}:lose_book"], "failed: OSError: it is lost"),
     ],
 )
@@ -183,6 +183,13 @@ def test_a_workflow_that_is_not_there_leaves_with_2(capsys: pytest.CaptureFixtur
     code, _, err = run(capsys, "run", target)
     assert code == 2
     assert says in err
+
+
+def test_a_worker_of_an_unknown_name_lists_workflows_and_activities(capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = run(capsys, "worker", f"{HERE}:Nothing")
+    assert code == 2
+    assert f"has no 'Nothing'; its workflows are {HERE}:Order" in err
+    assert f"; its activities are {HERE}:" in err
 
 
 def test_a_url_of_an_unknown_scheme_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:

@@ -58,40 +58,40 @@ def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
     return int(left.value.code or 0), out, err
 
 
-def test_a_simulation_prints_its_result_and_its_trace(flows: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_simulation_prints_its_result_and_its_story(flows: str, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = run(capsys, "simulate", f"{flows}:later", "--n", "4")
     assert (code, out) == (0, "8\n")
     assert "+30d 0:00:00.000  service   sleep-1 fires" in err
 
 
-def test_the_deviations_that_a_seed_prints_give_the_same_trace(flows: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_deviations_that_a_seed_prints_make_the_same_run(flows: str, capsys: pytest.CaptureFixture[str]) -> None:
     words = ("simulate", f"{flows}:later", "--n", "4", "--faults", "all", "--workers", "2", "--json")
     _, seeded, _ = run(capsys, *words, "--seed", "1", "--rate", "0.3")
-    trace = json.loads(seeded)["deviations"]
-    assert trace
-    _, traced, _ = run(capsys, *words, "--trace", trace)
-    assert traced == seeded
+    deviations = json.loads(seeded)["deviations"]
+    assert deviations
+    _, repeated, _ = run(capsys, *words, "--deviations", deviations)
+    assert repeated == seeded
 
 
 @pytest.mark.parametrize("command", [["simulate", "--seed", "1", "--rate", "0.3"], ["explore"]])
-def test_the_command_that_is_printed_makes_the_very_run_again(
+def test_the_printed_command_repeats_the_run(
     flows: str, capsys: pytest.CaptureFixture[str], command: list[str]
 ) -> None:
     name, *words = command
     call = (f"{flows}:choosy", "--below", "-3", "--note", "it isn't", "--no-loud")
-    _, _, told = run(capsys, name, *call, "--faults", "all", "--workers", "2", *words)
-    again = shlex.split(told.partition("Again: ")[2].splitlines()[0])
+    _, _, first = run(capsys, name, *call, "--faults", "all", "--workers", "2", *words)
+    again = shlex.split(first.partition("Again: ")[2].splitlines()[0])
     assert again[0] == "traction"
-    _, _, retold = run(capsys, *again[1:])
-    story = told.partition("\n\n")[0].splitlines()
-    assert retold.splitlines()[: len(story)] == story
+    _, _, second = run(capsys, *again[1:])
+    story = first.partition("\n\n")[0].splitlines()
+    assert second.splitlines()[: len(story)] == story
 
 
-def test_a_trace_may_be_a_file(flows: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = tmp_path / "trace.txt"
+def test_deviations_are_read_from_a_file(flows: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "deviations.txt"
     path.write_text("0:1\n")
     _, out, _ = run(
-        capsys, "simulate", f"{flows}:later", "--n", "4", "--faults", "some", "--trace", str(path), "--json"
+        capsys, "simulate", f"{flows}:later", "--n", "4", "--faults", "some", "--deviations", str(path), "--json"
     )
     assert json.loads(out)["deviations"] == "0:1"
 
@@ -109,8 +109,8 @@ def test_one_walks_through_a_story_step_by_step(
     ("words", "says"),
     [
         (["--faults", "many"], "expected one of none, some, all"),
-        (["--seed", "1", "--trace", "0:1"], "exclude each other"),
-        (["--trace", "once"], "'once' is not a deviation"),
+        (["--seed", "1", "--deviations", "0:1"], "exclude each other"),
+        (["--deviations", "once"], "'once' is not a deviation"),
     ],
 )
 def test_a_schedule_that_cannot_be_leaves_with_2(
@@ -129,7 +129,7 @@ def test_an_exploration_prints_its_coverage(flows: str, capsys: pytest.CaptureFi
     assert coverage["runs"] > coverage["histories"] > 1
 
 
-def test_an_exploration_prints_the_trace_of_a_failing_run(flows: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_exploration_prints_the_story_of_a_failing_run(flows: str, capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = run(capsys, "explore", f"{flows}:hopeful")
     assert code == 1
     assert "the signal Go: it was not sent" in err

@@ -31,7 +31,6 @@ RESERVED = {
     "seed",
     "step",
     "timeout",
-    "trace",
     "url",
     "verbose",
     "workers",

@@ -40,7 +40,7 @@ def provide_all(provided: Sequence[str], stack: ExitStack, near: Sequence[Any]) 
 
 def _find_activity(name: str, near: Sequence[Any]) -> Any:
     if ":" in name:
-        return load(name)
+        return load(name, {"activities": Activity})
     for definition in near:
         found = getattr(sys.modules.get(definition.__module__), name, None)
         if isinstance(found, type) and issubclass(found, Activity) and found.__dict__.get("spec"):

@@ -7,10 +7,10 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any, TypeVar
 
 import pluggy
@@ -35,9 +35,16 @@ class UsageError(TractionError):
 
 # From names to definitions.
 
+WORKFLOWS: Mapping[str, type] = MappingProxyType({"workflows": Workflow})
+"""What `load` suggests where a workflow is needed."""
 
-def load(target: str) -> Any:
+
+def load(target: str, kinds: Mapping[str, type] = MappingProxyType({})) -> Any:
     """Import `module:Name` or `file.py:Name`; without a name, the module.
+
+    Args:
+        target: the module or file, and the name.
+        kinds: what may be named, by its word in the plural. The error for an unknown name lists what the module has.
 
     Raises:
         UsageError: the module or the name does not exist, or the import fails.
@@ -70,7 +77,7 @@ def load(target: str) -> Any:
         try:
             found = getattr(found, part)
         except AttributeError:
-            raise UsageError(f"{place} has no {name!r}{_suggest(found)}") from None
+            raise UsageError(f"{place} has no {name!r}{_suggest(found, kinds)}") from None
     return found
 
 
@@ -80,11 +87,11 @@ def load_workflow(target: str) -> type[Workflow[Any]]:
     Raises:
         UsageError: there is none.
     """
-    found = load(target)
+    found = load(target, WORKFLOWS)
     if isinstance(found, ModuleType):
         own = _list_definitions(found, Workflow)
         if len(own) != 1:
-            raise UsageError(f"{target} is a module: name a workflow in it{_suggest(found)}")
+            raise UsageError(f"{target} is a module: name a workflow in it{_suggest(found, WORKFLOWS)}")
         found = own[0]
     if not (isinstance(found, type) and issubclass(found, Workflow) and hasattr(found, "spec")):
         raise UsageError(f"{target} is {found!r:.100}, not a workflow")
@@ -97,7 +104,7 @@ def load_definitions(target: str) -> list[Any]:
     Raises:
         UsageError: there is none.
     """
-    found = load(target)
+    found = load(target, {"workflows": Workflow, "activities": Activity})
     if isinstance(found, ModuleType):
         own = [one for one in _list_definitions(found, (Activity, Workflow)) if one.__module__ == found.__name__]
         if not own:
@@ -114,7 +121,7 @@ def load_signal(target: str) -> type[Signal]:
     Raises:
         UsageError: there is none.
     """
-    found = load(target)
+    found = load(target, {"signals": Signal})
     if not is_signal(found) or found is Signal:
         raise UsageError(f"{target} is {found!r:.100}, not a signal class; write module:Signal")
     signal: type[Signal] = found
@@ -160,6 +167,10 @@ def _list_definitions(module: Any, kind: type | tuple[type, ...]) -> list[Any]:
     return [thing for thing in things if isinstance(thing, type) and issubclass(thing, kind) and hasattr(thing, "spec")]
 
 
-def _suggest(module: Any) -> str:
-    names = [f"{module.__name__}:{one.__name__}" for one in _list_definitions(module, Workflow)]
-    return f"; its workflows are {', '.join(names)}" if names else ""
+def _suggest(module: Any, kinds: Mapping[str, type]) -> str:
+    lists = []
+    for plural, kind in kinds.items():
+        names = [f"{module.__name__}:{one.__name__}" for one in _list_definitions(module, kind)]
+        if names:
+            lists.append(f"; its {plural} are {', '.join(names)}")
+    return "".join(lists)

@@ -50,8 +50,8 @@ def show_exploration(
             coverage = explored.cover(deviations, runs)
         except Exception as error:
             show_story(getattr(error, "story", ""))
-            trace = getattr(error, "deviations", "")
-            output.show_message(f"\nAgain: {make_rerun_command(target, fields, trace, provide, faults, workers)}")
+            found = getattr(error, "deviations", "")
+            output.show_message(f"\nAgain: {make_rerun_command(target, fields, found, provide, faults, workers)}")
             if isinstance(error, TractionError):
                 raise
             raise TractionError(f"{type(error).__name__}: {error}") from error

@@ -22,8 +22,8 @@ def show_simulation(
     provide: Provide = None,
     seed: Annotated[int | None, typer.Option(help="The seed of a random schedule.")] = None,
     rate: Annotated[float, typer.Option(min=0, max=1, help="How often the random schedule deviates.")] = 0.1,
-    trace: Annotated[
-        str | None, typer.Option(metavar="TRACE", help='The deviations, such as "4:2 9:1", or a file with them.')
+    deviations: Annotated[
+        str | None, typer.Option(metavar="DEVIATIONS", help='The schedule, such as "4:2 9:1", or a file with it.')
     ] = None,
     faults: FaultsName = "none",
     workers: Workers = 1,
@@ -42,7 +42,7 @@ def show_simulation(
     output.set_up_logs(verbose)
     with ExitStack() as stack:
         dependencies = provide_all(provide or (), stack, [workflow])
-        schedule = _read_schedule(seed, rate, trace)
+        schedule = _read_schedule(seed, rate, deviations)
         run = simulate(call, provide=dependencies, schedule=schedule, faults=find_faults(faults), workers=workers)
     if json:
         output.show_json(
@@ -78,7 +78,7 @@ def find_faults(name: str) -> Faults:
 
 
 def make_rerun_command(
-    target: str, fields: dict[str, Any], trace: str, provide: Sequence[str] | None, faults: str, workers: int
+    target: str, fields: dict[str, Any], deviations: str, provide: Sequence[str] | None, faults: str, workers: int
 ) -> str:
     """Return the command that repeats a run: the same call, faults, workers and deviations."""
     words = ["traction", "simulate", target]
@@ -90,7 +90,7 @@ def make_rerun_command(
         words += ["--faults", faults]
     if workers != 1:
         words += ["--workers", str(workers)]
-    return shlex.join([*words, "--trace", trace])
+    return shlex.join([*words, "--deviations", deviations])
 
 
 def show_story(story: str, *, step: bool = False) -> None:
@@ -101,12 +101,12 @@ def show_story(story: str, *, step: bool = False) -> None:
             step = False
 
 
-def _read_schedule(seed: int | None, rate: float, trace: str | None) -> Schedule:
-    if seed is not None and trace is not None:
-        raise loading.UsageError("--seed and --trace exclude each other")
+def _read_schedule(seed: int | None, rate: float, deviations: str | None) -> Schedule:
+    if seed is not None and deviations is not None:
+        raise loading.UsageError("--seed and --deviations exclude each other; remove one")
     if seed is not None:
         return Seeded(seed, rate)
-    if trace is None:
+    if deviations is None:
         return Deviations()  # the plain run, but with a story
-    path = Path(trace)
-    return Deviations(path.read_text(encoding="utf-8") if path.is_file() else trace)
+    path = Path(deviations)
+    return Deviations(path.read_text(encoding="utf-8") if path.is_file() else deviations)
