@@ -103,14 +103,14 @@ def traction(plugins: pluggy.PluginManager, capsys: pytest.CaptureFixture[str]) 
 
 def test_start_gives_the_id_and_does_no_work(traction: Command) -> None:
     id = traction("start", f"{HERE}:buy", "--amount", "7").strip()
-    assert json.loads(traction("list", "--json"))[0]["execution"]["workflowId"] == id
+    assert json.loads(traction("list", "--json"))[0]["workflow_id"] == id
     assert "open activities   0" in traction("describe", id)
 
 
 def test_starting_the_same_work_twice_finds_the_execution_that_is_open(traction: Command) -> None:
     argv = ["start", f"{HERE}:buy", "--amount", "7", "--json"]
     first, second = json.loads(traction(*argv)), json.loads(traction(*argv))
-    assert (first.pop("started"), second.pop("started")) == (True, False)
+    assert (first.pop("new_run"), second.pop("new_run")) == (True, False)
     assert first == second
 
 
@@ -141,8 +141,8 @@ def test_list_shows_one_line_for_each_execution(traction: Command) -> None:
         ["OPEN", "wait_long", "1", "two"],
     ]
     assert len(traction("list", "--count", "1").splitlines()) == 1
-    assert traction("list", "--closed") == ""
-    assert traction.err == "No closed executions in kept:\n"
+    assert traction("list", "--status", "closed") == ""
+    assert traction.err == "No matching executions in kept:\n"
 
 
 def test_list_and_describe_show_the_state_of_an_open_flow(traction: Command, plugins: pluggy.PluginManager) -> None:
@@ -156,9 +156,9 @@ def test_list_and_describe_show_the_state_of_an_open_flow(traction: Command, plu
     assert reports == {"silent": [], "one": ['{"left":3}']}
     assert "left" not in traction("list", "--no-states")
     assert 'state             {"left":3}' in traction("describe", "one")
-    listed = {one["execution"]["workflowId"]: one for one in json.loads(traction("list", "--json"))}
-    assert listed["one"]["latestExecutionContext"] == '{"left":3}'
-    assert "latestExecutionContext" not in listed["silent"]
+    listed = {one["workflow_id"]: one for one in json.loads(traction("list", "--json"))}
+    assert listed["one"]["state"] == '{"left":3}'
+    assert listed["silent"]["state"] is None
 
 
 def test_terminate_closes_an_execution_and_keeps_the_reason(traction: Command) -> None:
@@ -217,7 +217,7 @@ def test_state_shows_the_current_state_of_a_flow_without_a_worker(traction: Comm
     backend = open_backend("kept:", traction.plugins)
     taste = o.SignalWorkflowExecution(domain=backend.domain, workflow_id="one", signal_name="Taste", input="{}")
     backend.call(taste)
-    assert json.loads(traction("state", "one", f"{HERE}:buy", f"{HERE}:cook", "--json")) == {"at": "cake"}
+    assert json.loads(traction("state", "one", f"{HERE}:buy", f"{HERE}:cook", "--json"))["state"] == {"at": "cake"}
     backend.call(taste)
     assert traction("state", "one", f"{HERE}:cook") == "done\n"
 
@@ -226,7 +226,7 @@ def test_state_reports_that_a_flow_has_set_none(traction: Command) -> None:
     traction("start", f"{HERE}:wait_long", "--workflow-id", "one")
     assert traction("state", "one", f"{HERE}:wait_long") == ""
     assert traction.err == "one has set no state\n"
-    assert traction("state", "one", f"{HERE}:wait_long", "--json") == "null\n"
+    assert json.loads(traction("state", "one", f"{HERE}:wait_long", "--json"))["state"] is None
 
 
 def test_query_takes_the_code_of_the_workflow(traction: Command) -> None:
@@ -251,7 +251,7 @@ def test_history_prints_one_line_per_event(traction: Command) -> None:
     told = traction("history", "one", "--events").splitlines()
     assert [line.split()[3] for line in told] == ["WorkflowExecutionStarted", "DecisionTaskScheduled"]
     events = json.loads(traction("history", "one", "--events", "--json"))
-    assert [event["eventId"] for event in events] == [1, 2]
+    assert [event["event_id"] for event in events] == [1, 2]
     assert json.loads(traction("history", "one", "--json"))["status"] == "OPEN"
 
 
@@ -321,11 +321,13 @@ def test_processes_meet_at_a_file(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "traction", "worker", "shop:buy", "shop:pay", "--url", "local:work.db"]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as worker:
         with WorkerSystem(f"local:{tmp_path / 'work.db'}") as system:
-            started = json.loads(call_command("describe", id, "--json", cwd=tmp_path))["executionInfo"]["execution"]
-            assert system.get_handle(WorkflowExecution(started["workflowId"], started["runId"])).result(30) == "paid 7"
+            started = json.loads(call_command("describe", id, "--json", cwd=tmp_path))
+            assert (
+                system.get_handle(WorkflowExecution(started["workflow_id"], started["run_id"])).result(30) == "paid 7"
+            )
         worker.send_signal(signal.SIGTERM)
         assert worker.stderr is not None
         told = worker.stderr.read()
         assert (worker.wait(60), "Stopping" in told) == (0, True), told
     assert "✓ pay-1" in call_command("history", id, cwd=tmp_path)
-    assert "COMPLETED" in call_command("list", "--closed", cwd=tmp_path)
+    assert "COMPLETED" in call_command("list", "--status", "completed", cwd=tmp_path)

@@ -33,8 +33,8 @@ class Hostile(Workflow[None], name="hostile", task_list="hostile"):
 
 
 COMMANDS = (
-    ("list", "--closed"),
-    ("list", "--open"),
+    ("list", "--status", "failed"),
+    ("list", "--wide"),
     ("describe", "open"),
     ("describe", "failed"),
     ("history", "open"),

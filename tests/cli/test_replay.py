@@ -40,7 +40,7 @@ def traction(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Command:
 def bought(traction: Command) -> str:
     """Give the id of an execution of `buy` that has closed."""
     traction.at("run", f"{THEN}:buy", "--amount", "7")
-    id: str = json.loads(traction.at("list", "--closed", "--json"))[0]["execution"]["workflowId"]
+    id: str = json.loads(traction.at("list", "--status", "closed", "--json"))[0]["workflow_id"]
     return id
 
 
@@ -73,7 +73,8 @@ def test_a_file_that_the_code_does_not_match_leaves_with_1_after_all_are_read(
     assert "orders_now.py, line 13" in said
     first, second = json.loads(traction("replay", *files, f"{NOW}:buy", "--json", code=1))
     assert (first["file"], second["file"]) == tuple(files)
-    assert (first["step"], first["event_id"], first["event"]) == ("copy_out-1", 5, "ActivityTaskScheduled")
+    error = first["error"]
+    assert (error["step"], error["event_id"], error["event"]) == ("copy_out-1", 5, "ActivityTaskScheduled")
 
 
 def test_a_file_of_another_workflow_leaves_with_2(traction: Command, bought: str, tmp_path: Path) -> None:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
 from hashlib import sha256
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
-from traction.cli import main, make_app
+from traction.cli import COMMANDS, main, make_app
 
 HERE = "tests.cli.orders"
 ORDERS = Path(__file__).with_name("orders.py")
@@ -268,3 +271,71 @@ def test_progress_is_drawn_on_a_terminal(tmp_path: Path) -> None:
     os.close(ours)
     assert shown.count(b"sleep-1") > 1
     assert b"\x1b[" in shown
+
+
+def test_a_dependency_is_provided_by_the_type_that_activities_need(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("Book", f"{HERE}:Book", f"{HERE}:Write"):
+        words = ["run", f"{HERE}:Keep", "--line", "a", "--provide", f"{name}={HERE}:open_book"]
+        assert run(capsys, *words)[:2] == (0, "ledger: a\n")
+
+
+def test_a_url_may_stand_before_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    url = f"local:{tmp_path / 'work.db'}"
+    run(capsys, "--url", url, "start", f"{HERE}:buy", "--amount", "7", "--workflow-id", "one")
+    for words in (["--url", url, "list"], [f"--url={url}", "list"], ["list", "--url", url]):
+        assert " one " in run(capsys, *words)[1]
+    assert run(capsys, "--url", "local:", "list", "--url", url)[1] != ""
+
+
+def test_the_command_to_start_workers_is_quoted(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    url = f"local:{tmp_path / 'my work.db'}"
+    _, _, err = run(capsys, "start", f"{HERE}:buy", "--amount", "7", "--url", url)
+    command = shlex.split(err.partition("Its workers: ")[2])
+    assert command == ["traction", "worker", HERE, "--url", url]
+
+
+def test_version_prints_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "--version") == (0, f"traction {version('traction')}\n", "")
+
+
+def test_help_lists_every_command_in_a_group(capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = run(capsys, "--help")
+    commands = out.partition("\nRun:")[2]
+    shown = [line.split()[0] for line in commands.splitlines() if line.startswith("  ") and line.strip()]
+    assert shown[: len(COMMANDS) + 1] == [*COMMANDS, "serve"]
+    assert "Other commands" not in out
+    assert [line for line in commands.splitlines() if line.endswith("...")] == []
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete_commands_and_fields(tmp_path: Path, shell: str) -> None:
+    def complete(*words: str) -> str:
+        line = " ".join(["traction", *words])
+        asked = {"_TYPER_COMPLETE_ARGS": line, "COMP_WORDS": line, "COMP_CWORD": str(len(words))}
+        asked |= {"_TYPER_COMPLETE_FISH_ACTION": "get-args", "_TRACTION_COMPLETE": f"complete_{shell}"}
+        return call_command(cwd=tmp_path, **asked).stdout
+
+    shutil.copy(ORDERS, tmp_path / "shop.py")
+    assert "describe" in complete("des")
+    assert "--amount" in complete("run", "shop:buy", "--am")
+    assert "--url" in complete("run", "nowhere:buy", "--u")
+
+
+def test_no_color_prints_no_escapes(tmp_path: Path) -> None:
+    pty = pytest.importorskip("pty")
+    shutil.copy(ORDERS, tmp_path / "shop.py")
+    for setting, coloured in (({}, True), ({"NO_COLOR": "1"}, False)):
+        ours, theirs = pty.openpty()
+        command = [sys.executable, "-m", "traction", "run", "shop:buy", "--amount", "7"]
+        environment = os.environ | {"TERM": "xterm-256color"} | setting
+        with subprocess.Popen(command, cwd=tmp_path, stdin=theirs, stderr=theirs, stdout=theirs, env=environment) as it:
+            os.close(theirs)
+            shown = b""
+            try:
+                while more := os.read(ours, 65536):
+                    shown += more
+            except OSError:
+                pass
+            assert it.wait(timeout=60) == 0
+        os.close(ours)
+        assert bool(re.search(rb"\x1b\[[0-9;]*3[0-9][0-9;]*m", shown)) is coloured

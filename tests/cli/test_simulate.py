@@ -145,3 +145,88 @@ def test_an_exploration_finds_the_fault_that_a_workflow_does_not_survive(
     assert "ActivityTimedOut" in err
     code, out, _ = run(capsys, *words, "--fails")
     assert (code, "all" in out) == (0, True)
+
+
+WAITING = """
+from traction import activity, all_of, days, receive, Signal, sleep, workflow
+
+
+class Approve(Signal):
+    by: str
+    gift: bool = False
+
+
+@activity
+def charge(cents: int) -> str:
+    raise OSError("no network here")
+
+
+@workflow
+async def order(cents: int) -> str:
+    approval = await receive(Approve)
+    return f"{approval.by} {await charge(cents)}"
+
+
+def receipt(call) -> str:
+    return f"receipt for {call.cents}"
+"""
+
+
+@pytest.fixture
+def waiting(tmp_path: Path) -> str:
+    path = tmp_path / "cli_waiting.py"
+    path.write_text(WAITING)
+    return str(path)
+
+
+def test_a_simulation_takes_signals_and_stubs(waiting: str, capsys: pytest.CaptureFixture[str]) -> None:
+    signal = f'3d:{waiting}:Approve{{"by": "Ann"}}'
+    words = [f"{waiting}:order", "--cents", "5", "--signal", signal, "--stub", f"charge={waiting}:receipt"]
+    code, out, err = run(capsys, "simulate", *words)
+    assert (code, out) == (0, "Ann receipt for 5\n"), err
+    assert "+3d" in err
+    code, out, err = run(capsys, "explore", *words, "--deviations", "0")
+    assert (code, out) == (0, "all 1 runs with up to 0 deviations: 1 different histories\n"), err
+
+
+def test_the_command_that_repeats_a_failure_has_its_signals_and_stubs(
+    waiting: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [f"{waiting}:order", "--cents", "5", "--signal", f'{waiting}:Approve{{"by": "it isn\'t"}}']
+    code, _, err = run(capsys, "explore", *words)
+    assert code == 1
+    again = shlex.split(err.partition("Again: ")[2].splitlines()[0])
+    code, _, err = run(capsys, *again[1:])
+    assert (code, "no network here" in err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--signal", "Approve"], "write AFTER:MODULE:SIGNAL{FIELDS}"),
+        (["--signal", "{}:charge"], "not a signal class"),
+        (["--signal", '{}:Approve{{"by": 7}}'], "Expected `str`, got `int`"),
+        (["--signal", "{}:Approve"], "missing required field `by`"),
+        (["--stub", "charge"], "write --stub ACTIVITY=MODULE:FUNCTION"),
+        (["--stub", "refund={}:receipt"], "no activity 'refund'"),
+    ],
+)
+def test_a_world_that_cannot_be_leaves_with_2(
+    waiting: str, capsys: pytest.CaptureFixture[str], words: list[str], says: str
+) -> None:
+    code, _, err = run(capsys, "simulate", f"{waiting}:order", "--cents", "5", words[0], words[1].format(waiting))
+    assert code == 2
+    assert says in err
+
+
+@pytest.mark.parametrize("command", ["simulate", "explore"])
+def test_a_history_that_is_saved_can_be_replayed(
+    waiting: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    file = str(tmp_path / "failed.json")
+    words = [f"{waiting}:order", "--cents", "5", "--signal", f'2h30m:{waiting}:Approve{{"by": "Ann"}}']
+    code, _, err = run(capsys, command, *words, "--save", file)
+    assert code == 1, err
+    assert run(capsys, "replay", file, f"{waiting}:order")[0] == 0
+    code, _, err = run(capsys, "simulate", *words, "--save", str(tmp_path / "nowhere" / "x.json"))
+    assert (code, "cannot write the file" in err) == (2, True)

@@ -19,7 +19,7 @@ def test_a_list_over_http_is_all_executions_that_match(site: Site) -> None:
     ]
     population += [Life(TYPES[0], IDS[0], TAGS, "CONTINUED_AS_NEW", 1, 1), Life(TYPES[1], IDS[1], (), "OPEN", 1, 1)]
     everything = describe_all(world.backend, populate(world, population))
-    middle = sorted(execution.started for execution in everything)[len(everything) // 2]
+    middle = sorted(execution.started_at for execution in everything)[len(everything) // 2]
     for query in (
         Query(),
         Query(status="OPEN"),

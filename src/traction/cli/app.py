@@ -9,9 +9,12 @@ options, so the arguments are inspected before the commands are built.
 
 from __future__ import annotations
 
+import importlib.metadata
+import inspect
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import pluggy
 import typer
@@ -29,10 +32,16 @@ from traction.cli.commands.signal import send
 from traction.cli.commands.simulate import show_simulation
 from traction.cli.commands.start import start
 from traction.cli.commands.state import state
+from traction.cli.commands.tasks import show_tasks
 from traction.cli.commands.terminate import terminate
+from traction.cli.commands.types import show_types
 from traction.cli.commands.worker import work
+from traction.cli.filters import with_filters
+from traction.cli.groups import CommandGroup, find_group
 from traction.cli.loading import load_signal, load_workflow
+from traction.cli.options import Url
 from traction.cli.output import exit_on_error
+from traction.errors import TractionError
 from traction.plugins.loading import load_plugins
 
 COMMANDS: Mapping[str, Callable[..., None]] = {
@@ -43,15 +52,17 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
     "describe": describe,
     "history": show_history,
     "state": state,
+    "tasks": show_tasks,
+    "types": show_types,
     "signal": send,
     "cancel": cancel,
     "terminate": terminate,
-    "replay": replay_files,
-    "check": check,
     "simulate": show_simulation,
     "explore": show_exploration,
+    "replay": replay_files,
+    "check": check,
 }
-"""The commands by name, in the order of `traction --help`."""
+"""The commands by name."""
 
 _LOADERS: Mapping[str, Callable[[str], Any]] = {
     "run": load_workflow,
@@ -71,22 +82,58 @@ def make_app(argv: Sequence[str], plugins: pluggy.PluginManager | None = None) -
     """
     app = typer.Typer(
         name="traction",
+        cls=CommandGroup,
         help="Run and inspect distributed workflows.",
         epilog="Exit codes: 0 success; 1 the work failed or does not exist; 2 the command line is wrong.",
-        add_completion=False,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
     )
-    # With a callback, an app of a single command still requires its name.
-    app.callback()(lambda: None)
+    app.callback()(_read_common)
     for name, command in COMMANDS.items():
         if (load := _LOADERS.get(name)) is not None:
             target = arguments.find_target(argv, name, first=load is load_workflow)
             command = arguments.with_fields(command, None if target is None else load(target))
-        app.command(name)(command)
+        if "filters" in inspect.signature(command).parameters:
+            command = with_filters(command)
+        app.command(name, rich_help_panel=find_group(name))(command)
     (plugins or load_plugins()).hook.traction_commands(app=app)
     return app
+
+
+def _read_common(
+    url: Url = "local:",
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=lambda shown: _show_version() if shown else None)
+    ] = False,
+) -> None:
+    # The values are used elsewhere: `move_url` moves a URL behind the command, and the version is printed at once.
+    """Run and inspect distributed workflows."""
+
+
+def _show_version() -> None:
+    typer.echo(f"traction {importlib.metadata.version('traction')}")
+    raise typer.Exit
+
+
+def move_url(argv: Sequence[str]) -> list[str]:
+    """Return the arguments with a `--url` that stands before the command behind its name.
+
+    Example:
+        >>> move_url(["--url", "local:work.db", "list", "--json"])
+        ['list', '--url', 'local:work.db', '--json']
+    """
+    words, moved = [*argv], []
+    while words:
+        if words[0] == "--url" and len(words) > 1:
+            moved += words[:2]
+            words = words[2:]
+        elif words[0].startswith("--url="):
+            moved.append(words.pop(0))
+        else:
+            break
+    # Before another option there is no command, and the options are those of `traction` itself.
+    return [words[0], *moved, *words[1:]] if words and not words[0].startswith("-") else [*argv]
 
 
 def main(argv: Sequence[str], plugins: pluggy.PluginManager | None = None) -> None:
@@ -101,5 +148,20 @@ def main(argv: Sequence[str], plugins: pluggy.PluginManager | None = None) -> No
     """
     with exit_on_error():
         plugins = plugins or load_plugins()
-        make_app(argv, plugins)(args=[*argv], prog_name="traction", obj=plugins)
+        argv = move_url(argv)
+        app = _make_app_to_complete(plugins) if COMPLETE in os.environ else make_app(argv, plugins)
+        app(args=argv, prog_name="traction", obj=plugins)
     sys.exit(0)
+
+
+COMPLETE = "_TRACTION_COMPLETE"
+"""Set by a shell that asks for completions; typer names it after the program."""
+
+
+def _make_app_to_complete(plugins: pluggy.PluginManager) -> typer.Typer:
+    """Return the app for the words that a shell completes, with the fields of the workflow that they name."""
+    words = (os.environ.get("_TYPER_COMPLETE_ARGS") or os.environ.get("COMP_WORDS", "")).split()[1:]
+    try:
+        return make_app(move_url(words), plugins)
+    except TractionError:
+        return make_app((), plugins)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -36,7 +37,29 @@ FaultsName = Annotated[
 Workers = Annotated[int, typer.Option("--workers", min=1, help="The number of machines with workers.")]
 Provide = Annotated[
     list[str] | None,
-    typer.Option(metavar="ACTIVITY=MODULE:FACTORY", help="The dependency of an activity. Repeatable."),
+    typer.Option(
+        metavar="NAME=MODULE:FACTORY",
+        help="The dependency of an activity, by the name of the activity or of the type that it needs. Repeatable.",
+    ),
+]
+Stub = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="ACTIVITY=MODULE:FUNCTION",
+        help="Replace the body of an activity by a function of its call, or by a value. Repeatable.",
+    ),
+]
+SignalAfter = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--signal",
+        metavar="[AFTER:]MODULE:SIGNAL[{FIELDS}]",
+        help="Send a signal after a span of virtual time, such as 3d, or at any time. Repeatable.",
+    ),
+]
+Save = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Write the history to a file for traction replay."),
 ]
 Target = Annotated[str, typer.Argument(metavar="MODULE:WORKFLOW", help="A workflow. Its module may be in this folder.")]
 Id = Annotated[str, typer.Argument(metavar="WORKFLOW_ID", help="The workflow id of the execution.")]

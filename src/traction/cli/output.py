@@ -7,14 +7,14 @@ import logging
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
 from typing import Any, TextIO
 
 import msgspec
 import typer
 
+from traction.cli.documents import Action
 from traction.cli.loading import UsageError
 from traction.cli.logs import make_handler
 from traction.errors import (
@@ -27,9 +27,15 @@ from traction.errors import (
 )
 from traction.history.escaping import escape, escape_lines
 from traction.history.rendering import lay_out
+from traction.history.text import cut, measure
 from traction.history.views import ExecutionView
+from traction.model.names import WorkflowExecution
+from traction.payloads.codec import JSON, Codec
 
 STYLES = {"Open": "cyan", "Done": "green", "Failed": "red", "Cancelled": "yellow", "TimedOut": "red"}
+
+LAST_COLUMN_MIN = 10
+"""The fewest columns of a terminal in which the last column of a table is shown."""
 
 BRANCHES_MAX = 12
 """How many branches of one group are shown. Of larger groups, those that are done share one line."""
@@ -77,15 +83,42 @@ def show_result(value: object) -> None:
     show_lines(value if isinstance(value, str) else msgspec.json.encode(value).decode())
 
 
-def shorten(text: str, chars_max: int = 60) -> str:
-    """Cut a text to one line of at most `chars_max` characters."""
-    line = escape(" ".join(text.split()))
-    return line if len(line) <= chars_max else f"{line[: chars_max - 1]}…"
+def show_document(document: msgspec.Struct | Sequence[msgspec.Struct]) -> None:
+    """Print a document, or a list of documents, as one line of JSON in ASCII."""
+    typer.echo(json.dumps(msgspec.to_builtins(document)))
 
 
-def show_json(value: object) -> None:
-    """Print a value as JSON: spans in seconds, instants in ISO 8601."""
-    typer.echo(json.dumps(msgspec.to_builtins(value, builtin_types=(timedelta,)), default=timedelta.total_seconds))
+def to_plain(value: object, codec: Codec = JSON) -> Any:
+    """Return a value of a workflow as its payload would be read as plain JSON.
+
+    Raises:
+        PayloadError: the value cannot be written.
+    """
+    return json.loads(codec.write(value))
+
+
+def show_table(rows: Sequence[Sequence[str]], *, wide: bool = False) -> None:
+    """Print rows of text in columns, each row on one line, with control characters escaped.
+
+    Unless `wide`, the last column is cut to the width of the terminal, and left out where less than ten columns remain.
+    """
+    lines = [[escape(" ".join(word.split())) for word in row] for row in rows]
+    widths = [max(map(measure, column)) for column in zip(*lines, strict=True)]
+    free = find_width() - sum(widths[:-1]) - 2 * len(widths[:-1])
+    for *words, last in lines:
+        padded = [word + " " * (width - measure(word)) for word, width in zip(words, widths, strict=False)]
+        if not wide:
+            last = cut(last, free) if free >= LAST_COLUMN_MIN else ""
+        show_lines("  ".join([*padded, last]).rstrip())
+
+
+def show_action(action: str, execution: WorkflowExecution, text: str, *, json: bool) -> None:
+    """Print that an action on one execution is done."""
+    if json:
+        ids = {"workflow_id": execution.workflow_id, "run_id": execution.run_id}
+        show_document(Action(action=action, outcome="done", **ids))
+    else:
+        show_message(text)
 
 
 def warn_of_memory(url: str, effect: str) -> None:

@@ -159,7 +159,7 @@ class Client:
 
         Example:
             for execution in client.list(workflow=order, status="failed", started=(yesterday, None)):
-                print(execution.workflow_id, execution.closed)
+                print(execution.workflow_id, execution.closed_at)
         """
         return list_executions(self.backend, make_query(filters))
 

@@ -172,19 +172,19 @@ def _list_both(backend: Backend, query: Query, page_size: int | None) -> Iterato
         if not page and not last:
             continue
         # The next page may begin with executions of the same millisecond, so that one belongs to the next span.
-        oldest = since if last else page[-1].started + _MILLISECOND
+        oldest = since if last else page[-1].started_at + _MILLISECOND
         span = {"start_time_filter": _make_range((oldest, until))}
         plan = closed_plan._replace(members=closed_plan.members | span)
         closed_pages = _read_pages(backend, o.ListClosedWorkflowExecutions, plan, page_size)
         closed = (execution for closed_page, _ in closed_pages for execution in closed_page)
-        for execution in heapq.merge(page, closed, key=lambda execution: execution.started, reverse=True):
-            if execution.started != instant:
-                instant, run_ids = execution.started, set()
+        for execution in heapq.merge(page, closed, key=lambda execution: execution.started_at, reverse=True):
+            if execution.started_at != instant:
+                instant, run_ids = execution.started_at, set()
             if execution.run_id not in run_ids and query.matches(execution):
                 run_ids.add(execution.run_id)
                 yield execution
         if not last:
-            until = page[-1].started
+            until = page[-1].started_at
 
 
 def _read_pages(

@@ -13,6 +13,7 @@ import msgspec
 
 from traction.definitions.classes import Workflow
 from traction.errors import DefinitionError
+from traction.history.views import Link
 from traction.model.literals import CloseStatus
 from traction.model.names import WorkflowExecution
 from traction.model.operations import WorkflowExecutionInfo
@@ -93,13 +94,16 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
         """Return whether an execution matches every filter."""
         status = execution.status
         return (
-            self.workflow in (None, execution.name)
+            self.workflow in (None, execution.workflow)
             and self.version in (None, execution.version)
             and self.workflow_id in (None, execution.workflow_id)
             and (self.tag is None or self.tag in execution.tags)
             and (self.status in (None, status) or (self.status == "CLOSED" and status != "OPEN"))
-            and _is_within(execution.started, self.started)
-            and (self.closed == EVER or (execution.closed is not None and _is_within(execution.closed, self.closed)))
+            and _is_within(execution.started_at, self.started)
+            and (
+                self.closed == EVER
+                or (execution.closed_at is not None and _is_within(execution.closed_at, self.closed))
+            )
         )
 
 
@@ -108,18 +112,19 @@ class ListedExecution(msgspec.Struct, frozen=True, kw_only=True):
 
     workflow_id: str
     run_id: str
-    name: str
-    """The name of the workflow's type."""
+    workflow: str
+    """The name of its type."""
     version: str
-    """The version of the workflow's type."""
+    """The version of its type."""
     status: Status
     """`OPEN`, or how it closed, in SWF's words; never `CLOSED`."""
-    started: datetime
-    closed: datetime | None = None
+    started_at: datetime
+    closed_at: datetime | None = None
     cancel_requested: bool = False
     """Whether a cancellation was requested. SWF shows it for open executions only."""
     tags: tuple[str, ...] = ()
-    parent: WorkflowExecution | None = None
+    parent: Link | None = None
+    """The execution that started it as a child."""
 
     @property
     def execution(self) -> WorkflowExecution:
@@ -168,14 +173,14 @@ def to_listed(info: WorkflowExecutionInfo) -> ListedExecution:
     return ListedExecution(
         workflow_id=info.execution.workflow_id,
         run_id=info.execution.run_id,
-        name=info.workflow_type.name,
+        workflow=info.workflow_type.name,
         version=info.workflow_type.version,
         status=info.close_status or "OPEN",
-        started=info.start_timestamp,
-        closed=info.close_timestamp,
+        started_at=info.start_timestamp,
+        closed_at=info.close_timestamp,
         cancel_requested=bool(info.cancel_requested),
         tags=info.tag_list or (),
-        parent=info.parent,
+        parent=None if info.parent is None else Link(info.parent.workflow_id, info.parent.run_id),
     )
 
 

@@ -57,13 +57,22 @@ def explain_waiting(backend: Backend, execution: WorkflowExecution, at_least: ti
     Raises:
         UnknownResourceFault: there is no such run.
     """
+    waiting = read_waiting(backend, execution)
+    return None if waiting is None or waiting[1] < at_least else describe_waiting(*waiting)
+
+
+def read_waiting(backend: Backend, execution: WorkflowExecution) -> tuple[str, timedelta] | None:
+    """Return what `find_waiting_decision` does, from the last page of a history.
+
+    Raises:
+        UnknownResourceFault: there is no such run.
+    """
     page = backend.call(
         o.GetWorkflowExecutionHistory(
             domain=backend.domain, execution=execution, maximum_page_size=LAST_EVENTS, reverse_order=True
         )
     )
-    waiting = find_waiting_decision(page.events[::-1], backend.now())
-    return None if waiting is None or waiting[1] < at_least else describe_waiting(*waiting)
+    return find_waiting_decision(page.events[::-1], backend.now())
 
 
 def describe_waiting(task_list: str, span: timedelta) -> str:

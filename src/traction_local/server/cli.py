@@ -70,7 +70,10 @@ def serve(
         typer.Option(help="A host name besides localhost that clients may use; * for any."),
     ] = None,
 ) -> None:
-    """Serve the simulator of SWF over HTTP: point boto3 or the AWS CLI at the URL that is printed."""
+    """Serve the simulator of SWF over HTTP.
+
+    Point boto3 or the AWS CLI at the URL that is printed.
+    """
     if virtual and speed != 1.0:
         raise typer.BadParameter("cannot be used with --virtual, which stops the clock", param_hint="--speed")
     from traction_local.server.app import serve as run

@@ -44,7 +44,7 @@ def test_a_list_is_all_executions_that_match_newest_first(population: list[Life]
         expected = [execution for execution in everything if query.matches(execution)]
         assert sorted(found, key=repr) == sorted(expected, key=repr)
         by_close = query.closed != (None, None)
-        times = [execution.closed if by_close else execution.started for execution in found]
+        times = [execution.closed_at if by_close else execution.started_at for execution in found]
         assert all(newer >= older for newer, older in pairwise(times))  # type: ignore[operator]
 
 

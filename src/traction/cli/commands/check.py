@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import chain, islice
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from traction.backend import Backend
 from traction.cli import loading, output
 from traction.cli.commands.replay import summarize_replay
+from traction.cli.documents import Broken, Check
 from traction.cli.loading import open_for
 from traction.cli.options import CodecName, Json, Payloads, Url
 from traction.client.visibility import walk
@@ -38,21 +39,22 @@ def check(
     """
     workflows = index_by_type(loading.load_workflow(target) for target in targets)
     payload_codec = loading.open_codec(codec, payloads, context)
-    broken: list[dict[str, Any]] = []
+    broken: list[Broken] = []
     replayed = 0
     with open_for(context, url) as backend:
         for type, workflow in workflows.items():
             for execution in list_executions(backend, type, open=open, closed=closed):
                 history = make_stored(backend.get_history(execution), execution)
-                facts = summarize_replay(history, workflow, codec=payload_codec)
+                result = summarize_replay(execution.workflow_id, history, workflow, codec=payload_codec)
                 replayed += 1
-                if "error" not in facts:
+                if result.error is None:
                     continue
-                broken.append({"workflow_id": execution.workflow_id, "run_id": execution.run_id, **facts})
+                one = Broken(workflow_id=execution.workflow_id, run_id=execution.run_id, error=result.error)
+                broken.append(one)
                 if not json:
-                    output.show_lines(escape(describe_break(execution, facts)))
+                    output.show_lines(escape(describe_break(one)))
     if json:
-        output.show_json({"replayed": replayed, "broken": broken})
+        output.show_document(Check(replayed=replayed, broken=tuple(broken)))
     else:
         output.show_message(f"{replayed} executions replayed, {len(broken)} would break")
     if broken:
@@ -68,10 +70,10 @@ def list_executions(backend: Backend, type: WorkflowType, *, open: bool, closed:
     return (info.execution for info in found)
 
 
-def describe_break(execution: WorkflowExecution, facts: dict[str, Any]) -> str:
+def describe_break(broken: Broken) -> str:
     """Return one line about where an execution would break."""
-    start = f"{execution.workflow_id}  {execution.run_id}  {facts['error']}"
-    if "step" not in facts:
-        return f"{start}  {facts['message']}"
-    at = f"{facts['step']}  event {facts['event_id']} {facts['event']}"
-    return f"{start}  {at}  {facts['expected']} -> {facts['actual']}"
+    error = broken.error
+    start = f"{broken.workflow_id}  {broken.run_id}  {error.kind}"
+    if error.step is None:
+        return f"{start}  {error.message}"
+    return f"{start}  {error.step}  event {error.event_id} {error.event}  {error.expected} -> {error.actual}"

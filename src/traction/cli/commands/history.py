@@ -11,6 +11,7 @@ import msgspec
 import typer
 
 from traction.cli import output
+from traction.cli.documents import to_event
 from traction.cli.loading import UsageError, open_codec, open_for
 from traction.cli.options import CodecName, Id, Json, Payloads, RunId, Url
 from traction.client.visibility import describe_waiting, find_execution, find_waiting_decision
@@ -36,7 +37,7 @@ def show_history(
     payloads: Payloads = None,
     json: Json = False,
 ) -> None:
-    """Show the steps of an execution on a timeline, or show or export its events."""
+    """Show the steps of an execution on a timeline, or its events."""
     payload_codec = open_codec(codec, payloads, context)
     with open_for(context, url) as backend:
         execution = find_execution(backend, workflow_id, run_id)
@@ -45,12 +46,12 @@ def show_history(
     if export is not None:
         _write(write_stored(make_stored(history, execution)), export)
     elif events and json:
-        output.show_json(history)
+        output.show_document([to_event(event) for event in history])
     elif events:
         for line in _format_events(history):
             output.show_lines(escape(line))
     elif json:
-        output.show_json(read_execution(history, execution=execution, until=now, codec=payload_codec))
+        output.show_document(read_execution(history, execution=execution, until=now, codec=payload_codec))
     else:
         view = read_execution(history, execution=execution, until=now, codec=payload_codec)
         output.show_timeline(view, sys.stdout)

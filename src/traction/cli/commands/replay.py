@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from traction.cli import loading, output
+from traction.cli.documents import Replay, to_divergence
 from traction.cli.options import CodecName, Json, Payloads, Target
 from traction.errors import DefinitionError, TractionError
 from traction.history.export import StoredHistory
@@ -27,18 +28,18 @@ def replay_files(
     payload_codec = loading.open_codec(codec, payloads, context)
     results = []
     for file in files:
-        facts = summarize_replay(file, workflow, codec=payload_codec)
-        results.append({"file": str(file), **facts})
+        result = summarize_replay(str(file), file, workflow, codec=payload_codec)
+        results.append(result)
         if not json:
-            show_summary(str(file), facts)
+            show_summary(result)
     if json:
-        output.show_json(results)
-    if any("error" in facts for facts in results):
+        output.show_document(results)
+    if any(result.error is not None for result in results):
         raise typer.Exit(1)
 
 
-def summarize_replay(history: StoredHistory | Path, workflow: type[Any], **options: Any) -> dict[str, Any]:
-    """Replay a history; return its size, or the first divergence, as plain values.
+def summarize_replay(name: str, history: StoredHistory | Path, workflow: type[Any], **options: Any) -> Replay:
+    """Replay a history; return its size, or the first divergence.
 
     Raises:
         DefinitionError: the history is of another workflow.
@@ -48,20 +49,17 @@ def summarize_replay(history: StoredHistory | Path, workflow: type[Any], **optio
     except DefinitionError:
         raise
     except TractionError as error:
-        facts = {
-            name: getattr(error, name, None) for name in ("step", "event_id", "event", "expected", "actual", "place")
-        }
-        return {"error": type(error).__name__, "message": str(error)} | {
-            k: v for k, v in facts.items() if v is not None
-        }
-    return {"events": replayed.events, "decision_tasks": replayed.decision_tasks, "notes": list(replayed.notes)}
+        return Replay(file=name, events=None, decision_tasks=None, notes=(), error=to_divergence(error))
+    return Replay(
+        file=name, events=replayed.events, decision_tasks=replayed.decision_tasks, notes=replayed.notes, error=None
+    )
 
 
-def show_summary(name: str, facts: dict[str, Any]) -> None:
+def show_summary(result: Replay) -> None:
     """Print the result of one replay."""
-    if "error" in facts:
-        output.show_lines(f"✗ {name}  {facts['error']}: {facts['message']}\n")
+    if result.error is not None:
+        output.show_lines(f"✗ {result.file}  {result.error.kind}: {result.error.message}\n")
         return
-    output.show_lines(f"✓ {name}  {facts['events']} events, {facts['decision_tasks']} decision tasks")
-    for note in facts["notes"]:
+    output.show_lines(f"✓ {result.file}  {result.events} events, {result.decision_tasks} decision tasks")
+    for note in result.notes:
         output.show_lines(f"  {note}")

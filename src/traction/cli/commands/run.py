@@ -14,6 +14,7 @@ import typer
 
 from traction.cli import arguments, loading, output
 from traction.cli.dependencies import provide_all
+from traction.cli.documents import Run, to_failure
 from traction.cli.options import CodecName, Json, Payloads, Provide, Target, Url, Verbose
 from traction.client.handle import Handle
 from traction.client.run import LEAVING
@@ -40,9 +41,10 @@ def run(
     *,
     fields: dict[str, Any],
 ) -> None:
-    """Run a workflow to its end, and print its result and its timeline.
+    """Run a workflow to its end.
 
-    The fields of the workflow are options. List them with `traction run MODULE:WORKFLOW --help`.
+    Its result is printed to standard output, its timeline to standard error. The fields of the workflow are options.
+    List them with `traction run MODULE:WORKFLOW --help`.
     """
     workflow = loading.load_workflow(target)
     call = arguments.make_call(workflow, fields)
@@ -70,7 +72,15 @@ def run(
         output.show_message("Waiting up to a minute for pending polls, which may still return tasks")
     view = read_last(handles[0], url) if handles else None
     if json and handles:
-        output.show_json(_summarize(handles[0], view, result, error))
+        output.show_document(
+            Run(
+                workflow_id=handles[0].workflow_id,
+                run_id=handles[0].run_id,
+                result=output.to_plain(result, handles[0].codec),
+                error=None if error is None else to_failure(error),
+                execution=view,
+            )
+        )
     elif view is not None:
         output.show_timeline(view, sys.stderr)
     if error is not None:
@@ -79,16 +89,6 @@ def run(
         raise error
     if not json:
         output.show_result(result)
-
-
-def _summarize(handle: Handle[Any], view: ExecutionView | None, result: Any, error: Exception | None) -> dict[str, Any]:
-    summary: dict[str, Any] = {"workflow_id": handle.workflow_id, "run_id": handle.run_id}
-    if error is None:
-        summary["result"] = result
-    else:
-        facts = {name: getattr(error, name) for name in ("type", "message", "traceback") if hasattr(error, name)}
-        summary["error"] = {"kind": type(error).__name__, "text": str(error), **facts}
-    return summary | {"execution": view}
 
 
 def read_last(handle: Handle[Any], url: str) -> ExecutionView | None:

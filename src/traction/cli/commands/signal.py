@@ -8,7 +8,7 @@ import pluggy
 import typer
 
 from traction.cli import arguments, loading, output
-from traction.cli.options import CodecName, Id, Payloads, Url
+from traction.cli.options import CodecName, Id, Json, Payloads, Url
 from traction.client.system import WorkerSystem
 
 
@@ -21,6 +21,7 @@ def send(
     url: Url = "local:",
     payloads: Payloads = None,
     codec: CodecName = None,
+    json: Json = False,
     *,
     fields: dict[str, Any],
 ) -> None:
@@ -31,5 +32,6 @@ def send(
     signal = arguments.make_call(loading.load_signal(target), fields)
     plugins = context.find_object(pluggy.PluginManager)
     with WorkerSystem(url, codec=loading.load_codec(codec), payloads=payloads, plugins=plugins) as system:
-        system.get_handle(workflow_id).send(signal)
-    output.show_message(f"Sent {signal.spec.name} to {workflow_id}")
+        handle = system.get_handle(workflow_id)
+        handle.send(signal)
+    output.show_action("signal", handle.execution, f"Sent {signal.spec.name} to {workflow_id}", json=json)

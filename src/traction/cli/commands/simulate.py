@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,14 +11,17 @@ from typing import Annotated, Any
 import typer
 
 from traction.cli import arguments, loading, output
-from traction.cli.dependencies import provide_all
-from traction.cli.options import FaultsName, Json, Provide, Target, Verbose, Workers
-from traction.testing import Deviations, Faults, Schedule, Seeded, simulate
+from traction.cli.documents import Simulated, to_failure
+from traction.cli.options import FaultsName, Json, Provide, Save, SignalAfter, Stub, Target, Verbose, Workers
+from traction.cli.worlds import WorldOptions, save_history
+from traction.testing import Deviations, Schedule, Seeded, simulate
 
 
 def show_simulation(
     target: Target,
     provide: Provide = None,
+    stub: Stub = None,
+    signal: SignalAfter = None,
     seed: Annotated[int | None, typer.Option(help="The seed of a random schedule.")] = None,
     rate: Annotated[float, typer.Option(min=0, max=1, help="How often the random schedule deviates.")] = 0.1,
     deviations: Annotated[
@@ -27,37 +29,40 @@ def show_simulation(
     ] = None,
     faults: FaultsName = "none",
     workers: Workers = 1,
+    save: Save = None,
     step: Annotated[bool, typer.Option("--step", help="Print the story line by line; Enter continues.")] = False,
     json: Json = False,
     verbose: Verbose = False,
     *,
     fields: dict[str, Any],
 ) -> None:
-    """Run a workflow to its end in virtual time, and print its result and its story.
+    """Run a workflow to its end in virtual time.
 
-    Activities run their own bodies, on a simulation of SWF.
+    Its result is printed to standard output, its story to standard error. Activities run their own bodies, on a
+    simulation of SWF.
     """
     workflow = loading.load_workflow(target)
     call = arguments.make_call(workflow, fields)
     output.set_up_logs(verbose)
+    options = WorldOptions(provide=provide or (), stub=stub or (), signal=signal or (), faults=faults, workers=workers)
     with ExitStack() as stack:
-        dependencies = provide_all(provide or (), stack, [workflow])
-        schedule = _read_schedule(seed, rate, deviations)
-        run = simulate(call, provide=dependencies, schedule=schedule, faults=find_faults(faults), workers=workers)
+        run = simulate(call, schedule=_read_schedule(seed, rate, deviations), **options.make_world(workflow, stack))
+    if save is not None:
+        save_history(run, save)
     if json:
-        output.show_json(
-            {
-                "result": None if run.error else run.result,
-                "error": run.error and str(run.error),
-                "elapsed": run.elapsed.total_seconds(),
-                "deviations": run.deviations,
-                "story": run.story.splitlines(),
-            }
+        output.show_document(
+            Simulated(
+                result=None if run.error else output.to_plain(run.result),
+                error=None if run.error is None else to_failure(run.error),
+                seconds=run.elapsed.total_seconds(),
+                deviations=run.deviations,
+                story=tuple(run.story.splitlines()),
+            )
         )
     else:
         show_story(run.story, step=step)
         if run.deviations:
-            again = make_rerun_command(target, fields, run.deviations, provide, faults, workers)
+            again = make_rerun_command(target, fields, run.deviations, options)
             output.show_message(f"\nDeviations: {run.deviations}\nAgain: {again}")
     if run.error is not None:
         raise run.error
@@ -65,32 +70,12 @@ def show_simulation(
         output.show_result(run.result)
 
 
-def find_faults(name: str) -> Faults:
-    """Return the faults with a name.
-
-    Raises:
-        UsageError: there are no such faults.
-    """
-    known = {"none": Faults.none, "some": Faults.some, "all": Faults.all}
-    if name not in known:
-        raise loading.UsageError(f"--faults {name}: expected one of {', '.join(known)}")
-    return known[name]()
-
-
-def make_rerun_command(
-    target: str, fields: dict[str, Any], deviations: str, provide: Sequence[str] | None, faults: str, workers: int
-) -> str:
-    """Return the command that repeats a run: the same call, faults, workers and deviations."""
+def make_rerun_command(target: str, fields: dict[str, Any], deviations: str, options: WorldOptions) -> str:
+    """Return the command that repeats a run: the same call, world and deviations."""
     words = ["traction", "simulate", target]
     for name, word in fields.items():
         words += arguments.write_option(name, word)
-    for item in provide or ():
-        words += ["--provide", item]
-    if faults != "none":
-        words += ["--faults", faults]
-    if workers != 1:
-        words += ["--workers", str(workers)]
-    return shlex.join([*words, "--deviations", deviations])
+    return shlex.join([*words, *options.write_words(), "--deviations", deviations])
 
 
 def show_story(story: str, *, step: bool = False) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated, Any
 
-import msgspec
 import pluggy
 import typer
 
 from traction.cli import arguments, loading, output
+from traction.cli.documents import Start
 from traction.cli.options import CodecName, Json, Payloads, Target, Url
 from traction.client.starts import IfClosed, IfRunning
 from traction.client.system import WorkerSystem
@@ -27,9 +28,10 @@ def start(
     *,
     fields: dict[str, Any],
 ) -> None:
-    """Start a workflow, or find the execution that the same call started. Print its id.
+    """Start a workflow, or find the run that the same call started.
 
-    The fields of the workflow are options. List them with `traction start MODULE:WORKFLOW --help`.
+    Its workflow id is printed. The fields of the workflow are options. List them with `traction start MODULE:WORKFLOW
+    --help`.
     """
     call = arguments.make_call(loading.load_workflow(target), fields)
     plugins = context.find_object(pluggy.PluginManager)
@@ -37,10 +39,11 @@ def start(
         handle = system.start(call, workflow_id=workflow_id, if_running=if_running, if_closed=if_closed)
     output.warn_of_memory(url, "the execution ends with this command")
     if json:
-        output.show_json(msgspec.to_builtins(handle.execution) | {"started": handle.started})
+        output.show_document(Start(workflow_id=handle.workflow_id, run_id=handle.run_id, new_run=handle.started))
     else:
         found = f"Nothing was started: run {handle.run_id} already has this id"
         module = target.partition(":")[0]
-        started = f"Started run {handle.run_id}. Its workers: traction worker {module} --url {url}"
+        command = shlex.join(["traction", "worker", module, "--url", url])
+        started = f"Started run {handle.run_id}. Its workers: {command}"
         output.show_message(started if handle.started else found)
         output.show_result(handle.workflow_id)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from traction.cli import loading, output
+from traction.cli.documents import State
 from traction.cli.loading import open_for
 from traction.cli.options import CodecName, Id, Json, Payloads, RunId, Url
 from traction.client.handle import Handle
@@ -28,10 +29,10 @@ def state(
     codec: CodecName = None,
     json: Json = False,
 ) -> None:
-    """Show the current state of a flow: the value of its last `set_state`.
+    """Show the current state of a flow.
 
-    The history is replayed here, including events that no decision task has delivered yet. This needs no worker and
-    changes nothing.
+    That is the value of its last `set_state`. The history is replayed here, including events that no decision task has
+    delivered yet. This needs no worker and changes nothing.
     """
     workflows = index_by_type(loading.load_workflow(target) for target in targets)
     payload_codec = loading.open_codec(codec, payloads, context)
@@ -46,7 +47,8 @@ def state(
             )
         value = Handle(backend, execution, workflow, codec=payload_codec).state()
     if json:
-        output.show_json(value)
+        plain = output.to_plain(value, payload_codec)
+        output.show_document(State(workflow_id=execution.workflow_id, run_id=execution.run_id, state=plain))
     elif value is None:
         output.show_message(f"{workflow_id} has set no state")
     else:

@@ -32,9 +32,10 @@ def work(
     codec: CodecName = None,
     verbose: Verbose = False,
 ) -> None:
-    """Run workers until SIGINT or SIGTERM, then finish the running tasks and exit.
+    """Run workers until SIGINT or SIGTERM.
 
-    Exit code 1 if tasks had to be handed back after the grace period. A second signal exits at once.
+    Running tasks are finished first. Exit code 1 if tasks had to be handed back after the grace period. A second signal
+    exits at once.
     """
     definitions = [definition for target in targets for definition in loading.load_definitions(target)]
     output.set_up_logs(verbose, quiet=False)
