@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import typing
 from collections.abc import Callable
 from datetime import timedelta
@@ -357,7 +358,17 @@ def _activity_spec(cls: Any, where: str, arguments: tuple[Any, ...], options: di
         description=_read_description(cls, where, options),
         needs=needs,
         result=result,
+        is_async=_is_async(cls),
     )
+
+
+def _is_async(cls: Any) -> bool:
+    """Return whether an activity is async, as a class or as a function."""
+    owner = next(base for base in cls.__mro__ if "run" in vars(base))
+    # The method `run` of a function's class calls the function, and is not async itself.
+    body = owner._function if "_function" in vars(owner) else owner.run
+    # A decorator that is not async may call an async function and return its coroutine.
+    return inspect.iscoroutinefunction(body) or inspect.iscoroutinefunction(inspect.unwrap(body))
 
 
 def _workflow_spec(cls: Any, where: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> WorkflowSpec:

@@ -85,9 +85,8 @@ def activity(f: Any = None, /, *, needs: Any = None, **options: Any) -> Any:
         def run(self: Any, *dependency: Any) -> Any:
             return f(*dependency, **msgspec.structs.asdict(self))
 
-        # Shows whether it is async. Not __wrapped__, whose parameters would be read as those of `run`.
-        vars(run)["body"] = f
-        return _make_class(f, typing.cast(Any, Activity)[needs, signature.result], signature, {"run": run}, options)
+        methods = {"run": run, "_function": staticmethod(f)}
+        return _make_class(f, typing.cast(Any, Activity)[needs, signature.result], signature, methods, options)
 
     return define if f is None else define(f)
 

@@ -46,6 +46,7 @@ class ActivitySpec(msgspec.Struct, frozen=True, kw_only=True):
     description: str | None = None
     needs: Any = None
     result: Any
+    is_async: bool = False
 
 
 class WorkflowSpec(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 from collections.abc import Callable
 from typing import Any, Literal, TypeAlias
@@ -57,7 +56,7 @@ def create_workers(
         return [make(activity, dependency) for _ in range(instances)], []
     if executor != "async":
         raise DefinitionError(f'executor={executor!r} is not one of "thread", "process" and "async"')
-    if not is_async(activity):
+    if not activity.spec.is_async:
         raise DefinitionError(
             f'{activity.__qualname__} cannot run with executor="async": it is not async, and would block the '
             'event loop. Write async def, or executor="thread"'
@@ -65,10 +64,3 @@ def create_workers(
     loop = Loop(instances, slots)
     worker = make(activity, dependency)
     return [LoopPoller(loop, worker, leaving) for _ in range(min(instances, POLLERS_MAX))], []
-
-
-def is_async(activity: Any) -> bool:
-    """Return whether an activity is async, as a class or as a function."""
-    body = getattr(activity.run, "body", activity.run)
-    # A decorator that is not async may call an async function and return its coroutine.
-    return inspect.iscoroutinefunction(body) or inspect.iscoroutinefunction(inspect.unwrap(body))

@@ -131,9 +131,13 @@ class WorkflowWorker:
         """Return a worker with the same deciders that polls their sticky task list."""
         assert self._sticky is not None
         follower = copy(self)
-        follower._poll = msgspec.structs.replace(self._poll, task_list=self._sticky.task_list)
-        follower._unsent = deque()
+        follower._use_list(self._sticky.task_list)
         return follower
+
+    def _use_list(self, task_list: TaskList) -> None:
+        """Poll this task list, with responses of its own."""
+        self._poll = msgspec.structs.replace(self._poll, task_list=task_list)
+        self._unsent = deque()
 
     def work_once(self, wait: timedelta | None = None) -> bool:
         """Poll for one decision task for up to `wait`, and complete it. Return whether there was one.

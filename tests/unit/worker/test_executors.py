@@ -35,7 +35,7 @@ from traction.model import operations as o
 from traction.payloads.failure_text import UNREADABLE, read_failure
 from traction.runtime.activity_task import COMPLETE_LATER
 from traction.worker.event_loop import POLLERS_MAX, Loop, LoopPoller
-from traction.worker.executors import create_workers, is_async
+from traction.worker.executors import create_workers
 from traction.worker.process_pool import PerProcess, ProcessPool
 from traction_local.plugin import open_local
 
@@ -362,7 +362,8 @@ def test_an_activity_that_is_not_async_is_refused_on_a_loop_and_one_that_is_is_k
     async def later() -> int:
         return 1
 
-    assert [is_async(one) for one in (Act, ActAsync, plain, later)] == [False, True, False, True]
+    made: list[Any] = [Act, ActAsync, plain, later]
+    assert [one.spec.is_async for one in made] == [False, True, False, True]
     with pytest.raises(DefinitionError, match="Write async def"):
         stage.system.start_activity_worker(plain, executor="async")
     with pytest.raises(DefinitionError, match="executor='fork' is not one of"):
