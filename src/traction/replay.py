@@ -64,13 +64,8 @@ def replay(
     """
     stored = load_history(history)
     definition: Any = workflow
-    spec = getattr(workflow, "spec", None)
-    if spec is None or spec.type != stored.workflow_type:
-        theirs, mine = stored.workflow_type, "no workflow" if spec is None else f"{spec.type.name} {spec.type.version}"
-        raise DefinitionError(
-            f"the history is of {theirs.name} {theirs.version}, and {definition.__qualname__} is {mine}. Replay "
-            "it with the definition of its name and version (Traction)"
-        )
+    if mismatch := find_type_mismatch(workflow, stored.workflow_type):
+        raise mismatch
     with closing(Decider(definition, execution=execution or stored.execution, codec=codec)) as decider:
         decider.query(stored.events)
         return Replayed(
@@ -80,6 +75,19 @@ def replay(
             closed=decider.closed,
             notes=tuple(decider.notes),
         )
+
+
+def find_type_mismatch(workflow: Callable[..., Workflow[Any]], theirs: WorkflowType) -> DefinitionError | None:
+    """Return the error for a definition of another type than that of a history, if it is of another."""
+    definition: Any = workflow
+    spec = getattr(workflow, "spec", None)
+    if spec is not None and spec.type == theirs:
+        return None
+    mine = "no workflow" if spec is None else f"{spec.type.name} {spec.type.version}"
+    return DefinitionError(
+        f"the history is of {theirs.name} {theirs.version}, and {definition.__qualname__} is {mine}. Replay "
+        "it with the definition of its name and version (Traction)"
+    )
 
 
 def load_history(history: StoredHistory | Iterable[Event] | Path | str) -> StoredHistory:

@@ -16,6 +16,7 @@ MODULES = (
     "traction.decider",
     "traction.errors",
     "traction.history",
+    "traction.inspection",
     "traction.payloads",
     "traction.plugins",
     "traction.replay",

@@ -35,6 +35,7 @@ from traction.cli.commands.state import state
 from traction.cli.commands.tasks import show_tasks
 from traction.cli.commands.terminate import terminate
 from traction.cli.commands.types import show_types
+from traction.cli.commands.why import why
 from traction.cli.commands.worker import work
 from traction.cli.filters import with_filters
 from traction.cli.groups import CommandGroup, find_group
@@ -50,6 +51,7 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
     "worker": work,
     "list": show_executions,
     "describe": describe,
+    "why": why,
     "history": show_history,
     "state": state,
     "tasks": show_tasks,

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType, ModuleType
@@ -96,6 +96,22 @@ def load_workflow(target: str) -> type[Workflow[Any]]:
     if not (isinstance(found, type) and issubclass(found, Workflow) and hasattr(found, "spec")):
         raise UsageError(f"{target} is {found!r:.100}, not a workflow")
     return found
+
+
+def load_workflows(modules: Sequence[str] | None) -> list[type[Workflow[Any]]]:
+    """Import the workflows of modules, each `module` or `module:Workflow`.
+
+    Raises:
+        UsageError: a module does not exist, or has no workflow.
+    """
+    found: list[type[Workflow[Any]]] = []
+    for target in modules or ():
+        thing = load(target)
+        own = _list_definitions(thing, Workflow) if isinstance(thing, ModuleType) else [load_workflow(target)]
+        if not own:
+            raise UsageError(f"--definitions {target}: the module defines no workflow")
+        found += own
+    return list(dict.fromkeys(found))
 
 
 def load_definitions(target: str) -> list[Any]:

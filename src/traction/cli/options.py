@@ -67,3 +67,12 @@ RunId = Annotated[
     str | None,
     typer.Option(help="The run. [default: the open one, else the last]"),
 ]
+Definitions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--definitions",
+        "-d",
+        metavar="MODULE",
+        help="A module with workflows, to replay the flow here and show its lines and signals. Repeatable.",
+    ),
+]

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, Generic, TypeVar, overload
 
 from traction.backend import POLL_WAIT_MAX, Backend
+from traction.client.looking import explain_execution, read_view
 from traction.client.visibility import explain_waiting
 from traction.decider.decider import Decider
 from traction.definitions.classes import Workflow
@@ -23,6 +24,8 @@ from traction.errors import (
 )
 from traction.flow.durations import Span, to_timedelta
 from traction.flow.signals import Signal, check_sent
+from traction.history.explanation import Explanation
+from traction.history.views import ExecutionView
 from traction.model import events as e
 from traction.model import operations as o
 from traction.model.names import WorkflowExecution
@@ -202,6 +205,30 @@ class Handle(Generic[R]):
             UnknownResourceFault: the run is unknown, or no longer stored.
         """
         return self._backend.call(o.DescribeWorkflowExecution(domain=self._backend.domain, execution=self.execution))
+
+    def view(self) -> ExecutionView:
+        """Return the view of the run: settings, links, steps, and what it waits for. Reads its whole history.
+
+        With the definition of the workflow, the view also has the lines where the flow waits, the signals that it
+        awaits, and what blocks it.
+
+        Raises:
+            UnknownResourceFault: the run is unknown, or no longer stored.
+        """
+        return read_view(self._backend, self.execution, workflows=self._list_workflows(), codec=self.codec)
+
+    def why(self) -> Explanation:
+        """Explain what the run waits for, since when, and who can answer; that it is stuck; or how it closed.
+
+        Reads its whole history, and counts the tasks on the task lists for which it waits.
+
+        Raises:
+            UnknownResourceFault: the run is unknown, or no longer stored.
+        """
+        return explain_execution(self._backend, self.execution, workflows=self._list_workflows(), codec=self.codec)
+
+    def _list_workflows(self) -> list[type[Workflow[Any]]]:
+        return [] if self._workflow is None else [self._workflow]
 
     @overload
     def state(self, type: type[T]) -> T | None: ...

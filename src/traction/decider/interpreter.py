@@ -104,12 +104,12 @@ class Interpreter:
         "_cancelled",
         "_ready",
         "_request",
-        "_root",
         "_scopes",
         "_seed",
         "_tick",
         "now",
         "outcome",
+        "root",
         "unheeded",
     )
 
@@ -117,7 +117,7 @@ class Interpreter:
         self._seed = seed
         self._request = request
         self._ready: list[tuple[Fiber, int, Any]] = []
-        self._root = Fiber(Scope(""), None, 0, Context())
+        self.root = Fiber(Scope(""), None, 0, Context())
         self._cancelled = False
         self._scopes = 0
         self._tick = 0
@@ -128,7 +128,7 @@ class Interpreter:
 
     def start(self, flow: Callable[[], Any]) -> None:
         """Run the flow that `flow()` returns until it waits or ends."""
-        self._ready.append((self._root, STEP, Helper(flow, (), {})))
+        self._ready.append((self.root, STEP, Helper(flow, (), {})))
         self._run()
 
     def resume(self, leaf: Leaf, outcome: Outcome) -> None:
@@ -159,7 +159,7 @@ class Interpreter:
             self.unheeded = True
             return
         self._cancelled = True
-        self._cancel([self._root])
+        self._cancel([self.root])
         self._run()
 
     def draw(self, *place: object) -> float:
@@ -168,11 +168,11 @@ class Interpreter:
 
     def find_place(self, leaf: Leaf | None) -> str | None:
         """Return the line where the flow waits for a leaf, or where it waits at all if no fiber waits for that leaf."""
-        return find_place((leaf and leaf.fiber) or self._root)
+        return find_place((leaf and leaf.fiber) or self.root)
 
     def close(self) -> None:
         """Close a flow for good, without running the steps that its `finally` blocks await."""
-        for fiber in list_fibers(self._root):
+        for fiber in list_fibers(self.root):
             for frame in reversed(fiber.frames):
                 if type(frame) is CoroutineType:
                     fiber.context.run(close_coroutine, frame)
@@ -180,7 +180,7 @@ class Interpreter:
 
     def owes_compensation(self) -> bool:
         """Return whether a saga has something to undo, undoes it, or waits for a step that will be undone."""
-        return owes_compensation(self._root)
+        return owes_compensation(self.root)
 
     # The loop.
 
@@ -424,7 +424,7 @@ class Interpreter:
                     f"the flow returns {name_thing(value)}, a step that is never awaited. The result of a flow is a "
                     "value (Traction); where a function returns a step, write flat_map and not map"
                 )
-            if fiber is self._root:
+            if fiber is self.root:
                 self.outcome = Returned(value) if mode == VALUE else Raised(value)
             return
         del join.running[fiber.index]

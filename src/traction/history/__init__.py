@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from traction.lazy_imports import import_lazily
 
 if TYPE_CHECKING:
+    from traction.history.explanation import Backlog, Explanation, Fact, explain
     from traction.history.export import StoredHistory, make_stored, read_stored, write_stored
     from traction.history.graphs.arrangement import Overlay, read_overlay
     from traction.history.graphs.graph import Edge, Graph, Node, merge_graphs
@@ -29,10 +30,13 @@ if TYPE_CHECKING:
 __all__ = [
     "AttemptView",
     "AwaitedSignal",
+    "Backlog",
     "CancelRequestView",
     "DecisionTaskView",
     "Edge",
     "ExecutionView",
+    "Explanation",
+    "Fact",
     "FailureView",
     "Graph",
     "Link",
@@ -41,6 +45,7 @@ __all__ = [
     "StepView",
     "StoredHistory",
     "Unreadable",
+    "explain",
     "make_graph",
     "make_stored",
     "merge_graphs",
@@ -55,16 +60,20 @@ __all__ = [
 ]
 
 _VIEWS = "traction.history.views"
+_EXPLANATION = "traction.history.explanation"
 
 __getattr__ = import_lazily(
     __name__,
     {
         "AttemptView": _VIEWS,
         "AwaitedSignal": _VIEWS,
+        "Backlog": _EXPLANATION,
         "CancelRequestView": _VIEWS,
         "DecisionTaskView": _VIEWS,
         "Edge": "traction.history.graphs.graph",
         "ExecutionView": _VIEWS,
+        "Explanation": _EXPLANATION,
+        "Fact": _EXPLANATION,
         "FailureView": _VIEWS,
         "Graph": "traction.history.graphs.graph",
         "Link": _VIEWS,
@@ -73,6 +82,7 @@ __getattr__ = import_lazily(
         "StepView": _VIEWS,
         "StoredHistory": "traction.history.export",
         "Unreadable": _VIEWS,
+        "explain": _EXPLANATION,
         "make_graph": "traction.history.graphs.reading",
         "make_stored": "traction.history.export",
         "merge_graphs": "traction.history.graphs.graph",
