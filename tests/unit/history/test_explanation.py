@@ -65,7 +65,7 @@ def test_an_open_execution_explains_what_it_waits_for(steps: Any) -> None:
     assert str(explanation) == OPEN[steps]
 
 
-def test_a_decision_task_that_nobody_takes_waits_for_a_workflow_worker() -> None:
+def test_a_decision_task_without_a_decider_waits_for_a_workflow_worker() -> None:
     story = Story()
     add_decision_task(story, 1)
     explanation = explain(view_at(story, 61), Backlog(decisions={"list": 1}))
