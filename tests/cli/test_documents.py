@@ -15,12 +15,12 @@ import pytest
 from tests.cli.test_run import run
 from traction.cli import COMMANDS, documents
 from traction.cli.documents import DOCUMENTS
-from traction.history import views
+from traction.history import explanation, views
 
 HERE = "tests.cli.orders"
 ROOT = Path(__file__).parents[2]
 SCHEMAS = ROOT / "docs" / "cli-schemas.json"
-MODULES = (documents.__name__, views.__name__)
+MODULES = (documents.__name__, explanation.__name__, views.__name__)
 WITHOUT = {"worker"}
 """Commands that print no result."""
 
@@ -57,6 +57,7 @@ def test_documents_of_running_work_have_their_shape(world: World) -> None:
     check("list", world("list", "--reasons", "--status", "failed"))
     check("list --count-only", world("list", "--count-only"))
     check("describe", world("describe", "one"))
+    check("why", world("why", "one"))
     check("history", world("history", "one"))
     check("history --events", world("history", "one", "--events"))
     check("state", world("state", "one", f"{HERE}:wait_for_approval"))
@@ -65,6 +66,7 @@ def test_documents_of_running_work_have_their_shape(world: World) -> None:
 def test_documents_of_closed_work_have_their_shape(world: World) -> None:
     id = world("run", f"{HERE}:buy", "--amount", "700", code=1)["workflow_id"]
     check("describe", world("describe", id))
+    check("why", world("why", id))
     check("history", world("history", id))
     check("history --events", world("history", id, "--events"))
 
@@ -96,7 +98,7 @@ def test_every_command_that_prints_a_result_has_a_document() -> None:
 
 
 def list_structs() -> Iterator[type[msgspec.Struct]]:
-    for one in (*vars(documents).values(), *vars(views).values()):
+    for one in (*vars(documents).values(), *vars(explanation).values(), *vars(views).values()):
         if isinstance(one, type) and issubclass(one, msgspec.Struct) and one.__module__ in MODULES:
             yield one
 

@@ -14,6 +14,7 @@ from typing import Any, Final, Literal, TypeAlias
 import msgspec
 
 from traction.client.query import ExecutionCount, ListedExecution
+from traction.history.explanation import Explanation
 from traction.history.views import ExecutionView
 from traction.model import events as e
 from traction.model import operations as o
@@ -207,6 +208,7 @@ DOCUMENTS: Final[dict[str, Any]] = {
     "list": list[Execution],
     "list --count-only": Count,
     "describe": Description,
+    "why": Explanation,
     "history": ExecutionView,
     "history --events": list[HistoryEvent],
     "state": State,

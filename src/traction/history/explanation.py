@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -54,7 +54,7 @@ class Explanation(msgspec.Struct, frozen=True):
         return "\n".join([self.summary, *(f"  {label:<{width}}  {text}" for label, text in rows)])
 
 
-class Backlog(msgspec.Struct, frozen=True):
+class Backlog(NamedTuple):
     """The number of tasks on task lists, where the service returned it."""
 
     activities: Mapping[str, int] = {}

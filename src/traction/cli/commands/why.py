@@ -28,6 +28,6 @@ def why(
         execution = find_execution(backend, workflow_id, run_id)
         explanation = explain_execution(backend, execution, workflows=workflows, codec=payload_codec)
     if json:
-        output.show_json(explanation)
+        output.show_document(explanation)
     else:
         output.show_lines(str(explanation))
