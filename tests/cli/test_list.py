@@ -40,7 +40,11 @@ class Shop:
 
     @hookimpl
     def traction_backend(self, url: str) -> Backend | None:
-        return View(self.world.local) if url == "shop:" else None
+        if url != "shop:":
+            return None
+        view = View(self.world.local)
+        view.url = url
+        return view
 
     @hookimpl
     def traction_schemes(self) -> list[str]:

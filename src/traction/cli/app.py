@@ -37,7 +37,7 @@ from traction.cli.commands.terminate import terminate
 from traction.cli.commands.types import show_types
 from traction.cli.commands.why import why
 from traction.cli.commands.worker import work
-from traction.cli.filters import with_filters
+from traction.cli.filters import NAMES, with_filters
 from traction.cli.groups import CommandGroup, find_group
 from traction.cli.loading import load_signal, load_workflow
 from traction.cli.options import Url
@@ -93,10 +93,12 @@ def make_app(argv: Sequence[str], plugins: pluggy.PluginManager | None = None) -
     )
     app.callback()(_read_common)
     for name, command in COMMANDS.items():
+        has_filters = "filters" in inspect.signature(command).parameters
         if (load := _LOADERS.get(name)) is not None:
             target = arguments.find_target(argv, name, first=load is load_workflow)
-            command = arguments.with_fields(command, None if target is None else load(target))
-        if "filters" in inspect.signature(command).parameters:
+            reserved = NAMES if has_filters else frozenset[str]()
+            command = arguments.with_fields(command, None if target is None else load(target), reserved)
+        if has_filters:
             command = with_filters(command)
         app.command(name, rich_help_panel=find_group(name))(command)
     (plugins or load_plugins()).hook.traction_commands(app=app)

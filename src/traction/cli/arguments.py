@@ -42,6 +42,10 @@ RESERVED = {
 """Options of the commands themselves. A field with such a name becomes `--input-` and the name."""
 
 
+_NAMING = {"--codec", "--workflow"}
+"""Options whose values look like the name of a definition."""
+
+
 # From fields to options.
 
 
@@ -55,6 +59,8 @@ def find_target(argv: Sequence[str], command: str, *, first: bool = True) -> str
     """
     words = argv[1:] if argv and argv[0] == command else ()
     for n, word in enumerate(words):
+        if n and words[n - 1] in _NAMING:
+            continue
         # Elsewhere, a module without a name could be the value of an option.
         named = (first and n == 0) or ":" in word or word.endswith(".py")
         if named and TARGET.fullmatch(word) and not word.endswith(":"):
@@ -62,12 +68,15 @@ def find_target(argv: Sequence[str], command: str, *, first: bool = True) -> str
     return None
 
 
-def with_fields(f: Callable[..., None], definition: type[msgspec.Struct] | None) -> Callable[..., None]:
+def with_fields(
+    f: Callable[..., None], definition: type[msgspec.Struct] | None, reserved: frozenset[str] = frozenset()
+) -> Callable[..., None]:
     """Return a command with an option for each field of a workflow or signal.
 
-    Its parameter `fields` receives the values by field, without the options that are absent.
+    Its parameter `fields` receives the values by field, without the options that are absent. `reserved` are options of
+    this command besides `RESERVED`.
     """
-    options = {} if definition is None else _describe_fields(definition)
+    options = {} if definition is None else _describe_fields(definition, reserved)
     hints = typing.get_type_hints(f, include_extras=True)
     own = [
         parameter.replace(annotation=hints[parameter.name], kind=inspect.Parameter.KEYWORD_ONLY)
@@ -86,10 +95,10 @@ def with_fields(f: Callable[..., None], definition: type[msgspec.Struct] | None)
     return command
 
 
-def name_option(field: str) -> str:
+def name_option(field: str, reserved: frozenset[str] = frozenset()) -> str:
     """Return the option of a field."""
     name = field.replace("_", "-")
-    return f"--input-{name}" if name in RESERVED else f"--{name}"
+    return f"--input-{name}" if name in RESERVED or name in reserved else f"--{name}"
 
 
 def write_option(field: str, word: str | bool) -> list[str]:
@@ -100,13 +109,13 @@ def write_option(field: str, word: str | bool) -> list[str]:
     return [f"{option}={word}"]
 
 
-def _describe_fields(definition: type[msgspec.Struct]) -> dict[str, inspect.Parameter]:
+def _describe_fields(definition: type[msgspec.Struct], reserved: frozenset[str]) -> dict[str, inspect.Parameter]:
     hints = typing.get_type_hints(definition, include_extras=True)
     plain = typing.get_type_hints(definition)
     panel = f"Input of {definition.__name__}"
     described = {}
     for field in msgspec.structs.fields(definition):
-        option, kind, required = name_option(field.name), hints[field.name], field.required
+        option, kind, required = name_option(field.name, reserved), hints[field.name], field.required
         default = _show_default(field)
         annotation: Any
         if kind is bool:

@@ -9,18 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal
 
 import msgspec
 
+from traction.client.batch import Outcome
 from traction.client.query import ExecutionCount, ListedExecution
 from traction.history.explanation import Explanation
 from traction.history.views import ExecutionView
 from traction.model import events as e
 from traction.model import operations as o
-
-Outcome: TypeAlias = Literal["done", "closed", "refused", "planned"]
-"""What became of an action: it was sent; the execution had closed; the service refused; it was a dry run."""
 
 
 class Execution(ListedExecution, frozen=True, kw_only=True):
@@ -95,7 +93,7 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Action(msgspec.Struct, frozen=True, kw_only=True):
-    """A signal, a cancel request or a termination of one execution."""
+    """A signal, a cancel request or a termination of an execution. With `--all-matching`, a list of them is printed."""
 
     action: str
     workflow_id: str
@@ -215,6 +213,9 @@ DOCUMENTS: Final[dict[str, Any]] = {
     "signal": Action,
     "cancel": Action,
     "terminate": Action,
+    "signal --all-matching": list[Action],
+    "cancel --all-matching": list[Action],
+    "terminate --all-matching": list[Action],
     "tasks": list[TaskCount],
     "types": list[RegisteredType],
     "replay": list[Replay],

@@ -92,8 +92,12 @@ class FilterOptions(msgspec.Struct, frozen=True, kw_only=True):
         return times
 
 
-NAMES: Final = frozenset(name.replace("_", "-") for name in FilterOptions.__struct_fields__)
-"""The names of the options, without hyphens in front."""
+NAMES: Final = frozenset(name.replace("_", "-") for name in FilterOptions.__struct_fields__) | {
+    "all-matching",
+    "dry-run",
+    "yes",
+}
+"""The options of filters and of actions on what matches, which a field of a signal may be called too."""
 
 
 def with_filters(f: Callable[..., None]) -> Callable[..., None]:

@@ -63,6 +63,14 @@ Save = Annotated[
 ]
 Target = Annotated[str, typer.Argument(metavar="MODULE:WORKFLOW", help="A workflow. Its module may be in this folder.")]
 Id = Annotated[str, typer.Argument(metavar="WORKFLOW_ID", help="The workflow id of the execution.")]
+OneId = Annotated[
+    str | None,
+    typer.Argument(metavar="[WORKFLOW_ID]", help="The workflow id of the execution.", show_default=False),
+]
+AllMatching = Annotated[bool, typer.Option("--all-matching", help="Act on all open executions that match the filters.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what --all-matching would act on, and do nothing.")]
+Rate = Annotated[float, typer.Option("--rate", min=0.001, help="How many executions per second, at most.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for a confirmation.")]
 RunId = Annotated[
     str | None,
     typer.Option(help="The run. [default: the open one, else the last]"),

@@ -9,6 +9,7 @@ from typing import Any, Self, TypeVar, Unpack, overload
 import pluggy
 
 from traction.backend import Backend
+from traction.client.batch import PER_SECOND, Action, ActionResult, find_targets, run_batch
 from traction.client.completion import TaskCompleter
 from traction.client.handle import Handle
 from traction.client.listing import count_executions, list_executions
@@ -174,6 +175,54 @@ class Client:
             BackendError: the service refused, or could not be reached.
         """
         return count_executions(self.backend, make_query(filters))
+
+    def batch(
+        self,
+        action: Action,
+        *,
+        dry_run: bool = False,
+        per_second: float = PER_SECOND,
+        wait: Callable[[float], object] | None = None,
+        on_result: Callable[[ActionResult, int, int], object] | None = None,
+        **filters: Unpack[Filters],
+    ) -> tuple[ActionResult, ...]:
+        """Signal, cancel or terminate the open executions that match all filters, and return what became of each.
+
+        The executions are listed first. A batch that was interrupted may be run again: what was done is not repeated.
+
+        Args:
+            action: `SendSignal(signal)`, `RequestCancel()` or `Terminate(reason)`.
+            dry_run: send nothing; the outcomes are `planned`.
+            per_second: how many requests are sent in a second, at most.
+            wait: waits for some seconds between two requests; if it returns true, the batch ends. By default, a wait
+                that `close` ends.
+            on_result: called after each execution with its result, how many are done, and how many there are.
+            filters: those of `list`; they must not exclude open executions.
+
+        Raises:
+            DefinitionError: a filter or the rate is wrong, or the filters match only closed executions.
+            PayloadError: the signal cannot be encoded.
+            BackendError: the service could not be reached.
+
+        Example:
+            client.batch(Terminate("the shop is closed"), workflow=order, started=(None, noon), dry_run=True)
+        """
+        targets = find_targets(self.backend, make_query(filters))
+        results = run_batch(
+            self.backend,
+            targets,
+            action,
+            codec=self._codec,
+            wait=wait or self._stop.wait,
+            per_second=per_second,
+            dry_run=dry_run,
+        )
+        collected = []
+        for result in results:
+            collected.append(result)
+            if on_result is not None:
+                on_result(result, len(collected), len(targets))
+        return tuple(collected)
 
     # Completion of activity tasks that returned `COMPLETE_LATER`.
 

@@ -1,23 +1,48 @@
-"""`traction cancel`: request the cancellation of an execution."""
+"""`traction cancel`: request the cancellation of an execution, or of all that match."""
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import typer
 
 from traction.cli import output
-from traction.cli.loading import open_for
-from traction.cli.options import Id, Json, RunId, Url
+from traction.cli.batches import BatchOptions
+from traction.cli.filters import FilterOptions
+from traction.cli.loading import UsageError, open_for
+from traction.cli.options import AllMatching, DryRun, Json, OneId, Rate, RunId, Url, Yes
+from traction.client.batch import PER_SECOND, RequestCancel
 from traction.client.handle import Handle
 from traction.client.visibility import find_execution
 
 
 def cancel(
-    context: typer.Context, workflow_id: Id, run_id: RunId = None, url: Url = "local:", json: Json = False
+    context: typer.Context,
+    workflow_id: OneId = None,
+    run_id: RunId = None,
+    all_matching: AllMatching = False,
+    dry_run: DryRun = False,
+    rate: Rate = PER_SECOND,
+    yes: Yes = False,
+    url: Url = "local:",
+    json: Json = False,
+    *,
+    filters: FilterOptions,
 ) -> None:
-    """Request the cancellation of an open execution. Its flow may clean up first."""
+    """Request the cancellation of an open execution.
+
+    Its flow may clean up first. With --all-matching, this requests the cancellation of all open executions that match
+    the filters.
+    """
+    batch = BatchOptions(filters=filters, all_matching=all_matching, dry_run=dry_run, rate=rate, yes=yes)
+    batch.check([workflow_id, run_id])
     with open_for(context, url) as backend:
+        if all_matching:
+            batch.run(backend, RequestCancel(), json=json, wait=time.sleep)
+            return
+        if workflow_id is None:
+            raise UsageError("name an execution by its workflow id, or write --all-matching with filters")
         handle: Handle[Any] = Handle(backend, find_execution(backend, workflow_id, run_id))
         handle.cancel()
     output.show_action("cancel", handle.execution, f"Requested cancellation of {workflow_id}", json=json)
