@@ -76,11 +76,13 @@ class Moment(msgspec.Struct, frozen=True):
     at: datetime
     event: str
     """The type of the event."""
-    view: ExecutionView
-    """The execution at this event, with `place` of its open steps, `awaited` and `blocked`."""
     branches: tuple[Branch, ...]
     decisions: tuple[d.Decision, ...]
     """What the flow would decide now: the decisions that the history does not have yet."""
+    awaited: tuple[AwaitedSignal, ...]
+    """The signals that the flow waits for."""
+    blocked: FailureView | None
+    """Why the code at hand cannot get to this event, if it cannot. Then the rest shows how far it gets."""
     next_events: tuple[str, ...]
     """The types of the next events of the history."""
 
@@ -119,12 +121,11 @@ class Inspector:
         self._workflow: Any = workflow
         self._codec = codec
 
-    def at(self, event_id: int | None = None, *, until: datetime | None = None) -> Moment:
+    def at(self, event_id: int | None = None) -> Moment:
         """Return the moment after an event; by default, after the last one.
 
         Args:
             event_id: the id of the event, from 1.
-            until: the instant that the view shows, if the execution is open; by default that of the event.
 
         Raises:
             HistoryError: the history has no such event.
@@ -132,34 +133,41 @@ class Inspector:
         event_id = self._check(event_id)
         with closing(self._make_decider()) as decider:
             blocked = self._run(decider, event_id)
-            flow = decider.context.flow
-            branches = tuple(_list_branches(flow.root))
-            decisions = tuple(entry.decision for entry in decider.context.queue.entries)
-            awaited = tuple(
-                AwaitedSignal(tuple(receiver.types), _find_place(branches, receiver.leaf.id))
-                for receiver in decider.context.mailbox.receivers
-            )
-        event = self.events[event_id - 1]
-        view = read_execution(
-            self.events[:event_id],
-            execution=self.execution,
-            until=until,
-            codec=None if self._codec is JSON else self._codec,
-        )
-        places = {branch.step: branch.frames[-1].place for branch in branches if branch.frames}
-        return Moment(
-            event_id=event_id,
-            at=event.event_timestamp,
-            event=type(event).__name__,
-            view=msgspec.structs.replace(
-                view,
-                steps=tuple(_add_places(view.steps, places)),
-                awaited=None if blocked else awaited,
+            context = decider.context
+            branches = tuple(_list_branches(context.flow.root))
+            event = self.events[event_id - 1]
+            return Moment(
+                event_id=event_id,
+                at=event.event_timestamp,
+                event=type(event).__name__,
+                branches=branches,
+                decisions=tuple(entry.decision for entry in context.queue.entries),
+                awaited=tuple(
+                    AwaitedSignal(tuple(receiver.types), _find_places(branches).get(receiver.leaf.id, ""))
+                    for receiver in context.mailbox.receivers
+                ),
                 blocked=blocked,
-            ),
-            branches=branches,
-            decisions=decisions,
-            next_events=tuple(type(each).__name__ for each in self.events[event_id : event_id + NEXT_EVENTS]),
+                next_events=tuple(type(each).__name__ for each in self.events[event_id : event_id + NEXT_EVENTS]),
+            )
+
+    def view(self, event_id: int | None = None, *, until: datetime | None = None) -> ExecutionView:
+        """Return the view of the execution after an event, with `place` of its open steps, `awaited` and `blocked`.
+
+        Args:
+            event_id: as for `at`.
+            until: the instant that it shows, if the execution is open; by default that of the event.
+
+        Raises:
+            HistoryError: the history has no such event.
+        """
+        moment = self.at(event_id)
+        codec = None if self._codec is JSON else self._codec
+        view = read_execution(self.events[: moment.event_id], execution=self.execution, until=until, codec=codec)
+        return msgspec.structs.replace(
+            view,
+            steps=tuple(_add_places(view.steps, _find_places(moment.branches))),
+            awaited=moment.awaited if moment.blocked is None else None,
+            blocked=moment.blocked,
         )
 
     def make_traceback(self, event_id: int | None = None, step: str | None = None) -> TracebackType | None:
@@ -274,8 +282,9 @@ def _describe_node(node: Any) -> str:
     return f"{name} {signals}".rstrip()
 
 
-def _find_place(branches: Iterable[Branch], step: str) -> str:
-    return next((branch.frames[-1].place for branch in branches if branch.step == step and branch.frames), "")
+def _find_places(branches: Iterable[Branch]) -> dict[str, str]:
+    """Return the line where each step is awaited, by its id."""
+    return {branch.step: branch.frames[-1].place for branch in branches if branch.frames}
 
 
 def _add_places(steps: Iterable[StepView], places: dict[str, str]) -> Iterator[StepView]:

@@ -68,7 +68,8 @@ def test_a_branch_shows_its_line_source_and_variables() -> None:
     assert (frame.function, frame.code) == ("order", "count = await reserve(item)")
     assert frame.line == find_line("count = await reserve(item)")
     assert frame.variables == {"item": "'apple'"}
-    assert moment.view.list_open()[0].place == f"test_inspection.py:{frame.line} in order"
+    view = Inspector(HISTORY, order).view(moment.event_id)
+    assert view.list_open()[0].place == f"test_inspection.py:{frame.line} in order"
 
 
 def test_each_branch_of_a_group_is_listed_with_the_frames_around_it() -> None:
@@ -78,7 +79,7 @@ def test_each_branch_of_a_group_is_listed_with_the_frames_around_it() -> None:
         ("1.1.sleep-1", "sleep"),
     ]
     assert all(branch.frames[0].variables == {"item": "'apple'", "count": "5"} for branch in moment.branches)
-    assert [signal.names for signal in moment.view.awaited or ()] == [("Approve",)]
+    assert [signal.names for signal in moment.awaited] == [("Approve",)]
 
 
 def test_a_moment_shows_what_the_flow_decides_and_what_came_next() -> None:
@@ -93,9 +94,10 @@ def test_every_event_of_a_history_can_be_visited() -> None:
     inspector = Inspector(HISTORY, order)
     for event in HISTORY:
         moment = inspector.at(event.event_id)
-        assert (moment.event_id, moment.event, moment.view.blocked) == (event.event_id, type(event).__name__, None)
-        assert bool(moment.branches) == (moment.view.status == "OPEN" and not find_close(moment))
-    assert inspector.at().view.status == "COMPLETED"
+        view = inspector.view(event.event_id)
+        assert (moment.event_id, moment.event, view.blocked) == (event.event_id, type(event).__name__, None)
+        assert bool(moment.branches) == (view.status == "OPEN" and not find_close(moment))
+    assert inspector.view().status == "COMPLETED"
 
 
 def test_a_flow_without_await_has_branches_without_frames() -> None:
@@ -107,9 +109,10 @@ def test_a_flow_without_await_has_branches_without_frames() -> None:
 
 def test_code_that_no_longer_matches_is_shown_as_what_blocks_the_execution() -> None:
     moment = Inspector(HISTORY, changed_order).at(find_event(e.ActivityTaskStarted))
-    assert moment.view.blocked is not None
-    assert moment.view.blocked.type == "traction.errors.NonDeterminismError"
-    assert moment.view.awaited is None
+    assert moment.blocked is not None
+    assert moment.blocked.type == "traction.errors.NonDeterminismError"
+    view = Inspector(HISTORY, changed_order).view(moment.event_id)
+    assert (view.awaited, view.blocked) == (None, moment.blocked)
 
 
 def test_the_frames_of_a_branch_are_a_traceback_for_a_debugger() -> None:
@@ -132,4 +135,4 @@ def test_an_event_that_does_not_exist_and_another_workflow_are_refused() -> None
 def test_a_history_may_be_a_file(tmp_path: Path) -> None:
     file = tmp_path / "order.json"
     file.write_text(write_stored(make_stored(HISTORY)))
-    assert Inspector(file, order).at().view.status == "COMPLETED"
+    assert Inspector(file, order).view().status == "COMPLETED"

@@ -44,7 +44,7 @@ def read_view(
     workflow = next((each for each in workflows if each.spec.type == begun.workflow_type), None)
     if workflow is None:
         return read_execution(events, execution=execution, until=now, codec=None if codec is JSON else codec)
-    return Inspector(events, workflow, execution=execution, codec=codec).at(until=now).view
+    return Inspector(events, workflow, execution=execution, codec=codec).view(until=now)
 
 
 def count_backlog(backend: Backend, view: ExecutionView) -> Backlog:
