@@ -181,9 +181,9 @@ def test_signal_sends_the_fields_that_its_options_set(traction: Command) -> None
     traction("start", f"{HERE}:wait_for_approval", "--workflow-id", "one")
     traction("signal", "one", f"{HERE}:Approve", "--by", "Ann", "--gift")
     assert traction.err == "Sent approved to one\n"
-    (told,) = [line for line in traction("history", "one", "--events").splitlines() if "Signaled" in line]
-    said = json.loads(told[told.index("{") :])
-    assert (said["signalName"], json.loads(said["input"])) == ("approved", {"by": "Ann", "gift": True})
+    (printed,) = [line for line in traction("history", "one", "--events").splitlines() if "Signaled" in line]
+    fields = json.loads(printed[printed.index("{") :])
+    assert (fields["signalName"], json.loads(fields["input"])) == ("approved", {"by": "Ann", "gift": True})
 
 
 def test_a_signal_to_a_closed_execution_exits_with_1_and_shows_how_it_closed(traction: Command) -> None:
@@ -248,8 +248,8 @@ def test_an_unknown_id_exits_with_1(traction: Command) -> None:
 
 def test_history_prints_one_line_per_event(traction: Command) -> None:
     traction("start", f"{HERE}:buy", "--amount", "1", "--workflow-id", "one")
-    told = traction("history", "one", "--events").splitlines()
-    assert [line.split()[3] for line in told] == ["WorkflowExecutionStarted", "DecisionTaskScheduled"]
+    lines = traction("history", "one", "--events").splitlines()
+    assert [line.split()[3] for line in lines] == ["WorkflowExecutionStarted", "DecisionTaskScheduled"]
     events = json.loads(traction("history", "one", "--events", "--json"))
     assert [event["event_id"] for event in events] == [1, 2]
     assert json.loads(traction("history", "one", "--json"))["status"] == "OPEN"
@@ -327,7 +327,7 @@ def test_processes_meet_at_a_file(tmp_path: Path) -> None:
             )
         worker.send_signal(signal.SIGTERM)
         assert worker.stderr is not None
-        told = worker.stderr.read()
-        assert (worker.wait(60), "Stopping" in told) == (0, True), told
+        log = worker.stderr.read()
+        assert (worker.wait(60), "Stopping" in log) == (0, True), log
     assert "✓ pay-1" in call_command("history", id, cwd=tmp_path)
     assert "COMPLETED" in call_command("list", "--status", "completed", cwd=tmp_path)

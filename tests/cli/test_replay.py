@@ -68,9 +68,9 @@ def test_a_file_that_the_code_does_not_match_leaves_with_1_after_all_are_read(
     files = [str(tmp_path / name) for name in ("a.json", "b.json")]
     for file in files:
         traction.at("history", bought, "--export", file)
-    said = traction("replay", *files, f"{NOW}:buy", code=1)
-    assert said.count("NonDeterminismError: buy 1 no longer matches its history at step copy_out-1") == 2
-    assert "orders_now.py, line 13" in said
+    output = traction("replay", *files, f"{NOW}:buy", code=1)
+    assert output.count("NonDeterminismError: buy 1 no longer matches its history at step copy_out-1") == 2
+    assert "orders_now.py, line 13" in output
     first, second = json.loads(traction("replay", *files, f"{NOW}:buy", "--json", code=1))
     assert (first["file"], second["file"]) == tuple(files)
     error = first["error"]
@@ -92,8 +92,8 @@ def test_check_names_the_executions_that_would_break(traction: Command, bought: 
     assert traction.err == "2 executions replayed, 1 would break\n"
     assert line.split("  ")[:1] == [bought]
     assert "copy_out-1  event 5 ActivityTaskScheduled  ScheduleActivityTask  pay 1 ->" in line
-    told = json.loads(traction.at("check", f"{NOW}:buy", "--json", code=1))
-    assert (told["replayed"], [one["workflow_id"] for one in told["broken"]]) == (1, [bought])
+    fields = json.loads(traction.at("check", f"{NOW}:buy", "--json", code=1))
+    assert (fields["replayed"], [one["workflow_id"] for one in fields["broken"]]) == (1, [bought])
 
 
 @pytest.mark.usefixtures("bought")

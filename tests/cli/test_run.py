@@ -34,8 +34,8 @@ def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
 def order(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:
     code, out, err = run(capsys, "run", f"{HERE}:Order", *words)
     assert code == 0, err
-    said: dict[str, Any] = json.loads(out)
-    return said
+    fields: dict[str, Any] = json.loads(out)
+    return fields
 
 
 def test_fields_are_options_and_those_left_out_have_their_defaults(capsys: pytest.CaptureFixture[str]) -> None:
@@ -52,13 +52,13 @@ def test_fields_are_options_and_those_left_out_have_their_defaults(capsys: pytes
 
 
 def test_words_are_read_as_the_types_of_their_fields(capsys: pytest.CaptureFixture[str]) -> None:
-    said = order(
+    fields = order(
         capsys,
         *("--number=7", "--no-gift", "--size", "large", "--due", "2030-01-02", "--half-price"),
         *("--address", '{"city":"Ulm","zip":89073}', "--notes", '["a","b"]', "--input-url", "x:"),
     )
-    assert (said["gift"], said["size"], said["due"], said["half_price"]) == (False, "large", "2030-01-02", True)
-    assert (said["address"], said["notes"], said["url"]) == ({"city": "Ulm", "zip": 89073}, ["a", "b"], "x:")
+    assert (fields["gift"], fields["size"], fields["due"], fields["half_price"]) == (False, "large", "2030-01-02", True)
+    assert (fields["address"], fields["notes"], fields["url"]) == ({"city": "Ulm", "zip": 89073}, ["a", "b"], "x:")
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_help_shows_the_fields_with_their_types_and_defaults() -> None:
     argv = ["run", f"{HERE}:Order", "--help"]
     shown = CliRunner().invoke(make_app(argv), argv, env={"COLUMNS": "200"}).output
     text = " ".join(shown.split())
-    for said in (
+    for line in (
         "--number INTEGER Input of Order: int [required]",
         "--gift / --no-gift Input of Order [required]",
         "--size small|large Input of Order: Size [default: small]",
@@ -94,7 +94,7 @@ def test_help_shows_the_fields_with_their_types_and_defaults() -> None:
         '--input-url TEXT Input of Order: str [default: ""]',
         "--half-price / --no-half-price Input of Order [default: no]",
     ):
-        assert said in text
+        assert line in text
 
 
 def test_a_result_is_printed_alone_and_the_timeline_beside_it(capsys: pytest.CaptureFixture[str]) -> None:
@@ -119,15 +119,15 @@ def test_a_workflow_that_takes_too_long_leaves_with_1(capsys: pytest.CaptureFixt
 
 def test_json_contains_the_result_and_the_timeline(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = run(capsys, "run", f"{HERE}:buy", "--amount", "7", "--json")
-    said = json.loads(out)
-    assert (code, err, said["result"], said["execution"]["status"]) == (0, "", "paid 7", "COMPLETED")
-    assert said["execution"]["steps"][0]["id"] == "pay-1"
+    fields = json.loads(out)
+    assert (code, err, fields["result"], fields["execution"]["status"]) == (0, "", "paid 7", "COMPLETED")
+    assert fields["execution"]["steps"][0]["id"] == "pay-1"
 
 
 def test_json_contains_the_failure(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "run", f"{HERE}:buy", "--amount", "700", "--json")
-    said = json.loads(out)
-    assert (code, said["error"]["kind"], said["execution"]["status"]) == (1, "WorkflowFailed", "FAILED")
+    fields = json.loads(out)
+    assert (code, fields["error"]["kind"], fields["execution"]["status"]) == (1, "WorkflowFailed", "FAILED")
 
 
 @pytest.mark.parametrize(

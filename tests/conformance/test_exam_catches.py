@@ -19,71 +19,72 @@ from traction_local.backend import DOMAIN, LocalBackend
 from traction_local.service.service import Service
 
 Go = Callable[[Any], Any]
-Lying = Callable[[dict[Any, Any], Any, Go], Any]
+DefectiveCall = Callable[[dict[Any, Any], Any, Go], Any]
 
 
-class Lie(NamedTuple):
+class Defect(NamedTuple):
     """What a backend does wrong, and the check that must fail."""
 
     name: str
     check: str
-    call: Lying
+    call: DefectiveCall
 
     def __repr__(self) -> str:
         return self.name
 
 
-class Liar(LocalBackend):
+class FaultyBackend(LocalBackend):
     """A backend with a fault, which can keep state in its memory."""
 
-    def __init__(self, call: Lying) -> None:
+    def __init__(self, call: DefectiveCall) -> None:
         super().__init__(Service())
-        self._lie, self._memory = call, dict[Any, Any]()
+        self._defect, self._memory = call, dict[Any, Any]()
         super().call(o.RegisterDomain(name=DOMAIN, workflow_execution_retention_period_in_days="1"))
 
     def call(self, request: Any, wait: timedelta | None = None) -> Any:
-        return self._lie(self._memory, request, lambda honest: super(Liar, self).call(honest, wait))
+        return self._defect(self._memory, request, lambda correct: super(FaultyBackend, self).call(correct, wait))
 
 
-def asks(kinds: Any, change: Callable[[Any], Any]) -> Lying:
+def changes_requests(kinds: Any, change: Callable[[Any], Any]) -> DefectiveCall:
     """Change requests."""
     return lambda _, request, go: go(change(request) if isinstance(request, kinds) else request)
 
 
-def tells(kinds: Any, change: Callable[[Any], Any]) -> Lying:
+def changes_responses(kinds: Any, change: Callable[[Any], Any]) -> DefectiveCall:
     """Change responses."""
     return lambda _, request, go: change(go(request)) if isinstance(request, kinds) else go(request)
 
 
-def decides(kind: Any, **changes: Any) -> Lying:
+def changes_decisions(kind: Any, **changes: Any) -> DefectiveCall:
     """Change decisions."""
 
     def change(request: Any) -> Any:
         decisions = (replace(one, **changes) if isinstance(one, kind) else one for one in request.decisions or ())
         return replace(request, decisions=tuple(decisions))
 
-    return asks(o.RespondDecisionTaskCompleted, change)
+    return changes_requests(o.RespondDecisionTaskCompleted, change)
 
 
-def writes(kind: Any, **changes: Any) -> Lying:
+def changes_events(kind: Any, **changes: Any) -> DefectiveCall:
     """Change events in responses."""
 
-    def change(answer: Any) -> Any:
+    def change(response: Any) -> Any:
         return replace(
-            answer, events=tuple(replace(one, **changes) if isinstance(one, kind) else one for one in answer.events)
+            response, events=tuple(replace(one, **changes) if isinstance(one, kind) else one for one in response.events)
         )
 
-    return tells((o.PollForDecisionTask, o.GetWorkflowExecutionHistory), change)
+    return changes_responses((o.PollForDecisionTask, o.GetWorkflowExecutionHistory), change)
 
 
-def describes(**changes: Any) -> Lying:
+def changes_descriptions(**changes: Any) -> DefectiveCall:
     """Change descriptions of executions."""
-    return tells(
-        o.DescribeWorkflowExecution, lambda told: replace(told, execution_info=replace(told.execution_info, **changes))
+    return changes_responses(
+        o.DescribeWorkflowExecution,
+        lambda response: replace(response, execution_info=replace(response.execution_info, **changes)),
     )
 
 
-def swallows(kinds: Any, answer: Any = None) -> Lying:
+def accepts_late_requests(kinds: Any, response: Any = None) -> DefectiveCall:
     """Accept requests that are too late."""
 
     def call(_: Any, request: Any, go: Go) -> Any:
@@ -91,39 +92,39 @@ def swallows(kinds: Any, answer: Any = None) -> Lying:
             return go(request)
         except UnknownResourceFault:
             if isinstance(request, kinds):
-                return answer
+                return response
             raise
 
     return call
 
 
 def loses_a_task(memory: dict[Any, Any], request: Any, go: Go) -> Any:
-    answer = go(request)
-    if isinstance(request, o.PollForActivityTask) and answer.task_token:
-        memory["given"] = memory.get("given", 0) + 1
-        if memory["given"] == 5:
-            return replace(answer, task_token="")
-    return answer
+    response = go(request)
+    if isinstance(request, o.PollForActivityTask) and response.task_token:
+        memory["assigned"] = memory.get("assigned", 0) + 1
+        if memory["assigned"] == 5:
+            return replace(response, task_token="")
+    return response
 
 
-def gives_a_task_twice(memory: dict[Any, Any], request: Any, go: Go) -> Any:
+def assigns_a_task_twice(memory: dict[Any, Any], request: Any, go: Go) -> Any:
     if isinstance(request, o.PollForActivityTask) and "again" in memory:
         return memory.pop("again")
-    answer = go(request)
-    if isinstance(request, o.PollForActivityTask) and answer.task_token:
-        memory["given"] = memory.get("given", 0) + 1
-        if memory["given"] == 5:
-            memory["again"] = answer
-    return answer
+    response = go(request)
+    if isinstance(request, o.PollForActivityTask) and response.task_token:
+        memory["assigned"] = memory.get("assigned", 0) + 1
+        if memory["assigned"] == 5:
+            memory["again"] = response
+    return response
 
 
-def describes_as_it_was(memory: dict[Any, Any], request: Any, go: Go) -> Any:
+def repeats_the_first_description(memory: dict[Any, Any], request: Any, go: Go) -> Any:
     if isinstance(request, o.DescribeWorkflowExecution):
         return memory.setdefault(request.execution, go(request))
     return go(request)
 
 
-def starts_once_more(_: dict[Any, Any], request: Any, go: Go) -> Any:
+def ends_the_first_run(_: dict[Any, Any], request: Any, go: Go) -> Any:
     try:
         return go(request)
     except WorkflowExecutionAlreadyStartedFault:
@@ -137,28 +138,28 @@ def signals_twice(_: Any, request: Any, go: Go) -> Any:
     return go(request)
 
 
-def skips(answer: Any) -> Any:
-    return replace(answer, events=answer.events[1:]) if answer.next_page_token else answer
+def skips_an_event(response: Any) -> Any:
+    return replace(response, events=response.events[1:]) if response.next_page_token else response
 
 
-def repeats(answer: Any) -> Any:
-    return replace(answer, events=answer.events + answer.events[-1:]) if answer.next_page_token else answer
+def repeats_an_event(response: Any) -> Any:
+    return replace(response, events=response.events + response.events[-1:]) if response.next_page_token else response
 
 
-def count_more(answer: Any) -> Any:
-    return replace(answer, count=answer.count + 1)
+def add_one_to_the_count(response: Any) -> Any:
+    return replace(response, count=response.count + 1)
 
 
-def without_texts(text: str) -> str | None:
+def drop_empty_text(text: str) -> str | None:
     return text or None
 
 
-def texts(change: Callable[[str], str | None]) -> Lying:
+def changes_inputs(change: Callable[[str], str | None]) -> DefectiveCall:
     """Change inputs."""
 
     def call(_: Any, request: Any, go: Go) -> Any:
-        given = getattr(request, "input", None)
-        return go(request if given is None else replace(request, input=change(given)))
+        text = getattr(request, "input", None)
+        return go(request if text is None else replace(request, input=change(text)))
 
     return call
 
@@ -168,210 +169,239 @@ READS, LISTS = o.GetWorkflowExecutionHistory, (o.ListOpenWorkflowExecutions, o.L
 DESCRIBED, CLOSED = "descriptions_match_the_history", "closed_runs_are_found_by_status_and_time"
 ORDERED = "executions_are_listed_by_time_in_any_page_size_and_order"
 PAGED = "histories_are_equal_in_any_page_size_and_order"
-NOBODY = WorkflowExecution("nobody", "nothing")
+UNKNOWN = WorkflowExecution("unknown", "unknown")
 
-LIES = (
-    Lie("a poll loses a task", "each_task_is_assigned_to_one_poller", loses_a_task),
-    Lie("two polls get the same task", "each_task_is_assigned_to_one_poller", gives_a_task_twice),
-    Lie(
-        "a heartbeat never tells of a cancellation",
+DEFECTS = (
+    Defect("a poll loses a task", "each_task_is_assigned_to_one_poller", loses_a_task),
+    Defect("two polls get the same task", "each_task_is_assigned_to_one_poller", assigns_a_task_twice),
+    Defect(
+        "a heartbeat never reports a cancellation",
         "heartbeat_reports_a_requested_cancellation",
-        tells(o.RecordActivityTaskHeartbeat, lambda told: replace(told, cancel_requested=False)),
+        changes_responses(o.RecordActivityTaskHeartbeat, lambda response: replace(response, cancel_requested=False)),
     ),
-    Lie(
-        "a heartbeat comes too late and is taken",
+    Defect(
+        "a late heartbeat is accepted",
         "an_activity_task_is_completed_once",
-        swallows(o.RecordActivityTaskHeartbeat, o.ActivityTaskStatus(cancel_requested=False)),
+        accepts_late_requests(o.RecordActivityTaskHeartbeat, o.ActivityTaskStatus(cancel_requested=False)),
     ),
-    Lie(
-        "a heartbeat restarts no clock",
+    Defect(
+        "a heartbeat does not restart its timeout",
         "heartbeats_restart_only_the_heartbeat_timeout",
         lambda _, request, go: None if isinstance(request, o.RecordActivityTaskHeartbeat) else go(request),
     ),
-    Lie(
-        "a heartbeat timeout is not kept",
+    Defect(
+        "a heartbeat timeout is dropped",
         "all_four_activity_timeouts_expire",
-        decides(d.ScheduleActivityTask, heartbeat_timeout=None),
+        changes_decisions(d.ScheduleActivityTask, heartbeat_timeout=None),
     ),
-    Lie("a description is stale", "descriptions_count_open_activities_and_timers", describes_as_it_was),
-    Lie("a description has another start", DESCRIBED, describes(start_timestamp=EPOCH)),
-    Lie("a description has no tags", DESCRIBED, describes(tag_list=None)),
-    Lie("a description has no parent", DESCRIBED, describes(parent=None)),
-    Lie("a description knows no request to cancel", DESCRIBED, describes(cancel_requested=False)),
-    Lie("a page skips an event", PAGED, tells(READS, skips)),
-    Lie("a page repeats an event", PAGED, tells(READS, repeats)),
-    Lie("a history is never backwards", PAGED, asks(READS, lambda asked: replace(asked, reverse_order=False))),
-    Lie("a page has any size", PAGED, asks(READS, lambda asked: replace(asked, maximum_page_size=None))),
-    Lie(
-        "the history of a task is never backwards",
+    Defect("a description is stale", "descriptions_count_open_activities_and_timers", repeats_the_first_description),
+    Defect("a description has another start", DESCRIBED, changes_descriptions(start_timestamp=EPOCH)),
+    Defect("a description has no tags", DESCRIBED, changes_descriptions(tag_list=None)),
+    Defect("a description has no parent", DESCRIBED, changes_descriptions(parent=None)),
+    Defect("a description has no cancel request", DESCRIBED, changes_descriptions(cancel_requested=False)),
+    Defect("a page skips an event", PAGED, changes_responses(READS, skips_an_event)),
+    Defect("a page repeats an event", PAGED, changes_responses(READS, repeats_an_event)),
+    Defect(
+        "a history is never in reverse order",
+        PAGED,
+        changes_requests(READS, lambda request: replace(request, reverse_order=False)),
+    ),
+    Defect(
+        "the page size is ignored",
+        PAGED,
+        changes_requests(READS, lambda request: replace(request, maximum_page_size=None)),
+    ),
+    Defect(
+        "the history of a task is never in reverse order",
         "decision_tasks_have_their_history_in_pages",
-        asks(o.PollForDecisionTask, lambda asked: replace(asked, reverse_order=False)),
+        changes_requests(o.PollForDecisionTask, lambda request: replace(request, reverse_order=False)),
     ),
-    Lie(
-        "the history of a task begins at the start",
+    Defect(
+        "the history of a task always begins at event 1",
         "decision_tasks_name_the_previous_completed_task",
-        asks(o.PollForDecisionTask, lambda asked: replace(asked, start_at_previous_started_event=False)),
-    ),
-    Lie(
-        "the list of the tasks to come is not kept",
-        "a_completed_decision_task_can_set_the_list_of_later_tasks",
-        asks(o.RespondDecisionTaskCompleted, lambda asked: replace(asked, task_list=None)),
-    ),
-    Lie(
-        "tasks that wait are counted with one more",
-        "pending_tasks_are_counted",
-        tells((o.CountPendingActivityTasks, o.CountPendingDecisionTasks), count_more),
-    ),
-    Lie("closed runs are counted with one more", CLOSED, tells(o.CountClosedWorkflowExecutions, count_more)),
-    Lie(
-        "all closed runs are listed whatever their type",
-        CLOSED,
-        asks(
-            o.ListClosedWorkflowExecutions,
-            lambda asked: replace(asked, type_filter=asked.type_filter and replace(asked.type_filter, version=None)),
+        changes_requests(
+            o.PollForDecisionTask, lambda request: replace(request, start_at_previous_started_event=False)
         ),
     ),
-    Lie(
-        "all closed runs are listed whenever they closed",
+    Defect(
+        "the task list of later tasks is dropped",
+        "a_completed_decision_task_can_set_the_list_of_later_tasks",
+        changes_requests(o.RespondDecisionTaskCompleted, lambda request: replace(request, task_list=None)),
+    ),
+    Defect(
+        "one pending task too many is counted",
+        "pending_tasks_are_counted",
+        changes_responses((o.CountPendingActivityTasks, o.CountPendingDecisionTasks), add_one_to_the_count),
+    ),
+    Defect(
+        "one closed run too many is counted",
         CLOSED,
-        asks(
+        changes_responses(o.CountClosedWorkflowExecutions, add_one_to_the_count),
+    ),
+    Defect(
+        "closed runs are listed for any version",
+        CLOSED,
+        changes_requests(
             o.ListClosedWorkflowExecutions,
-            lambda asked: replace(
-                asked, close_time_filter=asked.close_time_filter and replace(asked.close_time_filter, oldest_date=EPOCH)
+            lambda request: replace(
+                request, type_filter=request.type_filter and replace(request.type_filter, version=None)
             ),
         ),
     ),
-    Lie("a list is never backwards", ORDERED, asks(LISTS, lambda asked: replace(asked, reverse_order=False))),
-    Lie("a list ends after a page", ORDERED, tells(LISTS, lambda told: replace(told, next_page_token=None))),
-    Lie(
+    Defect(
+        "the oldest close time is ignored",
+        CLOSED,
+        changes_requests(
+            o.ListClosedWorkflowExecutions,
+            lambda request: replace(
+                request,
+                close_time_filter=request.close_time_filter and replace(request.close_time_filter, oldest_date=EPOCH),
+            ),
+        ),
+    ),
+    Defect(
+        "a list is never in reverse order",
+        ORDERED,
+        changes_requests(LISTS, lambda request: replace(request, reverse_order=False)),
+    ),
+    Defect(
+        "a list ends after one page",
+        ORDERED,
+        changes_responses(LISTS, lambda response: replace(response, next_page_token=None)),
+    ),
+    Defect(
         "a list has no parents",
         DESCRIBED,
-        tells(
+        changes_responses(
             LISTS,
-            lambda told: replace(
-                told, execution_infos=tuple(replace(info, parent=None) for info in told.execution_infos)
+            lambda response: replace(
+                response, execution_infos=tuple(replace(info, parent=None) for info in response.execution_infos)
             ),
         ),
     ),
-    Lie("a signal is written twice", "each_accepted_signal_is_recorded_once_and_in_order", signals_twice),
-    Lie(
-        "a signal to a closed run is taken",
+    Defect("a signal is written twice", "each_accepted_signal_is_recorded_once_and_in_order", signals_twice),
+    Defect(
+        "a signal to a closed run is accepted",
         "each_accepted_signal_is_recorded_once_and_in_order",
-        swallows(o.SignalWorkflowExecution),
+        accepts_late_requests(o.SignalWorkflowExecution),
     ),
-    Lie(
-        "a second termination is taken",
+    Defect(
+        "a second termination is accepted",
         "a_termination_closes_the_run_at_once",
-        swallows(o.TerminateWorkflowExecution),
+        accepts_late_requests(o.TerminateWorkflowExecution),
     ),
-    Lie(
-        "a run is terminated whichever is named",
+    Defect(
+        "the run id of a termination is ignored",
         "requests_with_a_run_id_affect_only_that_run",
-        asks(o.TerminateWorkflowExecution, lambda asked: replace(asked, run_id=None)),
+        changes_requests(o.TerminateWorkflowExecution, lambda request: replace(request, run_id=None)),
     ),
-    Lie(
-        "the policy of a termination is not kept",
+    Defect(
+        "the child policy of a termination is dropped",
         "the_child_policy_is_applied_when_the_parent_closes",
-        asks(o.TerminateWorkflowExecution, lambda asked: replace(asked, child_policy=None)),
+        changes_requests(o.TerminateWorkflowExecution, lambda request: replace(request, child_policy=None)),
     ),
-    Lie("a second answer is taken", "a_decision_task_is_completed_once", swallows(o.RespondDecisionTaskCompleted)),
-    Lie("a second start ends the first", "a_workflow_id_has_at_most_one_open_run", starts_once_more),
-    Lie("texts are stripped", "texts_are_stored_unchanged", texts(str.strip)),
-    Lie("texts of no length are dropped", "texts_are_stored_unchanged", texts(without_texts)),
-    Lie(
-        "texts are for ASCII",
+    Defect(
+        "a second response is accepted",
+        "a_decision_task_is_completed_once",
+        accepts_late_requests(o.RespondDecisionTaskCompleted),
+    ),
+    Defect("a second start ends the first run", "a_workflow_id_has_at_most_one_open_run", ends_the_first_run),
+    Defect("inputs are stripped", "texts_are_stored_unchanged", changes_inputs(str.strip)),
+    Defect("empty inputs are dropped", "texts_are_stored_unchanged", changes_inputs(drop_empty_text)),
+    Defect(
+        "inputs are converted to ASCII",
         "texts_are_stored_unchanged",
-        texts(lambda text: text.encode("ascii", "replace").decode()),
+        changes_inputs(lambda text: text.encode("ascii", "replace").decode()),
     ),
-    Lie(
-        "the default of a type is not kept",
+    Defect(
+        "a default of a type is dropped",
         "descriptions_of_types_contain_all_that_was_registered",
-        asks(o.RegisterWorkflowType, lambda asked: replace(asked, default_lambda_role=None)),
+        changes_requests(o.RegisterWorkflowType, lambda request: replace(request, default_lambda_role=None)),
     ),
-    Lie(
+    Defect(
         "a type cannot be deleted",
         "deprecated_activity_types_cannot_be_scheduled_and_can_be_deleted",
         lambda _, request, go: None if isinstance(request, o.DeleteActivityType) else go(request),
     ),
-    Lie(
-        "a new run has the list of its type",
+    Defect(
+        "a new run has the task list of its type",
         "continue_as_new_takes_settings_from_decision_or_type",
-        decides(d.ContinueAsNewWorkflowExecution, task_list=None),
+        changes_decisions(d.ContinueAsNewWorkflowExecution, task_list=None),
     ),
-    Lie(
-        "a signal reaches whichever run is open",
+    Defect(
+        "the run id of a signal is ignored",
         "signals_and_cancel_requests_name_source_and_target",
-        decides(d.SignalExternalWorkflowExecution, run_id=None),
+        changes_decisions(d.SignalExternalWorkflowExecution, run_id=None),
     ),
-    Lie(
+    Defect(
         "a child has the policy of its type",
         "each_close_of_a_child_has_its_event_in_the_parent",
-        decides(d.StartChildWorkflowExecution, child_policy=None),
+        changes_decisions(d.StartChildWorkflowExecution, child_policy=None),
     ),
-    Lie(
+    Defect(
         "the failure of a child has no reason",
         "each_close_of_a_child_has_its_event_in_the_parent",
-        writes(e.ChildWorkflowExecutionFailed, reason=None),
+        changes_events(e.ChildWorkflowExecutionFailed, reason=None),
     ),
-    Lie(
+    Defect(
         "a child is of another type",
         "the_close_of_a_child_is_recorded_by_its_parent",
-        writes(e.ChildWorkflowExecutionCompleted, workflow_type=WorkflowType("another", "1")),
+        changes_events(e.ChildWorkflowExecutionCompleted, workflow_type=WorkflowType("another", "1")),
     ),
-    Lie(
-        "the child that was started is another",
+    Defect(
+        "another child was started",
         "the_close_of_a_child_is_recorded_by_its_parent",
-        writes(e.ChildWorkflowExecutionStarted, workflow_execution=NOBODY),
+        changes_events(e.ChildWorkflowExecutionStarted, workflow_execution=UNKNOWN),
     ),
-    Lie(
-        "a result links to no start",
+    Defect(
+        "a result links to another start",
         "an_activity_task_is_completed_once",
-        writes(e.ActivityTaskCompleted, started_event_id=1),
+        changes_events(e.ActivityTaskCompleted, started_event_id=1),
     ),
-    Lie(
+    Defect(
         "a completion links to another schedule",
         "decisions_are_applied_in_order_with_one_timestamp",
-        writes(e.DecisionTaskCompleted, scheduled_event_id=1),
+        changes_events(e.DecisionTaskCompleted, scheduled_event_id=1),
     ),
-    Lie(
-        "a close links to no completion",
+    Defect(
+        "a close links to another completion",
         "a_failed_run_records_reason_and_details",
-        writes(e.WorkflowExecutionFailed, decision_task_completed_event_id=1),
+        changes_events(e.WorkflowExecutionFailed, decision_task_completed_event_id=1),
     ),
-    Lie(
-        "a timer that fires is another",
+    Defect(
+        "another timer fires",
         "timers_fire_when_due_unless_cancelled",
-        writes(e.TimerFired, timer_id="another"),
+        changes_events(e.TimerFired, timer_id="another"),
     ),
-    Lie(
+    Defect(
         "an activity is of another type",
         "decisions_are_applied_in_order_with_one_timestamp",
-        writes(e.ActivityTaskScheduled, activity_type=ActivityType("another", "1")),
+        changes_events(e.ActivityTaskScheduled, activity_type=ActivityType("another", "1")),
     ),
-    Lie(
+    Defect(
         "the time of a close is before that of the start",
         "executions_time_out",
-        writes(e.WorkflowExecutionTimedOut, event_timestamp=EPOCH),
+        changes_events(e.WorkflowExecutionTimedOut, event_timestamp=EPOCH),
     ),
-    Lie(
-        "the policy of a timeout is another",
+    Defect(
+        "the child policy of a timeout differs",
         "executions_time_out",
-        writes(e.WorkflowExecutionTimedOut, child_policy="ABANDON"),
+        changes_events(e.WorkflowExecutionTimedOut, child_policy="ABANDON"),
     ),
 )
 
 
-@pytest.mark.parametrize("lie", LIES, ids=repr)
-def test_a_faulty_backend_fails_the_check_for_its_fault(lie: Lie, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("defect", DEFECTS, ids=repr)
+def test_a_faulty_backend_fails_the_check_for_its_fault(defect: Defect, monkeypatch: pytest.MonkeyPatch) -> None:
     # The checks need not wait as long as for a real backend.
     monkeypatch.setattr(fixture, "PATIENCE", 3.0)
     monkeypatch.setattr(fixture, "LONG", timedelta(seconds=1))
-    check = dict(exam(lambda: Liar(lie.call)))[lie.check]
+    check = dict(exam(lambda: FaultyBackend(defect.call)))[defect.check]
     with pytest.raises((ExamFailure, AssertionError, UnknownResourceFault)):
         check()
 
 
 def test_the_wrapper_without_a_fault_passes() -> None:
-    checks = dict(exam(lambda: Liar(lambda _, request, go: go(request))))
-    for name in {lie.check for lie in LIES}:
+    checks = dict(exam(lambda: FaultyBackend(lambda _, request, go: go(request))))
+    for name in {defect.check for defect in DEFECTS}:
         checks[name]()

@@ -67,8 +67,8 @@ class Door:
     def ask(self, operation: str, body: Any) -> tuple[int, Any]:
         """Send JSON. Return the status and the decoded response."""
         sent = body if isinstance(body, bytes) else json.dumps(body).encode()
-        status, _, told = self.send(sent, Content_Type=JSON, X_Amz_Target=f"SimpleWorkflowService.{operation}")
-        return status, json.loads(told) if told else None
+        status, _, response = self.send(sent, Content_Type=JSON, X_Amz_Target=f"SimpleWorkflowService.{operation}")
+        return status, json.loads(response) if response else None
 
     def describe(self, name: str = "d", **headers: str) -> tuple[int, dict[str, str], bytes]:
         """Ask for a domain, which any client may."""
@@ -77,9 +77,9 @@ class Door:
 
     def do(self, operation: str, **members: Any) -> Any:
         """Ask, and have it answered."""
-        status, told = self.ask(operation, members)
-        assert status == 200, told
-        return told
+        status, response = self.ask(operation, members)
+        assert status == 200, response
+        return response
 
     def poll_raw(self, operation: str = "PollForActivityTask") -> socket.socket:
         """Begin a poll, and leave it."""
@@ -160,8 +160,8 @@ def test_an_answer_has_the_headers_of_swf(door: Door) -> None:
 
 def test_a_void_operation_is_answered_with_no_bytes(door: Door) -> None:
     body = b'{"name":"void","workflowExecutionRetentionPeriodInDays":"1"}'
-    status, headers, told = door.send(body, Content_Type=JSON, X_Amz_Target="SimpleWorkflowService.RegisterDomain")
-    assert (status, headers["content-length"], told) == (200, "0", b"")
+    status, headers, response = door.send(body, Content_Type=JSON, X_Amz_Target="SimpleWorkflowService.RegisterDomain")
+    assert (status, headers["content-length"], response) == (200, "0", b"")
 
 
 def test_the_headers_of_boto_2_are_taken(door: Door) -> None:
@@ -200,10 +200,10 @@ def one(path: str, value: str, constraint: str) -> str:
 
 @pytest.mark.parametrize("operation", ASKED)
 def test_members_that_are_missing_are_named_and_nothing_is_guessed(door: Door, operation: str) -> None:
-    status, told = door.ask(operation, {})
-    assert (status, told["__type"]) == (400, "com.amazon.coral.validate#ValidationException")
-    assert "Value null at '" in told["message"]
-    assert "failed to satisfy constraint: Member must not be null" in told["message"]
+    status, response = door.ask(operation, {})
+    assert (status, response["__type"]) == (400, "com.amazon.coral.validate#ValidationException")
+    assert "Value null at '" in response["message"]
+    assert "failed to satisfy constraint: Member must not be null" in response["message"]
 
 
 @pytest.mark.parametrize(
@@ -259,16 +259,16 @@ def test_members_that_are_missing_are_named_and_nothing_is_guessed(door: Door, o
 def test_an_invalid_decision_is_reported_by_its_position(waiting: Door, decisions: list[Any], message: str) -> None:
     start(waiting)
     token = waiting.do("PollForDecisionTask", domain="d", taskList=LIST)["taskToken"]
-    status, told = waiting.ask("RespondDecisionTaskCompleted", {"taskToken": token, "decisions": decisions})
-    assert (status, told["message"]) == (400, message)
+    status, response = waiting.ask("RespondDecisionTaskCompleted", {"taskToken": token, "decisions": decisions})
+    assert (status, response["message"]) == (400, message)
 
 
 def test_all_errors_of_invalid_decisions_are_reported_together(door: Door) -> None:
     decisions = [{"decisionType": "Undo"}, {"decisionType": "CancelTimer", "cancelTimerDecisionAttributes": {}}]
-    _, told = door.ask("RespondDecisionTaskCompleted", {"decisions": decisions})
-    assert told["message"].startswith("3 validation errors detected: Value null at 'taskToken' ")
-    assert "Value 'Undo' at 'decisions.1.member.decisionType'" in told["message"]
-    assert "Value null at 'decisions.2.member.cancelTimerDecisionAttributes.timerId'" in told["message"]
+    _, response = door.ask("RespondDecisionTaskCompleted", {"decisions": decisions})
+    assert response["message"].startswith("3 validation errors detected: Value null at 'taskToken' ")
+    assert "Value 'Undo' at 'decisions.1.member.decisionType'" in response["message"]
+    assert "Value null at 'decisions.2.member.cancelTimerDecisionAttributes.timerId'" in response["message"]
 
 
 def test_an_invalid_token_is_reported_before_invalid_decisions(waiting: Door) -> None:
@@ -317,8 +317,8 @@ def test_closing_decisions_need_no_attributes_and_ignore_those_of_others(waiting
     ids=lambda body: repr(body[:12]),
 )
 def test_an_invalid_body_is_a_client_error(door: Door, body: bytes) -> None:
-    status, told = door.ask("DescribeDomain", body)
-    namespace, _, code = told["__type"].partition("#")
+    status, response = door.ask("DescribeDomain", body)
+    namespace, _, code = response["__type"].partition("#")
     # No bytes are read as no members, which some clients send so.
     assert (status, code) == (400, "SerializationException" if body else "ValidationException")
     assert namespace == ("com.amazon.coral.service" if body else "com.amazon.coral.validate")
@@ -497,8 +497,8 @@ def is_an_answer_or_the_senders_fault(status: int, headers: dict[str, str], body
 @given(operation=st.sampled_from(ASKED), body=st.dictionaries(MEMBERS, VALUES, max_size=6))
 def test_no_json_makes_the_server_fail(door: Door, operation: str, body: Any) -> None:
     sent = json.dumps(body).encode()
-    told = door.send(sent, Content_Type=JSON, X_Amz_Target=f"SimpleWorkflowService.{operation}")
-    assert is_an_answer_or_the_senders_fault(*told), told
+    response = door.send(sent, Content_Type=JSON, X_Amz_Target=f"SimpleWorkflowService.{operation}")
+    assert is_an_answer_or_the_senders_fault(*response), response
 
 
 @given(
@@ -506,8 +506,8 @@ def test_no_json_makes_the_server_fail(door: Door, operation: str, body: Any) ->
     body=st.binary(max_size=200) | VALUES.map(lambda v: json.dumps(v).encode()),
 )
 def test_no_bytes_make_the_server_fail(door: Door, operation: str, body: bytes) -> None:
-    told = door.send(body, Content_Type=JSON, X_Amz_Target=f"SimpleWorkflowService.{operation}")
-    assert is_an_answer_or_the_senders_fault(*told), told
+    response = door.send(body, Content_Type=JSON, X_Amz_Target=f"SimpleWorkflowService.{operation}")
+    assert is_an_answer_or_the_senders_fault(*response), response
 
 
 PRINTABLE = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=40).map(str.strip)
@@ -519,9 +519,9 @@ PRINTABLE = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size
     path=st.just("/") | PRINTABLE.map(lambda p: "/" + p.replace(" ", "")),
 )
 def test_no_target_or_path_makes_the_server_fail(door: Door, target: str, kind: str, path: str) -> None:
-    told = door.send(b"{}", path=path, Content_Type=kind, X_Amz_Target=target)
-    assert told[0] != 200
-    assert told[0] < 500
+    response = door.send(b"{}", path=path, Content_Type=kind, X_Amz_Target=target)
+    assert response[0] != 200
+    assert response[0] < 500
 
 
 @given(st.binary(max_size=300))
@@ -584,12 +584,12 @@ def test_polls_are_served_in_the_order_in_which_they_came(waiting: Door) -> None
 
 def receive(connection: socket.socket) -> bytes:
     """Read one answer to its end."""
-    told = b""
-    while (end := told.find(b"\r\n\r\n")) < 0 or len(told) < end + 4 + find_length(told):
-        told += (chunk := connection.recv(65536))
-        assert chunk, told
+    received = b""
+    while (end := received.find(b"\r\n\r\n")) < 0 or len(received) < end + 4 + find_length(received):
+        received += (chunk := connection.recv(65536))
+        assert chunk, received
     connection.close()
-    return told
+    return received
 
 
 def find_length(head: bytes) -> int:
@@ -630,8 +630,8 @@ def test_a_list_accepts_polls_up_to_the_limit(stack: ExitStack) -> None:
     door = open_door(stack, limits=Limits(pollers_max=2))
     polls = [door.poll_raw("PollForDecisionTask") for _ in range(2)]
     door.await_waiters(2)
-    status, told = door.ask("PollForDecisionTask", {"domain": "d", "taskList": LIST})
-    assert (status, told) == (
+    status, response = door.ask("PollForDecisionTask", {"domain": "d", "taskList": LIST})
+    assert (status, response) == (
         400,
         {
             "__type": "com.amazonaws.swf.base.model#LimitExceededFault",
@@ -679,9 +679,9 @@ def test_time_stands_still_until_it_is_advanced(waiting: Door) -> None:
     "body", [b"{", b"[]", b'{"seconds":"x"}', b'{"seconds":-1}', b'{"seconds":1e10}', b'{"x":1}', b"x" * 9999]
 )
 def test_invalid_requests_do_not_advance_time(door: Door, body: bytes) -> None:
-    status, _, told = door.send(body, path="/_traction/advance")
+    status, _, response = door.send(body, path="/_traction/advance")
     assert status in (400, 413)
-    assert "message" in json.loads(told)
+    assert "message" in json.loads(response)
 
 
 @pytest.mark.parametrize(("bytes_more", "status"), [(0, 200), (1, 413)])
@@ -762,9 +762,9 @@ def test_the_aws_command_line_works(waiting: Door, tmp_path: Path) -> None:
     }
 
     def run(*words: str) -> Any:
-        told = subprocess.run([aws, "swf", *words], env=environment, capture_output=True, text=True, check=False)
-        assert told.returncode == 0, told.stderr
-        return json.loads(told.stdout) if told.stdout else None
+        completed = subprocess.run([aws, "swf", *words], env=environment, capture_output=True, text=True, check=False)
+        assert completed.returncode == 0, completed.stderr
+        return json.loads(completed.stdout) if completed.stdout else None
 
     started = run(
         "start-workflow-execution", "--domain", "d", "--workflow-id", "w", "--workflow-type", "name=trip,version=1"
@@ -880,18 +880,18 @@ def test_lambda_functions_are_answered_by_functions(stack: ExitStack, tmp_path: 
     ]
     door.do("RespondDecisionTaskCompleted", taskToken=task["taskToken"], decisions=decisions)
     events = door.do("GetWorkflowExecutionHistory", domain="d", execution=task["workflowExecution"])["events"]
-    told = [
+    outcomes = [
         attributes.get("result") or attributes["reason"]
         for event in events
         for name, attributes in event.items()
         if name in ("lambdaFunctionCompletedEventAttributes", "lambdaFunctionFailedEventAttributes")
     ]
-    assert told == ["42", "KeyError", "ResourceNotFoundException"]
+    assert outcomes == ["42", "KeyError", "ResourceNotFoundException"]
     assert command.stop(signal.SIGTERM) == 0
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (("--lambda", "nowhere"), "does not name a function"),
         (("--lambda", "os:nowhere"), "cannot be loaded"),
@@ -900,12 +900,12 @@ def test_lambda_functions_are_answered_by_functions(stack: ExitStack, tmp_path: 
         (("--host", "192.0.2.1"), "cannot listen on 192.0.2.1"),
     ],
 )
-def test_an_invalid_command_exits_with_2_and_the_reason(options: tuple[str, ...], said: str) -> None:
-    told = subprocess.run(
+def test_an_invalid_command_exits_with_2_and_the_reason(options: tuple[str, ...], message: str) -> None:
+    completed = subprocess.run(
         [sys.executable, "-m", "traction", "serve", "--port", "0", *options],
         capture_output=True,
         text=True,
         check=False,
     )
-    assert (told.returncode, told.stdout) == (2, "")
-    assert said in " ".join(re.sub(r"[│╭╮╰╯─]", " ", told.stderr).split())
+    assert (completed.returncode, completed.stdout) == (2, "")
+    assert message in " ".join(re.sub(r"[│╭╮╰╯─]", " ", completed.stderr).split())

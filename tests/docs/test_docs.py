@@ -110,8 +110,8 @@ def run_python(block: Block, module: types.ModuleType, where: str, folder: Path)
 
 def run_console(block: Block, where: str, folder: Path) -> None:
     """Run each command of a block, and compare what it prints with the lines below it."""
-    for told in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
-        line, _, expected = told.partition("\n")
+    for entry in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
+        line, _, expected = entry.partition("\n")
         program, *words = shlex.split(line.removesuffix("2>/dev/null"))
         module = {"python": [], "traction": ["-m", "traction"]}[program]
         done = subprocess.run(

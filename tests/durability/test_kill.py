@@ -101,15 +101,15 @@ class Fleet:
         return [key.data for key in self.selector.get_map().values()]
 
     def hear(self, process: Process) -> None:
-        said = os.read(process.fd, 65536)
-        if not said:
+        chunk = os.read(process.fd, 65536)
+        if not chunk:
             self.selector.unregister(process.fd)
             os.close(process.fd)
             if not self.finished:
                 assert process.killed, f"a {process.role} ended by itself:\n{self.read_errors()}"
                 self.spawn(process.role)
             return
-        *lines, process.rest = (process.rest + said).split(b"\n")
+        *lines, process.rest = (process.rest + chunk).split(b"\n")
         for line in lines:
             process.lines += 1
             self.note(process, *line.decode().split())
@@ -192,7 +192,7 @@ def check(fleet: Fleet) -> None:
                 expected.add((kind, *parsed))
     assert len(expected) == len(fleet.answered)
     with closing(open_file(str(fleet.path))) as backend:
-        told: set[tuple[str, str, int]] = set()
+        reported: set[tuple[str, str, int]] = set()
         for k in range(fleet.order.first):
             (info,) = find_runs(backend, k)
             assert info.close_status == "COMPLETED"
@@ -204,15 +204,15 @@ def check(fleet: Fleet) -> None:
             for event in history:
                 name = type(event).__name__
                 if name == "ActivityTaskCompleted":
-                    told.add((ACTIVITY, stem, event.scheduled_event_id))
+                    reported.add((ACTIVITY, stem, event.scheduled_event_id))
                     done[history[event.scheduled_event_id - 1].activity_id] += 1
                 elif name == "DecisionTaskCompleted":
-                    told.add((DECISION, stem, event.scheduled_event_id))
+                    reported.add((DECISION, stem, event.scheduled_event_id))
             assert len(done) == RESULT - 3
             assert set(done.values()) == {1}, "no step was completed twice"
             signals = read_signals(backend, info.execution)
             assert sorted(signals) == sorted({v for v in range(SIGNALS) if (k, v) in fleet.signals["sent"]})
-        assert expected <= told, "an answer that was accepted is not in the history"
+        assert expected <= reported, "an answer that was accepted is not in the history"
     assert not fleet.signals["sent"] & fleet.signals["late"]
 
 

@@ -890,9 +890,9 @@ CASES |= {
 
 def catch(error: traction.DeclaredError, kind: Any) -> Exception:
     """Give a declared error as a flow catches it."""
-    said = read_failure(*describe_failure(error, JSON))
-    failed = e.ActivityFailed("2.0.charge_card-1", type=said.type, message=said.message)
-    return revive(failed, said, (kind,), JSON)
+    info = read_failure(*describe_failure(error, JSON))
+    failed = e.ActivityFailed("2.0.charge_card-1", type=info.type, message=info.message)
+    return revive(failed, info, (kind,), JSON)
 
 
 @case
@@ -1006,11 +1006,11 @@ def normalize(text: str) -> str:
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
 def test_a_mistake_has_this_error_text(name: str) -> None:
-    told = normalize(tell(CASES[name]))
+    text = normalize(tell(CASES[name]))
     path = GOLDEN / f"{name}.txt"
     if os.environ.get("GOLDEN") == "write":
-        path.write_text(told, encoding="utf-8")
-    assert told == path.read_text(encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
+    assert text == path.read_text(encoding="utf-8")
 
 
 def test_every_golden_text_has_its_case() -> None:

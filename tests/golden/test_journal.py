@@ -222,10 +222,10 @@ def path(tmp_path: Path) -> Path:
 def test_a_file_of_an_earlier_release_gives_the_same_answers(path: Path) -> None:
     try:
         with closing(JournaledService(path, lambdas=answer_lambda)) as service:
-            told = tell(Swf(service, service.clock))
+            answers = tell(Swf(service, service.clock))
     except JournalError as error:
-        told = str(error)
-    assert told.splitlines() == HISTORIES.read_text("utf-8").splitlines(), (
+        answers = str(error)
+    assert answers.splitlines() == HISTORIES.read_text("utf-8").splitlines(), (
         f"files of format {FORMAT} are read otherwise than they were written: raise FORMAT, then GOLDEN=write"
     )
 
@@ -234,8 +234,8 @@ def test_the_file_has_every_change_and_every_event(path: Path) -> None:
     with closing(sqlite3.connect(path)) as db:
         written = {name for (name,) in db.execute("SELECT DISTINCT operation FROM journal")}
     assert written == {kind.__name__ for kind in (*CHANGING, *POLLS)} | {"tick"}
-    told = {line.partition(" ")[0] for line in HISTORIES.read_text("utf-8").splitlines()}
-    assert {kind.__name__ for kind in set(get_args(e.Event)) - NEVER} - told == set()
+    kinds = {line.partition(" ")[0] for line in HISTORIES.read_text("utf-8").splitlines()}
+    assert {kind.__name__ for kind in set(get_args(e.Event)) - NEVER} - kinds == set()
 
 
 def test_only_one_format_is_kept() -> None:

@@ -267,11 +267,11 @@ def normalize(text: str) -> str:
 @pytest.mark.parametrize("name", CASES)
 def test_a_mistake_at_run_time_has_this_error_text(name: str) -> None:
     with open_stage() as stage:
-        told = normalize(tell(lambda: CASES[name](stage)))
+        text = normalize(tell(lambda: CASES[name](stage)))
     path = GOLDEN / f"{name}.txt"
     if os.environ.get("GOLDEN") == "write":
-        path.write_text(told, encoding="utf-8")
-    assert told == path.read_text(encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
+    assert text == path.read_text(encoding="utf-8")
 
 
 def test_every_golden_text_of_running_work_has_its_case() -> None:

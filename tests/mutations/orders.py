@@ -201,8 +201,8 @@ async def take_until_checkout() -> None:
 
 @plant(take_one(), take_until_checkout(), signals=[Item("tea"), Item("cake"), (days(9), Checkout())])
 def what_was_ordered_is_done(run: Run) -> None:
-    said = [event.signal_name for event in run.history if isinstance(event, e.WorkflowExecutionSignaled)]
-    ordered = said[: said.index("Checkout")] if "Checkout" in said else said
+    names = [event.signal_name for event in run.history if isinstance(event, e.WorkflowExecutionSignaled)]
+    ordered = names[: names.index("Checkout")] if "Checkout" in names else names
     assert len(run.world.done) >= len(ordered)
 
 

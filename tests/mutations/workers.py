@@ -205,9 +205,9 @@ def check_tidy(run: Any) -> None:
 def check_remember(run: Any) -> None:
     assert run.result == "resumed"
     # The next attempt has the details of the last heartbeat.
-    said = [event.details for event in run.history if isinstance(event, e.ActivityTaskTimedOut) and event.details]
-    assert not said or '"half"' in said[-1]
-    assert run.world.done[-1] == ("half" if said else "None")
+    details = [event.details for event in run.history if isinstance(event, e.ActivityTaskTimedOut) and event.details]
+    assert not details or '"half"' in details[-1]
+    assert run.world.done[-1] == ("half" if details else "None")
 
 
 class Place(NamedTuple):
@@ -347,10 +347,10 @@ def a_worker_that_died_answers_with_the_token_that_it_had(patch: pytest.MonkeyPa
     # As one would that keeps the token of its task in a file, and does not look whose it is.
     files: WeakKeyDictionary[Any, dict[str, str]] = WeakKeyDictionary()
 
-    def answer(real: Any, self: Any, task: o.ActivityTask, said: Any, **given: Any) -> None:
+    def answer(real: Any, self: Any, task: o.ActivityTask, response: Any, **given: Any) -> None:
         file = files.setdefault(self._backend._service, {})
-        token = file.setdefault(self._backend.name, said.task_token)
-        real(self, task, structs.replace(said, task_token=token), **given)
+        token = file.setdefault(self._backend.name, response.task_token)
+        real(self, task, structs.replace(response, task_token=token), **given)
         del file[self._backend.name]
 
     wrap(patch, ActivityWorker, "respond", answer)

@@ -74,9 +74,9 @@ def test_a_longer_history_never_retracts_an_answer(flow: Step[Any], choose: Choo
             assert [(type(decision), name_what(decision)) for decision in decided] == shown
 
 
-def name_what(said: Any) -> object:
+def name_what(awaited: Any) -> object:
     names = ("activity_id", "timer_id", "workflow_id", "input", "start_to_fire_timeout", "result")
-    ids = [getattr(said, name, None) for name in names[:3]]
+    ids = [getattr(awaited, name, None) for name in names[:3]]
     return next((id for id in ids if id is not None), None)
 
 

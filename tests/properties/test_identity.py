@@ -48,7 +48,7 @@ def test_ids_do_not_depend_on_the_order_in_which_branches_close(flow: Step[Any],
 @given(choices())
 def test_do_notation_and_flat_map_give_the_same_decisions(choose: Choose) -> None:
     @step
-    async def said() -> list[int]:
+    async def worked() -> list[int]:
         n = await work(1)
         both = await (work(n) & sleep(n))
         more = await each(work, [n, n], limit=1)
@@ -61,7 +61,7 @@ def test_do_notation_and_flat_map_give_the_same_decisions(choose: Choose) -> Non
             )
         )
     )
-    assert_equivalent(said(), built, choose, faults=2)
+    assert_equivalent(worked(), built, choose, faults=2)
 
 
 @pytest.mark.parametrize(

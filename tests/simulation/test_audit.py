@@ -114,13 +114,15 @@ def test_a_value_that_changes_when_encoded_and_decoded_is_reported(call: Callabl
 MOMENT = datetime(2030, 1, 1, tzinfo=UTC)
 
 
-def write(kind: type[Any], event_id: int, **said: Any) -> Any:
-    return kind(event_id=event_id, event_timestamp=MOMENT, **said)
+def write(kind: type[Any], event_id: int, **attributes: Any) -> Any:
+    return kind(event_id=event_id, event_timestamp=MOMENT, **attributes)
 
 
 def schedule(event_id: int) -> e.Event:
-    said = {"activity_id": f"double-{event_id}", "activity_type": ActivityType("double", "1"), "input": "{}"}
-    return write(e.ActivityTaskScheduled, event_id, task_list=TaskList("x"), decision_task_completed_event_id=1, **said)  # type: ignore[no-any-return]
+    attributes = {"activity_id": f"double-{event_id}", "activity_type": ActivityType("double", "1"), "input": "{}"}
+    return write(
+        e.ActivityTaskScheduled, event_id, task_list=TaskList("x"), decision_task_completed_event_id=1, **attributes
+    )  # type: ignore[no-any-return]
 
 
 def check_left(*events: e.Event) -> None:

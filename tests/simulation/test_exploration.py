@@ -504,14 +504,14 @@ def test_an_attempt_has_the_last_heartbeat_details_of_any_earlier_timeout(
                 script = fails(1, then=script)
             case _:
                 script = heartbeats_then_crashes(one, then=script)
-    told = [one for one in attempts if isinstance(one, int)]
-    assert simulate(copied(), stub={copy_pages: script}).result == (told[-1] if told else None)
+    details = [one for one in attempts if isinstance(one, int)]
+    assert simulate(copied(), stub={copy_pages: script}).result == (details[-1] if details else None)
 
 
-@pytest.mark.parametrize("said", [7, "Approve", (1, 2), (days(1), "Approve"), (days(1), Approve)])
-def test_signals_that_are_none_are_refused(said: Any) -> None:
+@pytest.mark.parametrize("item", [7, "Approve", (1, 2), (days(1), "Approve"), (days(1), Approve)])
+def test_signals_that_are_none_are_refused(item: Any) -> None:
     with pytest.raises(DefinitionError, match=r"write Approve\(...\) for a signal at any time"):
-        simulate(checkout(30), signals=[said])
+        simulate(checkout(30), signals=[item])
 
 
 @pytest.mark.parametrize("workers", [0, -1])

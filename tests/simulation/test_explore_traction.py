@@ -229,9 +229,9 @@ async def beside() -> list[str]:
     await one.send(Go(7)).attempt()
     async with move_on_after(10):
         await two.result().attempt()
-    said = await first_of(one.result().attempt().map(str), sleep(20).map(lambda _: "late"))
+    winner = await first_of(one.result().attempt().map(str), sleep(20).map(lambda _: "late"))
     await cancel(two.execution).attempt()
-    return [said, *map(str, await all_of([one.result().attempt(), two.result().attempt()]))]
+    return [winner, *map(str, await all_of([one.result().attempt(), two.result().attempt()]))]
 
 
 @workflow

@@ -71,11 +71,11 @@ def test_heartbeats_that_stop_leave_two_attempts_side_by_side() -> None:
     stops()
     [late] = [story for story in stories if "half-way" in story]
     lines = [line.split(maxsplit=1)[1] for line in late.replace("*", " ").splitlines()]
-    said = [line.strip() for line in lines]
-    assert any("which takes 0:05:00, and its heartbeats stop half-way" in line for line in said)
-    assert any("copy-1 times out: HEARTBEAT" in line for line in said)
+    shown = [line.strip() for line in lines]
+    assert any("which takes 0:05:00, and its heartbeats stop half-way" in line for line in shown)
+    assert any("copy-1 times out: HEARTBEAT" in line for line in shown)
     begins, ends = (
-        next(n for n, line in enumerate(said) if words in line) for words in ("begins copy-1~2", "ends copy-1:")
+        next(n for n, line in enumerate(shown) if words in line) for words in ("begins copy-1~2", "ends copy-1:")
     )
     assert begins < ends
 

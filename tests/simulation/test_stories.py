@@ -53,8 +53,8 @@ def test_a_failure_in_a_long_run_shows_the_moves_around_its_deviations() -> None
     plain = simulate(climb(), schedule=Deviations(), faults=Faults(crashes=1))
     with pytest.raises(AssertionError) as failed:
         never_crashes.at(f"{len(plain.widths) // 2}:1")
-    told = "\n".join(failed.value.__notes__).splitlines()
-    assert any("*" in line and "crashes" in line for line in told)
+    notes = "\n".join(failed.value.__notes__).splitlines()
+    assert any("*" in line and "crashes" in line for line in notes)
 
 
 LINES = st.integers(0, 400)
@@ -64,9 +64,9 @@ LINES = st.integers(0, 400)
 def test_lines_that_are_kept_are_shown_in_order_and_the_rest_is_counted(drawn: tuple[int, set[int]]) -> None:
     length, kept = drawn
     lines = [str(number) for number in range(length)]
-    told = fold(lines, "moves", kept)
-    shown = [line for line in told if not line.startswith("...")]
-    folded = [int(line.split()[1]) for line in told if line.startswith("...")]
+    story = fold(lines, "moves", kept)
+    shown = [line for line in story if not line.startswith("...")]
+    folded = [int(line.split()[1]) for line in story if line.startswith("...")]
     assert shown == sorted(shown, key=int)
     assert {lines[number] for number in kept if number < length} <= set(shown)
     assert len(shown) + sum(folded) == length

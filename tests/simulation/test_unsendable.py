@@ -242,13 +242,13 @@ def test_a_value_of_a_wrong_type_leaves_the_execution_open_for_fixed_code(make: 
 
 @workflow
 async def reads_all() -> list[str]:
-    said = []
+    outcomes = []
     for one in (store("x"), kid("x"), invoke_lambda("f", type=int)):
         try:
-            said.append(f"{await one}")  # type: ignore[misc]
+            outcomes.append(f"{await one}")  # type: ignore[misc]
         except (ActivityFailed, ChildFailed, LambdaFailed) as error:
-            said.append(f"{type(error).__name__} {isinstance(error, PayloadError)}")
-    return said
+            outcomes.append(f"{type(error).__name__} {isinstance(error, PayloadError)}")
+    return outcomes
 
 
 GARBAGE = st.one_of(

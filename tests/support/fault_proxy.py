@@ -117,7 +117,7 @@ class Proxy:
         self._plan = plan
         self._chance = random.Random(0)
         self._open: set[asyncio.Task[None]] = set()
-        self.told: list[Happened] = []
+        self.injected: list[Happened] = []
         self._idle_max, self._cuts = idle_max, cuts
         self.idle_cuts: SimpleQueue[str] = SimpleQueue()
 
@@ -143,7 +143,7 @@ class Proxy:
         operation = headers.get("x-amz-target", "").rpartition(".")[2]
         fault = self._plan.choose(operation, body)
         if fault is not None:
-            self.told.append(Happened(operation, fault))
+            self.injected.append(Happened(operation, fault))
         if fault == "lose the request":
             _reset(writer)
             return

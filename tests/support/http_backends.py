@@ -139,6 +139,6 @@ def reach_here(local: LocalBackend) -> Backend:
     return local
 
 
-def leave_out_clocks(told: object) -> str:
+def leave_out_clocks(response: object) -> str:
     """Remove the time and duration of a local activity, which depend on the clock of the machine."""
-    return re.sub(r'"began":"[^"]*","seconds":[0-9.e-]+', "", repr(told))
+    return re.sub(r'"began":"[^"]*","seconds":[0-9.e-]+', "", repr(response))

@@ -26,8 +26,8 @@ def say_drawn() -> Step[str]:
 def play(reach: Any, *, sticky: bool) -> tuple[Any, Any]:
     world = World(reach)
     try:
-        told = Sticky(TaskList("own"), "10", lambda: False) if sticky else None
-        deciders = [world.decider(definition, sticky=told) for definition in (say_drawn, part)]
+        own_list = Sticky(TaskList("own"), "10", lambda: False) if sticky else None
+        deciders = [world.decider(definition, sticky=own_list) for definition in (say_drawn, part)]
         followers = [deciders[0].follow()] if sticky else []
         if sticky:
             followers[0].workflows = {**deciders[0].workflows, **deciders[1].workflows}

@@ -134,14 +134,14 @@ class Scripted:
                 return
             received.read(int(headers.get("content-length", 0)))
             self.asked.append(headers["x-amz-target"].rpartition(".")[2])
-            said = self.script.pop(0)
-            if isinstance(said, str):
-                if said == "cut":
+            scripted = self.script.pop(0)
+            if isinstance(scripted, str):
+                if scripted == "cut":
                     connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")
                 return
-            status, body = said
-            told = "".join(f"{name}: {value}\r\n" for name, value in self.headers.items())
-            head = f"HTTP/1.1 {status} Told\r\nContent-Length: {len(body)}\r\nConnection: close\r\n{told}\r\n"
+            status, body = scripted
+            lines = "".join(f"{name}: {value}\r\n" for name, value in self.headers.items())
+            head = f"HTTP/1.1 {status} Scripted\r\nContent-Length: {len(body)}\r\nConnection: close\r\n{lines}\r\n"
             connection.sendall(head.encode() + body)
 
     def close(self) -> None:
@@ -196,9 +196,9 @@ def test_a_change_whose_response_is_lost_is_not_retried(lost: str, scripted: Scr
     assert len(scripted.asked) == 1
 
 
-@pytest.mark.parametrize("said", [THROTTLED, "drop", "cut", (503, b"<html><body>busy</body></html>"), (500, b"")])
-def test_polls_are_never_retried_automatically(said: Any, scripted: Scripted, backend: SwfBackend) -> None:
-    scripted.script = [said]
+@pytest.mark.parametrize("response", [THROTTLED, "drop", "cut", (503, b"<html><body>busy</body></html>"), (500, b"")])
+def test_polls_are_never_retried_automatically(response: Any, scripted: Scripted, backend: SwfBackend) -> None:
+    scripted.script = [response]
     with pytest.raises(BackendError) as caught:
         backend.call(POLL)
     assert caught.value.retryable
@@ -208,32 +208,32 @@ def test_polls_are_never_retried_automatically(said: Any, scripted: Scripted, ba
 BROKEN_OFF = ["drop", *((status, b"<html><body>proxy</body></html>") for status in (408, 502, 503, 504))]
 
 
-@pytest.mark.parametrize("said", BROKEN_OFF)
+@pytest.mark.parametrize("response", BROKEN_OFF)
 def test_a_held_poll_that_is_cut_off_is_empty_and_logged_at_debug(
-    said: Any, scripted: Scripted, backend: SwfBackend, monkeypatch: pytest.MonkeyPatch, caplog: Any
+    response: Any, scripted: Scripted, backend: SwfBackend, monkeypatch: pytest.MonkeyPatch, caplog: Any
 ) -> None:
     caplog.set_level(logging.DEBUG, "traction")
     monkeypatch.setattr("traction_swf.backend.HELD_SECONDS_MIN", 0.0)
-    scripted.script = [said]
+    scripted.script = [response]
     assert not backend.call(POLL).task_token
     (record,) = caplog.records
     assert (record.levelname, record.exc_info) == ("DEBUG", None)
     assert "a poll of l was cut off after" in record.message
 
 
-@pytest.mark.parametrize("said", BROKEN_OFF)
-def test_a_poll_that_is_cut_off_at_once_is_an_error(said: Any, scripted: Scripted, backend: SwfBackend) -> None:
-    scripted.script = [said]
+@pytest.mark.parametrize("response", BROKEN_OFF)
+def test_a_poll_that_is_cut_off_at_once_is_an_error(response: Any, scripted: Scripted, backend: SwfBackend) -> None:
+    scripted.script = [response]
     with pytest.raises(ServiceUnavailable):
         backend.call(POLL)
 
 
-@pytest.mark.parametrize("said", [THROTTLED, "cut", (500, b""), (400, b"{}")])
+@pytest.mark.parametrize("response", [THROTTLED, "cut", (500, b""), (400, b"{}")])
 def test_a_partial_response_to_a_held_poll_is_never_treated_as_empty(
-    said: Any, scripted: Scripted, backend: SwfBackend, monkeypatch: pytest.MonkeyPatch
+    response: Any, scripted: Scripted, backend: SwfBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("traction_swf.backend.HELD_SECONDS_MIN", 0.0)
-    scripted.script = [said]
+    scripted.script = [response]
     with pytest.raises(BackendError):
         backend.call(POLL)
 

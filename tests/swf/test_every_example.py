@@ -128,9 +128,9 @@ class Processes:
         given = [word for name, value in self._example.input.items() for word in (f"--{name}", value)]
         target = f"{self._example.module}:{self._example.workflow.__name__}"
         client = self._begin("start", target, *given, "--url", self.url, "--json", out=True)
-        told, _ = client.communicate(timeout=60)
+        output, _ = client.communicate(timeout=60)
         assert client.returncode == 0
-        return json.loads(told)
+        return json.loads(output)
 
     def kill(self, role: int) -> None:
         self._workers[role].kill()
@@ -209,13 +209,13 @@ def read_steps(history: list[e.Event]) -> dict[str, list[Any]]:
 
 def read_members(event: e.Event) -> dict[str, Any]:
     members = strip(msgspec.to_builtins(event))
-    told = {
+    compared = {
         name: value for name, value in members.items() if not name.lower().endswith("eventid") and name != "activityId"
     }
-    if told.get("input") is not None:
+    if compared.get("input") is not None:
         # Which attempt it is stands beside the input.
-        told["input"] = {name: value for name, value in json.loads(told["input"]).items() if name[0] != "~"}
-    return told
+        compared["input"] = {name: value for name, value in json.loads(compared["input"]).items() if name[0] != "~"}
+    return compared
 
 
 def find_lost(history: list[e.Event]) -> list[str]:
@@ -234,12 +234,12 @@ def test_examples_run_the_same_in_many_processes_as_in_one(tmp_path: Path, name:
     with running(tmp_path, example) as processes, WorkerSystem(processes.url) as client:
         handle = client.get_handle(msgspec.convert(processes.start(), type=WorkflowExecution), example.workflow)
         assert wait_for(handle, processes) == here
-        told = handle.history()
+        events = handle.history()
         assert processes.deaths == 0
-    assert find_lost(told) == []
-    assert read_steps(told) == read_steps(told_here)
+    assert find_lost(events) == []
+    assert read_steps(events) == read_steps(told_here)
     if len(example.provided) == 1:
-        assert tell(told) == tell(told_here)
+        assert tell(events) == tell(told_here)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -255,15 +255,15 @@ def test_examples_run_the_same_while_their_processes_are_killed(tmp_path: Path, 
     ):
         handle = client.get_handle(msgspec.convert(processes.start(), type=WorkflowExecution), example.workflow)
         assert wait_for(handle, processes, kills) == here
-        told = handle.history()
+        events = handle.history()
         deaths = processes.deaths
-    steps = read_steps(told)
+    steps = read_steps(events)
     assert steps == read_steps(told_here)
     # Each attempt that killed its process timed out, and otherwise only those that ran at the other kills.
     mortal = {
         id for id in steps if id.endswith("-1") and example.workflow is IndexProjectData and is_mortal(f"{seed}", id)
     }
-    lost = find_lost(told)
+    lost = find_lost(events)
     assert mortal <= set(lost)
     assert len(lost) <= deaths
     assert deaths > 0

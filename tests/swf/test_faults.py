@@ -97,8 +97,8 @@ async def family(n: int) -> int:
 async def listen(n: int) -> int:
     heard: dict[int, int] = {}
     while len(heard) < n:
-        told = await receive(Told)
-        heard[told.id] = told.number
+        signal = await receive(Told)
+        heard[signal.id] = signal.number
     return await add(sum(heard.values()), 0)
 
 
@@ -141,7 +141,7 @@ def play(stage: Stage, plan: Plan) -> Ledger:
     ledger = Ledger()
     with behind(stage, plan) as (url, proxy):
         run_all(url, ledger)
-    assert {happened.operation for happened in proxy.told} >= ASKED
+    assert {happened.operation for happened in proxy.injected} >= ASKED
     return ledger
 
 
@@ -258,7 +258,7 @@ def test_a_start_whose_response_is_lost_finds_its_own_execution(make_stage: Make
     plan = Plan(0, fault, operations={"StartWorkflowExecution"}, budget=1)
     with behind(stage, plan) as (url, proxy), WorkerSystem(url) as client:
         handle = client.start(chain(1))
-        assert proxy.told == [("StartWorkflowExecution", fault)]
+        assert proxy.injected == [("StartWorkflowExecution", fault)]
         assert [info.execution for info in list_open(stage.local)] == [handle.execution]
 
 

@@ -147,30 +147,30 @@ def call_function(call: LambdaCall) -> LambdaOutcome:
 
 @workflow
 async def approve() -> str:
-    return await (receive(Approve).map(lambda said: said.by) | sleep(60).map(lambda _: "nobody"))
+    return await (receive(Approve).map(lambda approval: approval.by) | sleep(60).map(lambda _: "nobody"))
 
 
 @workflow
 async def judge() -> list[str]:
-    told = []
+    names = []
     for _ in range(2):
         match await receive(Approve, Reject):
             case Approve(by=by):
-                told.append(by)
+                names.append(by)
             case Reject(why=why):
-                told.append(f"no: {why}")
-    async for said in signals(Approve):
-        told.append(said.by)
-        if len(told) == 4:
+                names.append(f"no: {why}")
+    async for approval in signals(Approve):
+        names.append(approval.by)
+        if len(names) == 4:
             break
-    return told
+    return names
 
 
 @workflow
 async def tell_nobody() -> list[str]:
     causes = []
-    for said in (send("nobody", Approve("Ann")), cancel("nobody")):
-        outcome = await said.attempt()
+    for request in (send("nobody", Approve("Ann")), cancel("nobody")):
+        outcome = await request.attempt()
         assert isinstance(outcome, Failure)
         assert isinstance(outcome.error, SignalFailed | CancelFailed)
         causes.append(outcome.error.cause)
@@ -524,16 +524,16 @@ class Played(NamedTuple):
     histories: dict[str, list[e.Event]]
 
 
-def play(reach: Any, said: Said) -> Played:
+def play(reach: Any, script: Said) -> Played:
     TOKENS.clear()
     world = World(reach, lambdas=call_function)
     try:
         local = LocalActivities({Fragile: None, Keep: None})
-        deciders = [world.decider(flow, local=local) for flow in (type(said.flow), Part)]
+        deciders = [world.decider(flow, local=local) for flow in (type(script.flow), Part)]
         workers: list[Worker] = [*deciders, *(world.worker(one) for one in (do, Fragile, Copy, Sign))]
         workers.append(world.worker(do, task_list="big"))
-        handle = world.start(said.flow)
-        for acts in said.outside:
+        handle = world.start(script.flow)
+        for acts in script.outside:
             while sum(worker.work_once(NOW) for worker in workers):
                 pass
             for act in acts:
@@ -556,18 +556,18 @@ def play(reach: Any, said: Said) -> Played:
         world.close()
 
 
-@pytest.mark.parametrize("said", LANGUAGE.values(), ids=LANGUAGE)
-def test_flows_run_the_same_through_boto3_as_in_process(site: Site, said: Said) -> None:
-    here, there = play(reach_here, said), play(site.reach, said)
+@pytest.mark.parametrize("script", LANGUAGE.values(), ids=LANGUAGE)
+def test_flows_run_the_same_through_boto3_as_in_process(site: Site, script: Said) -> None:
+    here, there = play(reach_here, script), play(site.reach, script)
     for gave in (here.gave, there.gave):
-        match said.gives:
+        match script.gives:
             case Declined() as error:
                 assert isinstance(gave, type(error))
                 assert (gave.code, gave.retry_after) == (error.code, error.retry_after)
             case _ if isinstance(gave, ExecutionFailed):
-                assert type(gave).__name__ == said.gives
+                assert type(gave).__name__ == script.gives
             case _:
-                assert gave == said.gives
+                assert gave == script.gives
     assert str(there.gave) == str(here.gave)
     assert there.reported == here.reported
     assert leave_out_clocks(there.decided) == leave_out_clocks(here.decided)
@@ -619,10 +619,10 @@ def test_executions_continue_while_a_patch_is_introduced_and_retired(site: Site,
         live_with(WITH, "late", approve="new")
         live_with(AFTER, "last", approve="late")
         live_with(AFTER, approve="last")
-        said = {workflow_id: handle.result(0) for workflow_id, handle in handles.items()}
+        results = {workflow_id: handle.result(0) for workflow_id, handle in handles.items()}
         polite = dict.fromkeys(("early", "new", "late", "last"), "good day")
-        assert said == {"old": "0", **polite}
-        marked = {name for name in said if find(world.history(handles[name]), e.MarkerRecorded)}
+        assert results == {"old": "0", **polite}
+        marked = {name for name in results if find(world.history(handles[name]), e.MarkerRecorded)}
         assert marked == {"early", "new"}
         # Each of them meets the code of the last day, but for the one that had gone the old way.
         for name in polite:

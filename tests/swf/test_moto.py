@@ -71,8 +71,8 @@ def test_production_workers_run_a_chain_on_moto(backend: SwfBackend) -> None:
     # One turn of the ring, five times, and the close: as SWF's.
     turn = ["DecisionTaskScheduled", "DecisionTaskStarted", "DecisionTaskCompleted"]
     work = ["ActivityTaskScheduled", "ActivityTaskStarted", "ActivityTaskCompleted"]
-    told = [type(event).__name__ for event in handle.history()]
-    assert told == [e.WorkflowExecutionStarted.__name__, *(turn + work) * 5, *turn, "WorkflowExecutionCompleted"]
+    types = [type(event).__name__ for event in handle.history()]
+    assert types == [e.WorkflowExecutionStarted.__name__, *(turn + work) * 5, *turn, "WorkflowExecutionCompleted"]
 
 
 @activity(retry=Retry(attempts=2, backoff=0))
@@ -115,5 +115,5 @@ def test_changed_registrations_are_found_on_moto(backend: SwfBackend) -> None:
 
 
 def test_every_check_that_moto_does_not_pass_is_documented() -> None:
-    told = set(re.findall(r"`([a-z_]{12,})`", DIFFERENCES.read_text()))
-    assert set(BY_NAME) - set(AGREED) == told & set(BY_NAME)
+    documented = set(re.findall(r"`([a-z_]{12,})`", DIFFERENCES.read_text()))
+    assert set(BY_NAME) - set(AGREED) == documented & set(BY_NAME)

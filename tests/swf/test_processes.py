@@ -61,14 +61,14 @@ def strip(value: Any) -> Any:
 
 
 def tell(events: list[e.Event]) -> list[Any]:
-    told = []
+    lines = []
     for event in events:
         members = strip(msgspec.to_builtins(event))
         if isinstance(event, e.DecisionTaskCompleted | e.DecisionTaskScheduled):
             # Where decision tasks wait is the workers' affair.
             members.pop("taskList", None)
-        told.append((type(event).__name__, members))
-    return told
+        lines.append((type(event).__name__, members))
+    return lines
 
 
 def play_here(call: Any) -> tuple[Any, list[e.Event]]:

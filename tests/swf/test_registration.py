@@ -79,10 +79,10 @@ def test_a_changed_default_is_an_error_with_both_values_and_a_way_out(world: Wor
         "default_task_start_to_close_timeout": ("60", "90"),
         "default_task_heartbeat_timeout": ("NONE", "30"),
     }
-    told = str(caught.value)
-    assert "brew 1 is registered in the domain traction with other settings" in told
-    assert "default_task_start_to_close_timeout  registered: 60  code: 90" in told
-    assert "never changes (SWF). Give the definition a new version" in told
+    message = str(caught.value)
+    assert "brew 1 is registered in the domain traction with other settings" in message
+    assert "default_task_start_to_close_timeout  registered: 60  code: 90" in message
+    assert "never changes (SWF). Give the definition a new version" in message
 
 
 def test_a_changed_default_of_a_workflow_is_an_error_too(world: World) -> None:

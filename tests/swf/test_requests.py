@@ -117,8 +117,8 @@ def test_times_are_sent_to_the_millisecond(name: str) -> None:
     backend._reads.meta.events.register("before-send.swf", look)
     with pytest.raises(ConnectionError):
         backend.call(request)
-    told = msgspec.json.decode(bodies[0])
-    assert told["startTimeFilter"] == {"oldestDate": TIME.timestamp(), "latestDate": TIME.timestamp()}
+    fields = msgspec.json.decode(bodies[0])
+    assert fields["startTimeFilter"] == {"oldestDate": TIME.timestamp(), "latestDate": TIME.timestamp()}
     backend.close()
 
 

@@ -30,8 +30,8 @@ def test_a_query_returns_the_last_state_and_writes_nothing(world: World) -> None
     # The timer has fired, and no decision task has delivered it to the flow.
     world.backend.asked.clear()
     before = handle.history()
-    said = handle.state(dict[str, object])
-    assert said == {"counted": 1, "so far": "x" * 1_000}
+    state = handle.state(dict[str, object])
+    assert state == {"counted": 1, "so far": "x" * 1_000}
     assert handle.history() == before
     assert set(world.backend.asked) == {"GetWorkflowExecutionHistory"}
     assert handle.published_state() == {"counted": 0, "so far": ""}

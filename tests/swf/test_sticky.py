@@ -53,8 +53,8 @@ class Machine:
     def __init__(self, world: World, definition: Any, name: str, *, sticky: bool = True, **given: Any) -> None:
         self.leaving = False
         self.own = TaskList(name)
-        told = Sticky(self.own, "10", lambda: self.leaving) if sticky else None
-        self.home = world.decider(definition, sticky=told, **({"cache": DeciderCache()} | given))
+        own_list = Sticky(self.own, "10", lambda: self.leaving) if sticky else None
+        self.home = world.decider(definition, sticky=own_list, **({"cache": DeciderCache()} | given))
         self.workers: list[WorkflowWorker] = [self.home, *([self.home.follow()] if sticky else [])]
 
 

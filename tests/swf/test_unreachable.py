@@ -101,10 +101,10 @@ def test_the_worker_command_retries_until_the_service_is_available(port: int, lo
     command += ["tests.swf.test_unreachable:double", "--url", url_of(port)]
     program = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
     assert program.stderr is not None
-    told = [program.stderr.readline()]
-    while "a turn failed" not in told[-1]:
-        told.append(program.stderr.readline())
-    assert "cannot be reached, and its workers keep trying" in told[0]
+    log = [program.stderr.readline()]
+    while "a turn failed" not in log[-1]:
+        log.append(program.stderr.readline())
+    assert "cannot be reached, and its workers keep trying" in log[0]
     with serving(local, port=port), WorkerSystem(url_of(port)) as client:
         assert client.run(call_double(5), timeout=60) == 10
         program.send_signal(signal.SIGTERM)

@@ -29,9 +29,9 @@ def read_marks(checker: str) -> Findings:
     for path in sorted(REJECTED.glob("*.py")):
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
             if mark := MARK.search(line):
-                said = dict(part.split("=") for part in mark[1].split())
-                if checker in said:
-                    marks[path.name, number] = set(said[checker].split(","))
+                codes = dict(part.split("=") for part in mark[1].split())
+                if checker in codes:
+                    marks[path.name, number] = set(codes[checker].split(","))
     return marks
 
 
@@ -50,13 +50,13 @@ def collect(found: Iterable[tuple[str, int, str]]) -> Findings:
 
 
 def test_mypy_refuses_the_marked_lines_and_no_others() -> None:
-    said = [json.loads(line) for line in run("mypy", "--strict", "--output=json", *FILES).splitlines()]
-    errors = [finding for finding in said if finding["severity"] == "error"]
+    findings = [json.loads(line) for line in run("mypy", "--strict", "--output=json", *FILES).splitlines()]
+    errors = [finding for finding in findings if finding["severity"] == "error"]
     assert collect((one["file"], one["line"], one["code"]) for one in errors) == read_marks("mypy")
 
 
 def test_pyright_refuses_the_marked_lines_and_no_others() -> None:
-    said = json.loads(run("pyright", "--outputjson", *FILES))["generalDiagnostics"]
-    errors = [finding for finding in said if finding["severity"] == "error"]
+    findings = json.loads(run("pyright", "--outputjson", *FILES))["generalDiagnostics"]
+    errors = [finding for finding in findings if finding["severity"] == "error"]
     found = ((one["file"], one["range"]["start"]["line"] + 1, one.get("rule", "none")) for one in errors)
     assert collect(found) == read_marks("pyright")

@@ -106,15 +106,15 @@ def test_the_wheel_runs_and_names_each_missing_extra(
 
     doors = call(programs / "python", "-W", "error", ROOT / "tests" / "wheel" / "doors.py", cwd=tmp_path)
     assert doors.returncode == 0, doors.stderr
-    told = json.loads(doors.stdout)
+    report = json.loads(doors.stdout)
     missing = {extra for extra in EXTRAS if extra not in extras}
     # The plugin for pytest is only imported by pytest.
     allowed = "", "ModuleNotFoundError: No module named 'pytest'"
-    failed = {name: said for name, said in told["imports"].items() if said not in allowed}
-    assert {name: said for name, said in failed.items() if not names_one_of(said, missing)} == {}
+    failed = {name: error for name, error in report["imports"].items() if error not in allowed}
+    assert {name: error for name, error in failed.items() if not names_one_of(error, missing)} == {}
     for code, extra in DOORS.items():
-        said = told["doors"][code]
-        assert names_one_of(said, {extra}) if extra in missing else said == "", f"{code}: {said}"
+        error = report["doors"][code]
+        assert names_one_of(error, {extra}) if extra in missing else error == "", f"{code}: {error}"
 
     command = call(programs / "traction", "run", "hello:hello", "--name", "Ann", cwd=tmp_path)
     if "cli" in missing:
@@ -139,6 +139,6 @@ def test_a_command_names_the_extra_that_it_needs_besides_its_own(install: Callab
         assert done.stderr.startswith("traction: ")
 
 
-def names_one_of(said: str, extras: set[str]) -> bool:
+def names_one_of(error: str, extras: set[str]) -> bool:
     """Return whether a text advises to install one of these extras."""
-    return any(f'which is not installed: pip install "traction[{extra}]"' in said for extra in extras)
+    return any(f'which is not installed: pip install "traction[{extra}]"' in error for extra in extras)

@@ -228,8 +228,8 @@ class Site:
         except ParamValidationError:
             return self._call_without_boto(operation, plain)
         except ClientError as error:
-            told = error.response["Error"]
-            raise wire.FAULTS[told["Code"]](told["Message"]) from None
+            fault = error.response["Error"]
+            raise wire.FAULTS[fault["Code"]](fault["Message"]) from None
         return wire.read_response(operation, answer)
 
     def _call_without_boto(self, operation: type[Request[T]], plain: dict[str, Any]) -> T:

@@ -258,8 +258,8 @@ def test_s5_3_an_empty_bucket_fails_the_decision(make_swf: MakeSwf, decision: De
 )
 def test_s13_a_decision_that_is_denied_fails_as_an_event(make_swf: MakeSwf, decision: Decision, name: str) -> None:
     swf = make_swf(knobs=Knobs(denied=(type(decision).__name__,)))
-    told: dict[str, Any] = {"control": "c"} if hasattr(decision, "control") else {}
-    asked = msgspec.structs.replace(decision, **told)
+    control: dict[str, Any] = {"control": "c"} if hasattr(decision, "control") else {}
+    asked = msgspec.structs.replace(decision, **control)
     execution = swf.start()
     swf.decide(asked)
     failed = swf.find(execution, name)

@@ -115,11 +115,11 @@ def test_s2_5_missing_settings_of_a_start_are_reported_in_this_order(swf: Swf, o
     missing: Any = None
     nothing = f"{at('execution', None, 'not be null')}; {at('domain', None, 'not be null')}"
     ids = f"{at('execution.runId', None, 'not be null')}; {at('execution.workflowId', None, 'not be null')}"
-    for asked, told in (
+    for asked, messages in (
         (operation(domain=missing, execution=missing), nothing),
         (operation(domain="d", execution=WorkflowExecution(missing, missing)), ids),
     ):
-        assert swf.refuse(asked) == ("ValidationException", f"2 validation errors detected: {told}")
+        assert swf.refuse(asked) == ("ValidationException", f"2 validation errors detected: {messages}")
 
 
 def test_s2_5_several_invalid_members_are_reported_together(swf: Swf) -> None:

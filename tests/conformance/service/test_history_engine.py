@@ -283,10 +283,10 @@ def test_s4_4_effects_may_take_their_time(make_swf: MakeSwf) -> None:
 def test_s4_4_a_context_stays_until_another_is_given(swf: Swf) -> None:
     execution = swf.start()
     assert swf.describe(execution).latest_execution_context is None
-    for given, told in (("x", "x"), (None, "x"), ("", "")):
+    for given, kept in (("x", "x"), (None, "x"), ("", "")):
         swf.decide(execution_context=given)
         swf.signal(execution)
-        assert swf.describe(execution).latest_execution_context == told
+        assert swf.describe(execution).latest_execution_context == kept
 
 
 def test_s4_5_a_decider_is_given_all_up_to_its_own_start(swf: Swf) -> None:

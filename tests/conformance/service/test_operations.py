@@ -266,11 +266,11 @@ def test_s3_3_a_changed_token_is_invalid(swf: Swf) -> None:
     read = GetWorkflowExecutionHistory(domain="d", execution=execution, maximum_page_size=1)
     token = swf.call(read).next_page_token
     assert token is not None
-    told = b64decode(token)
-    places = [place for place in range(len(told)) if chr(told[place]).isdigit()]
+    decoded = b64decode(token)
+    places = [place for place in range(len(decoded)) if chr(decoded[place]).isdigit()]
     for place in places:
-        digit = b"1" if told[place : place + 1] != b"1" else b"2"
-        changed = b64encode(told[:place] + digit + told[place + 1 :]).decode()
+        digit = b"1" if decoded[place : place + 1] != b"1" else b"2"
+        changed = b64encode(decoded[:place] + digit + decoded[place + 1 :]).decode()
         assert swf.refuse(msgspec.structs.replace(read, next_page_token=changed))[1] == "Invalid token", changed
     assert swf.call(msgspec.structs.replace(read, next_page_token=token)).events[0].event_id == 2
 

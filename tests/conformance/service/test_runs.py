@@ -113,7 +113,7 @@ def test_s9_1_children_of_a_batch_start_each_with_its_own_event(swf: Swf) -> Non
 
 
 @pytest.mark.parametrize(
-    ("close", "event", "told"),
+    ("close", "event", "attributes"),
     [
         (CompleteWorkflowExecution(result="r"), "ChildWorkflowExecutionCompleted", {"result": "r"}),
         (
@@ -125,7 +125,7 @@ def test_s9_1_children_of_a_batch_start_each_with_its_own_event(swf: Swf) -> Non
     ],
 )
 def test_s9_1_the_parent_records_how_its_child_closed(
-    swf: Swf, close: Decision, event: str, told: dict[str, str]
+    swf: Swf, close: Decision, event: str, attributes: dict[str, str]
 ) -> None:
     parent = family(swf)
     execution = child(swf)
@@ -137,7 +137,7 @@ def test_s9_1_the_parent_records_how_its_child_closed(
         "workflow_type": LEG,
         "initiated_event_id": 5,
         "started_event_id": 6,
-        **told,
+        **attributes,
     }
     assert swf.last(parent)[1] == "DecisionTaskScheduled"
     assert swf.describe(parent).open_counts.open_child_workflow_executions == 0
@@ -227,8 +227,8 @@ def test_s9_2_every_child_is_terminated_and_records_its_own_policy(swf: Swf) -> 
     children = [swf.poll("legs").workflow_execution for _ in range(3)]
     swf.call(TerminateWorkflowExecution(domain="d", workflow_id="p"))
     swf.advance()
-    told = {"child_policy": "ABANDON", "cause": "CHILD_POLICY_APPLIED"}
-    assert [swf.last(execution) for execution in children] == [(4, "WorkflowExecutionTerminated", told)] * 3
+    attributes = {"child_policy": "ABANDON", "cause": "CHILD_POLICY_APPLIED"}
+    assert [swf.last(execution) for execution in children] == [(4, "WorkflowExecutionTerminated", attributes)] * 3
 
 
 def test_s5_4_a_child_of_the_closing_batch_is_started_and_abandoned(swf: Swf) -> None:
@@ -298,7 +298,7 @@ def test_s9_3_a_continuation_takes_nothing_from_the_run_before_but_id_and_type(s
     )
     swf.decide(ContinueAsNewWorkflowExecution(workflow_type_version="2", tag_list=("u",)), task_list="own")
     second = swf.poll().workflow_execution
-    told = {
+    common = {
         "child_policy": "TERMINATE",
         "task_list": TaskList("deciders"),
         "workflow_type": WorkflowType("trip", "2"),
@@ -307,9 +307,9 @@ def test_s9_3_a_continuation_takes_nothing_from_the_run_before_but_id_and_type(s
         "tag_list": ("u",),
     }
     started = {"continued_execution_run_id": first.run_id, "parent_initiated_event_id": 0}
-    assert swf.find(second, "WorkflowExecutionStarted") == told | started
+    assert swf.find(second, "WorkflowExecutionStarted") == common | started
     continued = {"new_execution_run_id": second.run_id, "decision_task_completed_event_id": 4}
-    assert swf.find(first, "WorkflowExecutionContinuedAsNew") == told | continued
+    assert swf.find(first, "WorkflowExecutionContinuedAsNew") == common | continued
 
 
 def test_s9_3_a_continuation_records_nothing_of_the_run_before(swf: Swf) -> None:
@@ -352,8 +352,8 @@ def test_s9_4_a_task_that_is_due_with_its_run_still_has_its_event(swf: Swf) -> N
     execution = swf.start(execution_start_to_close_timeout="10", task_start_to_close_timeout="10")
     swf.poll()
     swf.advance(20)
-    told = ["DecisionTaskTimedOut", "DecisionTaskScheduled", "WorkflowExecutionTimedOut"]
-    assert swf.types(execution, 4) == told
+    types = ["DecisionTaskTimedOut", "DecisionTaskScheduled", "WorkflowExecutionTimedOut"]
+    assert swf.types(execution, 4) == types
     assert swf.seconds(execution)[3:] == [10, 10, 10]
 
 
@@ -447,8 +447,8 @@ def test_s9_5_a_lambda_task_that_could_not_start_is_not_open(swf: Swf) -> None:
 
 def test_s9_5_a_lambda_task_that_fails(make_swf: MakeSwf) -> None:
     lines = invoke(make_swf(lambdas=lambda _: LambdaOutcome(reason="UnhandledError", details="{}")))
-    told = {"scheduled_event_id": 5, "started_event_id": 6, "reason": "UnhandledError", "details": "{}"}
-    assert lines[2] == (7, "LambdaFunctionFailed", told)
+    attributes = {"scheduled_event_id": 5, "started_event_id": 6, "reason": "UnhandledError", "details": "{}"}
+    assert lines[2] == (7, "LambdaFunctionFailed", attributes)
 
 
 def test_s9_5_a_lambda_function_that_is_not_there(make_swf: MakeSwf) -> None:
@@ -458,8 +458,8 @@ def test_s9_5_a_lambda_function_that_is_not_there(make_swf: MakeSwf) -> None:
 def test_s9_5_a_lambda_task_that_takes_too_long(make_swf: MakeSwf) -> None:
     swf = make_swf(lambdas=lambda _: LambdaOutcome(result="late", after=timedelta(seconds=30)))
     lines = invoke(swf, start_to_close_timeout="30")
-    told = {"scheduled_event_id": 5, "started_event_id": 6, "timeout_type": "START_TO_CLOSE"}
-    assert lines[2:] == [(7, "LambdaFunctionTimedOut", told), (8, "DecisionTaskScheduled", lines[3][2])]
+    attributes = {"scheduled_event_id": 5, "started_event_id": 6, "timeout_type": "START_TO_CLOSE"}
+    assert lines[2:] == [(7, "LambdaFunctionTimedOut", attributes), (8, "DecisionTaskScheduled", lines[3][2])]
 
 
 def test_s9_6_tags_are_recorded_and_not_inherited(swf: Swf) -> None:

@@ -201,8 +201,8 @@ def test_s10_1_closed_runs_need_exactly_one_time_filter(swf: Swf) -> None:
     neither = ListClosedWorkflowExecutions(domain="d")
     assert swf.refuse(neither) == ("ValidationException", "Must specify time filter")
     both = CountClosedWorkflowExecutions(domain="d", start_time_filter=EVER, close_time_filter=EVER)
-    told = "Cannot specify both a startTimeFilter and a closeTimeFilter"
-    assert swf.refuse(both) == ("ValidationException", told)
+    message = "Cannot specify both a startTimeFilter and a closeTimeFilter"
+    assert swf.refuse(both) == ("ValidationException", message)
 
 
 def test_s10_1_an_entry_describes_a_run_without_its_contents(swf: Swf) -> None:
@@ -272,12 +272,12 @@ def test_s10_1_without_retention_a_run_is_forgotten_at_its_close(swf: Swf, reten
 def test_s10_2_a_run_is_known_by_both_of_its_names(swf: Swf) -> None:
     execution = swf.start()
     other = WorkflowExecution("other", execution.run_id)
-    told = f"Unknown execution: WorkflowExecution=[workflowId=other, runId={execution.run_id}]"
+    message = f"Unknown execution: WorkflowExecution=[workflowId=other, runId={execution.run_id}]"
     for request in (
         DescribeWorkflowExecution(domain="d", execution=other),
         GetWorkflowExecutionHistory(domain="d", execution=other),
     ):
-        assert swf.refuse(request) == ("UnknownResourceFault", told)
+        assert swf.refuse(request) == ("UnknownResourceFault", message)
 
 
 def test_s10_2_a_description_has_the_settings_and_open_counts(swf: Swf) -> None:

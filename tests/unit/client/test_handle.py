@@ -28,8 +28,8 @@ class Say(Signal):
 
 @workflow
 async def listen(left: int) -> str:
-    said = await receive(Say)
-    return said.text if left == 0 else await continue_as_new(listen(left - 1))
+    signal = await receive(Say)
+    return signal.text if left == 0 else await continue_as_new(listen(left - 1))
 
 
 def test_what_a_handle_sends_the_flow_receives(stage: Stage) -> None:
@@ -57,12 +57,13 @@ def test_a_signal_to_a_closed_execution_raises_how_it_closed(stage: Stage) -> No
 
 
 @pytest.mark.parametrize(
-    ("said", "mend"), [("hello", "define a subclass of Signal"), (Say, "write Say"), (7, "define a subclass of Signal")]
+    ("value", "mend"),
+    [("hello", "define a subclass of Signal"), (Say, "write Say"), (7, "define a subclass of Signal")],
 )
-def test_only_signals_are_sent(stage: Stage, said: Any, mend: str) -> None:
+def test_only_signals_are_sent(stage: Stage, value: Any, mend: str) -> None:
     handle = stage.start(listen(0))
     with pytest.raises(TypeError, match=f"Handle.send: expected a signal, got .*; {mend}"):
-        handle.send(said)
+        handle.send(value)
 
 
 def test_a_signal_that_cannot_be_decoded_is_not_sent(stage: Stage) -> None:

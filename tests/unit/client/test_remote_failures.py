@@ -241,13 +241,13 @@ def test_of_a_deep_stack_the_innermost_frames_are_kept() -> None:
 
     with pytest.raises(ValueError, match="bottom") as caught:
         dive(600)
-    said = read_failure(*describe_failure(caught.value, JSON))
-    assert said.traceback.endswith('raise ValueError("the bottom")\nValueError: the bottom\n')
+    info = read_failure(*describe_failure(caught.value, JSON))
+    assert info.traceback.endswith('raise ValueError("the bottom")\nValueError: the bottom\n')
 
 
 def test_a_long_message_leaves_the_frames_in_the_traceback() -> None:
-    said = read_failure(*describe_failure(fail_deep(0, 0, ""), JSON))
-    assert "fail_deep" in make_known(said)["traceback"]
+    info = read_failure(*describe_failure(fail_deep(0, 0, ""), JSON))
+    assert "fail_deep" in make_known(info)["traceback"]
     with pytest.raises(ValueError, match="x") as caught:
         raise ValueError("x" * 100_000)
     assert 'raise ValueError("x" * 100_000)' in read_failure(*describe_failure(caught.value, JSON)).traceback
@@ -414,8 +414,8 @@ def test_simulations_log_failed_activities_as_info(caplog: pytest.LogCaptureFixt
 
 def report(error: BaseException, *, through: int = 0, old: bool = False) -> Any:
     """Report an exception as the failure of an activity, below a number of children."""
-    said = read_failure(*describe_failure(error, JSON))
-    failed: Any = ActivityFailed("fetch-1", **make_known(msgspec.structs.replace(said, bases=()) if old else said))
+    info = read_failure(*describe_failure(error, JSON))
+    failed: Any = ActivityFailed("fetch-1", **make_known(msgspec.structs.replace(info, bases=()) if old else info))
     for number in range(through):
         known = make_known(read_failure(*describe_failure(failed, JSON)))
         failed = ChildFailed(f"child-{number}", status="FAILED", **known)

@@ -119,17 +119,17 @@ def awaits_a_future() -> Any:
 
 
 @pytest.mark.parametrize(
-    "said", [awaits_nothing, awaits_a_coroutine, awaits_asyncio, awaits_asyncio_for_a_moment, awaits_a_future]
+    "function", [awaits_nothing, awaits_a_coroutine, awaits_asyncio, awaits_asyncio_for_a_moment, awaits_a_future]
 )
-def test_awaiting_a_non_step_reports_the_line_and_fails_no_execution(said: Callable[[], Any]) -> None:
+def test_awaiting_a_non_step_reports_the_line_and_fails_no_execution(function: Callable[[], Any]) -> None:
     @workflow
     async def flow() -> None:
-        await step(said)()
+        await step(function)()
 
-    words = rf"{said.__name__}.*flow (awaits )?.*test_decider.py, line \d+\).*@step"
-    with pytest.raises(FlowError, match=words) as told:
+    words = rf"{function.__name__}.*flow (awaits )?.*test_decider.py, line \d+\).*@step"
+    with pytest.raises(FlowError, match=words) as caught:
         decide(flow, begin(flow))
-    assert "asyncio/" not in str(told.value)
+    assert "asyncio/" not in str(caught.value)
 
 
 def returns_a_step() -> Any:
@@ -150,11 +150,11 @@ def maps_to_a_step() -> Any:
     return done(1).map(charge)
 
 
-@pytest.mark.parametrize("said", [returns_a_step, returns_a_coroutine, maps_to_a_step])
-def test_a_forgotten_await_is_reported(said: Callable[[], Any]) -> None:
+@pytest.mark.parametrize("function", [returns_a_step, returns_a_coroutine, maps_to_a_step])
+def test_a_forgotten_await_is_reported(function: Callable[[], Any]) -> None:
     @workflow
     def flow() -> Step[int]:
-        return step(said)()
+        return step(function)()
 
     with pytest.raises(FlowError, match="a step that is never awaited"):
         decide(flow, begin(flow))
@@ -167,10 +167,10 @@ def replay(before: Step[Any], after: Step[Any]) -> NonDeterminismError:
     """GeneratedHistory one flow, read its history with another, and give the error."""
     played = generate_history(to_workflow(before), lambda n: choose_plain(n))
     decider = Decider(to_workflow(after))
-    with pytest.raises(NonDeterminismError) as told:
+    with pytest.raises(NonDeterminismError) as caught:
         decider.feed(played.events)
     decider.close()
-    return told.value
+    return caught.value
 
 
 @pytest.mark.parametrize(

@@ -293,13 +293,13 @@ def test_a_workflow_id_is_the_same_under_every_hash_seed() -> None:
         "print(index({'a', 'b', 'c', 'd'}, {'x': 1, 'y': 2}).workflow_id())\n"
         "print(index({'d', 'c', 'b', 'a'}, {'y': 2, 'x': 1}).workflow_id())\n"
     )
-    said = set()
+    ids = set()
     for seed in ("1", "2", "3"):
         done = subprocess.run(
             [sys.executable, "-c", code], env={"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
         )
-        said.update(done.stdout.split())
-    assert len(said) == 1
+        ids.update(done.stdout.split())
+    assert len(ids) == 1
 
 
 # Bases.

@@ -76,9 +76,9 @@ async def both(ids: Ids) -> Both[int, Ids]: return await (First(ids) & steps(ids
     ("alias", "type_"), [("Ids", "list[int]"), ("Both[int, str]", "tuple[int, str]"), ("dict[str, Ids]",) * 2]
 )
 def test_a_type_alias_and_its_type_agree(load: Load, alias: str, type_: str) -> None:
-    for said, wanted in (alias, type_), (type_, alias):
-        load(f"{ALIASES}\nclass Get(Activity[None, {wanted}]):\n    def run(self) -> {said}: ...\n")
-        load(f"{ALIASES}\nclass Get(Workflow[{wanted}]):\n    def flow(self) -> Later[{said}]: ...\n")
+    for declared, wanted in (alias, type_), (type_, alias):
+        load(f"{ALIASES}\nclass Get(Activity[None, {wanted}]):\n    def run(self) -> {declared}: ...\n")
+        load(f"{ALIASES}\nclass Get(Workflow[{wanted}]):\n    def flow(self) -> Later[{declared}]: ...\n")
 
 
 def test_a_type_alias_of_another_type_is_refused(load: Load) -> None:

@@ -86,10 +86,10 @@ async def branches() -> list[str]:
         await sleep(1)
         return f"{before}>{tenant.get()}"
 
-    said = await each(branch, ["a", "b", "c"], limit=2)
+    results = await each(branch, ["a", "b", "c"], limit=2)
     async with move_on_after(5):
         tenant.set("scope")
-    return [*said, tenant.get()]
+    return [*results, tenant.get()]
 
 
 @workflow
@@ -138,7 +138,7 @@ def shop(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]
         yield caplog
 
 
-def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.name.startswith("shop")]
 
 
@@ -196,12 +196,12 @@ def test_a_flow_that_is_queried_replayed_or_evicted_logs_nothing(shop: pytest.Lo
         while handle.state(str) != "waiting":
             pass
         replay(handle.history(), hold)
-    assert said(shop) == ["lock taken"]
+    assert messages(shop) == ["lock taken"]
 
 
 def test_a_simulation_logs_each_line_once(shop: pytest.LogCaptureFixture) -> None:
     simulate(hold(), signals=[Go()])
-    assert said(shop) == ["lock taken", "lock released"]
+    assert messages(shop) == ["lock taken", "lock released"]
 
 
 def test_records_carry_their_fields_wherever_they_are_made(shop: pytest.LogCaptureFixture) -> None:
@@ -252,8 +252,8 @@ def test_what_fails_an_execution_is_logged_once_with_its_traceback(caplog: pytes
 def test_a_simulated_failure_is_logged_below_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "traction.worker"):
         assert simulate(broken(3)).error is not None
-    told = [record for record in caplog.records if "its flow raised" in record.getMessage()]
-    assert [(record.levelno, record.exc_info is not None) for record in told] == [(logging.INFO, True)]
+    records = [record for record in caplog.records if "its flow raised" in record.getMessage()]
+    assert [(record.levelno, record.exc_info is not None) for record in records] == [(logging.INFO, True)]
 
 
 def test_a_cancelled_flow_is_not_logged_as_a_failure(caplog: pytest.LogCaptureFixture) -> None:

@@ -79,12 +79,12 @@ def test_first_of_needs_at_least_one_step() -> None:
 @pytest.mark.parametrize("number", [2.5, "2", True])
 @pytest.mark.parametrize("option", ["limit", "max_failures"])
 def test_each_counts_items_in_whole_numbers(option: str, number: Any) -> None:
-    said: Any = {option: number}
+    options: Any = {option: number}
     with pytest.raises(TypeError, match=rf"each\({option}=.*an int"):
-        each(done, [1], **said)
+        each(done, [1], **options)
     if option == "max_failures":
         with pytest.raises(TypeError, match=r"all_of\(max_failures=.*an int"):
-            all_of([done(1)], **said)
+            all_of([done(1)], **options)
 
 
 @pytest.mark.parametrize("what", ["map", "flat_map", "compensate"])

@@ -32,11 +32,11 @@ HISTORY = StoredHistory([begin(input="{}"), QUEUED], WorkflowExecution("order 7"
 
 
 def test_a_file_has_its_format_the_type_the_execution_and_the_events() -> None:
-    told = json.loads(write_stored(HISTORY))
-    assert list(told) == ["traction", "workflowType", "execution", "events"]
-    assert (told["traction"], told["workflowType"]) == (1, {"name": "order", "version": "1"})
-    assert told["execution"] == {"workflowId": "order 7", "runId": "r1"}
-    assert told["events"][1] == {
+    fields = json.loads(write_stored(HISTORY))
+    assert list(fields) == ["traction", "workflowType", "execution", "events"]
+    assert (fields["traction"], fields["workflowType"]) == (1, {"name": "order", "version": "1"})
+    assert fields["execution"] == {"workflowId": "order 7", "runId": "r1"}
+    assert fields["events"][1] == {
         "eventId": 2,
         "eventTimestamp": TIME.timestamp(),
         "eventType": "DecisionTaskScheduled",
@@ -50,15 +50,15 @@ def test_a_history_is_read_as_it_was_written() -> None:
 
 @pytest.mark.parametrize("time", ["2026-01-02T03:04:05.678000+00:00", "2026-01-02T04:04:05.678+01:00", 1767323045.678])
 def test_what_the_aws_cli_prints_is_read(time: object) -> None:
-    told = json.loads(write_stored(HISTORY))
-    for event in told["events"]:
+    fields = json.loads(write_stored(HISTORY))
+    for event in fields["events"]:
         event["eventTimestamp"] = time
-    assert read_stored(json.dumps({"events": told["events"]})) == StoredHistory(HISTORY.events)
+    assert read_stored(json.dumps({"events": fields["events"]})) == StoredHistory(HISTORY.events)
 
 
 def test_the_newest_event_may_come_first() -> None:
-    told = json.loads(write_stored(HISTORY))
-    assert read_stored(json.dumps({"events": told["events"][::-1]})).events == HISTORY.events
+    fields = json.loads(write_stored(HISTORY))
+    assert read_stored(json.dumps({"events": fields["events"][::-1]})).events == HISTORY.events
 
 
 def test_tags_may_be_null_in_old_histories() -> None:

@@ -52,11 +52,11 @@ def fail_with(error: BaseException) -> BaseException:
 
 @given(st.text(max_size=100))
 def test_a_failure_is_read_back_with_type_message_and_traceback(message: str) -> None:
-    said = read_failure(*describe_failure(fail_with(ValueError(message)), JSON))
-    assert said.type == "ValueError"
-    assert said.message == message.encode("utf-8", "backslashreplace").decode()
-    assert said.traceback.startswith("Traceback (most recent call last):")
-    assert "in fail_with" in said.traceback
+    info = read_failure(*describe_failure(fail_with(ValueError(message)), JSON))
+    assert info.type == "ValueError"
+    assert info.message == message.encode("utf-8", "backslashreplace").decode()
+    assert info.traceback.startswith("Traceback (most recent call last):")
+    assert "in fail_with" in info.traceback
 
 
 def test_the_type_of_a_failure_has_its_module_unless_it_is_built_in() -> None:
@@ -75,10 +75,10 @@ def test_a_failure_fits_in_what_swf_carries(length: int, character: str) -> None
 
 
 def test_a_long_message_keeps_both_ends() -> None:
-    said = read_failure(*describe_failure(fail_with(ValueError("begin" + "x" * 100_000 + "end")), JSON))
-    assert said.message.startswith("begin")
-    assert said.message.endswith("end")
-    assert said.message.count("left out") == 1
+    info = read_failure(*describe_failure(fail_with(ValueError("begin" + "x" * 100_000 + "end")), JSON))
+    assert info.message.startswith("begin")
+    assert info.message.endswith("end")
+    assert info.message.count("left out") == 1
 
 
 def test_a_long_traceback_keeps_both_ends() -> None:
@@ -111,8 +111,8 @@ def test_an_error_with_a_faulty_str_is_described() -> None:
 @example("Boom", '{"type": 1}')
 @example("Boom", "\ud800")
 def test_a_failure_from_another_kind_of_worker_is_kept(reason: str | None, details: str | None) -> None:
-    said = read_failure(reason, details)
-    assert said == FailureInfo(reason or "unknown", details or "")
+    info = read_failure(reason, details)
+    assert info == FailureInfo(reason or "unknown", details or "")
 
 
 # Declared errors.
@@ -160,16 +160,16 @@ NOISE = Random(7).randbytes(30_000).hex()
 SECRET = Codec(Compress(), Encrypt(KeyRing({"1": bytes(32)})))
 
 FAILURES: dict[type, Callable[[FailureInfo], StepFailed | ExecutionFailed]] = {
-    ActivityFailed: lambda said: ActivityFailed("Charge-1", type=said.type, message=said.message, details="kept"),
-    ChildFailed: lambda said: ChildFailed("Shop-1", status="FAILED", type=said.type, message=said.message),
-    WorkflowFailed: lambda said: WorkflowFailed("shop 7", type=said.type, message=said.message),
+    ActivityFailed: lambda info: ActivityFailed("Charge-1", type=info.type, message=info.message, details="kept"),
+    ChildFailed: lambda info: ChildFailed("Shop-1", status="FAILED", type=info.type, message=info.message),
+    WorkflowFailed: lambda info: WorkflowFailed("shop 7", type=info.type, message=info.message),
 }
 
 
 def send(error: BaseException, *raises: Any, codec: Codec = JSON, failure: type = ActivityFailed) -> Any:
     """Give an error as it is caught on the other side."""
-    said = read_failure(*describe_failure(error, codec), codec)
-    return revive(FAILURES[failure](said), said, raises, codec)
+    info = read_failure(*describe_failure(error, codec), codec)
+    return revive(FAILURES[failure](info), info, raises, codec)
 
 
 values = st.sampled_from(
@@ -234,8 +234,8 @@ def test_a_declared_error_that_was_caught_is_pickled(failure: type) -> None:
 
 @pytest.mark.parametrize("failure", list(FAILURES))
 def test_what_is_caught_has_all_that_the_plain_failure_has(failure: type) -> None:
-    said = read_failure(*describe_failure(CardDeclined("expired"), JSON))
-    plain, caught = FAILURES[failure](said), send(CardDeclined("expired"), CardDeclined, failure=failure)
+    info = read_failure(*describe_failure(CardDeclined("expired"), JSON))
+    plain, caught = FAILURES[failure](info), send(CardDeclined("expired"), CardDeclined, failure=failure)
     assert vars(plain).items() <= vars(caught).items()
     assert str(plain) == str(caught)
 
@@ -306,14 +306,14 @@ def test_an_error_with_a_text_of_its_own_is_shown_by_it() -> None:
 
 
 def test_a_missing_key_is_reported_and_the_error_is_not_mistaken() -> None:
-    told = describe_failure(CardDeclined("expired"), SECRET)
+    description = describe_failure(CardDeclined("expired"), SECRET)
     with pytest.raises(PayloadUnavailableError, match=r"the failure .*CardDeclined was written with 'aes-gcm'"):
-        read_failure(*told, JSON)
+        read_failure(*description, JSON)
 
 
 def test_without_a_codec_only_the_type_of_an_encrypted_failure_is_read() -> None:
-    said = read_failure(*describe_failure(fail_with(ValueError("hunter2")), SECRET))
-    assert said == FailureInfo("ValueError", SEALED)
+    info = read_failure(*describe_failure(fail_with(ValueError("hunter2")), SECRET))
+    assert info == FailureInfo("ValueError", SEALED)
 
 
 @given(text=st.text(max_size=40), codec=st.sampled_from([JSON, SECRET]))
@@ -342,8 +342,8 @@ def test_an_encrypted_failure_of_any_length_fits_the_service(
 
 @given(st.integers(0, FIELDS_CHARS_MAX - 2), st.integers(0, 200_000), st.integers(0, HEARTBEAT_CHARS_MAX // 2))
 @example(FIELDS_CHARS_MAX - 2, 200_000, HEARTBEAT_CHARS_MAX // 2)
-def test_heartbeat_details_are_sent_with_a_failure_if_there_is_room(fields: int, text: int, said: int) -> None:
-    account = FailureInfo("Loud", "\x00" * text, "", ("Loud",), f'"{"x" * fields}"', '"' * said)
+def test_heartbeat_details_are_sent_with_a_failure_if_there_is_room(fields: int, text: int, heartbeat: int) -> None:
+    account = FailureInfo("Loud", "\x00" * text, "", ("Loud",), f'"{"x" * fields}"', '"' * heartbeat)
     details = write_failure(account, JSON)[1]
     assert len(details) <= PAYLOAD_CHARS_MAX
     assert read_failure("Loud", details).heartbeat in (account.heartbeat, None)
@@ -410,8 +410,8 @@ def test_a_policy_knows_a_declared_error_by_its_type_and_its_name(again: tuple[A
 
 
 def test_the_names_that_are_taken_are_those_that_failures_have() -> None:
-    said = FailureInfo("t", "m")
-    assert {name for make in FAILURES.values() for name in vars(make(said))} == _TAKEN
+    info = FailureInfo("t", "m")
+    assert {name for make in FAILURES.values() for name in vars(make(info))} == _TAKEN
 
 
 def test_errors_of_different_classes_are_different() -> None:

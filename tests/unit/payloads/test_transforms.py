@@ -167,24 +167,24 @@ def test_a_chain_has_each_transform_once() -> None:
     value=st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=3),
     chain=st.sampled_from(chains),
     number=st.integers(1, 99),
-    said=st.none() | st.text(max_size=20),
+    previous=st.none() | st.text(max_size=20),
     heartbeat=st.none() | st.sampled_from(["NONE", "30"]),
 )
 def test_the_number_of_an_attempt_is_written_beside_any_payload(
-    value: dict[str, str], chain: tuple[Transform, ...], number: int, said: str | None, heartbeat: str | None
+    value: dict[str, str], chain: tuple[Transform, ...], number: int, previous: str | None, heartbeat: str | None
 ) -> None:
     codec = Codec(*chain)
-    details = None if said is None else codec.encode(said)
-    told = write_attempt(codec.encode(value), number, details, heartbeat)
-    assert read_attempt(told) == Attempt(number, details, heartbeat)
-    if told.startswith("@"):
-        assert codec.decode(told, dict[str, str]) == value
+    details = None if previous is None else codec.encode(previous)
+    written = write_attempt(codec.encode(value), number, details, heartbeat)
+    assert read_attempt(written) == Attempt(number, details, heartbeat)
+    if written.startswith("@"):
+        assert codec.decode(written, dict[str, str]) == value
 
 
 @pytest.mark.parametrize("room", [0, 1])
 def test_an_attempt_for_which_swf_leaves_no_room_goes_untold(room: int) -> None:
-    told = len(write_attempt("{}", 2, None))
-    payload = Codec().encode({"k": "x" * (PAYLOAD_CHARS_MAX - 8 - told + 1 + 1 - room)})
+    chars = len(write_attempt("{}", 2, None))
+    payload = Codec().encode({"k": "x" * (PAYLOAD_CHARS_MAX - 8 - chars + 1 + 1 - room)})
     joined = write_attempt(payload, 2, None)
     assert read_attempt(joined).number == 1 + room
     assert len(joined) <= PAYLOAD_CHARS_MAX

@@ -143,9 +143,9 @@ def test_a_record_about_a_task_names_its_execution(stage: Stage, caplog: pytest.
     for _ in range(4):
         take_turns(*workers)
         stage.advance(2)
-    told = [record.__dict__ for record in caplog.records if "declined" in record.message]
+    records = [record.__dict__ for record in caplog.records if "declined" in record.message]
     names = ("workflow_id", "run_id", "activity_type", "step", "attempt")
-    assert [[one[name] for name in names] for one in told] == [
+    assert [[one[name] for name in names] for one in records] == [
         [handle.workflow_id, handle.run_id, "Charge 1", "Charge-1", attempt] for attempt in (1, 2)
     ]
 

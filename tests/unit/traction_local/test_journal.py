@@ -440,7 +440,7 @@ def write_torn(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("write", "told"),
+    ("write", "message"),
     [
         (write_text, "is not a file of Traction, and was not changed: use another path"),
         (write_other_database, "is not a file of Traction, and was not changed: use another path"),
@@ -453,10 +453,10 @@ def write_torn(path: Path) -> None:
         (write_torn, "is damaged .* replace it by a backup"),
     ],
 )
-def test_an_unusable_file_raises_and_is_left_unchanged(write: Callable[[Path], None], told: str, path: Path) -> None:
+def test_an_unusable_file_raises_and_is_left_unchanged(write: Callable[[Path], None], message: str, path: Path) -> None:
     write(path)
     before = path.read_bytes()
-    with pytest.raises(JournalError, match=told) as caught:
+    with pytest.raises(JournalError, match=message) as caught:
         JournaledService(path)
     assert str(path) in str(caught.value)
     assert not caught.value.retryable
@@ -592,19 +592,19 @@ def test_a_waiting_poll_raises_when_the_file_cannot_be_written(open_url: Callabl
     service: Any = mine._service
     service._db.execute("PRAGMA query_only = ON")
     poll = o.PollForDecisionTask(domain=mine.domain, task_list=TaskList("L"))
-    told: list[BackendError] = []
+    errors: list[BackendError] = []
 
     def wait() -> None:
         try:
             mine.call(poll, timedelta(seconds=60))
         except BackendError as error:
-            told.append(error)
+            errors.append(error)
 
     thread = threading.Thread(target=wait)
     thread.start()
     register(other)
     thread.join()
-    assert isinstance(told[0], JournalError)
+    assert isinstance(errors[0], JournalError)
     assert other.call(poll).task_token, "the task is still there"
 
 
@@ -627,7 +627,7 @@ def test_a_url_names_the_file_the_domain_and_the_durability(
 
 
 @pytest.mark.parametrize(
-    ("url", "told"),
+    ("url", "message"),
     [
         ("local:work.db?sync=sometimes", "sync is not 'sometimes'"),
         ("local:work.db?color=red", "color is not an option"),
@@ -637,9 +637,9 @@ def test_a_url_names_the_file_the_domain_and_the_durability(
         ("local:/nowhere/at/all/work.db", "there is no directory /nowhere/at/all"),
     ],
 )
-def test_a_wrong_url_raises(url: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_url_raises(url: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(BackendError, match=told):
+    with pytest.raises(BackendError, match=message):
         open_backend(url)
     assert list(tmp_path.iterdir()) == []
 

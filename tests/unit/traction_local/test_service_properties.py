@@ -468,9 +468,9 @@ def test_a_journal_of_what_changed_rebuilds_the_same_histories(moves: list[Move]
     ever = o.ExecutionTimeFilter(oldest_date=NOON)
     for kind in (o.ListOpenWorkflowExecutions, o.ListClosedWorkflowExecutions):
         query = kind(domain="d", start_time_filter=ever)
-        told = world.service.call(query, world.now)
-        assert again.call(query, world.now) == told
-        for info in told.execution_infos:
+        answer = world.service.call(query, world.now)
+        assert again.call(query, world.now) == answer
+        for info in answer.execution_infos:
             assert read(again, info.execution, world.now) == read(world.service, info.execution, world.now)
     poll = o.PollForDecisionTask(domain="d", task_list=TaskList("decide"))
     assert again.call(poll, world.now) == world.service.call(poll, world.now)

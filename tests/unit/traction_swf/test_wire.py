@@ -158,9 +158,9 @@ def test_an_answer_is_read_as_it_was_written(name: str, data: st.DataObject) -> 
 # What botocore makes of it, and sends.
 
 
-def parse_seconds(told: Any) -> datetime:
+def parse_seconds(number: Any) -> datetime:
     """Parse as botocore does, in a zone that is not ours; but also where the platform's clocks end."""
-    return forms.read_time(float(told)).astimezone(timezone(timedelta(hours=-7)))
+    return forms.read_time(float(number)).astimezone(timezone(timedelta(hours=-7)))
 
 
 PARSERS = ResponseParserFactory()

@@ -82,13 +82,13 @@ def test_a_process_does_one_task_after_another(stage: Stage, pool: ProcessPool) 
     assert len(pool._all) == 1
 
 
-@pytest.mark.parametrize(("what", "said"), [("exit", "with exit code 3"), ("kill", "by SIGKILL")])
+@pytest.mark.parametrize(("what", "reason"), [("exit", "with exit code 3"), ("kill", "by SIGKILL")])
 def test_a_process_that_dies_fails_its_task_with_the_exit_code(
-    stage: Stage, pool: ProcessPool, what: str, said: str
+    stage: Stage, pool: ProcessPool, what: str, reason: str
 ) -> None:
     failure = read_end(play(stage, pool, what))
     assert failure.type == "traction.errors.ProcessDied"
-    assert f"the process that ran Act ended before the activity did, {said}" in failure.message
+    assert f"the process that ran Act ended before the activity did, {reason}" in failure.message
     assert play(stage, pool, "next").result(0) == "next"
 
 

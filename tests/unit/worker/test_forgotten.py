@@ -202,6 +202,6 @@ def test_a_worker_warns_once_for_each_line(caplog: pytest.LogCaptureFixture) -> 
         for _ in range(3):
             ws.run(forgetful())
         assert ws.run(means_well("x")) == 14
-    said = [record for record in caplog.records if "never awaits it" in record.getMessage()]
-    assert len(said) == 2
-    assert all("forgetful (" in record.getMessage() and vars(record)["workflow_id"] for record in said)
+    records = [record for record in caplog.records if "never awaits it" in record.getMessage()]
+    assert len(records) == 2
+    assert all("forgetful (" in record.getMessage() and vars(record)["workflow_id"] for record in records)

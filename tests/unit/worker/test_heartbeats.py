@@ -58,7 +58,7 @@ def beats(stage: Stage) -> int:
     return stage.backend.asked.count("RecordActivityTaskHeartbeat")
 
 
-def told(stage: Stage) -> list[str | None]:
+def list_heartbeats(stage: Stage) -> list[str | None]:
     return [request.details for request in stage.backend.sent if isinstance(request, o.RecordActivityTaskHeartbeat)]
 
 
@@ -110,17 +110,17 @@ def test_frequent_heartbeats_are_sent_once_a_second_with_the_latest_details(
     def act(_: Any) -> None:
         for page in range(100):
             heartbeat(page)
-        assert told(stage) == ["0"]
+        assert list_heartbeats(stage) == ["0"]
         assert heartbeater.beat_once() == 1.0
         clock.seconds += 1
         assert heartbeater.beat_once() == 0
-        assert told(stage) == ["0", "99"]
+        assert list_heartbeats(stage) == ["0", "99"]
         clock.seconds += 10
         heartbeater.beat_once()
 
     stage.start(CallAct())
     take_turns(stage.decider(CallAct), stage.worker(Act, act, heartbeater=heartbeater))
-    assert told(stage) == ["0", "99", "99"]
+    assert list_heartbeats(stage) == ["0", "99", "99"]
 
 
 def test_a_heartbeat_of_the_activity_postpones_the_next_automatic_one(
@@ -217,7 +217,7 @@ def test_heartbeats_of_an_event_loop_are_sent_by_the_heartbeater(stage: Stage, h
         attempt.running.heartbeat("page 1")
         assert beats(stage) == 0
         assert heartbeater.beat_once() == 0
-        assert told(stage) == ['"page 1"']
+        assert list_heartbeats(stage) == ['"page 1"']
         attempt.complete(None)
     worker.respond(task, attempt.response)
     assert handle.history()

@@ -371,15 +371,15 @@ def test_its_body_has_a_task_whose_heartbeats_are_ignored(stage: Stage) -> None:
     def tell() -> int:
         task = current_task()
         heartbeat("half")
-        said.append((task.activity_id, task.attempt, task.activity_type, task.execution.workflow_id, task.cancelled))
+        tasks.append((task.activity_id, task.attempt, task.activity_type, task.execution.workflow_id, task.cancelled))
         return fails() if (fails := failures.get("x")) else 1
 
-    said: list[Any] = []
+    tasks: list[Any] = []
     failures = {"x": fail_times(1)}
     handle = play(stage, Fail("insist"), Shelf(x=tell))
     id = handle.workflow_id
     kind = ActivityType("Insist", "1")
-    assert said == [("Insist-1", 1, kind, id, False), ("Insist-1~2", 2, kind, id, False)]
+    assert tasks == [("Insist-1", 1, kind, id, False), ("Insist-1~2", 2, kind, id, False)]
     with pytest.raises(TractionError, match="no activity is running"):
         current_task()
 

@@ -81,9 +81,9 @@ def test_at_the_first_signal_running_tasks_finish_and_the_exit_code_is_0(
     program.send_signal(number)
     with open(pipe, "w"):
         pass
-    told, _ = program.communicate(timeout=60)
+    output, _ = program.communicate(timeout=60)
     assert program.returncode == 0
-    assert "ActivityTaskCompleted" in told.split()
+    assert "ActivityTaskCompleted" in output.split()
 
 
 @pytest.mark.usefixtures("pipe")
@@ -91,10 +91,10 @@ def test_at_the_first_signal_running_tasks_finish_and_the_exit_code_is_0(
 def test_after_the_grace_running_tasks_are_handed_back_and_the_exit_code_is_1(tmp_path: Path, executor: str) -> None:
     program, worker = begin(tmp_path, executor, 0)
     program.send_signal(signal.SIGTERM)
-    told, _ = program.communicate(timeout=60)
+    output, _ = program.communicate(timeout=60)
     assert program.returncode == 1
-    assert "ActivityTaskFailed" in told.split()
-    assert "WorkflowExecutionFailed" not in told.split()
+    assert "ActivityTaskFailed" in output.split()
+    assert "WorkflowExecutionFailed" not in output.split()
     if executor == "process":
         with pytest.raises(ProcessLookupError):
             os.kill(worker, 0)

@@ -161,9 +161,9 @@ def test_an_exception_of_an_activity_fails_its_task_and_not_the_worker(
     failing = stage.start(call(1))
     assert take_turns(decider, worker) == 3
     (failed,) = find_events(failing, e.ActivityTaskFailed)
-    said = read_failure(failed.reason, failed.details)
-    assert (failed.reason, said.type, said.message) == (type, type, message)
-    assert act.__name__ in said.traceback
+    info = read_failure(failed.reason, failed.details)
+    assert (failed.reason, info.type, info.message) == (type, type, message)
+    assert act.__name__ in info.traceback
     with pytest.raises(WorkflowFailed, match=activity.__name__):
         failing.result(0)
     other = stage.start(call(2))
@@ -194,9 +194,9 @@ def test_a_failure_of_any_length_fits_the_service_with_both_its_ends(stage: Stag
     handle = stage.start(CallDo())
     take_turns(stage.decider(CallDo), stage.worker(Do, raise_it(ValueError("head" + "x\0" * 500_000 + "tail"))))
     (failed,) = find_events(handle, e.ActivityTaskFailed)
-    said = read_failure(failed.reason, failed.details)
-    assert said.message.startswith("head")
-    assert said.message.endswith("tail")
+    info = read_failure(failed.reason, failed.details)
+    assert info.message.startswith("head")
+    assert info.message.endswith("tail")
 
 
 def test_recursion_without_end_is_a_failure_of_the_task(stage: Stage) -> None:
@@ -614,20 +614,20 @@ async def exits_at_once() -> int:
 
 
 @pytest.mark.parametrize(
-    ("broken", "said"),
+    ("broken", "message"),
     [
         (raises_our_error, f"this flow is broken on purpose ({__file__}, line "),
         (exits_at_once, "cannot go on: SystemExit"),
     ],
 )
 def test_a_stuck_decision_is_logged_once_with_its_message_once(
-    stage: Stage, caplog: pytest.LogCaptureFixture, broken: Any, said: str
+    stage: Stage, caplog: pytest.LogCaptureFixture, broken: Any, message: str
 ) -> None:
     caplog.set_level(logging.DEBUG, "traction.worker")
     stage.start(broken())
     take_turns(stage.decider(broken))
     (record,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
-    assert said in record.getMessage()
+    assert message in record.getMessage()
     assert (record.exc_info is None) == (broken is raises_our_error)
     messages = [line for line in caplog.text.splitlines() if "on purpose" in line and "raise " not in line]
     assert len(messages) == 1
