@@ -18,6 +18,8 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
+import msgspec
+
 from traction.backend import POLL_WAIT_MAX, Backend
 from traction.errors import BackendError, LimitExceededFault, ServiceFault
 from traction.model import operations as o
@@ -47,18 +49,15 @@ RETRY = timedelta(seconds=1)
 _KINDS: dict[type, Any] = {o.PollForDecisionTask: "decision", o.PollForActivityTask: "activity"}
 
 
-class Waiter:
+class Waiter(msgspec.Struct, eq=False):
     """A waiting poll: its request, its response or fault once there is one, and the callback that wakes the caller."""
 
-    __slots__ = ("answer", "empty", "fault", "queue", "request", "wake")
-
-    def __init__(self, request: Any, empty: Any, queue: deque[Waiter], wake: Callable[[], None]) -> None:
-        self.request = request
-        self.empty = empty
-        self.queue = queue
-        self.wake = wake
-        self.answer: Any = None
-        self.fault: BackendError | None = None
+    request: Any
+    empty: Any
+    queue: deque[Waiter]
+    wake: Callable[[], None]
+    answer: Any = None
+    fault: BackendError | None = None
 
     def get_answer(self) -> Any:
         """Return the task, or the empty response if there was none. Raises SWF's fault."""
@@ -185,7 +184,6 @@ class LocalBackend(Backend):
             return now, self._service.next_alarm()
 
     def now(self) -> datetime:
-        """Return the time."""
         return self._clock()
 
     def wait_until_closed(self, execution: WorkflowExecution, wait: timedelta) -> bool:

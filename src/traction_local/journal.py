@@ -230,7 +230,6 @@ class JournaledService(Service):
             self._replay(*entry)
 
     def _rebuild(self, db: sqlite3.Connection) -> None:
-        """Read the journal from the start."""
         super().__init__(**self._arguments)
         self._seq = 0
         for entry in _run(db, _NEWER, 0):

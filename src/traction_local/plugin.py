@@ -98,7 +98,6 @@ def _make_seed() -> str:
 
 
 def _begin(backend: LocalBackend) -> LocalBackend:
-    """Register the domain."""
     try:
         with suppress(DomainAlreadyExistsFault):
             backend.call(

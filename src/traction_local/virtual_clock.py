@@ -19,7 +19,6 @@ class VirtualClock:
         self.time = _cut(time)
 
     def __call__(self) -> datetime:
-        """Return the time."""
         return self.time
 
 
@@ -48,7 +47,6 @@ class FastClock:
         self._began = system_now()
 
     def __call__(self) -> datetime:
-        """Return the time."""
         return _cut(self._begin + (system_now() - self._began) * self._pace)
 
 

@@ -34,7 +34,6 @@ class ServiceClock:
         self._latest: datetime | None = None
 
     def __call__(self) -> datetime:
-        """Return the time."""
         now = self.local() + self.offset
         now = now.replace(microsecond=now.microsecond // 1000 * 1000)
         # A new observation may set it back by less than a second. It stands still instead.

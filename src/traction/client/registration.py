@@ -121,40 +121,36 @@ def _register(backend: Backend, definition: Any, pause: Pause | None) -> None:
                 name=backend.domain, workflow_execution_retention_period_in_days=str(backend.retention_days)
             )
         )
-    for attempt in range(LOOKUPS_MAX):
+    if pause is not None:
         # The domain may be unknown for a moment, too.
-        if pause is None or attempt == LOOKUPS_MAX - 1:
-            break
-        try:
-            backend.call(request)
-            return
-        except UnknownResourceFault:
+        for attempt in range(LOOKUPS_MAX - 1):
+            with suppress(UnknownResourceFault):
+                backend.call(request)
+                return
             pause(0.05 * 2**attempt)
     backend.call(request)
 
 
 def _make_request(backend: Backend, definition: Any) -> o.RegisterActivityType | o.RegisterWorkflowType:
     spec = definition.spec
+    common: dict[str, Any] = {
+        "domain": backend.domain,
+        "name": spec.type.name,
+        "version": spec.type.version,
+        "description": spec.description,
+        "default_task_list": spec.task_list,
+        "default_task_priority": spec.priority,
+    }
     if issubclass(definition, Activity):
         return o.RegisterActivityType(
-            domain=backend.domain,
-            name=spec.type.name,
-            version=spec.type.version,
-            description=spec.description,
-            default_task_list=spec.task_list,
-            default_task_priority=spec.priority,
+            **common,
             default_task_schedule_to_start_timeout=spec.schedule_to_start,
             default_task_start_to_close_timeout=spec.start_to_close,
             default_task_schedule_to_close_timeout=spec.schedule_to_close,
             default_task_heartbeat_timeout=spec.heartbeat,
         )
     return o.RegisterWorkflowType(
-        domain=backend.domain,
-        name=spec.type.name,
-        version=spec.type.version,
-        description=spec.description,
-        default_task_list=spec.task_list,
-        default_task_priority=spec.priority,
+        **common,
         default_execution_start_to_close_timeout=spec.execution_start_to_close,
         default_task_start_to_close_timeout=spec.task_start_to_close,
         default_child_policy=spec.child_policy,

@@ -46,7 +46,6 @@ class PendingAttempt(PendingDecision):
 
     @property
     def task_id(self) -> str:
-        """The id of the attempt."""
         return self.leaf.id if self.attempt == 1 else f"{self.leaf.id}~{self.attempt}"
 
     def read_failure(self, event: e.ActivityTaskFailed | Record) -> Exception:
@@ -83,7 +82,6 @@ class PendingActivity(PendingAttempt):
     """The details of the last heartbeat of its attempts."""
 
     def request(self) -> Outcome | None:
-        """Schedule the task of this attempt."""
         context, overrides, call = self.context, self.overrides, self.call
         context.definitions.add(type(call))
         payload = encode_call(context.codec, call, self.leaf.fiber)
@@ -104,7 +102,6 @@ class PendingActivity(PendingAttempt):
         self.began = self.began or event.event_timestamp
 
     def on_completed(self, event: e.ActivityTaskCompleted) -> None:
-        """Resume the flow with the result."""
         context, leaf = self.context, self.leaf
         context.flow.resume(leaf, read_result(context, leaf, self.call, event.result))
 
@@ -129,7 +126,6 @@ class PendingActivity(PendingAttempt):
         self.fail_attempt(ActivityTimedOut(self.leaf.id, timeout_type=event.timeout_type, details=event.details))
 
     def on_cancelled(self, event: e.ActivityTaskCanceled) -> None:
-        """Fail the step."""
         self.resume(Raised(ActivityCancelled(self.leaf.id, details=event.details)))
 
 

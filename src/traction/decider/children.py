@@ -48,7 +48,6 @@ class PendingChild(PendingDecision):
             self.overrides, self.cancellation = call.overrides, call.cancellation
 
     def request(self) -> Outcome | None:
-        """Start the child."""
         context, call = self.context, self.call
         context.definitions.add(type(call))
         settings: dict[str, Any] = {"workflow_id": None, "tag_list": call.spec.tags or None} | dict(self.overrides)

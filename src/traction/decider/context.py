@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import msgspec
+
 from traction.decider.frames import Leaf, Pending
 from traction.decider.interpreter import Interpreter
 from traction.decider.mailbox import Mailbox
@@ -18,14 +20,11 @@ from traction.model.names import WorkflowExecution
 from traction.payloads.codec import Codec
 
 
-class StartedChild:
+class StartedChild(msgspec.Struct, eq=False):
     """A child started with `start_child`: its outcome, or the leaves that wait for it."""
 
-    __slots__ = ("outcome", "waiting")
-
-    def __init__(self) -> None:
-        self.outcome: Outcome | None = None
-        self.waiting: list[Leaf] = []
+    outcome: Outcome | None = None
+    waiting: list[Leaf] = []
 
 
 class PendingResult(Pending):
@@ -38,7 +37,6 @@ class PendingResult(Pending):
         self._leaf = leaf
 
     def withdraw(self) -> bool:
-        """Stop waiting; the child goes on."""
         self._child.waiting.remove(self._leaf)
         return False
 
@@ -52,7 +50,6 @@ class Children:
         self._by_step: dict[str, StartedChild] = {}
 
     def add(self, step: str) -> None:
-        """Add a child that this step starts."""
         self._by_step[step] = StartedChild()
 
     def find(self, step: str) -> StartedChild | None:
@@ -78,28 +75,6 @@ class Children:
 
 class DecisionContext:
     """The state of one execution while its decisions are made. It describes the current turn to `traction.runtime`."""
-
-    __slots__ = (
-        "begun",
-        "children",
-        "codec",
-        "completed_event_id",
-        "definitions",
-        "execution",
-        "flow",
-        "mailbox",
-        "markers",
-        "more",
-        "notes",
-        "querying",
-        "queue",
-        "replaying",
-        "silent",
-        "state",
-        "state_payload",
-        "turn_event_id",
-        "workflow",
-    )
 
     def __init__(
         self,

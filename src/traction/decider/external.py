@@ -27,7 +27,6 @@ class PendingMessage(PendingDecision):
         self.node: Any = leaf.node
 
     def on_delivered(self) -> None:
-        """Resume the flow."""
         if self.child is None:
             self.resume(Returned(None))
 
@@ -50,7 +49,6 @@ class PendingSignal(PendingMessage):
     """A signal to another execution."""
 
     def request(self) -> Outcome | None:
-        """Send the signal."""
         node = self.node
         self.queue(
             d.SignalExternalWorkflowExecution(

@@ -14,6 +14,8 @@ from contextvars import Context
 from hashlib import sha256
 from typing import Any, Literal, Protocol, TypeAlias
 
+import msgspec
+
 from traction.errors import FlowError
 from traction.flow.cancellation import CancelScope
 from traction.flow.effects import ContinuedAsNew
@@ -78,19 +80,16 @@ class Pending:
         """Cancel it, and return whether the fiber must wait until it has closed."""
 
 
-class Leaf:
+class Leaf(msgspec.Struct, eq=False):
     """A step that waits for the service. `fiber` is `None` when no fiber waits for it."""
 
-    __slots__ = ("fiber", "id", "leaving", "node", "pending")
-
-    def __init__(self, id: str, node: Any, fiber: Fiber | None) -> None:
-        self.id = id
-        self.node = node
-        self.fiber = fiber
-        self.pending: Pending | None = None
-        """The work of the decider for it, while the fiber waits and is not cancelled."""
-        self.leaving: FiberInput | None = None
-        """The cancellation that its fiber receives once the child that it waits for has closed."""
+    id: str
+    node: Any
+    fiber: Fiber | None
+    pending: Pending | None = None
+    """The work of the decider for it, while the fiber waits and is not cancelled."""
+    leaving: FiberInput | None = None
+    """The cancellation that its fiber receives once the child that it waits for has closed."""
 
     def withdraw(self) -> bool:
         """Cancel what it waits for, and return whether its fiber must wait until that has closed."""
@@ -147,33 +146,24 @@ class Frame:
         """Handle the outcome, and return how the fiber continues."""
 
 
-class Restore(Frame):
+class Restore(Frame, msgspec.Struct, eq=False):
     """Restores the scope around a named step."""
 
-    __slots__ = ("scope",)
-
-    def __init__(self, scope: Scope) -> None:
-        self.scope = scope
+    scope: Scope
 
     def leave(self, interpreter: Cancels, fiber: Fiber, mode: int, value: Any) -> FiberInput:
-        """Restore the scope, whatever the outcome."""
         fiber.scope = self.scope
         return mode, value
 
 
-class Held(Frame):
+class Held(Frame, msgspec.Struct, eq=False):
     """A frame that delays cancellation: the cancellation replaces `outcome`, and is thrown when the frame is left."""
 
-    __slots__ = ("outcome",)
-
-    def __init__(self, outcome: FiberInput | None = None) -> None:
-        self.outcome = outcome
+    outcome: FiberInput | None = None
 
 
 class Finally(Held):
     """The outcome of a step whose finalizer runs."""
-
-    __slots__ = ()
 
     def leave(self, interpreter: Cancels, fiber: Fiber, mode: int, value: Any) -> FiberInput:
         """Return the delayed outcome, or the failure of the finalizer."""
@@ -183,20 +173,15 @@ class Finally(Held):
 class Shielded(Held):
     """The frame of a shielded step."""
 
-    __slots__ = ()
-
     def leave(self, interpreter: Cancels, fiber: Fiber, mode: int, value: Any) -> FiberInput:
         """Return the outcome of the step, or the cancellation that arrived meanwhile."""
         return self.outcome if self.outcome is not None else (mode, value)
 
 
-class Undo(Frame):
+class Undo(Frame, msgspec.Struct, eq=False):
     """The compensations that a running saga has registered."""
 
-    __slots__ = ("undos",)
-
-    def __init__(self) -> None:
-        self.undos: list[tuple[Callable[[Any], Any], Any]] = []
+    undos: list[tuple[Callable[[Any], Any], Any]] = []
 
     def leave(self, interpreter: Cancels, fiber: Fiber, mode: int, value: Any) -> FiberInput:
         """If the saga failed, run its compensations, the last first; else add them to the saga around it, if any."""
@@ -212,11 +197,7 @@ class Undo(Frame):
 class Undoing(Held):
     """The compensations that remain to be run."""
 
-    __slots__ = ("undos",)
-
-    def __init__(self, outcome: FiberInput, undos: list[tuple[Callable[[Any], Any], Any]]) -> None:
-        super().__init__(outcome)
-        self.undos = undos
+    undos: list[tuple[Callable[[Any], Any], Any]] = msgspec.field(default_factory=list)
 
     def leave(self, interpreter: Cancels, fiber: Fiber, mode: int, value: Any) -> FiberInput:
         """Run the next one, even if the last one failed; after all, return the outcome of the saga."""
@@ -235,13 +216,10 @@ class Undoing(Held):
         return STEP, FlatMap(Done(value), f)
 
 
-class Deadline(Frame):
+class Deadline(Frame, msgspec.Struct, eq=False):
     """The frame of the fiber that waits for the timer of a cancel scope."""
 
-    __slots__ = ("scope",)
-
-    def __init__(self, scope: CancelScope) -> None:
-        self.scope = scope
+    scope: CancelScope
 
     def leave(self, interpreter: Cancels, fiber: Fiber, mode: int, value: Any) -> FiberInput:
         """Cancel the scope if it is still open."""
@@ -251,13 +229,10 @@ class Deadline(Frame):
         return VALUE, None
 
 
-class Requested(Frame):
+class Requested(Frame, msgspec.Struct, eq=False):
     """The frame of the fiber that cancels a scope which was cancelled before it was entered."""
 
-    __slots__ = ("scope",)
-
-    def __init__(self, scope: CancelScope) -> None:
-        self.scope = scope
+    scope: CancelScope
 
     def leave(self, interpreter: Cancels, fiber: Fiber, mode: int, value: Any) -> FiberInput:
         """Cancel the scope if it is still open."""

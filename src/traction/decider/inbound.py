@@ -53,19 +53,14 @@ def _on_activity_completed(_: object, event: e.ActivityTaskCompleted, pending: P
         pending.on_completed(event)
 
 
-def _on_activity_failed(_: object, event: e.ActivityTaskFailed, pending: PendingActivity | None) -> None:
-    if pending is not None and pending.close():
-        pending.on_failed(event)
+def _closing(act: Callable[[Any, Any], None]) -> Handler:
+    """Return the handler of an event that closes what is pending. It calls `act` if the flow waits for it."""
 
+    def handle(_: object, event: Any, pending: PendingDecision | None) -> None:
+        if pending is not None and pending.close():
+            act(pending, event)
 
-def _on_activity_timed_out(_: object, event: e.ActivityTaskTimedOut, pending: PendingActivity | None) -> None:
-    if pending is not None and pending.close():
-        pending.on_timed_out(event)
-
-
-def _on_activity_cancelled(_: object, event: e.ActivityTaskCanceled, pending: PendingActivity | None) -> None:
-    if pending is not None and pending.close():
-        pending.on_cancelled(event)
+    return handle
 
 
 def _on_timer_closed(context: DecisionContext, _: object, pending: PendingDecision | None) -> None:
@@ -82,16 +77,6 @@ def _on_child_started(_: object, event: e.ChildWorkflowExecutionStarted, pending
 def _on_child_closed(_: object, event: Any, pending: PendingChild | None) -> None:
     if pending is not None:
         pending.on_closed(event)
-
-
-def _on_lambda_completed(_: object, event: e.LambdaFunctionCompleted, pending: PendingLambda | None) -> None:
-    if pending is not None and pending.close():
-        pending.on_completed(event)
-
-
-def _on_lambda_failed(_: object, event: Any, pending: PendingLambda | None) -> None:
-    if pending is not None and pending.close():
-        pending.on_failed(event)
 
 
 def _on_delivered(_: object, __: object, pending: PendingMessage | None) -> None:
@@ -162,9 +147,9 @@ HANDLERS: dict[type, Handler] = {
     e.WorkflowExecutionCancelRequested: _on_cancel_requested,
     e.WorkflowExecutionSignaled: _on_signaled,
     e.ActivityTaskCompleted: _on_activity_completed,
-    e.ActivityTaskFailed: _on_activity_failed,
-    e.ActivityTaskTimedOut: _on_activity_timed_out,
-    e.ActivityTaskCanceled: _on_activity_cancelled,
+    e.ActivityTaskFailed: _closing(PendingActivity.on_failed),
+    e.ActivityTaskTimedOut: _closing(PendingActivity.on_timed_out),
+    e.ActivityTaskCanceled: _closing(PendingActivity.on_cancelled),
     e.TimerFired: _on_timer_closed,
     e.TimerCanceled: _on_timer_closed,
     e.ChildWorkflowExecutionStarted: _on_child_started,
@@ -177,9 +162,9 @@ HANDLERS: dict[type, Handler] = {
     e.ExternalWorkflowExecutionCancelRequested: _on_delivered,
     e.SignalExternalWorkflowExecutionFailed: _on_not_delivered,
     e.RequestCancelExternalWorkflowExecutionFailed: _on_not_delivered,
-    e.LambdaFunctionCompleted: _on_lambda_completed,
-    e.LambdaFunctionFailed: _on_lambda_failed,
-    e.LambdaFunctionTimedOut: _on_lambda_failed,
-    e.StartLambdaFunctionFailed: _on_lambda_failed,
+    e.LambdaFunctionCompleted: _closing(PendingLambda.on_completed),
+    e.LambdaFunctionFailed: _closing(PendingLambda.on_failed),
+    e.LambdaFunctionTimedOut: _closing(PendingLambda.on_failed),
+    e.StartLambdaFunctionFailed: _closing(PendingLambda.on_failed),
 }
 """The handler of each event type. Events without a handler do not affect a flow."""

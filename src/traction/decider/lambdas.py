@@ -24,7 +24,6 @@ class PendingLambda(PendingDecision):
         self.node: InvokeLambda[Any] = leaf.node
 
     def request(self) -> Outcome | None:
-        """Schedule the Lambda task."""
         node = self.node
         self.queue(
             d.ScheduleLambdaFunction(
@@ -43,7 +42,6 @@ class PendingLambda(PendingDecision):
         return JSON.pack(text, PAYLOAD_CHARS_MAX, f"the input of Lambda function {self.node.name}")
 
     def on_completed(self, event: e.LambdaFunctionCompleted) -> None:
-        """Resume the flow with the result."""
         node, id = self.node, self.leaf.id
         try:
             what = f"the result of Lambda function {node.name} ({id})"

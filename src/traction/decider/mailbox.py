@@ -25,7 +25,6 @@ class PendingReceive(Pending):
         self.types: dict[str, type[Signal]] = {signal.spec.name: signal for signal in leaf.node.signals}
 
     def withdraw(self) -> bool:
-        """Stop waiting."""
         self._mailbox.receivers.remove(self)
         return False
 

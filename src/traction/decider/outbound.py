@@ -58,55 +58,23 @@ def request(context: DecisionContext, leaf: Leaf) -> Outcome | None:
         return to_failure(error)
 
 
-def _adjust_activity(context: DecisionContext, leaf: Leaf) -> Outcome | None:
-    return adjust_activity(context, leaf).request()
-
-
-def _adjust_child(context: DecisionContext, leaf: Leaf) -> Outcome | None:
-    return PendingChild(context, leaf, leaf.node).request()
-
-
-def _invoke_lambda(context: DecisionContext, leaf: Leaf) -> Outcome | None:
-    return PendingLambda(context, leaf).request()
-
-
-def _receive(context: DecisionContext, leaf: Leaf) -> Outcome | None:
-    return context.mailbox.receive(leaf)
-
-
-def _receive_result(context: DecisionContext, leaf: Leaf) -> Outcome | None:
-    return context.children.receive_result(leaf)
-
-
-def _request_cancel(context: DecisionContext, leaf: Leaf) -> Outcome | None:
-    return PendingCancelRequest(context, leaf).request()
-
-
-def _send(context: DecisionContext, leaf: Leaf) -> Outcome | None:
-    return PendingSignal(context, leaf).request()
-
-
-def _sleep(context: DecisionContext, leaf: Leaf) -> Outcome | None:
-    return PendingTimer(context, leaf).request()
-
-
 REQUESTS: dict[type, Callable[[DecisionContext, Leaf], Outcome | None]] = {
-    Adjusted: _adjust_activity,
-    AdjustedChild: _adjust_child,
-    ChildResult: _receive_result,
+    Adjusted: lambda context, leaf: adjust_activity(context, leaf).request(),
+    AdjustedChild: lambda context, leaf: PendingChild(context, leaf, leaf.node).request(),
+    ChildResult: lambda context, leaf: context.children.receive_result(leaf),
     ContinueAsNew: continue_as_new,
     GetExecutionInfo: get_execution_info,
     HistoryLength: get_history_length,
-    InvokeLambda: _invoke_lambda,
+    InvokeLambda: lambda context, leaf: PendingLambda(context, leaf).request(),
     Local: request_local,
     Patched: request_patched,
-    Receive: _receive,
-    RequestCancel: _request_cancel,
+    Receive: lambda context, leaf: context.mailbox.receive(leaf),
+    RequestCancel: lambda context, leaf: PendingCancelRequest(context, leaf).request(),
     RunDeadline: get_run_deadline,
-    Send: _send,
+    Send: lambda context, leaf: PendingSignal(context, leaf).request(),
     SetState: publish_state,
     SideEffect: request_side_effect,
-    Sleep: _sleep,
+    Sleep: lambda context, leaf: PendingTimer(context, leaf).request(),
     StartChild: request_start_child,
 }
 """The request function of each type of step, but for calls of definitions."""

@@ -90,7 +90,6 @@ class PendingDecision(Pending):
         return False
 
     def resume(self, outcome: Outcome) -> None:
-        """Resume the flow."""
         self.context.flow.resume(self.leaf, outcome)
 
     def on_timer_fired(self) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 
+import msgspec
+
 from traction.decider.batching import DECISIONS_MAX, MARKER_BYTES_LONGEST, MARKER_BYTES_MAX
 from traction.decider.frames import Pending
 from traction.errors import FlowError
@@ -12,23 +14,18 @@ from traction.model import events as e
 from traction.model.sizes import measure
 
 
-class QueuedDecision:
+class QueuedDecision(msgspec.Struct, eq=False):
     """A decision that the flow made and the history does not show yet.
 
     `pending` is what it was made for, until the history shows the decision. Then the reference is dropped, since a
     cycle would leave every step to Python's garbage collector.
     """
 
-    __slots__ = ("decision", "pending", "signal", "withdrawn")
-
-    def __init__(
-        self, decision: d.Decision, pending: Pending | None = None, signal: e.WorkflowExecutionSignaled | None = None
-    ) -> None:
-        self.decision = decision
-        self.pending = pending
-        self.signal = signal
-        """The signal that it forwards to the next run."""
-        self.withdrawn = False
+    decision: d.Decision
+    pending: Pending | None = None
+    signal: e.WorkflowExecutionSignaled | None = None
+    """The signal that it forwards to the next run."""
+    withdrawn: bool = False
 
 
 class DecisionQueue:
@@ -53,7 +50,6 @@ class DecisionQueue:
             self.entries.pop()
 
     def drop_withdrawn(self) -> None:
-        """Drop the decisions that were withdrawn."""
         self.entries = deque(entry for entry in self.entries if not entry.withdrawn)
         self.has_withdrawn = False
 

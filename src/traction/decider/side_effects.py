@@ -28,11 +28,9 @@ class DeferredSideEffect(UnfinishedStep):
 
     @property
     def task_id(self) -> str:
-        """The name of its marker."""
         return self.leaf.id
 
     def withdraw(self) -> bool:
-        """Do not run it."""
         self.context.markers.remove_unfinished(self)
         return False
 

@@ -12,11 +12,9 @@ class PendingTimer(PendingDecision):
     """A sleep."""
 
     def request(self) -> Outcome | None:
-        """Start the timer."""
         span = to_duration(self.leaf.node.span)
         self.queue(d.StartTimer(timer_id=self.leaf.id, start_to_fire_timeout=span))
         return None
 
     def on_timer_fired(self) -> None:
-        """Resume the flow."""
         self.resume(Returned(None))

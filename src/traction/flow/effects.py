@@ -121,12 +121,10 @@ class Local(LeafStep[R_co], msgspec.Struct, Generic[R_co], frozen=True):
 
     @property
     def step_label(self) -> str:  # type: ignore[override]
-        """The label of the call."""
         return self.call.step_label
 
     @property
     def spec(self) -> ActivitySpec:
-        """The spec of the activity."""
         return self.call.spec
 
 

@@ -260,7 +260,6 @@ class Adjusted(LeafStep[R_co], msgspec.Struct, Generic[R_co], frozen=True):
 
     @property
     def step_label(self) -> str:  # type: ignore[override]
-        """The label of the call."""
         label: str = self.call.step_label
         return label
 

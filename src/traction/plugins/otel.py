@@ -83,7 +83,6 @@ class Tracing:
 
     @hookimpl
     def traction_task_started(self, task: RunningTask) -> None:
-        """Begin the span of an attempt."""
         about: dict[str, str | int] = {
             "traction.activity_type": f"{task.activity_type.name} {task.activity_type.version}",
             "traction.flow.step": task.activity_id.partition("~")[0],
@@ -93,12 +92,10 @@ class Tracing:
 
     @hookimpl
     def traction_task_finished(self, task: RunningTask, outcome: str, error: BaseException | None) -> None:
-        """End the span of an attempt."""
         self._end(task, outcome, bad=outcome == "FAILED", error=error, count=None)
 
     @hookimpl
     def traction_decision_started(self, task: DecisionTask) -> None:
-        """Begin the span of a decision."""
         type = task.workflow_type
         about: dict[str, str | int] = {
             "traction.workflow_type": f"{type.name} {type.version}",
@@ -108,5 +105,4 @@ class Tracing:
 
     @hookimpl
     def traction_decision_finished(self, task: DecisionTask, outcome: str, decisions: Sequence[Decision]) -> None:
-        """End the span of a decision."""
         self._end(task, outcome, bad=outcome == "STUCK", error=None, count=len(decisions))

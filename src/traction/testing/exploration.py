@@ -96,7 +96,6 @@ def explore(
 
 
 def _draw_schedules(explored: Explored[Any], test: Any, given: Mapping[str, Any]) -> Any:
-    """Return a Hypothesis test that draws schedules."""
     with needed_by(
         "explore() without deviations=",
         "Without it, explore(..., deviations=2) runs all schedules with up to two deviations",

@@ -31,7 +31,6 @@ class HistoryFile(pytest.File):
     """A stored history."""
 
     def collect(self) -> Iterator[pytest.Item]:
-        """Yield the test."""
         yield HistoryItem.from_parent(self, name="replay")
 
 

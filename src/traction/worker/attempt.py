@@ -67,20 +67,6 @@ class Attempt:
         on_outlived: called by a thread of the heartbeater if the body still runs long after its task has ended.
     """
 
-    __slots__ = (
-        "_call",
-        "_context",
-        "_defer_heartbeats",
-        "_hosted",
-        "_on_outlived",
-        "_task",
-        "_token",
-        "outlived",
-        "response",
-        "running",
-        "started",
-    )
-
     def __init__(
         self,
         context: AttemptContext,

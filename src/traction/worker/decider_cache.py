@@ -67,7 +67,6 @@ class DeciderCache:
             oldest.close()
 
     def close(self) -> None:
-        """Remove and close all deciders."""
         with self._lock:
             dropped = list(self._deciders.values())
             self._deciders.clear()
@@ -101,12 +100,10 @@ class StuckExecutions:
             return pause
 
     def is_skipped(self, execution: WorkflowExecution, clock: Callable[[], datetime]) -> bool:
-        """Return whether an execution is skipped now."""
         known = self._known.get(execution.run_id)
         return known is not None and clock() < known[1]
 
     def forget(self, execution: WorkflowExecution) -> None:
-        """Remove an execution that was decided."""
         if execution.run_id in self._known:
             with self._lock:
                 self._known.pop(execution.run_id, None)

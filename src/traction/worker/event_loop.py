@@ -49,7 +49,6 @@ class Loop:
         self._senders: ThreadPoolExecutor | None = None
 
     def join(self) -> None:
-        """Add a poller."""
         with self._changed:
             self._pollers += 1
 
@@ -82,7 +81,6 @@ class Loop:
             return True
 
     def give_slot_back(self) -> None:
-        """Free a slot."""
         with self._changed:
             self._free += 1
             self._changed.notify_all()
@@ -159,7 +157,6 @@ class LoopSlot:
         self._replaced = False
 
     def end(self) -> None:
-        """Free the slot: the body has ended."""
         if self._outlived is None:
             self._loop.give_slot_back()
         else:

@@ -244,7 +244,6 @@ class Heartbeater:
         self._handing_back = False
 
     def begin(self, task: RunningActivity) -> None:
-        """Start heartbeats for a task."""
         with self._changed:
             late = self._handing_back
             if not late:
@@ -256,7 +255,6 @@ class Heartbeater:
             task.hand_back()
 
     def end(self, task: RunningActivity) -> None:
-        """Stop heartbeats for a task."""
         with self._changed:
             self._tasks.discard(task)
             task.due = None

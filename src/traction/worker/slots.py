@@ -36,7 +36,6 @@ class WorkerThread(threading.Thread):
         """Set when the thread has ended or was left behind, so that it need not be waited for."""
 
     def run(self) -> None:
-        """Work."""
         try:
             self._work(lambda: self.left_behind)
         finally:

@@ -100,7 +100,6 @@ class ReleaseEndpoint:
         self._hosts, self._held = hosts, held
 
     async def __call__(self, request: Request) -> Response:
-        """Release the polls."""
         headers = dict(request.scope["headers"])
         try:
             check_client(headers, self._hosts)

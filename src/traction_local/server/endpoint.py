@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from datetime import timedelta
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -20,7 +20,7 @@ from traction_local.server.held_polls import HeldPolls, settle
 from traction_local.server.request_body import ClientGone, Headers, Receive, Refusal, read_body
 from traction_local.server.trusted_hosts import find_refusal
 from traction_local.service.rules import format_violation
-from traction_local.service.validation import CLOSE_NOT_LAST, DECISION_TYPES, Validator, get_validator
+from traction_local.service.validation import CLOSE_NOT_LAST, DECISION_TYPES, Validator, get_validator, make_invalid
 from traction_swf import forms, wire
 
 log = logging.getLogger("traction.server")
@@ -59,7 +59,6 @@ class SwfEndpoint:
         self._validator = get_validator(backend.limits)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
         headers: dict[bytes, bytes] = dict(scope["headers"])
         status = 200
         more: Headers = ()
@@ -164,11 +163,10 @@ def check_decisions(request: o.RespondDecisionTaskCompleted, validator: Validato
             complaints += found
             decisions.append(fit)
         else:
-            complaints += _complain(position, decision, validator)
+            complaints += validator.complain(position, decision)
             decisions.append(decision)
     if complaints:
-        errors = "error" if len(complaints) == 1 else "errors"
-        raise ValidationException(f"{len(complaints)} validation {errors} detected: {'; '.join(complaints)}")
+        raise make_invalid(complaints)
     if None in decisions:
         name = batch[decisions.index(None)].decision_type
         raise ValidationException(f"{name}DecisionAttributes must be specified for decision of type {name}")
@@ -189,14 +187,8 @@ def _validate_unfit(position: int, unfit: forms.UnfitDecision, validator: Valida
         if fit is None:
             fit = next((kind() for kind in forms.CLOSES_WITHOUT_ATTRIBUTES if kind.__name__ == name), None)
     for decision in unfit.attributes:
-        complaints += _complain(position, decision, validator)
+        complaints += validator.complain(position, decision)
     return complaints, fit
-
-
-def _complain(position: int, decision: Any, validator: Validator) -> Iterator[str]:
-    """Yield the messages for the attributes of a decision."""
-    member = forms.name_attributes(type(decision).__name__, "Decision")
-    return validator.decisions[type(decision)].complain(decision, f"decisions.{position}.member.{member}")
 
 
 # Answers.

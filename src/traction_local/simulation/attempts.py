@@ -29,15 +29,7 @@ class Beating(NamedTuple):
 
 
 class Attempts:
-    """The attempts of a simulation: what they do, and the heartbeats of those that run.
-
-    Args:
-        backend: where heartbeats are sent.
-        scripts: stubs that replace the bodies of activities.
-        faults: chooses the faults of attempts.
-        trace: chooses among the alternatives of stubs.
-        codec: encodes the details of heartbeats.
-    """
+    """The attempts of a simulation: what they do, and the heartbeats of those that run."""
 
     def __init__(
         self,

@@ -34,7 +34,6 @@ class SimulatedBackend(Backend):
         return self.service.call(request, self.time)
 
     def now(self) -> datetime:
-        """Return the virtual time."""
         return self.time
 
     def wait_until_closed(self, execution: WorkflowExecution, wait: timedelta) -> bool:

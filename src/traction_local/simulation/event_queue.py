@@ -60,7 +60,6 @@ class EventQueue:
         self._anytime.append(action)
 
     def plan(self, when: datetime, action: PendingAction) -> None:
-        """Add an action for a planned time."""
         self._plans += 1
         heappush(self._planned, (when, self._plans, action))
 

@@ -82,12 +82,7 @@ F = TypeVar("F", bound=_Fault)
 
 
 class FaultInjector:
-    """Chooses the faults of a simulation, within the budgets that are left.
-
-    Args:
-        faults: the budgets.
-        trace: makes the choices, and records the faults of requests.
-    """
+    """Chooses the faults of a simulation, within the budgets that are left."""
 
     def __init__(self, faults: Faults, trace: Trace) -> None:
         self._trace = trace
@@ -143,7 +138,6 @@ class FaultInjector:
         return True
 
     def choose_skew(self, name: str) -> timedelta:
-        """Return the skew of a machine's clock."""
         return self._skews[self._trace.choose(len(self._skews), f"the clock of {name}")]
 
     @property

@@ -78,7 +78,6 @@ class Fleet:
         return self.machines[number]
 
     def replace_dead(self) -> None:
-        """Replace each machine that crashed."""
         for machine in self.machines:
             if not machine.alive:
                 machine.close()
@@ -95,7 +94,6 @@ class Fleet:
         return machine.alive and machine in self.machines
 
     def close(self) -> None:
-        """End all machines."""
         for machine in (*self.machines, *self._leaving):
             machine.close()
 

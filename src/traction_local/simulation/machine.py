@@ -100,7 +100,6 @@ class Machine(SimulatedBackend):
             raise
 
     def now(self) -> datetime:
-        """Return the time by this machine's clock."""
         return self._service.time + self._skew
 
     def crash(self) -> MachineCrashed:
@@ -196,7 +195,6 @@ class Machine(SimulatedBackend):
         return result
 
     def _run_stub(self, activity: Any, call: Any) -> Any:
-        """Run the current attempt by its script."""
         if (body := self.attempt.body) is not None:
             return body(call)
         needs = activity.spec.needs

@@ -30,7 +30,6 @@ class RunLog:
         self._closed: dict[str, list[e.Event]] = {}  # the service deletes them after the retention period
 
     def begin(self, handle: Handle[Any]) -> None:
-        """Record an execution that was started."""
         self.open[handle.run_id] = handle
         self._known[handle.run_id] = handle.execution
 

@@ -28,7 +28,6 @@ class Plain:
     """Makes the plain choice always."""
 
     def choose(self, n: int, why: str) -> int:
-        """Return 0."""
         return 0
 
     def __repr__(self) -> str:

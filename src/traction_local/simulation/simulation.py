@@ -310,7 +310,6 @@ class Simulation:
             raise self._stuck_decisions[0].error
 
     def _jump(self) -> None:
-        """Advance time until something is due."""
         queue, service = self._queue, self.backend.service
         nothing_comes = queue.next_plan() is None and service.next_rank() == EXECUTION
         # A machine that cannot decide waits for new code, so a delayed deploy happens now.
@@ -329,7 +328,6 @@ class Simulation:
         queue.release_due(self.backend.time)
 
     def _advance_service(self) -> None:
-        """Make the service process what is due."""
         service, now = self.backend.service, self.backend.time
         while (alarm := service.next_alarm()) is not None and alarm <= now:
             service.advance(now)

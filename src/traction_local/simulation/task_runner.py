@@ -34,15 +34,7 @@ _NOW: Final = timedelta(0)
 class TaskRunner:
     """Runs the tasks of a simulation.
 
-    Args:
-        backend: has the virtual time.
-        queue: takes the actions that follow from a task.
-        fleet: the machines.
-        attempts: what the attempts of activities do.
-        runs: records the decisions.
-        trace: records what machines do.
-        sandbox: runs deciders; `None` to let flows call anything.
-        stuck: the decisions that could not be made, which machines append to.
+    Without a `sandbox`, flows may call anything. Machines append the decisions that they cannot make to `stuck`.
     """
 
     def __init__(

@@ -52,7 +52,6 @@ class Trace:
         return chosen
 
     def note(self, who: str, what: str, decisions: Sequence[d.Decision] = (), workflow_id: str = "") -> None:
-        """Record a move."""
         if not self.plain:
             self.moves.append(Move(self._backend.time, who, what, len(self.widths), decisions, workflow_id))
 

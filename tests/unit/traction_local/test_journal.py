@@ -629,9 +629,9 @@ def test_a_url_names_the_file_the_domain_and_the_durability(
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("local:work.db?sync=sometimes", "sync is not 'sometimes'"),
+        ("local:work.db?sync=sometimes", "sync='sometimes' is not valid"),
         ("local:work.db?color=red", "color is not an option"),
-        ("local:work.db?domain=", "domain is not ''"),
+        ("local:work.db?domain=", "domain='' is not valid"),
         ("local:work.db?sync=full&sync=full", "sync is given twice"),
         ("local:?sync=full", "does not name a file to sync"),
         ("local:/nowhere/at/all/work.db", "there is no directory /nowhere/at/all"),

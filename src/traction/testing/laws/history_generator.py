@@ -19,6 +19,8 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Final, TypeAlias
 
+import msgspec
+
 from traction.decider.decider import Decider
 from traction.errors import FlowError
 from traction.flow.step import Cancelled, WorkflowStep
@@ -74,15 +76,12 @@ class TaskFailed(DeclaredError):
     why: str
 
 
-class GeneratedHistory:
+class GeneratedHistory(msgspec.Struct):
     """A history, with the decisions, and the records of local activities, by the id of their DecisionTaskStarted."""
 
-    __slots__ = ("decisions", "events", "local")
-
-    def __init__(self) -> None:
-        self.events: list[e.Event] = []
-        self.decisions: dict[int, list[d.Decision]] = {}
-        self.local: dict[int, list[str]] = {}
+    events: list[e.Event] = []
+    decisions: dict[int, list[d.Decision]] = {}
+    local: dict[int, list[str]] = {}
 
     @property
     def closed(self) -> e.Event | None:
@@ -143,15 +142,13 @@ def decide_from_start(
     return decided
 
 
-class _OpenItem:
+class _OpenItem(msgspec.Struct):
     """A task, a timer, a child or a request to another execution that is open."""
 
-    __slots__ = ("cancel", "decision", "due", "started")
-
-    def __init__(self, decision: Any, due: datetime | None = None) -> None:
-        self.decision, self.due = decision, due
-        self.started = 0
-        self.cancel = 0
+    decision: Any
+    due: datetime | None = None
+    started: int = 0
+    cancel: int = 0
 
 
 class HistoryGenerator:
@@ -211,16 +208,30 @@ class HistoryGenerator:
         self.faults -= 1
         return True
 
-    def write(self, kind: type[Any], **attributes: Any) -> int:
+    def write(self, kind: Callable[..., Any], **attributes: Any) -> int:
         events = self.history.events
         events.append(kind(event_id=len(events) + 1, event_timestamp=self.now, **attributes))
         return len(events)
 
-    def deliver(self, kind: type[Any], **attributes: Any) -> int:
+    def deliver(self, kind: Callable[..., Any], **attributes: Any) -> int:
         """Write an event for which a decision task is scheduled."""
         event_id = self.write(kind, **attributes)
         self.schedule_decision()
         return event_id
+
+    def deliver_outcome(
+        self, outcome: Any, completed: Any, failed: Any, timed_out: Any, canceled: Any, **attributes: Any
+    ) -> None:
+        """Write the event with which a task or a child closes."""
+        if isinstance(outcome, str):
+            self.deliver(completed, result=outcome, **attributes)
+        elif outcome is None:
+            self.deliver(timed_out, timeout_type="START_TO_CLOSE", **attributes)
+        elif isinstance(outcome, Cancelled):
+            self.deliver(canceled, **attributes)
+        else:
+            reason, details = describe_failure(outcome, JSON)
+            self.deliver(failed, reason=reason, details=details, **attributes)
 
     def schedule_decision(self) -> None:
         if not self.queued:
@@ -334,15 +345,9 @@ class HistoryGenerator:
         cancels = task.cancel and (not task.started or self.choose(2) == 0)
         outcome = Cancelled() if cancels else self.choose_outcome(task.decision, self.choose)
         self.close(event_id)
-        if isinstance(outcome, str):
-            self.deliver(e.ActivityTaskCompleted, result=outcome, **links)
-        elif outcome is None:
-            self.deliver(e.ActivityTaskTimedOut, timeout_type="START_TO_CLOSE", **links)
-        elif isinstance(outcome, Cancelled):
-            self.deliver(e.ActivityTaskCanceled, latest_cancel_requested_event_id=task.cancel, **links)
-        else:
-            reason, details = describe_failure(outcome, JSON)
-            self.deliver(e.ActivityTaskFailed, reason=reason, details=details, **links)
+        canceled = partial(e.ActivityTaskCanceled, latest_cancel_requested_event_id=task.cancel)
+        kinds = (e.ActivityTaskCompleted, e.ActivityTaskFailed, e.ActivityTaskTimedOut, canceled)
+        self.deliver_outcome(outcome, *kinds, **links)
 
     def move_child(self, event_id: int, child: _OpenItem) -> None:
         decision = child.decision
@@ -361,15 +366,14 @@ class HistoryGenerator:
         of |= {"workflow_execution": run, "started_event_id": child.started}
         outcome = Cancelled() if child.cancel and self.choose(2) == 0 else self.choose_outcome(decision, self.choose)
         self.close(event_id)
-        if isinstance(outcome, str):
-            self.deliver(e.ChildWorkflowExecutionCompleted, result=outcome, **of)
-        elif outcome is None:
-            self.deliver(e.ChildWorkflowExecutionTimedOut, timeout_type="START_TO_CLOSE", **of)
-        elif isinstance(outcome, Cancelled):
-            self.deliver(e.ChildWorkflowExecutionCanceled, **of)
-        else:
-            reason, details = describe_failure(outcome, JSON)
-            self.deliver(e.ChildWorkflowExecutionFailed, reason=reason, details=details, **of)
+        self.deliver_outcome(
+            outcome,
+            e.ChildWorkflowExecutionCompleted,
+            e.ChildWorkflowExecutionFailed,
+            e.ChildWorkflowExecutionTimedOut,
+            e.ChildWorkflowExecutionCanceled,
+            **of,
+        )
 
     def move_request(self, event_id: int, request: _OpenItem) -> None:
         decision = self.close(event_id).decision

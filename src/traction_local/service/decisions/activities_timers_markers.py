@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-from traction.model.decisions import (
-    CancelTimer,
-    RecordMarker,
-    RequestCancelActivityTask,
-    ScheduleActivityTask,
-    StartTimer,
-)
-from traction.model.events import (
-    ActivityTaskCancelRequested,
-    ActivityTaskScheduled,
-    MarkerRecorded,
-    TimerCanceled,
-    TimerStarted,
-)
+from traction.model import decisions as d
+from traction.model import events as e
 from traction_local.service.decisions.batch import Batch, Refused
 from traction_local.service.state.activity import Activity
 from traction_local.service.state.timer import Timer
 
 
-def schedule_activity_task(batch: Batch, decision: ScheduleActivityTask) -> None:
+def schedule_activity_task(batch: Batch, decision: d.ScheduleActivityTask) -> None:
     """Put a task on its list. The checks are made in SWF's order."""
     domain, execution, completed_event_id, now, _ = batch
     event_id = len(execution.events) + 1
@@ -55,7 +43,7 @@ def schedule_activity_task(batch: Batch, decision: ScheduleActivityTask) -> None
     owner = f"{domain.name}/{task_list.name}"
     if not execution.region.buckets.take("task list", "task list", now, owner):
         raise Refused("ACTIVITY_CREATION_RATE_EXCEEDED")
-    scheduled = ActivityTaskScheduled(
+    scheduled = e.ActivityTaskScheduled(
         event_id=event_id,
         event_timestamp=now,
         activity_type=decision.activity_type,
@@ -72,82 +60,54 @@ def schedule_activity_task(batch: Batch, decision: ScheduleActivityTask) -> None
     )
     execution.append(scheduled)
     execution.latest_activity_at = now
-    Activity(execution, scheduled, domain.activity_queues.get(task_list.name), execution.activities)
+    Activity(
+        execution=execution,
+        scheduled=scheduled,
+        scheduled_event_id=event_id,
+        queue=domain.activity_queues.get(task_list.name),
+        siblings=execution.activities,
+    )
 
 
-def request_cancel_activity_task(batch: Batch, decision: RequestCancelActivityTask) -> None:
+def request_cancel_activity_task(batch: Batch, decision: d.RequestCancelActivityTask) -> None:
     """Request cancellation of a task. A task that is not started is cancelled after the batch."""
-    _, execution, completed_event_id, now, _ = batch
+    execution = batch.execution
     activity = execution.activities.get(decision.activity_id)
     if activity is None:
         raise Refused("ACTIVITY_ID_UNKNOWN")
     batch.check_permission(decision)
-    event_id = execution.next_event_id
-    execution.append(
-        ActivityTaskCancelRequested(
-            event_id=event_id,
-            event_timestamp=now,
-            decision_task_completed_event_id=completed_event_id,
-            activity_id=decision.activity_id,
-        )
-    )
-    activity.cancel_requested_event_id = event_id
+    activity.cancel_requested_event_id = batch.accept(decision).event_id
     if activity.started_at is None:
-        execution.region.follow(activity.cancel_unstarted, now)
+        execution.region.follow(activity.cancel_unstarted, batch.now)
 
 
-def record_marker(batch: Batch, decision: RecordMarker) -> None:
+def record_marker(batch: Batch, decision: d.RecordMarker) -> None:
     """Record a marker. It is only refused for lack of permission."""
     batch.check_permission(decision)
-    batch.execution.append(
-        MarkerRecorded(
-            event_id=batch.execution.next_event_id,
-            event_timestamp=batch.now,
-            marker_name=decision.marker_name,
-            decision_task_completed_event_id=batch.completed_event_id,
-            details=decision.details,
-        )
-    )
+    batch.accept(decision)
 
 
-def start_timer(batch: Batch, decision: StartTimer) -> None:
+def start_timer(batch: Batch, decision: d.StartTimer) -> None:
     """Start a timer. Its id can be used again once it has fired or was cancelled."""
-    _, execution, completed_event_id, now, _ = batch
+    execution = batch.execution
     if decision.timer_id in execution.timers:
         raise Refused("TIMER_ID_ALREADY_IN_USE")
     if len(execution.timers) >= execution.region.limits.open_timers_max:
         raise Refused("OPEN_TIMERS_LIMIT_EXCEEDED")
     batch.check_permission(decision)
     batch.check_rate(decision, "TIMER_CREATION_RATE_EXCEEDED")
-    event_id = execution.next_event_id
-    execution.append(
-        TimerStarted(
-            event_id=event_id,
-            event_timestamp=now,
-            timer_id=decision.timer_id,
-            start_to_fire_timeout=decision.start_to_fire_timeout,
-            decision_task_completed_event_id=completed_event_id,
-            control=decision.control,
-        )
-    )
-    Timer(execution, decision.timer_id, event_id, execution.timers).start(decision.start_to_fire_timeout, now)
+    event_id = batch.accept(decision).event_id
+    timer = Timer(execution=execution, id=decision.timer_id, started_event_id=event_id, siblings=execution.timers)
+    timer.start(decision.start_to_fire_timeout, batch.now)
 
 
-def cancel_timer(batch: Batch, decision: CancelTimer) -> None:
+def cancel_timer(batch: Batch, decision: d.CancelTimer) -> None:
     """Cancel an open timer. One that has fired is unknown, even if the decider has not seen it fire."""
     execution = batch.execution
     timer = execution.timers.get(decision.timer_id)
     if timer is None:
         raise Refused("TIMER_ID_UNKNOWN")
     batch.check_permission(decision)
-    execution.append(
-        TimerCanceled(
-            event_id=execution.next_event_id,
-            event_timestamp=batch.now,
-            timer_id=decision.timer_id,
-            started_event_id=timer.started_event_id,
-            decision_task_completed_event_id=batch.completed_event_id,
-        )
-    )
+    batch.accept(decision, started_event_id=timer.started_event_id)
     del execution.timers[decision.timer_id]
     execution.region.alarms.clear(timer)

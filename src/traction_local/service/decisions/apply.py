@@ -10,24 +10,9 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+from traction.model import decisions as d
 from traction.model import events
 from traction.model.correlation import CORRELATIONS
-from traction.model.decisions import (
-    CancelTimer,
-    CancelWorkflowExecution,
-    CompleteWorkflowExecution,
-    ContinueAsNewWorkflowExecution,
-    Decision,
-    FailWorkflowExecution,
-    RecordMarker,
-    RequestCancelActivityTask,
-    RequestCancelExternalWorkflowExecution,
-    ScheduleActivityTask,
-    ScheduleLambdaFunction,
-    SignalExternalWorkflowExecution,
-    StartChildWorkflowExecution,
-    StartTimer,
-)
 from traction_local.service.decisions.activities_timers_markers import (
     cancel_timer,
     record_marker,
@@ -47,7 +32,7 @@ from traction_local.service.state.execution import Execution
 
 
 def apply_decisions(
-    domain: Domain, execution: Execution, decisions: tuple[Decision, ...], completed_event_id: int, now: datetime
+    domain: Domain, execution: Execution, decisions: tuple[d.Decision, ...], completed_event_id: int, now: datetime
 ) -> None:
     """Apply a batch of decisions, and write a `...Failed` event for each one that is refused.
 
@@ -69,31 +54,31 @@ def apply_decisions(
             execution.schedule_decision(now)
 
 
-APPLY: dict[type[Decision], Callable[[Batch, Any], None]] = {
-    ScheduleActivityTask: schedule_activity_task,
-    RequestCancelActivityTask: request_cancel_activity_task,
-    CompleteWorkflowExecution: close,
-    FailWorkflowExecution: close,
-    CancelWorkflowExecution: close,
-    ContinueAsNewWorkflowExecution: continue_as_new,
-    RecordMarker: record_marker,
-    StartTimer: start_timer,
-    CancelTimer: cancel_timer,
-    SignalExternalWorkflowExecution: signal_or_cancel_external,
-    RequestCancelExternalWorkflowExecution: signal_or_cancel_external,
-    StartChildWorkflowExecution: start_child,
-    ScheduleLambdaFunction: schedule_lambda_function,
+APPLY: dict[type[d.Decision], Callable[[Batch, Any], None]] = {
+    d.ScheduleActivityTask: schedule_activity_task,
+    d.RequestCancelActivityTask: request_cancel_activity_task,
+    d.CompleteWorkflowExecution: close,
+    d.FailWorkflowExecution: close,
+    d.CancelWorkflowExecution: close,
+    d.ContinueAsNewWorkflowExecution: continue_as_new,
+    d.RecordMarker: record_marker,
+    d.StartTimer: start_timer,
+    d.CancelTimer: cancel_timer,
+    d.SignalExternalWorkflowExecution: signal_or_cancel_external,
+    d.RequestCancelExternalWorkflowExecution: signal_or_cancel_external,
+    d.StartChildWorkflowExecution: start_child,
+    d.ScheduleLambdaFunction: schedule_lambda_function,
 }
 """How each decision type is applied. The functions raise `Refused` before they write anything."""
 
-_FAILED: dict[type[Decision], Any] = {
+_FAILED: dict[type[d.Decision], Any] = {
     row.decision: row.refused or next(event for event, status in row.closed.items() if status == "FAILED")
     for row in CORRELATIONS
 }
 """The event that reports that a decision failed. External requests may also fail later, with it."""
 
 
-def _make_failed(batch: Batch, decision: Decision, cause: str) -> events.Event:
+def _make_failed(batch: Batch, decision: d.Decision, cause: str) -> events.Event:
     """Build the event of a refused decision. It repeats the members that it has in common with the decision."""
     kind = _FAILED[type(decision)]
     fields: dict[str, Any] = {

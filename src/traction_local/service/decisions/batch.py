@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import msgspec
+
+from traction.model.correlation import BY_DECISION
 from traction.model.decisions import Decision
 from traction_local.service.state.domain import Domain
 from traction_local.service.state.execution import Execution
@@ -28,13 +31,24 @@ class Batch(NamedTuple):
     failed: bool
     """Whether an earlier decision of the batch failed."""
 
-    def is_denied(self, decision: Decision) -> bool:
-        """Whether the caller has no permission for this decision."""
-        return type(decision).__name__ in self.execution.region.knobs.denied
+    def make_accepted(self, decision: Decision, **others: Any) -> Any:
+        """Build the event that accepts a decision. It has the members of the decision, and others."""
+        return BY_DECISION[type(decision)].accepted(
+            event_id=self.execution.next_event_id,
+            event_timestamp=self.now,
+            decision_task_completed_event_id=self.completed_event_id,
+            **msgspec.structs.asdict(decision) | others,
+        )
+
+    def accept(self, decision: Decision, **others: Any) -> Any:
+        """Append the event that accepts a decision, and return it."""
+        event = self.make_accepted(decision, **others)
+        self.execution.append(event)
+        return event
 
     def check_permission(self, decision: Decision) -> None:
         """Refuse a decision that the caller has no permission for."""
-        if self.is_denied(decision):
+        if type(decision).__name__ in self.execution.region.knobs.denied:
             raise Refused("OPERATION_NOT_PERMITTED")
 
     def check_rate(self, decision: Decision, cause: str) -> None:

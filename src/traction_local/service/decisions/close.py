@@ -7,43 +7,29 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-import msgspec
-
-from traction.model.correlation import BY_DECISION
-from traction.model.decisions import (
-    CancelWorkflowExecution,
-    CompleteWorkflowExecution,
-    ContinueAsNewWorkflowExecution,
-    FailWorkflowExecution,
-)
+from traction.model import decisions as d
 from traction.model.events import WorkflowExecutionContinuedAsNew
 from traction.model.literals import CloseStatus
 from traction.model.names import WorkflowType
 from traction_local.service.decisions.batch import Batch, Refused
 from traction_local.service.operations.start import find_settings, open_run, to_fields
 
-Close: TypeAlias = CompleteWorkflowExecution | FailWorkflowExecution | CancelWorkflowExecution
+Close: TypeAlias = d.CompleteWorkflowExecution | d.FailWorkflowExecution | d.CancelWorkflowExecution
 
 _STATUSES: dict[type[Close], CloseStatus] = {
-    CompleteWorkflowExecution: "COMPLETED",
-    FailWorkflowExecution: "FAILED",
-    CancelWorkflowExecution: "CANCELED",
+    d.CompleteWorkflowExecution: "COMPLETED",
+    d.FailWorkflowExecution: "FAILED",
+    d.CancelWorkflowExecution: "CANCELED",
 }
 
 
 def close(batch: Batch, decision: Close) -> None:
     """Close as completed, failed or cancelled. The event has the members of the decision."""
     batch.check_close(decision)
-    event = BY_DECISION[type(decision)].accepted(
-        event_id=batch.execution.next_event_id,
-        event_timestamp=batch.now,
-        decision_task_completed_event_id=batch.completed_event_id,
-        **msgspec.structs.asdict(decision),
-    )
-    batch.execution.close(event, _STATUSES[type(decision)], batch.now)
+    batch.execution.close(batch.make_accepted(decision), _STATUSES[type(decision)], batch.now)
 
 
-def continue_as_new(batch: Batch, decision: ContinueAsNewWorkflowExecution) -> None:
+def continue_as_new(batch: Batch, decision: d.ContinueAsNewWorkflowExecution) -> None:
     """Close and start the next run at once, so that the workflow id always has an open run."""
     domain, execution, completed_event_id, now, _ = batch
     batch.check_close(decision)

@@ -7,29 +7,17 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-import msgspec
-
-from traction.model.correlation import BY_DECISION
-from traction.model.decisions import (
-    RequestCancelExternalWorkflowExecution,
-    ScheduleLambdaFunction,
-    SignalExternalWorkflowExecution,
-    StartChildWorkflowExecution,
-)
-from traction.model.events import (
-    LambdaFunctionScheduled,
-    StartChildWorkflowExecutionInitiated,
-)
+from traction.model import decisions as d
 from traction_local.service.decisions.batch import Batch, Refused
 from traction_local.service.operations.signal_cancel_terminate import follow_external
 from traction_local.service.operations.start import find_settings, follow_child, to_fields
 from traction_local.service.state.lambda_task import LambdaTask
 
-External: TypeAlias = SignalExternalWorkflowExecution | RequestCancelExternalWorkflowExecution
+External: TypeAlias = d.SignalExternalWorkflowExecution | d.RequestCancelExternalWorkflowExecution
 
 _RATE_EXCEEDED: dict[type[External], str] = {
-    SignalExternalWorkflowExecution: "SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_RATE_EXCEEDED",
-    RequestCancelExternalWorkflowExecution: "REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_RATE_EXCEEDED",
+    d.SignalExternalWorkflowExecution: "SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_RATE_EXCEEDED",
+    d.RequestCancelExternalWorkflowExecution: "REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_RATE_EXCEEDED",
 }
 
 
@@ -37,20 +25,12 @@ def signal_or_cancel_external(batch: Batch, decision: External) -> None:
     """Accept a signal or a cancel request for another run, whether or not that run exists."""
     batch.check_permission(decision)
     batch.check_rate(decision, _RATE_EXCEEDED[type(decision)])
-    initiated = BY_DECISION[type(decision)].accepted(
-        event_id=batch.execution.next_event_id,
-        event_timestamp=batch.now,
-        decision_task_completed_event_id=batch.completed_event_id,
-        **msgspec.structs.asdict(decision),
-    )
-    batch.execution.append(initiated)
-    follow_external(batch.execution, initiated, batch.now)
+    follow_external(batch.execution, batch.accept(decision), batch.now)
 
 
-def start_child(batch: Batch, decision: StartChildWorkflowExecution) -> None:
+def start_child(batch: Batch, decision: d.StartChildWorkflowExecution) -> None:
     """Accept a child. Everything is checked now, except whether its workflow id is in use (API reference)."""
-    domain, execution, completed_event_id, now, _ = batch
-    limits = execution.region.limits
+    domain, execution, limits = batch.domain, batch.execution, batch.execution.region.limits
     settings = find_settings(domain, decision.workflow_type, decision)
     if isinstance(settings, str):
         raise Refused(settings)
@@ -60,24 +40,13 @@ def start_child(batch: Batch, decision: StartChildWorkflowExecution) -> None:
         raise Refused("OPEN_WORKFLOWS_LIMIT_EXCEEDED")
     batch.check_permission(decision)
     batch.check_rate(decision, "CHILD_CREATION_RATE_EXCEEDED")
-    initiated = StartChildWorkflowExecutionInitiated(
-        event_id=execution.next_event_id,
-        event_timestamp=now,
-        workflow_id=decision.workflow_id,
-        workflow_type=decision.workflow_type,
-        decision_task_completed_event_id=completed_event_id,
-        control=decision.control,
-        input=decision.input,
-        tag_list=decision.tag_list or None,
-        **to_fields(settings),
-    )
-    execution.append(initiated)
-    follow_child(domain, execution, initiated, settings, now)
+    initiated = batch.accept(decision, tag_list=decision.tag_list or None, **to_fields(settings))
+    follow_child(domain, execution, initiated, settings, batch.now)
 
 
-def schedule_lambda_function(batch: Batch, decision: ScheduleLambdaFunction) -> None:
+def schedule_lambda_function(batch: Batch, decision: d.ScheduleLambdaFunction) -> None:
     """Accept a Lambda task."""
-    _, execution, completed_event_id, now, _ = batch
+    execution = batch.execution
     limits, knobs = execution.region.limits, execution.region.knobs
     if not knobs.lambda_available:
         raise Refused("LAMBDA_SERVICE_NOT_AVAILABLE_IN_REGION")
@@ -86,15 +55,5 @@ def schedule_lambda_function(batch: Batch, decision: ScheduleLambdaFunction) -> 
     if len(execution.lambdas) >= limits.open_lambdas_max:
         raise Refused("OPEN_LAMBDA_FUNCTIONS_LIMIT_EXCEEDED")
     batch.check_rate(decision, "LAMBDA_FUNCTION_CREATION_RATE_EXCEEDED")
-    scheduled = LambdaFunctionScheduled(
-        event_id=execution.next_event_id,
-        event_timestamp=now,
-        id=decision.id,
-        name=decision.name,
-        decision_task_completed_event_id=completed_event_id,
-        control=decision.control,
-        input=decision.input,
-        start_to_close_timeout=decision.start_to_close_timeout,
-    )
-    execution.append(scheduled)
-    execution.region.follow(LambdaTask(execution, scheduled, execution.lambdas).start, now)
+    task = LambdaTask(execution=execution, scheduled=batch.accept(decision), siblings=execution.lambdas)
+    execution.region.follow(task.start, batch.now)

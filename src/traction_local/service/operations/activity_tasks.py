@@ -5,27 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 
 from traction.errors import UnknownResourceFault, ValidationException
-from traction.model.events import (
-    ActivityTaskCompleted,
-    ActivityTaskFailed,
-    ActivityTaskScheduled,
-)
+from traction.model import events as e
+from traction.model import operations as o
 from traction.model.names import ActivityType, WorkflowExecution
-from traction.model.operations import (
-    ActivityTask,
-    ActivityTaskStatus,
-    PollForActivityTask,
-    RecordActivityTaskHeartbeat,
-    RespondActivityTaskCanceled,
-    RespondActivityTaskCompleted,
-    RespondActivityTaskFailed,
-)
 from traction_local.service.state.activity import Activity
 from traction_local.service.state.index import unknown_execution
 from traction_local.service.state.region import Region
 from traction_local.service.tokens import ACTIVITY, make_token
 
-NO_ACTIVITY_TASK = ActivityTask(
+NO_ACTIVITY_TASK = o.ActivityTask(
     task_token="",
     activity_id="",
     started_event_id=0,
@@ -35,7 +23,7 @@ NO_ACTIVITY_TASK = ActivityTask(
 """The response to a poll that found no task."""
 
 
-def poll_for_activity_task(region: Region, request: PollForActivityTask, now: datetime) -> ActivityTask:
+def poll_for_activity_task(region: Region, request: o.PollForActivityTask, now: datetime) -> o.ActivityTask:
     """Assign the next task of a list. An unused list is not an error."""
     queue = region.get_domain(request.domain).activity_queues.find(request.task_list.name)
     activity = None if queue is None else queue.take()
@@ -45,7 +33,7 @@ def poll_for_activity_task(region: Region, request: PollForActivityTask, now: da
     activity.start(request.identity, now)
     execution = activity.execution
     scheduled = activity.scheduled
-    return ActivityTask(
+    return o.ActivityTask(
         task_token=make_token(execution.stem, ACTIVITY, activity.scheduled_event_id),
         activity_id=scheduled.activity_id,
         started_event_id=activity.started_event_id,
@@ -59,7 +47,7 @@ def _get_started(region: Region, token: str) -> Activity:
     """Return the started task of a token, or raise the fault for an invalid token."""
     execution, event_id = region.read_token(token, ACTIVITY)
     scheduled = execution.events[event_id - 1]
-    if not isinstance(scheduled, ActivityTaskScheduled):
+    if not isinstance(scheduled, e.ActivityTaskScheduled):
         raise ValidationException("Invalid token")
     if not execution.is_open:
         raise unknown_execution(execution.workflow_id, execution.run_id)
@@ -71,47 +59,29 @@ def _get_started(region: Region, token: str) -> Activity:
     return activity
 
 
-def respond_activity_task_completed(region: Region, request: RespondActivityTaskCompleted, now: datetime) -> None:
+def respond_activity_task_completed(region: Region, request: o.RespondActivityTaskCompleted, now: datetime) -> None:
     """Close a task with its result."""
-    activity = _get_started(region, request.task_token)
-    activity.end(
-        ActivityTaskCompleted(
-            event_id=len(activity.execution.events) + 1,
-            event_timestamp=now,
-            scheduled_event_id=activity.scheduled_event_id,
-            started_event_id=activity.started_event_id,
-            result=request.result,
-        )
-    )
+    _get_started(region, request.task_token).end(e.ActivityTaskCompleted, now, result=request.result)
 
 
-def respond_activity_task_failed(region: Region, request: RespondActivityTaskFailed, now: datetime) -> None:
+def respond_activity_task_failed(region: Region, request: o.RespondActivityTaskFailed, now: datetime) -> None:
     """Close a task with its failure."""
     activity = _get_started(region, request.task_token)
-    activity.end(
-        ActivityTaskFailed(
-            event_id=activity.execution.next_event_id,
-            event_timestamp=now,
-            scheduled_event_id=activity.scheduled_event_id,
-            started_event_id=activity.started_event_id,
-            reason=request.reason,
-            details=request.details,
-        )
-    )
+    activity.end(e.ActivityTaskFailed, now, reason=request.reason, details=request.details)
 
 
-def respond_activity_task_canceled(region: Region, request: RespondActivityTaskCanceled, now: datetime) -> None:
+def respond_activity_task_canceled(region: Region, request: o.RespondActivityTaskCanceled, now: datetime) -> None:
     """Close a task as cancelled."""
     _get_started(region, request.task_token).cancel(request.details, now)
 
 
 def record_activity_task_heartbeat(
-    region: Region, request: RecordActivityTaskHeartbeat, now: datetime
-) -> ActivityTaskStatus:
+    region: Region, request: o.RecordActivityTaskHeartbeat, now: datetime
+) -> o.ActivityTaskStatus:
     """Restart the heartbeat timeout and store the details. Return whether cancellation was requested."""
     activity = _get_started(region, request.task_token)
     activity.beat_at = now
     if request.details is not None or not region.knobs.heartbeat_keeps_details:
         activity.details = request.details
     activity.set_alarm()
-    return ActivityTaskStatus(cancel_requested=activity.cancel_requested_event_id != 0)
+    return o.ActivityTaskStatus(cancel_requested=activity.cancel_requested_event_id != 0)

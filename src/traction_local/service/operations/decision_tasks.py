@@ -5,15 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 
 from traction.errors import UnknownResourceFault, ValidationException
+from traction.model import operations as o
 from traction.model.events import DecisionTaskScheduled, DecisionTaskStarted, Event
 from traction.model.names import WorkflowExecution, WorkflowType
-from traction.model.operations import (
-    DecisionTask,
-    GetWorkflowExecutionHistory,
-    History,
-    PollForDecisionTask,
-    RespondDecisionTaskCompleted,
-)
 from traction_local.service.decisions.apply import apply_decisions
 from traction_local.service.paging import fit, get_page_size, make_page_token, read_page_token
 from traction_local.service.state.index import unknown_execution
@@ -21,7 +15,7 @@ from traction_local.service.state.region import Region
 from traction_local.service.state.run import Run
 from traction_local.service.tokens import DECISION, make_token
 
-NO_DECISION_TASK = DecisionTask(
+NO_DECISION_TASK = o.DecisionTask(
     task_token="",
     started_event_id=0,
     previous_started_event_id=0,
@@ -32,7 +26,7 @@ NO_DECISION_TASK = DecisionTask(
 """The response to a poll that found no task."""
 
 
-def poll_for_decision_task(region: Region, request: PollForDecisionTask, now: datetime) -> DecisionTask:
+def poll_for_decision_task(region: Region, request: o.PollForDecisionTask, now: datetime) -> o.DecisionTask:
     """Assign the next task of a list, or with a page token return the next page of its history."""
     domain = region.get_domain(request.domain)
     if request.next_page_token is not None:
@@ -62,7 +56,7 @@ def _find_first(execution: Run, start_at_previous: bool | None) -> int:
     return first
 
 
-def _read_on(region: Region, request: PollForDecisionTask, now: datetime) -> DecisionTask:
+def _read_on(region: Region, request: o.PollForDecisionTask, now: datetime) -> o.DecisionTask:
     """Return another page. It assigns no task, and repeats the task fields of the first page."""
     number, last, previous, first, final = read_page_token(region, request, now, 5)
     execution = region.get_run(number)
@@ -71,20 +65,20 @@ def _read_on(region: Region, request: PollForDecisionTask, now: datetime) -> Dec
 
 def _make_task(
     region: Region,
-    request: PollForDecisionTask,
+    request: o.PollForDecisionTask,
     now: datetime,
     execution: Run,
     started_event_id: int,
     previous: int,
     span: tuple[int, int],
-) -> DecisionTask:
+) -> o.DecisionTask:
     started = execution.events[started_event_id - 1]
     assert isinstance(started, DecisionTaskStarted)
     events, rest = _cut(region, execution, span, request.maximum_page_size, request.reverse_order)
     token = None
     if rest is not None:
         token = make_page_token(region, request, now, execution.number, started_event_id, previous, *rest)
-    return DecisionTask(
+    return o.DecisionTask(
         task_token=make_token(execution.stem, DECISION, started.scheduled_event_id),
         started_event_id=started_event_id,
         previous_started_event_id=previous,
@@ -110,7 +104,7 @@ def _cut(
     return tuple(page), (first, last) if first <= last else None
 
 
-def respond_decision_task_completed(region: Region, request: RespondDecisionTaskCompleted, now: datetime) -> None:
+def respond_decision_task_completed(region: Region, request: o.RespondDecisionTaskCompleted, now: datetime) -> None:
     """Complete a decision task and apply its decisions. An invalid decision rejects all; a failing one only itself."""
     execution, event_id = region.read_token(request.task_token, DECISION)
     if not isinstance(execution.events[event_id - 1], DecisionTaskScheduled):
@@ -130,7 +124,7 @@ def respond_decision_task_completed(region: Region, request: RespondDecisionTask
     apply_decisions(region.domains[execution.index.domain], execution, decisions, completed_event_id, now)
 
 
-def get_workflow_execution_history(region: Region, request: GetWorkflowExecutionHistory, now: datetime) -> History:
+def get_workflow_execution_history(region: Region, request: o.GetWorkflowExecutionHistory, now: datetime) -> o.History:
     """Read a page of events of a run, open or closed."""
     target = request.execution
     execution = region.get_domain(request.domain).index.get_execution(target.workflow_id, target.run_id)
@@ -141,4 +135,4 @@ def get_workflow_execution_history(region: Region, request: GetWorkflowExecution
         span = (first, last if request.reverse_order else len(execution.events))
     events, rest = _cut(region, execution, span, request.maximum_page_size, request.reverse_order)
     token = None if rest is None else make_page_token(region, request, now, *rest)
-    return History(events=events, next_page_token=token)
+    return o.History(events=events, next_page_token=token)

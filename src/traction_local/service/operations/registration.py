@@ -9,8 +9,6 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, TypeVar
 
-import msgspec
-
 from traction.errors import (
     DomainAlreadyExistsFault,
     DomainDeprecatedFault,
@@ -22,54 +20,19 @@ from traction.errors import (
     UnknownResourceFault,
     ValidationException,
 )
+from traction.model import operations as o
 from traction.model.names import ActivityType, WorkflowType
-from traction.model.operations import (
-    ActivityTypeConfiguration,
-    ActivityTypeDetail,
-    ActivityTypeInfo,
-    ActivityTypeInfos,
-    DeleteActivityType,
-    DeleteWorkflowType,
-    DeprecateActivityType,
-    DeprecateDomain,
-    DeprecateWorkflowType,
-    DescribeActivityType,
-    DescribeDomain,
-    DescribeWorkflowType,
-    DomainConfiguration,
-    DomainDetail,
-    DomainInfo,
-    DomainInfos,
-    ListActivityTypes,
-    ListDomains,
-    ListTagsForResource,
-    ListTagsForResourceOutput,
-    ListWorkflowTypes,
-    RegisterActivityType,
-    RegisterDomain,
-    RegisterWorkflowType,
-    ResourceTag,
-    TagResource,
-    UndeprecateActivityType,
-    UndeprecateDomain,
-    UndeprecateWorkflowType,
-    UntagResource,
-    WorkflowTypeConfiguration,
-    WorkflowTypeDetail,
-    WorkflowTypeInfo,
-    WorkflowTypeInfos,
-)
 from traction_local.service.paging import fit, get_page_size, make_page_token, read_page_token
-from traction_local.service.state.domain import ARN_PREFIX, ConfigurationT, Domain, Registered, TypeT
+from traction_local.service.state.domain import ARN_PREFIX, Domain, Registered
 from traction_local.service.state.region import Region
 
 T = TypeVar("T")
-InfoT = TypeVar("InfoT", DomainInfo, WorkflowTypeInfo, ActivityTypeInfo)
+InfoT = TypeVar("InfoT")
 
 # Domains.
 
 
-def register_domain(region: Region, request: RegisterDomain, _now: datetime) -> None:
+def register_domain(region: Region, request: o.RegisterDomain, _now: datetime) -> None:
     """Register a domain under a name that is not taken, not even by a deprecated one."""
     if request.name in region.domains:
         raise DomainAlreadyExistsFault(request.name)
@@ -80,22 +43,22 @@ def register_domain(region: Region, request: RegisterDomain, _now: datetime) -> 
     region.domains[request.name] = Domain(request, region.ready, region.by_stem)
 
 
-def describe_domain(region: Region, request: DescribeDomain, _now: datetime) -> DomainDetail:
+def describe_domain(region: Region, request: o.DescribeDomain, _now: datetime) -> o.DomainDetail:
     """Return a domain's status and retention."""
     domain = region.get_domain(request.name)
-    configuration = DomainConfiguration(workflow_execution_retention_period_in_days=domain.retention_days)
-    return DomainDetail(domain_info=_to_domain_info(domain), configuration=configuration)
+    configuration = o.DomainConfiguration(workflow_execution_retention_period_in_days=domain.retention_days)
+    return o.DomainDetail(domain_info=_to_domain_info(domain), configuration=configuration)
 
 
-def list_domains(region: Region, request: ListDomains, now: datetime) -> DomainInfos:
+def list_domains(region: Region, request: o.ListDomains, now: datetime) -> o.DomainInfos:
     """List domains of one status by name."""
     deprecated = request.registration_status == "DEPRECATED"
     domains = [domain for _, domain in sorted(region.domains.items()) if domain.deprecated == deprecated]
     page, token = _cut(region, request, now, domains, _to_domain_info)
-    return DomainInfos(domain_infos=page, next_page_token=token)
+    return o.DomainInfos(domain_infos=page, next_page_token=token)
 
 
-def deprecate_domain(region: Region, request: DeprecateDomain, now: datetime) -> None:
+def deprecate_domain(region: Region, request: o.DeprecateDomain, now: datetime) -> None:
     """Deprecate a domain and all its types."""
     domain = region.get_domain(request.name)
     if domain.deprecated:
@@ -107,7 +70,7 @@ def deprecate_domain(region: Region, request: DeprecateDomain, now: datetime) ->
         activity_type.deprecated_at = activity_type.deprecated_at or now
 
 
-def undeprecate_domain(region: Region, request: UndeprecateDomain, _now: datetime) -> None:
+def undeprecate_domain(region: Region, request: o.UndeprecateDomain, _now: datetime) -> None:
     """Undeprecate a domain. Its types stay deprecated: the documentation does not mention them."""
     domain = region.get_domain(request.name)
     if not domain.deprecated:
@@ -115,8 +78,8 @@ def undeprecate_domain(region: Region, request: UndeprecateDomain, _now: datetim
     domain.deprecated = False
 
 
-def _to_domain_info(domain: Domain) -> DomainInfo:
-    return DomainInfo(
+def _to_domain_info(domain: Domain) -> o.DomainInfo:
+    return o.DomainInfo(
         name=domain.name,
         status="DEPRECATED" if domain.deprecated else "REGISTERED",
         description=domain.description,
@@ -127,183 +90,136 @@ def _to_domain_info(domain: Domain) -> DomainInfo:
 # Types. Workflow types and activity types are separate name spaces with the same rules.
 
 
-def _name(type: WorkflowType | ActivityType) -> str:
-    return f"{type.__class__.__name__}=[name={type.name}, version={type.version}]"
-
-
-def _get(types: dict[TypeT, Registered[TypeT, ConfigurationT]], type: TypeT) -> Registered[TypeT, ConfigurationT]:
-    registered = types.get(type)
-    if registered is None:
-        raise UnknownResourceFault(f"Unknown type: {_name(type)}")
-    return registered
-
-
-def _register(
-    domain: Domain,
-    types: dict[TypeT, Registered[TypeT, ConfigurationT]],
-    registered: Registered[TypeT, ConfigurationT],
-    types_max: int,
-) -> None:
-    if registered.type in types:
-        raise TypeAlreadyExistsFault(_name(registered.type))
+def register_type(region: Region, request: o.RegisterWorkflowType | o.RegisterActivityType, now: datetime) -> None:
+    """Register a type with the defaults of the request."""
+    domain, limits = region.get_domain(request.domain), region.limits
+    types: Any
+    type: WorkflowType | ActivityType
+    configuration: Any
+    if isinstance(request, o.RegisterActivityType):
+        types, types_max = domain.activity_types, limits.activity_types_max
+        type, configuration = ActivityType(request.name, request.version), o.ActivityTypeConfiguration
+    else:
+        types, types_max = domain.workflow_types, limits.workflow_types_max
+        type, configuration = WorkflowType(request.name, request.version), o.WorkflowTypeConfiguration
+    if type in types:
+        raise TypeAlreadyExistsFault(_name(type))
     if domain.deprecated:
         raise DomainDeprecatedFault(domain.name)
     if len(types) >= types_max:
         raise LimitExceededFault("Limit on types in the domain reached")
-    types[registered.type] = registered
+    defaults = {name: getattr(request, name) for name in configuration.__struct_fields__}
+    types[type] = Registered(type, configuration(**defaults), request.description, now)
 
 
-def _deprecate(types: dict[TypeT, Registered[TypeT, ConfigurationT]], type: TypeT, now: datetime) -> None:
-    registered = _get(types, type)
-    if registered.deprecated_at is not None:
-        raise TypeDeprecatedFault(_name(type))
-    registered.deprecated_at = now
+def describe_type(
+    region: Region, request: o.DescribeWorkflowType | o.DescribeActivityType, _now: datetime
+) -> o.WorkflowTypeDetail | o.ActivityTypeDetail:
+    """Return a type's status and defaults."""
+    registered = _get(*_find_types(region, request))
+    fields: dict[str, Any] = {"type_info": _to_type_info(registered), "configuration": registered.configuration}
+    return (o.ActivityTypeDetail if isinstance(registered.type, ActivityType) else o.WorkflowTypeDetail)(**fields)
 
 
-def _undeprecate(types: dict[TypeT, Registered[TypeT, ConfigurationT]], type: TypeT) -> None:
-    registered = _get(types, type)
-    if registered.deprecated_at is None:
-        raise TypeAlreadyExistsFault(_name(type))
-    registered.deprecated_at = None
-
-
-def _delete(types: dict[TypeT, Registered[TypeT, ConfigurationT]], type: TypeT) -> None:
-    if _get(types, type).deprecated_at is None:
-        raise TypeNotDeprecatedFault("The type is currently registered and cannot be deleted in its current state")
-    del types[type]
-
-
-def _select(
-    types: dict[TypeT, Registered[TypeT, ConfigurationT]], request: ListWorkflowTypes | ListActivityTypes
-) -> list[Registered[TypeT, ConfigurationT]]:
-    """Return the types with a status, and the given name if there is one, sorted by name."""
+def list_types(
+    region: Region, request: o.ListWorkflowTypes | o.ListActivityTypes, now: datetime
+) -> o.WorkflowTypeInfos | o.ActivityTypeInfos:
+    """List types of one status, and of the given name if there is one, by name."""
+    domain = region.get_domain(request.domain)
+    of_activities = isinstance(request, o.ListActivityTypes)
+    types: dict[Any, Registered[Any]] = domain.activity_types if of_activities else domain.workflow_types
     deprecated = request.registration_status == "DEPRECATED"
     chosen = [
         registered
         for registered in types.values()
         if (registered.deprecated_at is not None) == deprecated and request.name in (None, registered.type.name)
     ]
-    return sorted(chosen, key=lambda registered: (registered.type.name, registered.type.version))
+    chosen.sort(key=lambda registered: (registered.type.name, registered.type.version))
+    page, token = _cut(region, request, now, chosen, _to_type_info)
+    fields: dict[str, Any] = {"type_infos": page, "next_page_token": token}
+    return (o.ActivityTypeInfos if of_activities else o.WorkflowTypeInfos)(**fields)
 
 
-def register_workflow_type(region: Region, request: RegisterWorkflowType, now: datetime) -> None:
-    """Register a workflow type with the defaults of the request."""
-    domain = region.get_domain(request.domain)
-    configuration = WorkflowTypeConfiguration(**_take_defaults(request, WorkflowTypeConfiguration))
-    registered = Registered(WorkflowType(request.name, request.version), configuration, request.description, now)
-    _register(domain, domain.workflow_types, registered, region.limits.workflow_types_max)
+def deprecate_type(region: Region, request: o.DeprecateWorkflowType | o.DeprecateActivityType, now: datetime) -> None:
+    """Accept no new executions or tasks of a type."""
+    registered = _get(*_find_types(region, request))
+    if registered.deprecated_at is not None:
+        raise TypeDeprecatedFault(_name(registered.type))
+    registered.deprecated_at = now
 
 
-def register_activity_type(region: Region, request: RegisterActivityType, now: datetime) -> None:
-    """Register an activity type with the defaults of the request."""
-    domain = region.get_domain(request.domain)
-    configuration = ActivityTypeConfiguration(**_take_defaults(request, ActivityTypeConfiguration))
-    registered = Registered(ActivityType(request.name, request.version), configuration, request.description, now)
-    _register(domain, domain.activity_types, registered, region.limits.activity_types_max)
-
-
-def _take_defaults(request: msgspec.Struct, configuration: type[msgspec.Struct]) -> dict[str, Any]:
-    """Return the members that a registration request has in common with a configuration."""
-    return {name: getattr(request, name) for name in configuration.__struct_fields__}
-
-
-def describe_workflow_type(region: Region, request: DescribeWorkflowType, _now: datetime) -> WorkflowTypeDetail:
-    """Return a type's status and defaults."""
-    registered = _get(region.get_domain(request.domain).workflow_types, request.workflow_type)
-    return WorkflowTypeDetail(type_info=_to_workflow_type_info(registered), configuration=registered.configuration)
-
-
-def describe_activity_type(region: Region, request: DescribeActivityType, _now: datetime) -> ActivityTypeDetail:
-    """Return a type's status and defaults."""
-    registered = _get(region.get_domain(request.domain).activity_types, request.activity_type)
-    return ActivityTypeDetail(type_info=_to_activity_type_info(registered), configuration=registered.configuration)
-
-
-def list_workflow_types(region: Region, request: ListWorkflowTypes, now: datetime) -> WorkflowTypeInfos:
-    """List workflow types of one status by name."""
-    types = _select(region.get_domain(request.domain).workflow_types, request)
-    page, token = _cut(region, request, now, types, _to_workflow_type_info)
-    return WorkflowTypeInfos(type_infos=page, next_page_token=token)
-
-
-def list_activity_types(region: Region, request: ListActivityTypes, now: datetime) -> ActivityTypeInfos:
-    """List activity types of one status by name."""
-    types = _select(region.get_domain(request.domain).activity_types, request)
-    page, token = _cut(region, request, now, types, _to_activity_type_info)
-    return ActivityTypeInfos(type_infos=page, next_page_token=token)
-
-
-def _to_workflow_type_info(registered: Registered[WorkflowType, WorkflowTypeConfiguration]) -> WorkflowTypeInfo:
-    return WorkflowTypeInfo(
-        workflow_type=registered.type,
-        status="REGISTERED" if registered.deprecated_at is None else "DEPRECATED",
-        creation_date=registered.created_at,
-        description=registered.description,
-        deprecation_date=registered.deprecated_at,
-    )
-
-
-def _to_activity_type_info(registered: Registered[ActivityType, ActivityTypeConfiguration]) -> ActivityTypeInfo:
-    return ActivityTypeInfo(
-        activity_type=registered.type,
-        status="REGISTERED" if registered.deprecated_at is None else "DEPRECATED",
-        creation_date=registered.created_at,
-        description=registered.description,
-        deprecation_date=registered.deprecated_at,
-    )
-
-
-def deprecate_workflow_type(region: Region, request: DeprecateWorkflowType, now: datetime) -> None:
-    """Accept no new executions of a type."""
-    _deprecate(region.get_domain(request.domain).workflow_types, request.workflow_type, now)
-
-
-def deprecate_activity_type(region: Region, request: DeprecateActivityType, now: datetime) -> None:
-    """Accept no new tasks of a type."""
-    _deprecate(region.get_domain(request.domain).activity_types, request.activity_type, now)
-
-
-def undeprecate_workflow_type(region: Region, request: UndeprecateWorkflowType, _now: datetime) -> None:
+def undeprecate_type(
+    region: Region, request: o.UndeprecateWorkflowType | o.UndeprecateActivityType, _now: datetime
+) -> None:
     """Undeprecate a type."""
-    _undeprecate(region.get_domain(request.domain).workflow_types, request.workflow_type)
+    registered = _get(*_find_types(region, request))
+    if registered.deprecated_at is None:
+        raise TypeAlreadyExistsFault(_name(registered.type))
+    registered.deprecated_at = None
 
 
-def undeprecate_activity_type(region: Region, request: UndeprecateActivityType, _now: datetime) -> None:
-    """Undeprecate a type."""
-    _undeprecate(region.get_domain(request.domain).activity_types, request.activity_type)
-
-
-def delete_workflow_type(region: Region, request: DeleteWorkflowType, _now: datetime) -> None:
+def delete_type(region: Region, request: o.DeleteWorkflowType | o.DeleteActivityType, _now: datetime) -> None:
     """Delete a deprecated type; its name and version may be registered again."""
-    _delete(region.get_domain(request.domain).workflow_types, request.workflow_type)
+    types, type = _find_types(region, request)
+    if _get(types, type).deprecated_at is None:
+        raise TypeNotDeprecatedFault("The type is currently registered and cannot be deleted in its current state")
+    del types[type]
 
 
-def delete_activity_type(region: Region, request: DeleteActivityType, _now: datetime) -> None:
-    """Delete a deprecated type; its name and version may be registered again."""
-    _delete(region.get_domain(request.domain).activity_types, request.activity_type)
+def _find_types(region: Region, request: Any) -> tuple[dict[Any, Registered[Any]], WorkflowType | ActivityType]:
+    """Return the type that a request names, and the types of its kind."""
+    domain = region.get_domain(request.domain)
+    if hasattr(request, "activity_type"):
+        return domain.activity_types, request.activity_type
+    return domain.workflow_types, request.workflow_type
+
+
+def _get(types: dict[Any, Registered[Any]], type: WorkflowType | ActivityType) -> Registered[Any]:
+    registered = types.get(type)
+    if registered is None:
+        raise UnknownResourceFault(f"Unknown type: {_name(type)}")
+    return registered
+
+
+def _name(type: WorkflowType | ActivityType) -> str:
+    return f"{type.__class__.__name__}=[name={type.name}, version={type.version}]"
+
+
+def _to_type_info(registered: Registered[Any]) -> o.WorkflowTypeInfo | o.ActivityTypeInfo:
+    fields: dict[str, Any] = {
+        "status": "REGISTERED" if registered.deprecated_at is None else "DEPRECATED",
+        "creation_date": registered.created_at,
+        "description": registered.description,
+        "deprecation_date": registered.deprecated_at,
+    }
+    if isinstance(registered.type, ActivityType):
+        return o.ActivityTypeInfo(activity_type=registered.type, **fields)
+    return o.WorkflowTypeInfo(workflow_type=registered.type, **fields)
 
 
 # Tags of domains.
 
 
-def tag_resource(region: Region, request: TagResource, _now: datetime) -> None:
+def tag_resource(region: Region, request: o.TagResource, _now: datetime) -> None:
     """Add tags to a domain, or change their values."""
     domain = _get_resource(region, request.resource_arn)
     _check_tags(region, {*domain.tags, *(tag.key for tag in request.tags)}, request.tags)
     domain.tags.update((tag.key, tag.value) for tag in request.tags)
 
 
-def untag_resource(region: Region, request: UntagResource, _now: datetime) -> None:
+def untag_resource(region: Region, request: o.UntagResource, _now: datetime) -> None:
     """Remove tags from a domain. A missing tag is not an error."""
     domain = _get_resource(region, request.resource_arn)
     for key in request.tag_keys:
         domain.tags.pop(key, None)
 
 
-def list_tags_for_resource(region: Region, request: ListTagsForResource, _now: datetime) -> ListTagsForResourceOutput:
+def list_tags_for_resource(
+    region: Region, request: o.ListTagsForResource, _now: datetime
+) -> o.ListTagsForResourceOutput:
     """List a domain's tags."""
     tags = _get_resource(region, request.resource_arn).tags
-    return ListTagsForResourceOutput(tags=tuple(ResourceTag(key=key, value=value) for key, value in tags.items()))
+    return o.ListTagsForResourceOutput(tags=tuple(o.ResourceTag(key=key, value=value) for key, value in tags.items()))
 
 
 def _get_resource(region: Region, arn: str) -> Domain:
@@ -313,7 +229,7 @@ def _get_resource(region: Region, arn: str) -> Domain:
     return domain
 
 
-def _check_tags(region: Region, keys: set[str], tags: tuple[ResourceTag, ...]) -> None:
+def _check_tags(region: Region, keys: set[str], tags: tuple[o.ResourceTag, ...]) -> None:
     if any(tag.key.startswith("aws:") for tag in tags):
         raise ValidationException("Tag keys that begin with aws: are reserved")
     if len(keys) > region.limits.resource_tags_max:
@@ -322,7 +238,7 @@ def _check_tags(region: Region, keys: set[str], tags: tuple[ResourceTag, ...]) -
 
 def _cut(
     region: Region,
-    request: ListDomains | ListWorkflowTypes | ListActivityTypes,
+    request: o.ListDomains | o.ListWorkflowTypes | o.ListActivityTypes,
     now: datetime,
     items: list[T],
     to_info: Callable[[T], InfoT],

@@ -10,56 +10,36 @@ from datetime import datetime
 from functools import partial
 from typing import Any, TypeAlias
 
+from traction.model import events as e
+from traction.model import operations as o
 from traction.model.correlation import CORRELATIONS
-from traction.model.events import (
-    Event,
-    RequestCancelExternalWorkflowExecutionInitiated,
-    SignalExternalWorkflowExecutionInitiated,
-    WorkflowExecutionSignaled,
-    WorkflowExecutionTerminated,
-)
 from traction.model.literals import CloseStatus
 from traction.model.names import WorkflowExecution
-from traction.model.operations import (
-    RequestCancelWorkflowExecution,
-    SignalWorkflowExecution,
-    TerminateWorkflowExecution,
-)
 from traction_local.service.state.execution import Execution
 from traction_local.service.state.region import Region
 
 
-def signal_workflow_execution(region: Region, request: SignalWorkflowExecution, now: datetime) -> None:
+def signal_workflow_execution(region: Region, request: o.SignalWorkflowExecution, now: datetime) -> None:
     """Signal an open run. The event names no source."""
     _signal(region.get_domain(request.domain).index.get_open(request.workflow_id, request.run_id), request, now)
 
 
-def request_cancel_workflow_execution(region: Region, request: RequestCancelWorkflowExecution, now: datetime) -> None:
+def request_cancel_workflow_execution(region: Region, request: o.RequestCancelWorkflowExecution, now: datetime) -> None:
     """Request cancellation of an open run. Its decider chooses what to do."""
     region.get_domain(request.domain).index.get_open(request.workflow_id, request.run_id).request_cancel(now)
 
 
-def terminate_workflow_execution(region: Region, request: TerminateWorkflowExecution, now: datetime) -> None:
+def terminate_workflow_execution(region: Region, request: o.TerminateWorkflowExecution, now: datetime) -> None:
     """Close an open run at once, even while a decision task is running."""
     target = region.get_domain(request.domain).index.get_open(request.workflow_id, request.run_id)
-    policy = request.child_policy or target.settings.child_policy
     target.terminate(
-        WorkflowExecutionTerminated(
-            event_id=target.next_event_id,
-            event_timestamp=now,
-            child_policy=policy,
-            reason=request.reason,
-            details=request.details,
-            cause="OPERATOR_INITIATED",
-        ),
-        now,
-        policy=policy,
+        now, "OPERATOR_INITIATED", policy=request.child_policy, reason=request.reason, details=request.details
     )
 
 
-Initiated: TypeAlias = SignalExternalWorkflowExecutionInitiated | RequestCancelExternalWorkflowExecutionInitiated
+Initiated: TypeAlias = e.SignalExternalWorkflowExecutionInitiated | e.RequestCancelExternalWorkflowExecutionInitiated
 
-_RESULTS: dict[tuple[type, CloseStatus], Callable[..., Event]] = {
+_RESULTS: dict[tuple[type, CloseStatus], Callable[..., e.Event]] = {
     (row.accepted, status): event for row in CORRELATIONS for event, status in row.closed.items()
 }
 """The event that reports the result of an initiated event to its run."""
@@ -73,7 +53,7 @@ def follow_external(source: Execution, initiated: Initiated, now: datetime) -> N
 def _deliver(source: Execution, initiated: Initiated, now: datetime) -> None:
     target = source.index.find_open(initiated.workflow_id, initiated.run_id)
     if target is not None:
-        if isinstance(initiated, SignalExternalWorkflowExecutionInitiated):
+        if isinstance(initiated, e.SignalExternalWorkflowExecutionInitiated):
             _signal(target, initiated, now, source.execution, initiated.event_id)
         else:
             target.request_cancel(now, source=source.execution, initiated_event_id=initiated.event_id)
@@ -100,13 +80,13 @@ def _deliver(source: Execution, initiated: Initiated, now: datetime) -> None:
 
 def _signal(
     target: Execution,
-    signal: SignalWorkflowExecution | SignalExternalWorkflowExecutionInitiated,
+    signal: o.SignalWorkflowExecution | e.SignalExternalWorkflowExecutionInitiated,
     now: datetime,
     source: WorkflowExecution | None = None,
     initiated_event_id: int = 0,
 ) -> None:
     target.append_trigger(
-        WorkflowExecutionSignaled(
+        e.WorkflowExecutionSignaled(
             event_id=target.next_event_id,
             event_timestamp=now,
             signal_name=signal.signal_name,

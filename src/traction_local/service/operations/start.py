@@ -19,20 +19,10 @@ from traction.errors import (
     UnknownResourceFault,
     WorkflowExecutionAlreadyStartedFault,
 )
+from traction.model import events as e
+from traction.model import operations as o
 from traction.model.decisions import ContinueAsNewWorkflowExecution, StartChildWorkflowExecution
-from traction.model.events import (
-    ChildWorkflowExecutionStarted,
-    StartChildWorkflowExecutionFailed,
-    StartChildWorkflowExecutionInitiated,
-    WorkflowExecutionStarted,
-)
 from traction.model.names import WorkflowExecution, WorkflowType
-from traction.model.operations import (
-    Run,
-    StartWorkflowExecution,
-    WorkflowExecutionConfiguration,
-    WorkflowTypeConfiguration,
-)
 from traction_local.service.state.child import Child
 from traction_local.service.state.domain import Domain
 from traction_local.service.state.environment import Environment
@@ -49,7 +39,7 @@ StartCause: TypeAlias = Literal[
 ]
 """The causes for which a decision to start a run may fail before the run exists."""
 
-StartRequest: TypeAlias = StartWorkflowExecution | StartChildWorkflowExecution | ContinueAsNewWorkflowExecution
+StartRequest: TypeAlias = o.StartWorkflowExecution | StartChildWorkflowExecution | ContinueAsNewWorkflowExecution
 
 _UNDEFINED: dict[StartCause, str] = {
     "DEFAULT_EXECUTION_START_TO_CLOSE_TIMEOUT_UNDEFINED": "ExecutionStartToCloseTimeout",
@@ -59,7 +49,9 @@ _UNDEFINED: dict[StartCause, str] = {
 }
 
 
-def resolve(request: StartRequest, defaults: WorkflowTypeConfiguration) -> WorkflowExecutionConfiguration | StartCause:
+def resolve(
+    request: StartRequest, defaults: o.WorkflowTypeConfiguration
+) -> o.WorkflowExecutionConfiguration | StartCause:
     """Take each setting from the request or the type. Return the cause if neither has it, checked in SWF's order."""
     execution_timeout = request.execution_start_to_close_timeout or defaults.default_execution_start_to_close_timeout
     if execution_timeout is None:
@@ -73,7 +65,7 @@ def resolve(request: StartRequest, defaults: WorkflowTypeConfiguration) -> Workf
     child_policy = request.child_policy or defaults.default_child_policy
     if child_policy is None:
         return "DEFAULT_CHILD_POLICY_UNDEFINED"
-    return WorkflowExecutionConfiguration(
+    return o.WorkflowExecutionConfiguration(
         execution_start_to_close_timeout=execution_timeout,
         task_list=task_list,
         task_start_to_close_timeout=task_timeout,
@@ -85,7 +77,7 @@ def resolve(request: StartRequest, defaults: WorkflowTypeConfiguration) -> Workf
 
 def find_settings(
     domain: Domain, type: WorkflowType, request: StartRequest
-) -> WorkflowExecutionConfiguration | StartCause:
+) -> o.WorkflowExecutionConfiguration | StartCause:
     """Return the settings of a run that a decision starts, or the cause for which it fails."""
     registered = domain.workflow_types.get(type)
     if registered is None:
@@ -95,7 +87,7 @@ def find_settings(
     return resolve(request, registered.configuration)
 
 
-def to_fields(settings: WorkflowExecutionConfiguration) -> dict[str, Any]:
+def to_fields(settings: o.WorkflowExecutionConfiguration) -> dict[str, Any]:
     """Return the common members of the events that start a run."""
     return msgspec.structs.asdict(settings)
 
@@ -105,7 +97,7 @@ def open_run(
     domain: Domain,
     workflow_id: str,
     type: WorkflowType,
-    settings: WorkflowExecutionConfiguration,
+    settings: o.WorkflowExecutionConfiguration,
     now: datetime,
     *,
     input: str | None,
@@ -116,10 +108,19 @@ def open_run(
 ) -> Execution:
     """Create a run with WorkflowExecutionStarted and the first decision task, in the same millisecond."""
     order, run_id = number or region.number_run()
-    identity = (order, WorkflowExecution(workflow_id, run_id))
-    execution = Execution(region, domain.index, domain.decision_queues, identity, type, settings, as_child, now)
+    execution = Execution(
+        region=region,
+        index=domain.index,
+        decision_queues=domain.decision_queues,
+        number=order,
+        execution=WorkflowExecution(workflow_id, run_id),
+        type=type,
+        settings=settings,
+        as_child=as_child,
+        started_at=now,
+    )
     execution.append(
-        WorkflowExecutionStarted(
+        e.WorkflowExecutionStarted(
             event_id=1,
             event_timestamp=now,
             workflow_type=type,
@@ -137,7 +138,7 @@ def open_run(
     return execution
 
 
-def start_workflow_execution(region: Region, request: StartWorkflowExecution, now: datetime) -> Run:
+def start_workflow_execution(region: Region, request: o.StartWorkflowExecution, now: datetime) -> o.Run:
     """Start a run unless one is open under the same workflow id."""
     domain = region.get_domain(request.domain)
     type = request.workflow_type
@@ -149,7 +150,7 @@ def start_workflow_execution(region: Region, request: StartWorkflowExecution, no
     if domain.deprecated:
         raise DomainDeprecatedFault(domain.name)
     settings = resolve(request, registered.configuration)
-    if not isinstance(settings, WorkflowExecutionConfiguration):
+    if not isinstance(settings, o.WorkflowExecutionConfiguration):
         name = _UNDEFINED[settings]
         named = region.knobs.default_undefined_names_default
         raise DefaultUndefinedFault(f"default{name}" if named else f"{name[0].lower()}{name[1:]}")
@@ -168,14 +169,14 @@ def start_workflow_execution(region: Region, request: StartWorkflowExecution, no
         input=request.input,
         tag_list=request.tag_list,
     )
-    return Run(run_id=execution.run_id)
+    return o.Run(run_id=execution.run_id)
 
 
 def follow_child(
     domain: Domain,
     parent: Execution,
-    initiated: StartChildWorkflowExecutionInitiated,
-    settings: WorkflowExecutionConfiguration,
+    initiated: e.StartChildWorkflowExecutionInitiated,
+    settings: o.WorkflowExecutionConfiguration,
     now: datetime,
 ) -> None:
     """Schedule the start of an accepted child after the batch."""
@@ -186,8 +187,8 @@ def follow_child(
 def _start_child(
     domain: Domain,
     child: Child,
-    initiated: StartChildWorkflowExecutionInitiated,
-    settings: WorkflowExecutionConfiguration,
+    initiated: e.StartChildWorkflowExecutionInitiated,
+    settings: o.WorkflowExecutionConfiguration,
     now: datetime,
 ) -> None:
     """Start a child, and record it in the history of the parent if that is open.
@@ -200,7 +201,7 @@ def _start_child(
         child.forget()
         if parent.is_open:
             parent.append_trigger(
-                StartChildWorkflowExecutionFailed(
+                e.StartChildWorkflowExecutionFailed(
                     event_id=parent.next_event_id,
                     event_timestamp=now,
                     workflow_type=initiated.workflow_type,
@@ -226,7 +227,7 @@ def _start_child(
     if parent.is_open:
         child.started_event_id = parent.next_event_id
         parent.append_trigger(
-            ChildWorkflowExecutionStarted(
+            e.ChildWorkflowExecutionStarted(
                 event_id=child.started_event_id,
                 event_timestamp=now,
                 workflow_execution=run.execution,

@@ -13,20 +13,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from traction.errors import ValidationException
-from traction.model.operations import (
-    CountClosedWorkflowExecutions,
-    CountOpenWorkflowExecutions,
-    CountPendingActivityTasks,
-    CountPendingDecisionTasks,
-    DescribeWorkflowExecution,
-    ListClosedWorkflowExecutions,
-    ListOpenWorkflowExecutions,
-    PendingTaskCount,
-    WorkflowExecutionCount,
-    WorkflowExecutionDetail,
-    WorkflowExecutionInfo,
-    WorkflowExecutionInfos,
-)
+from traction.model import operations as o
 from traction_local.service.paging import fit, get_page_size, make_page_token, read_page_token
 from traction_local.service.state.domain import Domain
 from traction_local.service.state.execution import Execution
@@ -36,17 +23,17 @@ from traction_local.service.state.region import Region
 _COUNTED_MAX = 10_000
 """More do not fit into a megabyte."""
 
-OpenQuery = ListOpenWorkflowExecutions | CountOpenWorkflowExecutions
-ClosedQuery = ListClosedWorkflowExecutions | CountClosedWorkflowExecutions
+OpenQuery = o.ListOpenWorkflowExecutions | o.CountOpenWorkflowExecutions
+ClosedQuery = o.ListClosedWorkflowExecutions | o.CountClosedWorkflowExecutions
 
 
 def describe_workflow_execution(
-    region: Region, request: DescribeWorkflowExecution, _now: datetime
-) -> WorkflowExecutionDetail:
+    region: Region, request: o.DescribeWorkflowExecution, _now: datetime
+) -> o.WorkflowExecutionDetail:
     """Return everything about a run except its events. The task list is the run's own, not the sticky one."""
     target = request.execution
     execution = region.get_domain(request.domain).index.get_execution(target.workflow_id, target.run_id)
-    return WorkflowExecutionDetail(
+    return o.WorkflowExecutionDetail(
         execution_info=_to_info(execution, execution.is_open),
         execution_configuration=execution.settings,
         open_counts=execution.count_open(),
@@ -56,16 +43,16 @@ def describe_workflow_execution(
 
 
 def list_open_workflow_executions(
-    region: Region, request: ListOpenWorkflowExecutions, now: datetime
-) -> WorkflowExecutionInfos:
+    region: Region, request: o.ListOpenWorkflowExecutions, now: datetime
+) -> o.WorkflowExecutionInfos:
     """List open runs by start."""
     domain = region.get_domain(request.domain)
     return _list(region, request, now, _find_open(region, domain, request, now), by_close=False)
 
 
 def list_closed_workflow_executions(
-    region: Region, request: ListClosedWorkflowExecutions, now: datetime
-) -> WorkflowExecutionInfos:
+    region: Region, request: o.ListClosedWorkflowExecutions, now: datetime
+) -> o.WorkflowExecutionInfos:
     """List closed runs by start or by close, depending on the time filter."""
     domain = region.get_domain(request.domain)
     by_close = request.close_time_filter is not None
@@ -73,35 +60,35 @@ def list_closed_workflow_executions(
 
 
 def count_open_workflow_executions(
-    region: Region, request: CountOpenWorkflowExecutions, now: datetime
-) -> WorkflowExecutionCount:
+    region: Region, request: o.CountOpenWorkflowExecutions, now: datetime
+) -> o.WorkflowExecutionCount:
     """Count open runs."""
     found = _find_open(region, region.get_domain(request.domain), request, now)
     return _count(region, found, still_open=True)
 
 
 def count_closed_workflow_executions(
-    region: Region, request: CountClosedWorkflowExecutions, now: datetime
-) -> WorkflowExecutionCount:
+    region: Region, request: o.CountClosedWorkflowExecutions, now: datetime
+) -> o.WorkflowExecutionCount:
     """Count closed runs."""
     found = _find_closed(region, region.get_domain(request.domain), request, now)
     return _count(region, found, still_open=False)
 
 
 def count_pending_activity_tasks(
-    region: Region, request: CountPendingActivityTasks, _now: datetime
-) -> PendingTaskCount:
+    region: Region, request: o.CountPendingActivityTasks, _now: datetime
+) -> o.PendingTaskCount:
     """Count the pending activity tasks of a list."""
     queue = region.get_domain(request.domain).activity_queues.find(request.task_list.name)
-    return PendingTaskCount(count=0 if queue is None else queue.waiting, truncated=False)
+    return o.PendingTaskCount(count=0 if queue is None else queue.waiting, truncated=False)
 
 
 def count_pending_decision_tasks(
-    region: Region, request: CountPendingDecisionTasks, _now: datetime
-) -> PendingTaskCount:
+    region: Region, request: o.CountPendingDecisionTasks, _now: datetime
+) -> o.PendingTaskCount:
     """Count the pending decision tasks of a list, including those that wait for a running one to close."""
     queue = region.get_domain(request.domain).decision_queues.find(request.task_list.name)
-    return PendingTaskCount(count=0 if queue is None else queue.waiting, truncated=False)
+    return o.PendingTaskCount(count=0 if queue is None else queue.waiting, truncated=False)
 
 
 class Window(NamedTuple):
@@ -177,12 +164,12 @@ def _make_filter(request: OpenQuery | ClosedQuery) -> Callable[[Execution], bool
 
 def _list(
     region: Region,
-    request: ListOpenWorkflowExecutions | ListClosedWorkflowExecutions,
+    request: o.ListOpenWorkflowExecutions | o.ListClosedWorkflowExecutions,
     now: datetime,
     window: Window,
     *,
     by_close: bool,
-) -> WorkflowExecutionInfos:
+) -> o.WorkflowExecutionInfos:
     """Return a page of a window, newest first, or oldest first in reverse order."""
 
     def number(execution: Execution) -> int:
@@ -199,29 +186,29 @@ def _list(
     found = (execution for place in places if passes(execution := executions[place]))
     size = get_page_size(region, request.maximum_page_size)
     chosen_page = list(islice(found, size))
-    still_open = isinstance(request, ListOpenWorkflowExecutions)
+    still_open = isinstance(request, o.ListOpenWorkflowExecutions)
     page = fit(region, [_to_info(execution, still_open) for execution in chosen_page])
     more = len(page) < len(chosen_page) or next(found, None) is not None
-    return WorkflowExecutionInfos(
+    return o.WorkflowExecutionInfos(
         execution_infos=tuple(page),
         next_page_token=make_page_token(region, request, now, number(chosen_page[len(page) - 1])) if more else None,
     )
 
 
-def _count(region: Region, window: Window, *, still_open: bool) -> WorkflowExecutionCount:
+def _count(region: Region, window: Window, *, still_open: bool) -> o.WorkflowExecutionCount:
     """Count the matches that would fit into one page (API reference: "truncated")."""
     executions, start, stop, passes = window
     found = (execution for execution in islice(executions, start, stop) if passes(execution))
     chosen_page = [_to_info(execution, still_open) for execution in islice(found, _COUNTED_MAX)]
     count = len(fit(region, chosen_page))
-    return WorkflowExecutionCount(count=count, truncated=count < len(chosen_page) or next(found, None) is not None)
+    return o.WorkflowExecutionCount(count=count, truncated=count < len(chosen_page) or next(found, None) is not None)
 
 
-def _to_info(execution: Execution, still_open: bool) -> WorkflowExecutionInfo:
+def _to_info(execution: Execution, still_open: bool) -> o.WorkflowExecutionInfo:
     """Return the list entry of an execution, shown as open if the list still sees it open."""
     started = execution.started
     keeps = still_open or execution.region.knobs.cancel_requested_after_close
-    return WorkflowExecutionInfo(
+    return o.WorkflowExecutionInfo(
         execution=execution.execution,
         workflow_type=execution.type,
         start_timestamp=execution.started_at,

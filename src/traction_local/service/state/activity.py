@@ -2,56 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 
-from traction.model.events import (
-    ActivityTaskCanceled,
-    ActivityTaskCompleted,
-    ActivityTaskFailed,
-    ActivityTaskScheduled,
-    ActivityTaskStarted,
-    ActivityTaskTimedOut,
-)
+from traction.model import events as e
 from traction.model.literals import ActivityTaskTimeoutType
 from traction_local.service.state.environment import parse_duration
 from traction_local.service.state.run import Run
 from traction_local.service.state.task_list import Task, TaskQueue
 
 
-class Activity(Task):
+class Activity(Task, kw_only=True):
     """An open activity task. As an alarm: its earliest timeout."""
 
-    __slots__ = (
-        "_siblings",
-        "beat_at",
-        "cancel_requested_event_id",
-        "details",
-        "execution",
-        "queue",
-        "scheduled",
-        "started_at",
-        "started_event_id",
-    )
+    execution: Run
+    scheduled: e.ActivityTaskScheduled
+    queue: TaskQueue[Activity]
+    siblings: dict[str, Activity]
+    started_at: datetime | None = None
+    beat_at: datetime | None = None
+    details: str | None = None
+    cancel_requested_event_id: int = 0
 
-    def __init__(
-        self,
-        execution: Run,
-        scheduled: ActivityTaskScheduled,
-        queue: TaskQueue[Activity],
-        siblings: dict[str, Activity],
-    ) -> None:
-        self.due = self.entry = None
-        self.execution = execution
-        self._siblings = siblings
-        siblings[scheduled.activity_id] = self
-        self.scheduled = scheduled
-        self.scheduled_event_id = scheduled.event_id
-        self.queue = queue
-        self.started_event_id = 0
-        self.started_at: datetime | None = None
-        self.beat_at: datetime | None = None
-        self.details: str | None = None
-        self.cancel_requested_event_id = 0
+    def __post_init__(self) -> None:
+        scheduled, queue = self.scheduled, self.queue
+        self.siblings[scheduled.activity_id] = self
         priority = scheduled.task_priority
         queue.offer(self, 0 if priority is None else int(priority), queue.arrive(self))
         if not (scheduled.schedule_to_start_timeout == scheduled.schedule_to_close_timeout == "NONE"):
@@ -86,12 +61,11 @@ class Activity(Task):
         self.queue.withdraw(self)
 
     def start(self, identity: str | None, now: datetime) -> None:
-        """Assign the task to a poller."""
         execution = self.execution
         self.started_event_id = event_id = len(execution.events) + 1
         self.started_at = execution.latest_activity_at = now
         execution.append(
-            ActivityTaskStarted(
+            e.ActivityTaskStarted(
                 event_id=event_id,
                 event_timestamp=now,
                 scheduled_event_id=self.scheduled_event_id,
@@ -100,48 +74,34 @@ class Activity(Task):
         )
         self.set_alarm()
 
-    def end(
-        self,
-        event: ActivityTaskCompleted | ActivityTaskFailed | ActivityTaskCanceled | ActivityTaskTimedOut,
-    ) -> None:
+    def end(self, kind: Callable[..., e.Event], now: datetime, **members: str | int | None) -> None:
         """Close the task with its only closing event."""
         execution = self.execution
         execution.region.alarms.clear(self)
         self.withdraw()
-        del self._siblings[self.scheduled.activity_id]
-        execution.latest_activity_at = event.event_timestamp
+        del self.siblings[self.scheduled.activity_id]
+        execution.latest_activity_at = now
+        event = kind(
+            event_id=len(execution.events) + 1,
+            event_timestamp=now,
+            scheduled_event_id=self.scheduled_event_id,
+            started_event_id=self.started_event_id,
+            **members,
+        )
         execution.append_trigger(event)
 
     def fire(self, now: datetime) -> None:
         """Time out, with the details of the last heartbeat for every timeout type (API reference)."""
-        reached: list[ActivityTaskTimeoutType] = [kind for deadline, kind in self._find_deadlines() if deadline <= now]
-        self.end(
-            ActivityTaskTimedOut(
-                event_id=self.execution.next_event_id,
-                event_timestamp=now,
-                timeout_type=reached[0],
-                scheduled_event_id=self.scheduled_event_id,
-                started_event_id=self.started_event_id,
-                details=self.details,
-            )
-        )
+        reached = next(kind for deadline, kind in self._find_deadlines() if deadline <= now)
+        self.end(e.ActivityTaskTimedOut, now, timeout_type=reached, details=self.details)
 
     def cancel_unstarted(self, now: datetime) -> None:
         """Cancel the task, unless it was started or closed since the request."""
-        still_open = self._siblings.get(self.scheduled.activity_id) is self
+        still_open = self.siblings.get(self.scheduled.activity_id) is self
         if still_open and self.started_at is None:
-            self.end(self._make_canceled(None, now))
-
-    def _make_canceled(self, details: str | None, now: datetime) -> ActivityTaskCanceled:
-        return ActivityTaskCanceled(
-            event_id=self.execution.next_event_id,
-            event_timestamp=now,
-            scheduled_event_id=self.scheduled_event_id,
-            started_event_id=self.started_event_id,
-            details=details,
-            latest_cancel_requested_event_id=self.cancel_requested_event_id,
-        )
+            self.cancel(None, now)
 
     def cancel(self, details: str | None, now: datetime) -> None:
         """Close the task as cancelled. A cancel request is not required (recorded history)."""
-        self.end(self._make_canceled(details, now))
+        request = self.cancel_requested_event_id
+        self.end(e.ActivityTaskCanceled, now, details=details, latest_cancel_requested_event_id=request)

@@ -10,11 +10,13 @@ retention, have a heap of their own: they are added nearly in order, which is ch
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable
 from datetime import datetime
 from heapq import heapify, heappop, heappush, heapreplace
 from typing import ClassVar, TypeAlias
+
+import msgspec
 
 EFFECT = 0
 """The rank of the effects of a batch of decisions, including timers: in the order of the decisions."""
@@ -29,20 +31,14 @@ _STALE_MIN = 256
 """With fewer stale entries, the heap is not rebuilt."""
 
 
-class Alarm(ABC):
+class Alarm(msgspec.Struct, eq=False):
     """An object whose `fire` is called at a time."""
-
-    __slots__ = ("due", "entry", "sequence")
 
     rank: ClassVar[int] = TASK
 
-    due: datetime | None
-    sequence: int
-    entry: Entry | None
-
-    def __init__(self) -> None:
-        self.due = None
-        self.entry = None
+    due: datetime | None = None
+    sequence: int = 0
+    entry: Entry | None = None
 
     @abstractmethod
     def fire(self, now: datetime) -> None:
@@ -52,16 +48,12 @@ class Alarm(ABC):
 Entry: TypeAlias = tuple[datetime, int, int, Alarm]
 
 
-class Effect(Alarm):
+class Effect(Alarm, kw_only=True):
     """A function that is called once, after a batch of decisions."""
-
-    __slots__ = ("act",)
 
     rank = EFFECT
 
-    def __init__(self, act: Callable[[datetime], None]) -> None:
-        super().__init__()
-        self.act = act
+    act: Callable[[datetime], None]
 
     def fire(self, now: datetime) -> None:
         self.act(now)
@@ -102,7 +94,6 @@ class Alarms:
         heappush(self._fixed, entry)
 
     def clear(self, alarm: Alarm) -> None:
-        """Clear the alarm, if it is set."""
         if alarm.entry is None:
             return
         alarm.due = alarm.entry = None

@@ -5,41 +5,30 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from traction.model.events import (
-    ChildWorkflowExecutionCanceled,
-    ChildWorkflowExecutionCompleted,
-    ChildWorkflowExecutionFailed,
-    ChildWorkflowExecutionTerminated,
-    ChildWorkflowExecutionTimedOut,
-    Event,
-    WorkflowExecutionCanceled,
-    WorkflowExecutionCompleted,
-    WorkflowExecutionFailed,
-    WorkflowExecutionTerminated,
-    WorkflowExecutionTimedOut,
-)
+import msgspec
+
+from traction.model import events as e
 from traction_local.service.state.run import Run
 
 
-class Child:
+class Child(msgspec.Struct, eq=False):
     """An open child of an execution: requested, and perhaps started."""
 
-    __slots__ = ("_siblings", "initiated_event_id", "parent", "run", "started_event_id")
+    parent: Run
+    initiated_event_id: int
+    siblings: dict[int, Child]
+    run: Run | None = None
+    """The open run: the successor's, after the child continued as new."""
+    started_event_id: int = 0
 
-    def __init__(self, parent: Run, initiated_event_id: int, siblings: dict[int, Child]) -> None:
-        self.parent = parent
-        self.initiated_event_id = initiated_event_id
-        self.run: Run | None = None
-        """The open run: the successor's, after the child continued as new."""
-        self.started_event_id = 0
-        self._siblings = siblings
-        siblings[initiated_event_id] = self
+    def __post_init__(self) -> None:
+        self.siblings[self.initiated_event_id] = self
 
     def forget(self) -> None:
         """Remove it from the open children of its parent. It may be gone, if the parent has closed."""
-        self._siblings.pop(self.initiated_event_id, None)
+        self.siblings.pop(self.initiated_event_id, None)
 
-    def report_close(self, event: Event, now: datetime) -> None:
+    def report_close(self, event: e.Event, now: datetime) -> None:
         """Write the close of the child into the history of its parent, if that is open."""
         parent, run = self.parent, self.run
         if not parent.is_open:
@@ -59,10 +48,10 @@ class Child:
 
 
 _REPORTS: dict[type, Any] = {
-    WorkflowExecutionCompleted: ChildWorkflowExecutionCompleted,
-    WorkflowExecutionFailed: ChildWorkflowExecutionFailed,
-    WorkflowExecutionCanceled: ChildWorkflowExecutionCanceled,
-    WorkflowExecutionTimedOut: ChildWorkflowExecutionTimedOut,
-    WorkflowExecutionTerminated: ChildWorkflowExecutionTerminated,
+    e.WorkflowExecutionCompleted: e.ChildWorkflowExecutionCompleted,
+    e.WorkflowExecutionFailed: e.ChildWorkflowExecutionFailed,
+    e.WorkflowExecutionCanceled: e.ChildWorkflowExecutionCanceled,
+    e.WorkflowExecutionTimedOut: e.ChildWorkflowExecutionTimedOut,
+    e.WorkflowExecutionTerminated: e.ChildWorkflowExecutionTerminated,
 }
 """The event that reports the close of a child to its parent."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 
+import msgspec
+
 from traction.model.names import ActivityType, WorkflowType
 from traction.model.operations import ActivityTypeConfiguration, RegisterDomain, WorkflowTypeConfiguration
 from traction_local.service.state.activity import Activity
@@ -15,40 +17,21 @@ from traction_local.service.state.task_list import Ready, TaskQueues
 
 ARN_PREFIX = "arn:aws:swf:us-east-1:000000000000:/domain/"
 
-TypeT = TypeVar("TypeT", WorkflowType, ActivityType)
 ConfigurationT = TypeVar("ConfigurationT", WorkflowTypeConfiguration, ActivityTypeConfiguration)
 
 
-class Registered(Generic[TypeT, ConfigurationT]):
+class Registered(msgspec.Struct, Generic[ConfigurationT]):
     """A type and the defaults it was registered with. All but `deprecated_at` is fixed."""
 
-    __slots__ = ("configuration", "created_at", "deprecated_at", "description", "type")
-
-    def __init__(
-        self, type: TypeT, configuration: ConfigurationT, description: str | None, created_at: datetime
-    ) -> None:
-        self.type: TypeT = type
-        self.configuration: ConfigurationT = configuration
-        self.description = description
-        self.created_at = created_at
-        self.deprecated_at: datetime | None = None
+    type: WorkflowType | ActivityType
+    configuration: ConfigurationT
+    description: str | None
+    created_at: datetime
+    deprecated_at: datetime | None = None
 
 
 class Domain:
     """A domain with its types, queues and executions."""
-
-    __slots__ = (
-        "activity_queues",
-        "activity_types",
-        "decision_queues",
-        "deprecated",
-        "description",
-        "index",
-        "name",
-        "retention_days",
-        "tags",
-        "workflow_types",
-    )
 
     def __init__(self, request: RegisterDomain, ready: list[Ready], by_stem: dict[str, Execution]) -> None:
         self.name = request.name
@@ -56,8 +39,8 @@ class Domain:
         self.retention_days = days = request.workflow_execution_retention_period_in_days
         self.deprecated = False
         self.tags: dict[str, str | None] = {tag.key: tag.value for tag in request.tags or ()}
-        self.workflow_types: dict[WorkflowType, Registered[WorkflowType, WorkflowTypeConfiguration]] = {}
-        self.activity_types: dict[ActivityType, Registered[ActivityType, ActivityTypeConfiguration]] = {}
+        self.workflow_types: dict[WorkflowType, Registered[WorkflowTypeConfiguration]] = {}
+        self.activity_types: dict[ActivityType, Registered[ActivityTypeConfiguration]] = {}
         retention = timedelta(days=0 if days == "NONE" else int(days))
         self.index: ExecutionIndex[Execution] = ExecutionIndex(self.name, retention, by_stem)
         self.decision_queues: TaskQueues[PendingDecision] = TaskQueues("decision", self.name, ready)

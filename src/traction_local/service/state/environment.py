@@ -71,7 +71,7 @@ class Environment:
 
     def follow(self, act: Callable[[datetime], None], now: datetime) -> None:
         """Call `act` after the current batch, never inside it. The order is kept."""
-        self.alarms.set(Effect(act), now + cut(self.knobs.effect_latency))
+        self.alarms.set(Effect(act=act), now + cut(self.knobs.effect_latency))
 
     def limit(self, alarm: Alarm, timeout: timedelta | None, now: datetime) -> None:
         """Set an alarm to a timeout from now, if there is one."""

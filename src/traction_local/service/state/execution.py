@@ -10,84 +10,48 @@ from functools import partial
 
 import msgspec
 
-from traction.model.events import (
-    Event,
-    WorkflowExecutionStarted,
-    WorkflowExecutionTerminated,
-    WorkflowExecutionTimedOut,
-)
+from traction.model import events as e
 from traction.model.literals import ChildPolicy, CloseStatus
-from traction.model.names import WorkflowExecution, WorkflowType
-from traction.model.operations import WorkflowExecutionConfiguration, WorkflowExecutionOpenCounts
+from traction.model.operations import WorkflowExecutionOpenCounts
 from traction_local.service.state.activity import Activity
 from traction_local.service.state.child import Child
-from traction_local.service.state.environment import Environment
 from traction_local.service.state.index import ExecutionIndex
 from traction_local.service.state.lambda_task import LambdaTask
-from traction_local.service.state.run import PendingDecision, Run
-from traction_local.service.state.task_list import TaskQueues
+from traction_local.service.state.run import Run
 from traction_local.service.state.timer import Timer
 
 
-class Execution(Run):
+class Execution(Run, kw_only=True):
     """One run. As an alarm: its own timeout while it is open, the end of its retention afterwards."""
 
-    __slots__ = (
-        "_open_counts",
-        "activities",
-        "as_child",
-        "children",
-        "close_number",
-        "closed_at",
-        "forgotten",
-        "index",
-        "lambdas",
-        "started_at",
-        "timers",
-    )
-
-    def __init__(
-        self,
-        region: Environment,
-        index: ExecutionIndex[Execution],
-        decision_queues: TaskQueues[PendingDecision],
-        identity: tuple[int, WorkflowExecution],
-        type: WorkflowType,
-        settings: WorkflowExecutionConfiguration,
-        as_child: Child | None,
-        now: datetime,
-    ) -> None:
-        super().__init__(region, decision_queues, identity, type, settings)
-        self.index = index
-        self.as_child = as_child
-        """What the parent keeps of this run, while it is open."""
-        self.started_at = now
-        self.closed_at: datetime | None = None
-        self.close_number = 0
-        self.forgotten = False
-        self.activities: dict[str, Activity] = {}
-        """The open ones, by activity id."""
-        self.timers: dict[str, Timer] = {}
-        """The open ones, by timer id."""
-        self.children: dict[int, Child] = {}
-        """The open ones, by Initiated event."""
-        self.lambdas: dict[int, LambdaTask] = {}
-        """The open ones, by Scheduled event."""
-        self._open_counts: WorkflowExecutionOpenCounts | None = None
+    index: ExecutionIndex[Execution]
+    started_at: datetime
+    as_child: Child | None
+    """What the parent keeps of this run, while it is open."""
+    closed_at: datetime | None = None
+    close_number: int = 0
+    forgotten: bool = False
+    activities: dict[str, Activity] = msgspec.field(default_factory=dict)
+    """The open ones, by activity id."""
+    timers: dict[str, Timer] = msgspec.field(default_factory=dict)
+    """The open ones, by timer id."""
+    children: dict[int, Child] = msgspec.field(default_factory=dict)
+    """The open ones, by Initiated event."""
+    lambdas: dict[int, LambdaTask] = msgspec.field(default_factory=dict)
+    """The open ones, by Scheduled event."""
+    final_counts: WorkflowExecutionOpenCounts | None = None
 
     @property
-    def started(self) -> WorkflowExecutionStarted:
+    def started(self) -> e.WorkflowExecutionStarted:
         """The first event."""
         event = self.events[0]
-        assert isinstance(event, WorkflowExecutionStarted)
+        assert isinstance(event, e.WorkflowExecutionStarted)
         return event
 
     def was_open(self, when: datetime) -> bool:
-        """Whether it was open at that time."""
         return self.started_at <= when and (self.closed_at is None or self.closed_at > when)
 
     def had_closed(self, when: datetime) -> bool:
-        """Whether it was closed at that time."""
         return self.closed_at is not None and self.closed_at <= when
 
     def get_time(self, of_close: bool) -> datetime:
@@ -97,10 +61,10 @@ class Execution(Run):
         assert self.closed_at is not None
         return self.closed_at
 
-    def close(self, event: Event, status: CloseStatus, now: datetime, *, policy: ChildPolicy | None = None) -> None:
+    def close(self, event: e.Event, status: CloseStatus, now: datetime, *, policy: ChildPolicy | None = None) -> None:
         self.append(event)
         # Frozen, except that queued decision tasks are not counted (recorded responses).
-        self._open_counts = msgspec.structs.replace(self.count_open(), open_decision_tasks=0)
+        self.final_counts = msgspec.structs.replace(self.count_open(), open_decision_tasks=0)
         self.close_status, self.closed_at = status, now
         region = self.region
         region.closed.append(self.run_id)
@@ -117,7 +81,7 @@ class Execution(Run):
         region.alarms.fix(self, now + self.index.retention)
         self._follow_close(event, policy or self.settings.child_policy, now)
 
-    def _follow_close(self, event: Event, policy: ChildPolicy, now: datetime) -> None:
+    def _follow_close(self, event: e.Event, policy: ChildPolicy, now: datetime) -> None:
         """Schedule the effects of the close: the report to the parent, and the child policy.
 
         For the parent, a run that continued as new has not closed: its successor takes its place.
@@ -142,15 +106,7 @@ class Execution(Run):
             if not run.is_open:
                 continue
             if policy == "TERMINATE":
-                run.terminate(
-                    WorkflowExecutionTerminated(
-                        event_id=run.next_event_id,
-                        event_timestamp=now,
-                        child_policy=run.settings.child_policy,
-                        cause="CHILD_POLICY_APPLIED",
-                    ),
-                    now,
-                )
+                run.terminate(now, "CHILD_POLICY_APPLIED")
             else:
                 run.request_cancel(now, source=self.execution, cause="CHILD_POLICY_APPLIED")
         self.children.clear()
@@ -160,8 +116,8 @@ class Execution(Run):
 
         By default a started decision task is not counted (recorded responses).
         """
-        if self._open_counts is not None:
-            return self._open_counts
+        if self.final_counts is not None:
+            return self.final_counts
         started = self.running is not None and self.region.knobs.openings_count_started_decision
         return WorkflowExecutionOpenCounts(
             open_activity_tasks=len(self.activities),
@@ -178,7 +134,7 @@ class Execution(Run):
             return
         policy = self.settings.child_policy
         self.close(
-            WorkflowExecutionTimedOut(
+            e.WorkflowExecutionTimedOut(
                 event_id=self.next_event_id,
                 event_timestamp=now,
                 timeout_type="START_TO_CLOSE",

@@ -36,7 +36,6 @@ class StartIndex(Generic[ExecutionT]):
         self._forgotten = 0
 
     def append(self, execution: ExecutionT) -> None:
-        """Add the newest."""
         self._executions.append(execution)
 
     def forget(self) -> None:
@@ -53,18 +52,6 @@ class StartIndex(Generic[ExecutionT]):
 
 class ExecutionIndex(Generic[ExecutionT]):
     """The executions of one domain, within its retention period."""
-
-    __slots__ = (
-        "_by_stem",
-        "by_run_id",
-        "by_workflow_id",
-        "closed",
-        "closes",
-        "domain",
-        "open",
-        "retention",
-        "started",
-    )
 
     def __init__(self, domain: str, retention: timedelta, by_stem: dict[str, ExecutionT]) -> None:
         self.domain = domain
@@ -103,7 +90,6 @@ class ExecutionIndex(Generic[ExecutionT]):
         return execution
 
     def add(self, execution: ExecutionT) -> None:
-        """Add a run that starts."""
         self._by_stem[execution.stem] = execution
         self.by_run_id[execution.run_id] = execution
         self.open[execution.workflow_id] = execution
@@ -111,7 +97,6 @@ class ExecutionIndex(Generic[ExecutionT]):
         self.started.append(execution)
 
     def close(self, execution: ExecutionT) -> None:
-        """Move a run to the closed runs."""
         del self.open[execution.workflow_id]
         self.closes += 1
         execution.close_number = self.closes

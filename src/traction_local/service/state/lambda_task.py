@@ -8,14 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from traction.model.events import (
-    LambdaFunctionCompleted,
-    LambdaFunctionFailed,
-    LambdaFunctionScheduled,
-    LambdaFunctionStarted,
-    LambdaFunctionTimedOut,
-    StartLambdaFunctionFailed,
-)
+from traction.model import events as e
 from traction_local.service.knobs import LambdaCall, LambdaOutcome
 from traction_local.service.state.alarms import Alarm
 from traction_local.service.state.environment import cut, parse_duration
@@ -24,22 +17,19 @@ from traction_local.service.state.run import Run
 NO_ROLE = "No IAM role is attached to the current workflow execution."
 
 
-class LambdaTask(Alarm):
+class LambdaTask(Alarm, kw_only=True):
     """An open Lambda task. As an alarm: its result or its timeout, whichever is first."""
 
-    __slots__ = ("_outcome", "_siblings", "execution", "scheduled", "started_event_id")
+    execution: Run
+    scheduled: e.LambdaFunctionScheduled
+    siblings: dict[int, LambdaTask]
+    started_event_id: int = 0
+    outcome: LambdaOutcome | None = None
 
-    def __init__(self, execution: Run, scheduled: LambdaFunctionScheduled, siblings: dict[int, LambdaTask]) -> None:
-        super().__init__()
-        self.execution = execution
-        self.scheduled = scheduled
-        self.started_event_id = 0
-        self._outcome: LambdaOutcome | None = None
-        self._siblings = siblings
-        siblings[scheduled.event_id] = self
+    def __post_init__(self) -> None:
+        self.siblings[self.scheduled.event_id] = self
 
     def start(self, now: datetime) -> None:
-        """Call the function."""
         execution = self.execution
         region = execution.region
         scheduled = self.scheduled
@@ -47,9 +37,9 @@ class LambdaTask(Alarm):
             return
         role = execution.settings.lambda_role
         if role is None:
-            del self._siblings[scheduled.event_id]
+            del self.siblings[scheduled.event_id]
             execution.append_trigger(
-                StartLambdaFunctionFailed(
+                e.StartLambdaFunctionFailed(
                     event_id=execution.next_event_id,
                     event_timestamp=now,
                     scheduled_event_id=scheduled.event_id,
@@ -60,7 +50,7 @@ class LambdaTask(Alarm):
             return
         self.started_event_id = execution.next_event_id
         execution.append(
-            LambdaFunctionStarted(
+            e.LambdaFunctionStarted(
                 event_id=self.started_event_id, event_timestamp=now, scheduled_event_id=scheduled.event_id
             )
         )
@@ -79,14 +69,14 @@ class LambdaTask(Alarm):
         if timeout is not None and timeout <= outcome.after:
             region.alarms.set(self, now + timeout)
         else:
-            self._outcome = outcome
+            self.outcome = outcome
             region.alarms.set(self, now + cut(outcome.after))
 
     def fire(self, now: datetime) -> None:
         """Close the task with the function's result or failure, or as timed out."""
         execution = self.execution
-        outcome = self._outcome
-        del self._siblings[self.scheduled.event_id]
+        outcome = self.outcome
+        del self.siblings[self.scheduled.event_id]
         fields: dict[str, Any] = {
             "event_id": execution.next_event_id,
             "event_timestamp": now,
@@ -94,8 +84,8 @@ class LambdaTask(Alarm):
             "started_event_id": self.started_event_id,
         }
         if outcome is None:
-            execution.append_trigger(LambdaFunctionTimedOut(**fields, timeout_type="START_TO_CLOSE"))
+            execution.append_trigger(e.LambdaFunctionTimedOut(**fields, timeout_type="START_TO_CLOSE"))
         elif outcome.reason is not None:
-            execution.append_trigger(LambdaFunctionFailed(**fields, reason=outcome.reason, details=outcome.details))
+            execution.append_trigger(e.LambdaFunctionFailed(**fields, reason=outcome.reason, details=outcome.details))
         else:
-            execution.append_trigger(LambdaFunctionCompleted(**fields, result=outcome.result))
+            execution.append_trigger(e.LambdaFunctionCompleted(**fields, result=outcome.result))

@@ -14,16 +14,8 @@ from typing import Literal
 
 import msgspec
 
-from traction.model.events import (
-    DecisionTaskCompleted,
-    DecisionTaskScheduled,
-    DecisionTaskStarted,
-    DecisionTaskTimedOut,
-    Event,
-    WorkflowExecutionCancelRequested,
-    WorkflowExecutionTerminated,
-)
-from traction.model.literals import ChildPolicy, CloseStatus, Duration
+from traction.model import events as e
+from traction.model.literals import ChildPolicy, CloseStatus, Duration, WorkflowExecutionTerminatedCause
 from traction.model.names import TaskList, WorkflowExecution, WorkflowType
 from traction.model.operations import WorkflowExecutionConfiguration
 from traction_local.service.state.alarms import EXECUTION, Alarm
@@ -39,30 +31,26 @@ class Sticky(msgspec.Struct, frozen=True):
     timeout: Duration | None
 
 
-class PendingDecision(Task):
+class PendingDecision(Task, kw_only=True):
     """A decision task, queued or running. As an alarm: its current timeout."""
 
-    __slots__ = ("arrival", "execution", "queue", "started_event_id")
+    execution: Run
+    queue: TaskQueue[PendingDecision]
+    arrival: int = 0
 
-    def __init__(self, execution: Run, scheduled_event_id: int, queue: TaskQueue[PendingDecision]) -> None:
-        self.due = self.entry = None
-        self.execution = execution
-        self.scheduled_event_id = scheduled_event_id
-        self.started_event_id = 0
-        self.queue = queue
-        self.arrival = queue.arrive(self)
+    def __post_init__(self) -> None:
+        self.arrival = self.queue.arrive(self)
 
     def withdraw(self) -> None:
         self.queue.withdraw(self)
 
     def start(self, identity: str | None, now: datetime) -> None:
-        """Assign the task to a poller."""
         execution = self.execution
         region = execution.region
         region.alarms.clear(self)
         self.started_event_id = started_event_id = len(execution.events) + 1
         execution.append(
-            DecisionTaskStarted(
+            e.DecisionTaskStarted(
                 event_id=started_event_id,
                 event_timestamp=now,
                 scheduled_event_id=self.scheduled_event_id,
@@ -81,7 +69,7 @@ class PendingDecision(Task):
         execution = self.execution
         started = execution.running is self
         execution.append(
-            DecisionTaskTimedOut(
+            e.DecisionTaskTimedOut(
                 event_id=execution.next_event_id,
                 event_timestamp=now,
                 timeout_type="START_TO_CLOSE" if started else "SCHEDULE_TO_START",
@@ -103,63 +91,38 @@ class PendingDecision(Task):
         execution.schedule_decision(now)
 
 
-class Run(Alarm):
+class Run(Alarm, kw_only=True):
     """The part of an execution that its activities, timers, children and Lambda tasks use."""
-
-    __slots__ = (
-        "cancel_requested",
-        "close_status",
-        "context",
-        "decision_queues",
-        "events",
-        "execution",
-        "latest_activity_at",
-        "number",
-        "previous_started_event_id",
-        "priority",
-        "queued",
-        "region",
-        "run_id",
-        "running",
-        "settings",
-        "stem",
-        "sticky",
-        "type",
-        "workflow_id",
-    )
 
     rank = EXECUTION
 
-    def __init__(
-        self,
-        region: Environment,
-        decision_queues: TaskQueues[PendingDecision],
-        identity: tuple[int, WorkflowExecution],
-        type: WorkflowType,
-        settings: WorkflowExecutionConfiguration,
-    ) -> None:
-        super().__init__()
-        self.region = region
-        self.decision_queues = decision_queues
-        self.number, self.execution = identity
-        self.workflow_id = self.execution.workflow_id
-        self.run_id = self.execution.run_id
-        self.type = type
-        self.settings = settings
-        self.priority = int(settings.task_priority or 0)
+    region: Environment
+    decision_queues: TaskQueues[PendingDecision]
+    number: int
+    execution: WorkflowExecution
+    type: WorkflowType
+    settings: WorkflowExecutionConfiguration
+    workflow_id: str = ""
+    run_id: str = ""
+    priority: int = 0
+    stem: str = ""
+    events: list[e.Event] = msgspec.field(default_factory=list)
+    close_status: CloseStatus | None = None
+    queued: PendingDecision | None = None
+    running: PendingDecision | None = None
+    previous_started_event_id: int = 0
+    sticky: Sticky | None = None
+    context: str | None = None
+    cancel_requested: bool = False
+    latest_activity_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        self.workflow_id, self.run_id = self.execution.workflow_id, self.execution.run_id
+        self.priority = int(self.settings.task_priority or 0)
         self.stem = make_stem(self.run_id)
-        self.events: list[Event] = []
-        self.close_status: CloseStatus | None = None
-        self.queued: PendingDecision | None = None
-        self.running: PendingDecision | None = None
-        self.previous_started_event_id = 0
-        self.sticky: Sticky | None = None
-        self.context: str | None = None
-        self.cancel_requested = False
-        self.latest_activity_at: datetime | None = None
 
     @abstractmethod
-    def close(self, event: Event, status: CloseStatus, now: datetime, *, policy: ChildPolicy | None = None) -> None:
+    def close(self, event: e.Event, status: CloseStatus, now: datetime, *, policy: ChildPolicy | None = None) -> None:
         """Append the last event. Open tasks and timers get no further event.
 
         The child policy is the run's own, unless `policy` overrides it.
@@ -175,15 +138,14 @@ class Run(Alarm):
         """Whether events may still be appended."""
         return self.close_status is None
 
-    def append(self, event: Event) -> None:
-        """Append an event to the history."""
+    def append(self, event: e.Event) -> None:
         assert self.close_status is None, "an event after the close"
         events = self.events
         events.append(event)
         if len(events) == self.region.limits.history_events_max + 1:
             self.region.follow(self._end_history, event.event_timestamp)
 
-    def append_trigger(self, event: Event) -> None:
+    def append_trigger(self, event: e.Event) -> None:
         """Append an event, and schedule a decision task for it."""
         self.append(event)
         self.schedule_decision(event.event_timestamp)
@@ -198,7 +160,7 @@ class Run(Alarm):
         wait = None if sticky is None else sticky.timeout
         event_id = len(self.events) + 1
         self.append(
-            DecisionTaskScheduled(
+            e.DecisionTaskScheduled(
                 event_id=event_id,
                 event_timestamp=now,
                 task_list=task_list,
@@ -207,7 +169,8 @@ class Run(Alarm):
                 schedule_to_start_timeout=wait or "NONE",
             )
         )
-        self.queued = PendingDecision(self, event_id, self.decision_queues.get(task_list.name))
+        queue = self.decision_queues.get(task_list.name)
+        self.queued = PendingDecision(execution=self, scheduled_event_id=event_id, queue=queue)
         self.region.limit(self.queued, parse_duration(wait), now)
         if self.running is None:
             self.offer_queued()
@@ -226,7 +189,7 @@ class Run(Alarm):
         self.region.alarms.clear(task)
         event_id = len(self.events) + 1
         self.append(
-            DecisionTaskCompleted(
+            e.DecisionTaskCompleted(
                 event_id=event_id,
                 event_timestamp=now,
                 scheduled_event_id=task.scheduled_event_id,
@@ -257,7 +220,7 @@ class Run(Alarm):
         """Record a cancel request, from another execution or from the API."""
         self.cancel_requested = True
         self.append_trigger(
-            WorkflowExecutionCancelRequested(
+            e.WorkflowExecutionCancelRequested(
                 event_id=self.next_event_id,
                 event_timestamp=now,
                 external_workflow_execution=source,
@@ -267,20 +230,25 @@ class Run(Alarm):
         )
 
     def terminate(
-        self, event: WorkflowExecutionTerminated, now: datetime, *, policy: ChildPolicy | None = None
+        self,
+        now: datetime,
+        cause: WorkflowExecutionTerminatedCause,
+        *,
+        policy: ChildPolicy | None = None,
+        reason: str | None = None,
+        details: str | None = None,
     ) -> None:
-        """Close at once, whatever is running."""
+        """Close at once, whatever is running. The child policy is the run's own, unless `policy` overrides it."""
+        event = e.WorkflowExecutionTerminated(
+            event_id=self.next_event_id,
+            event_timestamp=now,
+            child_policy=policy or self.settings.child_policy,
+            reason=reason,
+            details=details,
+            cause=cause,
+        )
         self.close(event, "TERMINATED", now, policy=policy)
 
     def _end_history(self, now: datetime) -> None:
-        """Terminate, because the history exceeded its limit."""
         if self.is_open:
-            self.terminate(
-                WorkflowExecutionTerminated(
-                    event_id=self.next_event_id,
-                    event_timestamp=now,
-                    child_policy=self.settings.child_policy,
-                    cause="EVENT_LIMIT_EXCEEDED",
-                ),
-                now,
-            )
+            self.terminate(now, "EVENT_LIMIT_EXCEEDED")

@@ -21,13 +21,12 @@ class Ready(NamedTuple):
     task_list: str
 
 
-class Task(Alarm):
+class Task(Alarm, kw_only=True):
     """A task of an execution. `waiting` until it is assigned or withdrawn."""
 
-    __slots__ = ("scheduled_event_id", "waiting")
-
     scheduled_event_id: int
-    waiting: bool
+    started_event_id: int = 0
+    waiting: bool = False
 
     @abstractmethod
     def withdraw(self) -> None:
@@ -57,7 +56,6 @@ class TaskQueue(Generic[TaskT]):
         return self._arrivals
 
     def offer(self, task: TaskT, priority: int, arrival: int) -> None:
-        """Make the task available to pollers."""
         heappush(self._heap, (-priority, arrival, task))
         self._ready.append(self._key)
 

@@ -11,22 +11,20 @@ from traction_local.service.state.environment import cut
 from traction_local.service.state.run import Run
 
 
-class Timer(Alarm):
+class Timer(Alarm, kw_only=True):
     """An open timer."""
-
-    __slots__ = ("_siblings", "execution", "id", "started_event_id")
 
     # Timers that are due at the same time fire in the order of their start. A timer of 0 s is an effect of its batch
     # like any other.
     rank = EFFECT
 
-    def __init__(self, execution: Run, id: str, started_event_id: int, siblings: dict[str, Timer]) -> None:
-        super().__init__()
-        self.execution = execution
-        self.id = id
-        self.started_event_id = started_event_id
-        self._siblings = siblings
-        siblings[id] = self
+    execution: Run
+    id: str
+    started_event_id: int
+    siblings: dict[str, Timer]
+
+    def __post_init__(self) -> None:
+        self.siblings[self.id] = self
 
     def start(self, duration: Duration, now: datetime) -> None:
         """Set the timer to fire after this time, and never inside the batch that starts it."""
@@ -35,7 +33,7 @@ class Timer(Alarm):
 
     def fire(self, now: datetime) -> None:
         execution = self.execution
-        del self._siblings[self.id]
+        del self.siblings[self.id]
         execution.append_trigger(
             TimerFired(
                 event_id=execution.next_event_id,
