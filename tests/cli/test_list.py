@@ -114,6 +114,9 @@ def test_filters_select_executions(shop: Shop, words: list[str], found: list[str
         (["--status", "open", "--closed-since", "1d"], "matches no open execution"),
         (["--workflow", "nowhere:order"], "there is no module 'nowhere'"),
         (["--count-only", "--follow"], "exclude each other"),
+        (["--stuck", "--follow"], "exclude each other"),
+        (["--stuck", "--status", "failed"], "--stuck finds open executions"),
+        (["--stuck", "--definitions", "json"], "the module defines no workflow"),
     ],
 )
 def test_a_wrong_filter_exits_with_2(shop: Shop, words: list[str], says: str) -> None:
@@ -148,6 +151,37 @@ def test_what_list_prints_fits_the_terminal(shop: Shop, columns: int) -> None:
     compare(f"describe-{columns}.txt", shop("describe", "order-2", columns=columns))
     compare(f"types-{columns}.txt", shop("types", columns=columns))
     compare(f"tasks-{columns}.txt", shop("tasks", columns=columns))
+
+
+def test_stuck_shows_executions_whose_decision_task_waits_or_times_out(shop: Shop) -> None:
+    backend = shop.world.local
+    assert shop("list", "--stuck") == ""
+    assert shop.err == "No open execution in shop: is stuck\n"
+    # The decision task of order-3 was taken and has no timeout; that of order-4 times out, that of order-5 waits.
+    for id in ("order-4", "order-5"):
+        backend.call(
+            o.StartWorkflowExecution(
+                domain=backend.domain,
+                workflow_id=id,
+                workflow_type=TYPES[0],
+                task_list=TaskList(id),
+                task_start_to_close_timeout="10",
+            )
+        )
+    for _ in range(3):
+        backend.call(o.PollForDecisionTask(domain=backend.domain, task_list=TaskList("order-4")), timedelta(0))
+        shop.world.advance(10)
+    printed = [line.split(maxsplit=6) for line in shop("list", "--stuck").splitlines()]
+    assert [(words[2], words[5], words[6][9:].strip()) for words in printed] == [
+        ("STUCK", "order-4", "3 decision tasks in a row timed out")
+    ]
+    shop.world.advance(60)
+    stuck = {one["workflow_id"]: one["reason"] for one in json.loads(shop("list", "--stuck", "--json"))}
+    assert stuck == {
+        "order-4": "3 decision tasks in a row timed out",
+        "order-5": "a decision task has waited on the list order-5 for 1 m 30 s",
+    }
+    assert "3 decision tasks" in shop("list", "--stuck", "--id", "order-4", columns=100)
 
 
 def fail(shop: Shop, id: str, reason: str) -> None:

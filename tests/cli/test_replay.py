@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.cli import orders
+from traction import WorkerSystem
 from traction.cli import main
 from traction.history.export import read_stored
+from traction.worker.workflow_worker import WorkflowWorker
 
 THEN, NOW = "tests.cli.orders", "tests.cli.orders_now"
 
@@ -104,6 +109,17 @@ def test_check_replays_open_executions_and_the_newest_closed_ones(traction: Comm
     assert traction.err == "1 executions replayed, 0 would break\n"
     traction.at("check", f"{NOW}:buy", "--no-open", code=1)
     assert traction.err == "1 executions replayed, 1 would break\n"
+
+
+def test_list_stuck_shows_the_error_of_the_definitions_at_hand(traction: Command) -> None:
+    with WorkerSystem(traction.url) as system:
+        system.start(orders.buy(7), workflow_id="one")
+        workflows: list[Any] = [orders.buy]
+        assert WorkflowWorker(system.backend, workflows).work_once(timedelta(0))
+    assert traction.at("list", "--stuck", "--definitions", THEN) == ""
+    (line,) = traction.at("list", "--stuck", "--definitions", NOW, "--wide").splitlines()
+    assert "  STUCK  buy 1  one  " in line
+    assert "NonDeterminismError: buy 1 no longer matches its history at step copy_out-1" in line
 
 
 def test_payloads_are_read_by_the_codec_that_wrote_them(traction: Command) -> None:

@@ -27,7 +27,7 @@ class Execution(ListedExecution, frozen=True, kw_only=True):
     state: str | None = None
     """The last state that its flow published, as a payload; of open executions, if states are read."""
     reason: str | None = None
-    """Why it closed, if it did not complete, and if reasons are read."""
+    """Why it closed, if it did not complete, and if reasons are read; with `--stuck`, why it is stuck."""
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
+import msgspec
 import typer
 
 from traction.backend import Backend
 from traction.cli import output
 from traction.cli.documents import Count, Execution, to_execution
 from traction.cli.filters import FilterOptions
-from traction.cli.loading import UsageError, open_codec, open_for
-from traction.cli.options import CodecName, Json, Payloads, Url
+from traction.cli.loading import UsageError, load_workflows, open_codec, open_for
+from traction.cli.options import CodecName, Definitions, Json, Payloads, Url
 from traction.client.following import follow_executions
 from traction.client.listing import RARE, count_executions, list_executions
-from traction.client.query import ListedExecution
+from traction.client.query import ListedExecution, Query
+from traction.client.stuck import explain_stuck
+from traction.definitions.classes import Workflow
 from traction.errors import BackendError, UnknownResourceFault
 from traction.history.closing import describe_closing_event
 from traction.model import operations as o
@@ -36,6 +39,15 @@ def show_executions(
     url: Url = "local:",
     count: Annotated[int, typer.Option("--count", "-n", min=1, help="The maximum number of executions to show.")] = 50,
     count_only: Annotated[bool, typer.Option("--count-only", help="Print only how many match.")] = False,
+    stuck: Annotated[
+        bool,
+        typer.Option(
+            "--stuck",
+            help="Show only open executions whose decision task times out repeatedly, or waits for a worker for over a "
+            "minute, and why; reads the history of each open execution that matches.",
+        ),
+    ] = False,
+    definitions: Definitions = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep on printing what starts and closes.")] = False,
     states: Annotated[
         bool,
@@ -57,8 +69,9 @@ def show_executions(
     filters: FilterOptions,
 ) -> None:
     """Find executions, open and closed, newest first. All filters must match."""
-    if count_only and follow:
-        raise UsageError("--count-only and --follow exclude each other")
+    if count_only + follow + stuck > 1:
+        raise UsageError("--count-only, --follow and --stuck exclude each other; write one of them")
+    workflows = load_workflows(definitions)
     payload_codec = open_codec(codec, payloads, context)
     with open_for(context, url) as backend:
         query = filters.make_query(backend.now())
@@ -66,6 +79,12 @@ def show_executions(
             show_count(Count.of(count_executions(backend, query)), json)
             return
         reader = Reader(backend, payload_codec, states, query.status in RARE if reasons is None else reasons)
+        if stuck:
+            found = list(islice(find_stuck(backend, query, workflows, payload_codec), count))
+            show_found(found, wide, json=json, status="STUCK")
+            if not found and not json:
+                output.show_message(f"No open execution in {url} is stuck")
+            return
         if follow:
             changes = follow_executions(backend, query, lambda: time.sleep(FOLLOW_SECONDS), newest=count)
             for execution in reader.read(changes):
@@ -77,6 +96,22 @@ def show_executions(
         which = "No executions" if filters.is_empty else "No matching executions"
         output.show_message(f"{which} in {url}{memory}")
     show_found(found, wide, json=json)
+
+
+def find_stuck(
+    backend: Backend, query: Query, workflows: Sequence[type[Workflow[Any]]], codec: Codec
+) -> Iterator[Execution]:
+    """Yield the open executions of a query that are stuck, each with why as its reason.
+
+    Raises:
+        UsageError: the query matches only closed executions.
+    """
+    if not query.includes_open:
+        raise UsageError("--stuck finds open executions; leave out the filters for closed ones")
+    for one in list_executions(backend, msgspec.structs.replace(query, status="OPEN")):
+        reason = explain_stuck(backend, one.execution, workflows=workflows, codec=codec)
+        if reason is not None:
+            yield to_execution(one, reason=reason)
 
 
 class Reader:
@@ -126,22 +161,28 @@ def show_count(counted: Count, json: bool) -> None:
         output.show_lines(f"{counted.count}{' or more: SWF stopped counting' if counted.truncated else ''}")
 
 
-def show_found(found: list[Execution], wide: bool, *, json: bool, lines: bool = False) -> None:
-    """Print executions: as a table, as a JSON array, or with `lines` as one JSON object each."""
+def show_found(
+    found: list[Execution], wide: bool, *, json: bool, lines: bool = False, status: str | None = None
+) -> None:
+    """Print executions: as a table, as a JSON array, or with `lines` as one JSON object each.
+
+    `status` is shown in the table for all of them.
+    """
     if json and lines:
         for execution in found:
             output.show_document(execution)
     elif json:
         output.show_document(found)
     else:
-        output.show_table([format_execution(execution, wide) for execution in found], wide=wide)
+        output.show_table([format_execution(execution, wide, status) for execution in found], wide=wide)
 
 
-def format_execution(execution: Execution, wide: bool) -> tuple[str, ...]:
-    """Return the columns of an execution. The last is its state, or why it closed."""
+def format_execution(execution: Execution, wide: bool, status: str | None = None) -> tuple[str, ...]:
+    """Return the columns of an execution. The last is its state, or why it closed or is stuck."""
+    is_open = execution.status == "OPEN"
     return (
         execution.started_at.strftime("%Y-%m-%d %H:%M:%S" if wide else "%Y-%m-%d %H:%M"),
-        "CANCEL_REQUESTED" if execution.cancel_requested and execution.status == "OPEN" else execution.status,
+        status or ("CANCEL_REQUESTED" if execution.cancel_requested and is_open else execution.status),
         f"{execution.workflow} {execution.version}",
         execution.workflow_id,
         execution.run_id if wide else execution.run_id[:RUN_ID_CHARS],

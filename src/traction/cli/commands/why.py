@@ -21,7 +21,10 @@ def why(
     payloads: Payloads = None,
     json: Json = False,
 ) -> None:
-    """Explain what an execution waits for, since when, and who can answer; or that it is stuck, and why."""
+    """Explain what an execution waits for, or why it is stuck.
+
+    The first sentence answers; the facts follow: since when, at which line, and who can answer.
+    """
     workflows = load_workflows(definitions)
     payload_codec = open_codec(codec, payloads, context)
     with open_for(context, url) as backend:
