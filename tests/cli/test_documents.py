@@ -16,6 +16,7 @@ from tests.cli.test_run import run
 from traction.cli import COMMANDS, documents
 from traction.cli.documents import DOCUMENTS
 from traction.history import explanation, views
+from traction.inspection import Branch, FlowFrame
 
 HERE = "tests.cli.orders"
 ROOT = Path(__file__).parents[2]
@@ -58,6 +59,7 @@ def test_documents_of_running_work_have_their_shape(world: World) -> None:
     check("list --count-only", world("list", "--count-only"))
     check("describe", world("describe", "one"))
     check("why", world("why", "one"))
+    check("debug", world("debug", "one", "-d", HERE))
     check("history", world("history", "one"))
     check("history --events", world("history", "one", "--events"))
     check("state", world("state", "one", f"{HERE}:wait_for_approval"))
@@ -101,6 +103,7 @@ def list_structs() -> Iterator[type[msgspec.Struct]]:
     for one in (*vars(documents).values(), *vars(explanation).values(), *vars(views).values()):
         if isinstance(one, type) and issubclass(one, msgspec.Struct) and one.__module__ in MODULES:
             yield one
+    yield from (Branch, FlowFrame)
 
 
 def test_keys_are_in_snake_case() -> None:

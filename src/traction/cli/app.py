@@ -22,6 +22,7 @@ import typer
 from traction.cli import arguments
 from traction.cli.commands.cancel import cancel
 from traction.cli.commands.check import check
+from traction.cli.commands.debug import debug
 from traction.cli.commands.describe import describe
 from traction.cli.commands.explore import show_exploration
 from traction.cli.commands.history import show_history
@@ -53,6 +54,7 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
     "describe": describe,
     "why": why,
     "history": show_history,
+    "debug": debug,
     "state": state,
     "tasks": show_tasks,
     "types": show_types,

@@ -16,7 +16,8 @@ import msgspec
 from traction.client.batch import Outcome
 from traction.client.query import ExecutionCount, ListedExecution
 from traction.history.explanation import Explanation
-from traction.history.views import ExecutionView
+from traction.history.views import AwaitedSignal, ExecutionView, FailureView
+from traction.inspection import Branch
 from traction.model import events as e
 from traction.model import operations as o
 
@@ -65,6 +66,36 @@ class Count(msgspec.Struct, frozen=True, kw_only=True):
     def of(cls, counted: ExecutionCount) -> Count:
         """Return the document of a count."""
         return cls(count=counted.count, truncated=counted.truncated)
+
+
+class DecisionView(msgspec.Struct, frozen=True):
+    """A decision that the flow would make; `attributes` are SWF's own, in snake case."""
+
+    decision_type: str
+    """SWF's name of the decision."""
+    attributes: dict[str, Any]
+    """SWF's attributes of the decision, without those that are absent."""
+
+
+class DebuggedMoment(msgspec.Struct, frozen=True):
+    """The flow at an event, as `traction debug` prints it."""
+
+    event_id: int
+    """The number of the event."""
+    at: datetime
+    """When it was recorded."""
+    event: str
+    """SWF's name of the event."""
+    branches: tuple[Branch, ...]
+    """The strands of the flow that wait."""
+    decisions: tuple[DecisionView, ...]
+    """What the flow would decide now."""
+    awaited: tuple[AwaitedSignal, ...]
+    """The signals that it waits for."""
+    blocked: FailureView | None
+    """Why the code cannot get to this event, if it cannot."""
+    next_events: tuple[str, ...]
+    """The names of the next events."""
 
 
 class HistoryEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -207,6 +238,7 @@ DOCUMENTS: Final[dict[str, Any]] = {
     "list --count-only": Count,
     "describe": Description,
     "why": Explanation,
+    "debug": DebuggedMoment,
     "history": ExecutionView,
     "history --events": list[HistoryEvent],
     "state": State,

@@ -8,7 +8,7 @@ import typer.core
 
 GROUPS: Final = {
     "Run": ("run", "start", "worker"),
-    "Find and look": ("list", "describe", "why", "history", "state", "tasks", "types"),
+    "Find and look": ("list", "describe", "why", "history", "debug", "state", "tasks", "types"),
     "Act": ("signal", "cancel", "terminate"),
     "Test": ("simulate", "explore", "replay", "check"),
     "Serve": ("serve",),

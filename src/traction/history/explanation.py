@@ -15,7 +15,7 @@ import msgspec
 from traction.history.contents import show_content
 from traction.history.rendering import format_span
 from traction.history.text import shorten
-from traction.history.views import ExecutionView, StepView
+from traction.history.views import ExecutionView, Link, StepView
 
 FACTS_MAX = 10
 """How many open steps are listed one by one."""
@@ -259,8 +259,8 @@ def _describe_type(step: StepView) -> str:
     return f" ({step.name})" if step.name else ""
 
 
-def _describe_source(source: object) -> str:
-    return f" by the execution {source.workflow_id}" if hasattr(source, "workflow_id") else ""
+def _describe_source(source: Link | None) -> str:
+    return "" if source is None else f" by the execution {source.workflow_id}"
 
 
 _PLURALS = {"activity": "activities", "child": "children"}
