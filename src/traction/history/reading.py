@@ -249,7 +249,7 @@ class _Reading:
     def make_view(self, execution: WorkflowExecution, until: datetime | None) -> ExecutionView:
         first, last, closing = self.first, self.last, self.history.closed
         if first is None or last is None:
-            raise ValueError("the history has no events, so there is no timeline")
+            raise ValueError("the history has no events, so there is no execution to read")
         failure, reason, result = None, "", None
         match closing:
             case e.WorkflowExecutionCompleted():

@@ -131,8 +131,8 @@ def _parse(text: str) -> dict[int, int]:
         number, colon, chosen = item.partition(":")
         if not (colon and number.isdecimal() and chosen.isdecimal()):
             raise DefinitionError(
-                f"Deviations({text!r}): {item!r} is not a deviation; each is the number of a choice and what is chosen "
-                'as in "4:2 9:1"'
+                f"Deviations({text!r}): {item!r} is not a deviation; write the number of a choice, a colon and the "
+                'alternative, as in "4:2 9:1"'
             )
         choices[int(number)] = int(chosen)
     return choices
