@@ -134,7 +134,7 @@ def run_takes_no_dependency() -> None:
 
 
 @case
-def run_takes_what_nobody_gives() -> None:
+def run_has_an_extra_parameter() -> None:
     class Fetch(A[None, int]):
         def run(self, number: int) -> int: ...
 
@@ -146,7 +146,7 @@ def run_takes_another_dependency() -> None:
 
 
 @case
-def run_gives_another_type() -> None:
+def run_returns_another_type() -> None:
     class Fetch(A[None, int]):
         def run(self) -> str: ...
 
@@ -159,19 +159,19 @@ def run_yields() -> None:
 
 
 @case
-def flow_takes_what_nobody_gives() -> None:
+def flow_has_an_extra_parameter() -> None:
     class Book(W[int]):
         async def flow(self, number: int) -> int: ...
 
 
 @case
-def flow_gives_no_step() -> None:
+def flow_returns_no_step() -> None:
     class Book(W[int]):
         def flow(self) -> int: ...
 
 
 @case
-def flow_gives_another_type() -> None:
+def flow_returns_another_type() -> None:
     class Book(W[int]):
         async def flow(self) -> str: ...
 
@@ -322,7 +322,7 @@ def raises_one_error_and_not_a_tuple() -> None:
 
 
 @case
-def raises_what_has_no_fields_to_travel() -> None:
+def raises_an_error_without_fields() -> None:
     make_workflow(raises=(CardDeclined, ValueError))
 
 
@@ -511,25 +511,25 @@ def function_that_takes_another_dependency() -> None:
 
 
 @case
-def activity_that_gives_a_step() -> None:
+def activity_that_returns_a_step() -> None:
     @activity
     def fetch_twice() -> Step[int]: ...
 
 
 @case
-def async_workflow_that_gives_a_step() -> None:
+def async_workflow_that_returns_a_step() -> None:
     @workflow
     async def book() -> Step[int]: ...
 
 
 @case
-def workflow_that_gives_no_step() -> None:
+def workflow_that_returns_no_step() -> None:
     @workflow  # type: ignore[arg-type]
     def book() -> int: ...
 
 
 @case
-def workflow_that_gives_a_step_of_nothing_known() -> None:
+def workflow_that_returns_a_step_of_an_unknown_type() -> None:
     @workflow
     def book() -> Step: ...  # type: ignore[type-arg]
 
@@ -548,7 +548,7 @@ def first_of_none() -> None:
 
 
 @case
-def each_at_most_none_at_a_time() -> None:
+def each_with_a_limit_of_zero() -> None:
     each(fetch, [1], limit=0)
 
 
@@ -623,7 +623,7 @@ def map_to_a_step() -> None:
 
 
 @case
-def each_half_an_item_at_a_time() -> None:
+def each_with_a_limit_of_one_half() -> None:
     each(fetch, [1], limit=0.5)  # type: ignore[call-overload]
 
 
@@ -672,7 +672,7 @@ def flow_that_returns_a_step() -> None:
 
 
 @case
-def flow_that_gives_nothing() -> None:
+def flow_that_returns_nothing() -> None:
     def flow() -> None: ...
 
     run_flow(flow)
@@ -748,7 +748,7 @@ def result_that_is_absent() -> None:
 
 
 @case
-def payload_that_json_cannot_say() -> None:
+def payload_that_json_cannot_represent() -> None:
     JSON.encode({"path": Path("/etc/hosts")})
 
 
@@ -765,7 +765,7 @@ def payload_that_is_too_long() -> None:
 # The rest of the language.
 
 
-def say(f: Callable[..., Any], *args: Any, **options: Any) -> Callable[[], Any]:
+def call(f: Callable[..., Any], *args: Any, **options: Any) -> Callable[[], Any]:
     return lambda: f(*args, **options)
 
 
@@ -831,20 +831,20 @@ def signal_with_a_field_without_a_default_after_one_with() -> None:
 
 
 CASES |= {
-    "receive_of_nothing": say(traction.receive),
-    "receive_of_a_string": say(traction.receive, "Approve"),
-    "receive_of_a_signal_and_not_its_class": say(traction.receive, Approve("Ann")),
-    "receive_of_the_base_of_signals": say(traction.receive, traction.Signal),
-    "receive_of_two_signals_of_one_name": say(traction.receive, Approve, Approved),
-    "signals_of_an_activity": say(traction.signals, fetch),
-    "send_of_a_string": say(traction.send, "trip-1", "Approve"),
-    "send_of_a_class": say(traction.send, "trip-1", Approve),
-    "send_to_a_number": say(traction.send, 7, Approve("Ann")),
-    "send_to_what_is_no_workflow_id": say(traction.send, "", Approve("Ann")),
-    "cancel_of_nobody": say(traction.cancel, None),
-    "start_child_of_an_activity": say(traction.start_child, fetch(7)),
-    "start_child_of_a_definition": say(traction.start_child, book_trip),
-    "continue_as_new_of_a_definition": say(traction.continue_as_new, book_trip),
+    "receive_of_nothing": call(traction.receive),
+    "receive_of_a_string": call(traction.receive, "Approve"),
+    "receive_of_a_signal_and_not_its_class": call(traction.receive, Approve("Ann")),
+    "receive_of_the_base_of_signals": call(traction.receive, traction.Signal),
+    "receive_of_two_signals_of_one_name": call(traction.receive, Approve, Approved),
+    "signals_of_an_activity": call(traction.signals, fetch),
+    "send_of_a_string": call(traction.send, "trip-1", "Approve"),
+    "send_of_a_class": call(traction.send, "trip-1", Approve),
+    "send_to_a_number": call(traction.send, 7, Approve("Ann")),
+    "send_to_what_is_no_workflow_id": call(traction.send, "", Approve("Ann")),
+    "cancel_of_none": call(traction.cancel, None),
+    "start_child_of_an_activity": call(traction.start_child, fetch(7)),
+    "start_child_of_a_definition": call(traction.start_child, book_trip),
+    "continue_as_new_of_a_definition": call(traction.continue_as_new, book_trip),
     "continue_as_new_with_options": lambda: traction.continue_as_new(
         book_trip().options(priority=7)  # type: ignore[arg-type]
     ),
@@ -856,32 +856,32 @@ CASES |= {
     ),
     "call_of_a_child_with_an_id_that_is_none": lambda: book_trip().options(workflow_id="trip/1"),
     "retry_of_a_step_a_number_of_times": lambda: done(1).retry(3),  # type: ignore[arg-type]
-    "retry_with_a_jitter_of_more_than_all": say(Retry, jitter=2),
-    "retry_with_a_jitter_that_is_a_string": say(Retry, jitter="half"),
-    "retry_with_a_deadline_that_is_a_string": say(Retry, deadline="1 h"),
-    "retry_that_gives_up_on_one_type": say(Retry, give_up_on=ValueError),
-    "retry_that_gives_up_on_what_is_no_exception": say(Retry, give_up_on=(7,)),
-    "retry_on_one_name": say(Retry, retry_on="ValueError"),
+    "retry_with_a_jitter_above_one": call(Retry, jitter=2),
+    "retry_with_a_jitter_that_is_a_string": call(Retry, jitter="half"),
+    "retry_with_a_deadline_that_is_a_string": call(Retry, deadline="1 h"),
+    "retry_that_gives_up_on_one_type": call(Retry, give_up_on=ValueError),
+    "retry_that_gives_up_on_what_is_no_exception": call(Retry, give_up_on=(7,)),
+    "retry_on_one_name": call(Retry, retry_on="ValueError"),
     "timeout_that_is_a_string": lambda: done(1).timeout("1 h"),  # type: ignore[arg-type]
     "timeout_that_is_negative": lambda: done(1).timeout(-1),
     "compensate_with_a_step": lambda: fetch(7).compensate(fetch(8)),  # type: ignore[arg-type]
-    "saga_of_a_function": say(traction.saga, fetch),
-    "shield_of_a_function": say(traction.shield, read_setting),
-    "move_on_after_a_string": say(traction.move_on_after, "1 h"),
-    "fail_after_less_than_no_time": say(traction.fail_after, -1),
-    "side_effect_of_a_value": say(traction.side_effect, 7),
-    "side_effect_of_a_step": say(traction.side_effect, done(7)),
-    "side_effect_that_is_async": say(traction.side_effect, read_setting),
-    "patched_without_a_name": say(traction.patched, ""),
-    "patched_by_a_number": say(traction.patched, 7),
-    "lambda_without_a_name": say(traction.invoke_lambda, ""),
-    "cron_line_of_three_fields": say(traction.every, "0 3 *", fetch, again=book_trip),
-    "cron_line_with_a_minute_that_is_none": say(traction.every, "60 * * * *", fetch, again=book_trip),
-    "cron_line_that_never_comes": say(traction.every, "0 0 30 2 *", fetch, again=book_trip),
-    "interval_of_no_length": say(traction.every, 0, fetch, again=book_trip),
-    "overlap_that_is_unknown": say(traction.every, 60, fetch, again=book_trip, overlap="skip"),
-    "catching_up_less_than_nothing": say(traction.every, 60, fetch, again=book_trip, catch_up=-1),
-    "lambda_for_longer_than_it_may_run": say(traction.invoke_lambda, "resize", timeout=traction.hours(1)),
+    "saga_of_a_function": call(traction.saga, fetch),
+    "shield_of_a_function": call(traction.shield, read_setting),
+    "move_on_after_a_string": call(traction.move_on_after, "1 h"),
+    "fail_after_a_negative_span": call(traction.fail_after, -1),
+    "side_effect_of_a_value": call(traction.side_effect, 7),
+    "side_effect_of_a_step": call(traction.side_effect, done(7)),
+    "side_effect_that_is_async": call(traction.side_effect, read_setting),
+    "patched_without_a_name": call(traction.patched, ""),
+    "patched_by_a_number": call(traction.patched, 7),
+    "lambda_without_a_name": call(traction.invoke_lambda, ""),
+    "cron_line_of_three_fields": call(traction.every, "0 3 *", fetch, again=book_trip),
+    "cron_line_with_a_minute_that_is_none": call(traction.every, "60 * * * *", fetch, again=book_trip),
+    "cron_line_that_never_comes": call(traction.every, "0 0 30 2 *", fetch, again=book_trip),
+    "interval_of_zero": call(traction.every, 0, fetch, again=book_trip),
+    "overlap_that_is_unknown": call(traction.every, 60, fetch, again=book_trip, overlap="skip"),
+    "catch_up_that_is_negative": call(traction.every, 60, fetch, again=book_trip, catch_up=-1),
+    "lambda_for_longer_than_it_may_run": call(traction.invoke_lambda, "resize", timeout=traction.hours(1)),
 }
 
 
@@ -964,10 +964,10 @@ CASES |= {
             status="COMPLETED",
         )
     ),
-    "step_that_signals_nobody": raise_it(
+    "step_that_signals_an_unknown_execution": raise_it(
         e.SignalFailed("send-1", workflow_id="trip-8841", cause="UNKNOWN_EXTERNAL_WORKFLOW_EXECUTION")
     ),
-    "step_that_cancels_nobody": raise_it(
+    "step_that_cancels_an_unknown_execution": raise_it(
         e.CancelFailed("cancel-1", workflow_id="trip-8841", cause="UNKNOWN_EXTERNAL_WORKFLOW_EXECUTION")
     ),
     "step_that_takes_too_long": raise_it(e.StepTimedOut(traction.hours(1))),
@@ -986,7 +986,7 @@ CASES |= {
 }
 
 
-def tell(make: Callable[[], Any]) -> str:
+def format_error(make: Callable[[], Any]) -> str:
     try:
         make()
     except Exception as error:
@@ -1006,7 +1006,7 @@ def normalize(text: str) -> str:
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
 def test_a_mistake_has_this_error_text(name: str) -> None:
-    text = normalize(tell(CASES[name]))
+    text = normalize(format_error(CASES[name]))
     path = GOLDEN / f"{name}.txt"
     if os.environ.get("GOLDEN") == "write":
         path.write_text(text, encoding="utf-8")

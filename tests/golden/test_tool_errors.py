@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.golden.test_errors import tell
+from tests.golden.test_errors import format_error
 from traction import activity, workflow
 from traction.client.query import Query
 from traction.history import make_stored, read_execution, read_stored
@@ -95,7 +95,7 @@ CASES: dict[str, Callable[[], Any]] = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_mistake_with_a_tool_has_this_error_text(name: str) -> None:
-    text = tell(CASES[name]).replace(f"{__name__}.", "")
+    text = format_error(CASES[name]).replace(f"{__name__}.", "")
     path = GOLDEN / f"{name}.txt"
     if os.environ.get("GOLDEN") == "write":
         path.write_text(text, encoding="utf-8")

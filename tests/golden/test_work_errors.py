@@ -15,7 +15,7 @@ import pluggy
 import pytest
 
 import traction_local.plugin
-from tests.golden.test_errors import tell
+from tests.golden.test_errors import format_error
 from tests.support.backends import Stage, open_stage, take_turns
 from traction import (
     Activity,
@@ -119,7 +119,7 @@ def run_under_the_id_of_another_type(stage: Stage) -> None:
 
 
 @case
-def result_that_is_waited_for_in_vain(stage: Stage) -> None:
+def result_after_the_timeout(stage: Stage) -> None:
     stage.system.run(IndexProject(7), workflow_id="project 7", timeout=0)
 
 
@@ -267,7 +267,7 @@ def normalize(text: str) -> str:
 @pytest.mark.parametrize("name", CASES)
 def test_a_mistake_at_run_time_has_this_error_text(name: str) -> None:
     with open_stage() as stage:
-        text = normalize(tell(lambda: CASES[name](stage)))
+        text = normalize(format_error(lambda: CASES[name](stage)))
     path = GOLDEN / f"{name}.txt"
     if os.environ.get("GOLDEN") == "write":
         path.write_text(text, encoding="utf-8")
