@@ -40,6 +40,10 @@ COMMANDS = (
     ("history", "open"),
     ("history", "failed"),
     ("history", "failed", "--events"),
+    ("why", "open"),
+    ("why", "failed"),
+    ("tasks",),
+    ("terminate", "--all-matching", "--dry-run"),
 )
 
 

@@ -9,8 +9,6 @@ from typing import Any, Final
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.progress import track
 
 from traction.backend import Backend
 from traction.cli import documents, output
@@ -119,4 +117,7 @@ def _track(results: Iterator[ActionResult], total: int, json: bool) -> Iterator[
     """Show the progress on standard error, if that is a terminal and results are printed elsewhere."""
     if json or not sys.stderr.isatty() or sys.stdout.isatty():
         return results
+    from rich.console import Console
+    from rich.progress import track
+
     return iter(track(results, total=total, console=Console(stderr=True), transient=True))

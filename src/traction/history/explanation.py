@@ -5,6 +5,7 @@ The first sentence answers; the facts follow, the most important first.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from itertools import islice
@@ -13,6 +14,7 @@ from typing import Literal, NamedTuple, TypeAlias
 import msgspec
 
 from traction.history.contents import show_content
+from traction.history.escaping import escape
 from traction.history.rendering import format_span
 from traction.history.text import shorten
 from traction.history.views import ExecutionView, Link, StepView
@@ -48,10 +50,11 @@ class Explanation(msgspec.Struct, frozen=True):
     """What a person can do about it."""
 
     def __str__(self) -> str:
-        """The sentence, and below it the facts in columns."""
+        """The sentence, and below it the facts in columns, each on one line and escaped."""
         rows = [*((fact.label, fact.text) for fact in self.facts), *(("way out", way) for way in self.ways_out)]
         width = max((len(label) for label, _ in rows), default=0)
-        return "\n".join([self.summary, *(f"  {label:<{width}}  {text}" for label, text in rows)])
+        lines = [f"  {label:<{width}}  {_to_line(text)}" for label, text in rows]
+        return "\n".join([_to_line(self.summary), *lines])
 
 
 class Backlog(NamedTuple):
@@ -84,7 +87,7 @@ def explain(view: ExecutionView, backlog: Backlog = Backlog(), *, has_code: bool
                 f"{name} waits for a workflow worker: a decision task has waited on the list {task.task_list} for "
                 f"{format_span(waited)}{count}.",
                 tuple(_list_facts(view)),
-                (f"start a worker of {view.workflow}: traction worker MODULE:{view.workflow}",),
+                (f"start a worker of {view.workflow}: {_command('worker', f'MODULE:{view.workflow}')}",),
             )
         if task.started_at is not None:
             taken = view.until - task.started_at
@@ -129,7 +132,7 @@ def _explain_closed(view: ExecutionView, name: str) -> Explanation:
         text = f"{name} continued as new after {ago}"
         facts.append(Fact("next run", view.continued_as.run_id))
     if view.status in ("FAILED", "TIMED_OUT"):
-        ways = (f"read its tracebacks: traction history {view.workflow_id} --run-id {view.run_id}",)
+        ways = (f"read its tracebacks: {_command('history', view.workflow_id, '--run-id', view.run_id)}",)
     return Explanation("closed", f"{text}.", tuple(facts), ways)
 
 
@@ -159,7 +162,7 @@ def _explain_stuck(view: ExecutionView, name: str, has_code: bool) -> Explanatio
         ways.append("deploy the code at hand to the workers, and read their logs for the error")
     else:
         facts.append(Fact("cause", "the log of its workers shows the error"))
-        ways.append(f"see it here: traction why {view.workflow_id} --definitions MODULE")
+        ways.append(f"see it here: {_command('why', view.workflow_id, '--definitions', 'MODULE')}")
     return Explanation("stuck", text, (*facts, *_list_facts(view)), tuple(ways))
 
 
@@ -178,8 +181,9 @@ def _explain_unworked(view: ExecutionView, name: str, waiting: list[StepView], b
         f"{format_span(view.until - first.scheduled_at)}{count}.",
         tuple(_list_facts(view)),
         tuple(
-            f"start a worker of {step.name.partition(' ')[0]}: traction worker MODULE:{step.name.partition(' ')[0]}"
-            for step in islice((next(s for s in waiting if s.task_list == each) for each in lists), 3)
+            f"start a worker of {activity}: {_command('worker', f'MODULE:{activity}')}"
+            for each in islice(lists, 3)
+            for activity in [next(step for step in waiting if step.task_list == each).name.partition(" ")[0]]
         ),
     )
 
@@ -190,7 +194,7 @@ def _explain_waiting(view: ExecutionView, name: str, has_code: bool) -> Explanat
     ways: list[str] = []
     for awaited in view.awaited or ():
         phrases.append(f"the signal {' or '.join(awaited.names)}")
-        ways += [f"send it: traction signal {view.workflow_id} MODULE:{signal}" for signal in awaited.names]
+        ways += [f"send it: {_command('signal', view.workflow_id, 'MODULE:' + signal)}" for signal in awaited.names]
     if phrases:
         shown = phrases[0] if len(phrases) == 1 else f"{', '.join(phrases[:-1])} and {phrases[-1]}"
         cause: Cause = "steps" if open_steps else "signal"
@@ -206,7 +210,19 @@ def _explain_waiting(view: ExecutionView, name: str, has_code: bool) -> Explanat
         text = f"{name} is open, and nothing in it waits: only a cancellation can continue it.{due}"
         return Explanation("nothing", text)
     text = f"{name} is open, and no task, timer or child of it is: it waits for a signal, or for nothing.{due}"
-    return Explanation("signal", text, (), (f"see for which: traction why {view.workflow_id} --definitions MODULE",))
+    return Explanation(
+        "signal", text, (), (f"see for which: {_command('why', view.workflow_id, '--definitions', 'MODULE')}",)
+    )
+
+
+def _to_line(text: str) -> str:
+    """Return a text on one line: its line ends would look like further facts."""
+    return text if text.isprintable() else escape(" ".join(text.split()))
+
+
+def _command(*words: str) -> str:
+    """Return a command that can be copied into a shell, whatever the ids contain."""
+    return shlex.join(["traction", *words])
 
 
 # Facts.

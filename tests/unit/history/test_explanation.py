@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import timedelta
 from typing import Any
 
@@ -135,3 +136,15 @@ def test_of_many_open_steps_only_some_are_listed() -> None:
     explanation = explain(view_at(story, 20))
     assert "waits for 2,000 timers" in explanation.summary
     assert (len(explanation.facts), explanation.facts[-1].text) == (11, "1,990 open steps")
+
+
+def test_commands_are_quoted_and_texts_of_others_stay_on_their_line() -> None:
+    view = msgspec.structs.replace(view_at(leave(), 1), workflow_id="a; rm -rf ~ #", decision_task=None)
+    awaited = (AwaitedSignal(("Go\n  way out  $(reboot)\x1b[2J",), "shop.py:3"),)
+    explanation = explain(msgspec.structs.replace(view, awaited=awaited), has_code=True)
+    (way,) = explanation.ways_out
+    words = shlex.split(way.partition(": ")[2])
+    assert words == ["traction", "signal", "a; rm -rf ~ #", "MODULE:Go\n  way out  $(reboot)\x1b[2J"]
+    lines = str(explanation).split("\n")
+    assert [line.split()[0] for line in lines[1:]] == ["signal", "way"]
+    assert all(line.isprintable() for line in lines)
