@@ -10,6 +10,7 @@ import pytest
 
 from tests.cli.test_run import run
 from traction import WorkerSystem, activity, workflow
+from traction.client.following import follow_events
 from traction.client.visibility import describe_waiting, explain_waiting, find_waiting_decision
 from traction.errors import WorkflowFailed
 from traction.history.reading import list_failures, read_execution
@@ -134,3 +135,19 @@ def test_an_error_about_the_type_of_a_result_does_not_mention_versions() -> None
         with pytest.raises(WorkflowFailed, match="Return or pass a value of that type") as caught:
             system.run(asking_wrong(), timeout=60)
     assert "version" not in str(caught.value)
+
+
+def test_events_are_followed_until_the_execution_closes(tmp_path: Path) -> None:
+    url = f"local:{tmp_path / 'work.db'}"
+    with WorkerSystem(url) as system:
+        handle = system.start(fetching(7), workflow_id="one")
+        waits: list[int] = []
+
+        def act() -> None:
+            waits.append(len(handle.history()))
+            if len(waits) == 2:
+                handle.terminate("enough")
+
+        events = list(follow_events(system.backend, handle.execution, act))
+        assert waits == [2, 2]
+        assert events == handle.history()

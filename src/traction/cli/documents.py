@@ -15,11 +15,13 @@ import msgspec
 
 from traction.client.batch import Outcome
 from traction.client.query import ExecutionCount, ListedExecution
+from traction.history.contents import read_content
 from traction.history.explanation import Explanation
-from traction.history.views import AwaitedSignal, ExecutionView, FailureView
+from traction.history.views import AwaitedSignal, ExecutionView, FailureView, Link
 from traction.inspection import Branch
 from traction.model import events as e
 from traction.model import operations as o
+from traction.payloads.codec import Codec
 
 
 class Execution(ListedExecution, frozen=True, kw_only=True):
@@ -54,6 +56,11 @@ class Description(Execution, frozen=True, kw_only=True):
     open_lambdas: int
     latest_activity_at: datetime | None
     waiting: Waiting | None
+    input: Any
+    result: Any
+    continued_from: Link | None
+    continued_as: Link | None
+    due_at: datetime | None
 
 
 class Count(msgspec.Struct, frozen=True, kw_only=True):
@@ -267,10 +274,21 @@ def to_execution(execution: ListedExecution, *, state: str | None = None, reason
 
 
 def to_description(
-    execution: Execution, detail: o.WorkflowExecutionDetail, waiting: tuple[str, timedelta] | None
+    execution: Execution,
+    detail: o.WorkflowExecutionDetail,
+    waiting: tuple[str, timedelta] | None,
+    begun: ExecutionView,
+    closing: e.Event | None,
+    codec: Codec,
 ) -> Description:
-    """Return the document of a described execution."""
+    """Return the document of a described execution.
+
+    Args:
+        begun: its view after event 1, which has its input and links.
+        closing: the event that closed it, if one did.
+    """
     settings, counts = detail.execution_configuration, detail.open_counts
+    next_run = getattr(closing, "new_execution_run_id", None)
     return Description(
         **msgspec.structs.asdict(execution),
         task_list=settings.task_list.name,
@@ -286,6 +304,11 @@ def to_description(
         open_lambdas=counts.open_lambda_functions or 0,
         latest_activity_at=detail.latest_activity_task_timestamp,
         waiting=None if waiting is None else Waiting(task_list=waiting[0], seconds=waiting[1].total_seconds()),
+        input=begun.input,
+        result=read_content(getattr(closing, "result", None), codec),
+        continued_from=begun.continued_from,
+        continued_as=None if next_run is None else Link(execution.workflow_id, next_run),
+        due_at=begun.due_at if execution.closed_at is None else None,
     )
 
 

@@ -1,4 +1,4 @@
-"""Follow the executions that match a query: those that start, and those that close."""
+"""Follow the executions that match a query, those that start and those that close; or the events of one run."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ import msgspec
 from traction.backend import Backend
 from traction.client.listing import list_executions
 from traction.client.query import ListedExecution, Query, Times
+from traction.model import events as e
+from traction.model import operations as o
+from traction.model.correlation import EXECUTION_CLOSES
+from traction.model.names import WorkflowExecution
 
 LAG: Final = timedelta(minutes=1)
 """How far each turn looks back, as lists are eventually consistent (SWF)."""
@@ -61,3 +65,42 @@ def _narrow(times: Times, since: datetime) -> Times | None:
     first, last = times
     first = since if first is None else max(first, since)
     return None if last is not None and first > last else (first, last)
+
+
+def follow_events(backend: Backend, execution: WorkflowExecution, wait: Callable[[], object]) -> Iterator[e.Event]:
+    """Yield the events of a run, those that exist and then each that follows, until it has closed.
+
+    Args:
+        backend: where it is.
+        execution: the run.
+        wait: called before each turn. A turn reads the newest page of events, and older ones if it has missed some.
+
+    Raises:
+        UnknownResourceFault: the run is unknown, or no longer stored.
+    """
+    last = 0
+    while True:
+        fresh = list(_read_newest(backend, execution, last))
+        yield from reversed(fresh)
+        if fresh:
+            last = fresh[0].event_id
+            if type(fresh[0]) in EXECUTION_CLOSES:
+                return
+        wait()
+
+
+def _read_newest(backend: Backend, execution: WorkflowExecution, last: int) -> Iterator[e.Event]:
+    """Yield the events after an event id, newest first."""
+    token: str | None = None
+    while True:
+        page = backend.call(
+            o.GetWorkflowExecutionHistory(
+                domain=backend.domain, execution=execution, reverse_order=True, next_page_token=token
+            )
+        )
+        for event in page.events:
+            if event.event_id <= last:
+                return
+            yield event
+        if (token := page.next_page_token) is None:
+            return

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 from traction.backend import Backend
@@ -13,7 +14,7 @@ from traction.history.reading import read_execution
 from traction.history.views import ExecutionView
 from traction.inspection import Inspector
 from traction.model import operations as o
-from traction.model.events import WorkflowExecutionStarted
+from traction.model.events import Event, WorkflowExecutionStarted
 from traction.model.names import TaskList, WorkflowExecution
 from traction.payloads.codec import JSON, Codec
 
@@ -37,8 +38,17 @@ def read_view(
     Raises:
         UnknownResourceFault: the run is unknown, or no longer stored.
     """
-    events = backend.get_history(execution)
-    now = backend.now()
+    return make_view(backend.get_history(execution), execution, backend.now(), workflows, codec)
+
+
+def make_view(
+    events: Sequence[Event],
+    execution: WorkflowExecution,
+    now: datetime,
+    workflows: Iterable[type[Workflow[Any]]] = (),
+    codec: Codec = JSON,
+) -> ExecutionView:
+    """Return the view of a run from its events, replaying its flow if its definition is among the workflows."""
     begun = events[0]
     assert isinstance(begun, WorkflowExecutionStarted)
     workflow = next((each for each in workflows if each.spec.type == begun.workflow_type), None)

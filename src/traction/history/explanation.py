@@ -203,8 +203,10 @@ def _explain_waiting(view: ExecutionView, name: str, has_code: bool) -> Explanat
         return Explanation(
             cause, f"{name} is open, and waits for {shown}{when}.", tuple(_list_facts(view)), tuple(ways)
         )
-    if view.decision_task is not None:
-        return Explanation("decider", f"{name} is open: a decision task was scheduled a moment ago.")
+    if (task := view.decision_task) is not None:
+        waited = format_span(view.until - task.scheduled_at)
+        text = f"{name} is open: a decision task has waited on the list {task.task_list} for {waited}."
+        return Explanation("decider", text)
     due = "" if view.due_at is None else f" It times out {_format_due(view.due_at, view.until)}."
     if has_code:
         text = f"{name} is open, and nothing in it waits: only a cancellation can continue it.{due}"
