@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.scripted_history import Story
+from tests.support.scripted_history import Story, play
 from traction.decider.decider import decide
 from traction.flow.cancellation import CancelScope, cancel_scope, fail_after, move_on_after
 from traction.flow.combinators import all_of, done, fail, first_of, saga, shield, sleep, step
@@ -47,6 +47,62 @@ async def tidy_within(seconds: int) -> int:
     return await work(3)
 
 
+STORIES: dict[str, tuple[Any, ...]] = {
+    "a deadline during the cleanup of a cancelled flow keeps its cancellation": (
+        tidy_within(5),
+        "-> timer sleep-1, do work-1",
+        "request cancel -> cancel work-1, do work-2",
+        "fire sleep-1 -> cancel work-2, be cancelled",
+    ),
+    "a deadline that passes ends only its scope": (
+        tidy_within(5),
+        "-> timer sleep-1, do work-1",
+        "fire sleep-1 -> cancel work-1, do work-2",
+        "complete work-2 -> do work-3",
+    ),
+    "a scope left in time cancels its timer": (
+        tidy_within(5),
+        "-> timer sleep-1, do work-1",
+        "complete work-1 -> do work-2",
+        "complete work-2 -> cancel sleep-1, do work-3",
+    ),
+    "a shielded step completes before the cancellation takes effect": (
+        shield(work(1).flat_map(work)).flat_map(lambda _: work(3)),
+        "-> do work-1",
+        "request cancel ->",
+        "complete work-1 2 -> do work-2",
+        "complete work-2 -> be cancelled",
+    ),
+    "a shielded step that fails does not undo a cancellation": (
+        shield(work(1)),
+        "-> do work-1",
+        "request cancel ->",
+        "fail work-1 -> be cancelled",
+    ),
+    "a signal is received once and in the order of arrival": (
+        receive(Ping).flat_map(lambda first: receive(Ping).map(lambda second: f"{first.n} {second.n}")),
+        "->",
+        'signal Ping {"n":1}, signal Ping {"n":2} -> complete "1 2"',
+    ),
+    "a receiver that lost its race takes no signal": (
+        first_of(receive(Ping), sleep(1)).flat_map(lambda _: receive(Ping)).map(lambda ping: ping.n),
+        "-> timer 1.1.sleep-1",
+        'fire 1.1.sleep-1, signal Ping {"n":1} -> complete "1"',
+    ),
+    "a scope whose deadline cannot be set has none": (
+        move_on_within_a_week(),
+        "refuse sleep-1 OPERATION_NOT_PERMITTED -> timer sleep-1, do work-1",
+        "->",
+        'complete work-1 -> complete "False"',
+    ),
+}
+
+
+@pytest.mark.parametrize(("flow", "script"), [(flow, script) for flow, *script in STORIES.values()], ids=STORIES)
+def test_a_flow_follows_its_script(flow: Step[Any], script: list[str]) -> None:
+    play(flow, *script)
+
+
 def test_async_with_may_acquire_and_release_by_steps() -> None:
     class Lock:
         def __aenter__(self) -> Step[int]:
@@ -62,21 +118,12 @@ def test_async_with_may_acquire_and_release_by_steps() -> None:
             await work(2)
         return key
 
-    story = Story(hold())
-    assert story.turn() == ["do work-1"]
-    story.complete("work-1", 7)
-    assert story.turn() == ["do work-2"]
-    story.request_cancel()
-    assert story.turn() == ["cancel work-2", "do work-3"]
-
-
-def test_a_deadline_during_the_cleanup_of_a_cancelled_flow_keeps_its_cancellation() -> None:
-    story = Story(tidy_within(5))
-    assert story.turn() == ["timer sleep-1", "do work-1"]
-    story.request_cancel()
-    assert story.turn() == ["cancel work-1", "do work-2"]
-    story.fire_timer("sleep-1")
-    assert story.turn() == ["cancel work-2", "be cancelled"]
+    play(
+        hold(),
+        "-> do work-1",
+        "complete work-1 7 -> do work-2",
+        "request cancel -> cancel work-2, do work-3",
+    )
 
 
 def test_a_deadline_while_a_failed_cleanup_is_handled_keeps_the_cancellation() -> None:
@@ -92,12 +139,12 @@ def test_a_deadline_while_a_failed_cleanup_is_handled_keeps_the_cancellation() -
                     await work(2)
         return await work(3)
 
-    story = Story(finish())
-    story.turn()
-    story.request_cancel()
-    assert story.turn() == ["cancel work-1", "do work-2"]
-    story.fire_timer("sleep-1")
-    assert story.turn() == ["cancel work-2", "be cancelled"]
+    play(
+        finish(),
+        "-> timer sleep-1, do work-1",
+        "request cancel -> cancel work-1, do work-2",
+        "fire sleep-1 -> cancel work-2, be cancelled",
+    )
 
 
 def test_a_deadline_that_passes_while_a_finalizer_runs_does_not_undo_a_cancellation() -> None:
@@ -107,14 +154,13 @@ def test_a_deadline_that_passes_while_a_finalizer_runs_does_not_undo_a_cancellat
             await work(1).ensure(work(2))
         return await work(3)
 
-    story = Story(finish())
-    story.turn()
-    story.request_cancel()
-    assert story.turn() == ["cancel work-1", "do work-2"]
-    story.fire_timer("sleep-1")
-    assert story.turn() == []
-    story.complete("work-2")
-    assert story.turn() == ["be cancelled"]
+    play(
+        finish(),
+        "-> timer sleep-1, do work-1",
+        "request cancel -> cancel work-1, do work-2",
+        "fire sleep-1 ->",
+        "complete work-2 -> be cancelled",
+    )
 
 
 def test_a_deadline_that_passes_while_a_group_is_being_cancelled_does_not_undo_that() -> None:
@@ -124,14 +170,13 @@ def test_a_deadline_that_passes_while_a_group_is_being_cancelled_does_not_undo_t
             await all_of(work(1).ensure(work(2)), work(1))
         return await work(3)
 
-    story = Story(finish())
-    story.turn()
-    story.request_cancel()
-    assert story.turn() == ["cancel 1.0.work-1", "cancel 1.1.work-1", "do 1.0.work-2"]
-    story.fire_timer("sleep-1")
-    assert story.turn() == []
-    story.complete("1.0.work-2")
-    assert story.turn() == ["be cancelled"]
+    play(
+        finish(),
+        "-> timer sleep-1, do 1.0.work-1, do 1.1.work-1",
+        "request cancel -> cancel 1.0.work-1, cancel 1.1.work-1, do 1.0.work-2",
+        "fire sleep-1 ->",
+        "complete 1.0.work-2 -> be cancelled",
+    )
 
 
 def test_of_two_deadlines_the_one_around_counts_also_when_the_inner_passes_later() -> None:
@@ -146,12 +191,12 @@ def test_of_two_deadlines_the_one_around_counts_also_when_the_inner_passes_later
             await work(3)
         return 10 + outer.cancelled
 
-    story = Story(finish())
-    assert story.turn() == ["timer sleep-1", "timer sleep-2", "do work-1"]
-    story.fire_timer("sleep-1")
-    assert story.turn() == ["cancel work-1", "do work-2"]
-    story.fire_timer("sleep-2")
-    assert story.turn() == ["cancel work-2", 'complete "11"']
+    play(
+        finish(),
+        "-> timer sleep-1, timer sleep-2, do work-1",
+        "fire sleep-1 -> cancel work-1, do work-2",
+        'fire sleep-2 -> cancel work-2, complete "11"',
+    )
 
 
 @pytest.mark.parametrize("passes_first", [1, 2], ids=["the outer first", "the inner first"])
@@ -192,24 +237,6 @@ def test_of_two_deadlines_that_are_held_back_the_one_around_counts(
     assert getattr(generated.closed, "result", None) == '"True"'
 
 
-def test_a_deadline_that_passes_ends_only_its_scope() -> None:
-    story = Story(tidy_within(5))
-    story.turn()
-    story.fire_timer("sleep-1")
-    assert story.turn() == ["cancel work-1", "do work-2"]
-    story.complete("work-2")
-    assert story.turn() == ["do work-3"]
-
-
-def test_a_scope_left_in_time_cancels_its_timer() -> None:
-    story = Story(tidy_within(5))
-    story.turn()
-    story.complete("work-1")
-    story.turn()
-    story.complete("work-2")
-    assert story.turn() == ["cancel sleep-1", "do work-3"]
-
-
 def test_a_scope_cancelled_from_a_branch_beside_it_is_left() -> None:
     @step
     async def both() -> tuple[str, None]:
@@ -223,10 +250,11 @@ def test_a_scope_cancelled_from_a_branch_beside_it_is_left() -> None:
 
         return await all_of(hold(), work(1).flat_map(lambda _: scope.cancel()))
 
-    story = Story(both())
-    story.turn()
-    story.complete("1.1.work-1")
-    assert story.start_turn() == ["cancel 1.0.sleep-1", 'complete "(left, None)"']
+    play(
+        both(),
+        "-> timer 1.0.sleep-1, do 1.1.work-1",
+        'complete 1.1.work-1 -> cancel 1.0.sleep-1, complete "(left, None)"',
+    )
 
 
 @step
@@ -276,12 +304,12 @@ def test_a_shield_in_a_branch_holds_back_the_deadline_around_its_group() -> None
             await all_of(shield(work(1)), work(2))
         return f"left, {scope.cancelled}"
 
-    story = Story(wait_for_both())
-    assert story.turn() == ["timer sleep-1", "do 1.0.work-1", "do 1.1.work-1"]
-    story.fire_timer("sleep-1")
-    assert story.turn() == ["cancel 1.1.work-1"]
-    story.complete("1.0.work-1")
-    assert story.turn() == ['complete "left, True"']
+    play(
+        wait_for_both(),
+        "-> timer sleep-1, do 1.0.work-1, do 1.1.work-1",
+        "fire sleep-1 -> cancel 1.1.work-1",
+        'complete 1.0.work-1 -> complete "left, True"',
+    )
 
 
 def test_a_scope_cancelled_before_it_is_entered_is_left_where_it_first_waits() -> None:
@@ -295,8 +323,10 @@ def test_a_scope_cancelled_before_it_is_entered_is_left_where_it_first_waits() -
             await work(1)
         return await work(n + scope.cancelled)
 
-    story = Story(hold())
-    assert story.turn() == ["do work-2"]
+    play(
+        hold(),
+        "-> do work-2",
+    )
 
 
 def test_branches_may_enter_a_scope_and_cancel_it_in_any_order() -> None:
@@ -324,10 +354,11 @@ def test_cancelling_a_scope_that_was_left_does_nothing() -> None:
         await scope.cancel()
         return scope.cancelled
 
-    story = Story(hold())
-    story.turn()
-    story.complete("work-1")
-    assert story.start_turn() == ['complete "False"']
+    play(
+        hold(),
+        "-> do work-1",
+        'complete work-1 -> complete "False"',
+    )
 
 
 @pytest.mark.parametrize("join", [first_of, all_of])
@@ -343,26 +374,6 @@ def test_the_end_of_a_child_reaches_all_its_waiters_though_the_first_wins_a_race
     assert story.turn() == []
     story.complete("start_child-1", 7)
     assert story.start_turn() == [f'complete "{7 if join is first_of else (7, 7)}"']
-
-
-def test_a_shielded_step_completes_before_the_cancellation_takes_effect() -> None:
-    story = Story(shield(work(1).flat_map(work)).flat_map(lambda _: work(3)))
-    story.turn()
-    story.request_cancel()
-    assert story.turn() == []
-    story.complete("work-1", 2)
-    assert story.turn() == ["do work-2"]
-    story.complete("work-2")
-    assert story.turn() == ["be cancelled"]
-
-
-def test_a_shielded_step_that_fails_does_not_undo_a_cancellation() -> None:
-    story = Story(shield(work(1)))
-    story.turn()
-    story.request_cancel()
-    story.turn()
-    story.end("work-1", ValueError("no"))
-    assert story.turn() == ["be cancelled"]
 
 
 @pytest.mark.parametrize("wrap", [shield, lambda s: done(0).ensure(s)], ids=["shield", "finalizer"])
@@ -429,8 +440,11 @@ def test_a_failure_that_takes_no_notes_is_the_outcome_of_a_saga_all_the_same() -
         n: int
 
     undone = done(1).compensate(lambda _: fail(ValueError("cannot")))
-    story = Story(saga(undone.flat_map(lambda _: fail(Sealed(7)))).recover(Sealed, lambda error: done(error.n)))
-    assert story.turn() == ['complete "7"']
+
+    play(
+        saga(undone.flat_map(lambda _: fail(Sealed(7)))).recover(Sealed, lambda error: done(error.n)),
+        '-> complete "7"',
+    )
 
 
 def test_signals_that_arrive_during_continue_as_new_are_passed_to_the_next_run() -> None:
@@ -451,48 +465,33 @@ def test_signals_that_arrive_during_continue_as_new_are_passed_to_the_next_run()
 
 def test_a_cancel_request_after_continue_as_new_is_passed_to_the_next_run() -> None:
     workflow = to_workflow(done(0))
-    story = Story(work(1).flat_map(lambda _: continue_as_new(workflow())))
-    story.turn()
-    story.complete("work-1")
-    story.request_cancel()
-    assert story.turn() == ["cancel child played", "go on"]
+
+    play(
+        work(1).flat_map(lambda _: continue_as_new(workflow())),
+        "-> do work-1",
+        "complete work-1, request cancel -> cancel child played, go on",
+    )
 
 
 def test_a_cancel_request_during_continue_as_new_is_passed_to_the_next_run() -> None:
     workflow = to_workflow(done(0))
-    story = Story(work(1).flat_map(lambda _: continue_as_new(workflow())))
-    story.turn()
-    story.complete("work-1")
-    assert story.start_turn() == ["go on"]
-    story.request_cancel()
-    story.respond()
-    # The close was refused, since the flow had not received the request.
-    assert story.turn() == ["cancel child played", "go on"]
+
+    play(
+        work(1).flat_map(lambda _: continue_as_new(workflow())),
+        "-> do work-1",
+        "complete work-1 -> go on / request cancel",
+        "-> cancel child played, go on",
+    )
 
 
 def test_a_cancel_request_that_a_flow_has_handled_is_not_passed_on() -> None:
     workflow = to_workflow(done(0))
-    story = Story(work(1).ensure(continue_as_new(workflow())))
-    story.turn()
-    story.request_cancel()
-    story.request_cancel()
-    assert story.turn() == ["cancel work-1", "go on"]
 
-
-def test_a_signal_is_received_once_and_in_the_order_of_arrival() -> None:
-    story = Story(receive(Ping).flat_map(lambda first: receive(Ping).map(lambda second: f"{first.n} {second.n}")))
-    assert story.turn() == []
-    story.signal("Ping", '{"n":1}')
-    story.signal("Ping", '{"n":2}')
-    assert story.turn() == ['complete "1 2"']
-
-
-def test_a_receiver_that_lost_its_race_takes_no_signal() -> None:
-    story = Story(first_of(receive(Ping), sleep(1)).flat_map(lambda _: receive(Ping)).map(lambda ping: ping.n))
-    story.turn()
-    story.fire_timer("1.1.sleep-1")
-    story.signal("Ping", '{"n":1}')
-    assert story.turn() == ['complete "1"']
+    play(
+        work(1).ensure(continue_as_new(workflow())),
+        "-> do work-1",
+        "request cancel, request cancel -> cancel work-1, go on",
+    )
 
 
 def test_a_side_effect_has_the_same_value_on_replay_after_a_hundred_others() -> None:
@@ -520,17 +519,11 @@ def test_an_inner_saga_is_compensated_when_the_outer_fails() -> None:
 
 def test_a_saga_that_continues_as_new_compensates_nothing() -> None:
     workflow = to_workflow(done(0))
-    story = Story(saga(done(1).compensate(lambda _: work(11)).flat_map(lambda _: continue_as_new(workflow()))))
-    assert story.start_turn() == ["go on"]
 
-
-def test_a_scope_whose_deadline_cannot_be_set_has_none() -> None:
-    story = Story(move_on_within_a_week())
-    story.refusals["sleep-1"] = "OPERATION_NOT_PERMITTED"
-    assert story.turn() == ["timer sleep-1", "do work-1"]
-    assert story.turn() == []
-    story.complete("work-1")
-    assert story.turn() == ['complete "False"']
+    play(
+        saga(done(1).compensate(lambda _: work(11)).flat_map(lambda _: continue_as_new(workflow()))),
+        "-> go on",
+    )
 
 
 def test_continue_as_new_is_sent_after_the_finally_blocks() -> None:
@@ -543,7 +536,8 @@ def test_continue_as_new_is_sent_after_the_finally_blocks() -> None:
         finally:
             await work(1)
 
-    story = Story(go_on())
-    assert story.turn() == ["do work-1"]
-    story.complete("work-1")
-    assert story.turn() == ["go on"]
+    play(
+        go_on(),
+        "-> do work-1",
+        "complete work-1 -> go on",
+    )

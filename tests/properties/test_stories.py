@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.scripted_history import Story
+from tests.support.scripted_history import Story, play
 from traction.decider.decider import Decider
 from traction.decider.inbound import UNKNOWN_TYPE_PAUSES_MAX
 from traction.definitions.decorators import activity, workflow
@@ -26,6 +26,257 @@ from traction.testing.laws.history_generator import EXECUTION
 
 class Ping(Signal):
     pass
+
+
+STORIES: dict[str, tuple[Any, ...]] = {
+    "a start child that is cancelled before the child runs waits for its close": (
+        start_child(part(1)).map(lambda child: child.step),
+        "-> child start_child-1",
+        "request cancel ->",
+        "begin start_child-1 -> cancel child start_child-1~cancel",
+        "close as cancelled start_child-1 -> be cancelled",
+    ),
+    "a started child is not waited for by a flow that is cancelled": (
+        start_child(part(1)).flat_map(lambda child: child.result()),
+        "-> child start_child-1",
+        "begin start_child-1 ->",
+        "request cancel -> be cancelled",
+    ),
+    "a cancel request to a child that was refused for its rate is sent again": (
+        part(1),
+        "-> child part-1",
+        "begin part-1, request cancel -> cancel child part-1~cancel",
+        "reject part-1~cancel REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_RATE_EXCEEDED -> timer part-1~cancel~wait-1",
+        "fire part-1~cancel~wait-1 -> cancel child part-1~cancel",
+        "close as cancelled part-1 -> be cancelled",
+    ),
+    "a child that closes while its cancel request waits ends the wait": (
+        part(1).ensure(work(1)),
+        "-> child part-1",
+        "begin part-1, request cancel -> cancel child part-1~cancel",
+        "reject part-1~cancel REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_RATE_EXCEEDED -> timer part-1~cancel~wait-1",
+        "complete part-1 -> cancel part-1~cancel~wait-1, do work-1",
+    ),
+    "a child whose cancellation is not permitted is not waited for": (
+        part(1),
+        "-> child part-1",
+        "begin part-1, request cancel -> cancel child part-1~cancel",
+        "reject part-1~cancel OPERATION_NOT_PERMITTED -> be cancelled",
+    ),
+    "a child that starts and closes while it loses a race replays the same": (
+        first_of(part(1), sleep(0)).flat_map(lambda _: work(1)),
+        "-> child 1.0.part-1, timer 1.1.sleep-1",
+        "fire 1.1.sleep-1, begin 1.0.part-1 -> cancel child 1.0.part-1~cancel / complete 1.0.part-1",
+        "-> do work-1",
+    ),
+    "a child that starts when a close is refused is cancelled before the close": (
+        first_of(part(1).options(cancellation="request"), sleep(0)),  # type: ignore[attr-defined]
+        "-> child 1.0.part-1, timer 1.1.sleep-1",
+        'fire 1.1.sleep-1 -> cancel child 1.0.part-1~cancel, complete "None" / begin 1.0.part-1',
+        '-> cancel child 1.0.part-1~cancel, complete "None"',
+    ),
+    "a timer refused by the limit is started when open ones are cancelled": (
+        all_of(work(1).flat_map(lambda _: sleep(5)), first_of(work(2), sleep(60))),
+        "-> do 1.0.work-1, do 1.1.1.0.work-1, timer 1.1.1.1.sleep-1 / refuse 1.0.sleep-1 OPEN_TIMERS_LIMIT_EXCEEDED",
+        "complete 1.0.work-1, complete 1.1.1.0.work-1 -> timer 1.0.sleep-1, cancel 1.1.1.1.sleep-1",
+        "-> timer 1.0.sleep-1",
+    ),
+    "a request withdrawn in the same decision task is never sent": (
+        all_of(sleep(1).flat_map(lambda _: work(1)), sleep(2).flat_map(lambda _: fail(ValueError("no")))),
+        "-> timer 1.0.sleep-1, timer 1.1.sleep-1",
+        "fire 1.0.sleep-1, fire 1.1.sleep-1 -> fail",
+    ),
+    "a finalizer that runs at the cancellation completes": (
+        done(1).ensure(work(1).flat_map(lambda _: work(2))),
+        "-> do work-1",
+        "request cancel ->",
+        "complete work-1 -> do work-2",
+        "complete work-2 -> be cancelled",
+    ),
+    "a cancel that comes before the first decision task is seen by the flow": (
+        work(1).ensure(work(2)),
+        "request cancel -> do work-2",
+    ),
+    "a cancel during the pause of a retry cancels its timer": (
+        persist(1),
+        "-> do persist-1",
+        "fail persist-1 -> timer persist-1~retry-1",
+        "request cancel -> cancel persist-1~retry-1, be cancelled",
+    ),
+    "a cancellation at the end of a retry pause starts no attempt": (
+        persist(1).ensure(sleep(1)),
+        "-> do persist-1",
+        "fail persist-1 -> timer persist-1~retry-1",
+        "request cancel, fire persist-1~retry-1 -> timer sleep-1",
+    ),
+    "a flow that has ended is not cancelled any more": (
+        done(1),
+        '-> complete "1" / request cancel',
+        '-> complete "1"',
+    ),
+    "a patch that is awaited twice records one marker": (
+        patched("new").flat_map(lambda _: patched("new")),
+        '-> mark ~patch-new, complete "True"',
+    ),
+    "a permanent refusal fails the step": (
+        work(1).recover(Exception, lambda error: done(str(error))),
+        "refuse work-1 ACTIVITY_TYPE_DEPRECATED -> do work-1",
+        '-> complete "work-1 failed: SWF refused ScheduleActivityTask with ACTIVITY_TYPE_DEPRECATED"',
+    ),
+    "a retry without a pause is scheduled at once": (
+        insist(1),
+        "-> do insist-1",
+        "fail insist-1 -> do insist-1~2",
+    ),
+    "a failure of a finalizer replaces the cancellation": (
+        sleep(60).ensure(work(1)).recover(Exception, lambda _: work(2)),
+        "-> timer sleep-1",
+        "request cancel -> cancel sleep-1, do work-1",
+        "fail work-1 -> do work-2",
+    ),
+    "a failure of a cancelled branch does not replace the outcome of its group": (
+        first_of(sleep(60).ensure(fail(ValueError("tidy"))), work(1)),
+        "-> timer 1.0.sleep-1, do 1.1.work-1",
+        'complete 1.1.work-1 6 -> cancel 1.0.sleep-1, complete "6"',
+    ),
+    "a cancel request during the cleanup of a race replaces its outcome": (
+        first_of(sleep(60).ensure(work(1)), work(2)).flat_map(work),
+        "-> timer 1.0.sleep-1, do 1.1.work-1",
+        "complete 1.1.work-1 -> cancel 1.0.sleep-1, do 1.0.work-1",
+        "request cancel ->",
+        "complete 1.0.work-1 -> be cancelled",
+    ),
+    "a cancelled group starts none of the items that waited their turn": (
+        each(work, [1, 2, 3], limit=1),
+        "-> do 1.0.work-1",
+        "request cancel -> cancel 1.0.work-1, be cancelled",
+    ),
+    "each starts the next item when one has closed": (
+        each(work, [1, 2, 3, 4], limit=2),
+        "-> do 1.0.work-1, do 1.1.work-1",
+        "complete 1.1.work-1 -> do 1.2.work-1",
+        "complete 1.2.work-1, complete 1.0.work-1 -> do 1.3.work-1",
+    ),
+    "a limited group starts its branches in the order in which they are written": (
+        each(lambda n: work(n) if n else done(0), [0, 1, 2, 3], limit=3),
+        "-> do 1.1.work-1, do 1.2.work-1, do 1.3.work-1",
+    ),
+    "a limited group of done steps ends before the next step starts": (
+        all_of(each(lambda n: work(n) if n else done(0), [0, 0, 1], limit=1), work(2)),
+        "-> do 1.0.1.2.work-1, do 1.1.work-1",
+    ),
+    "a waiting timer that is withdrawn is not started": (
+        all_of(work(1).flat_map(lambda _: first_of(sleep(5), work(2))), sleep(60)),
+        "-> do 1.0.work-1, timer 1.1.sleep-1 / refuse 1.0.1.0.sleep-1 OPEN_TIMERS_LIMIT_EXCEEDED",
+        "complete 1.0.work-1 -> timer 1.0.1.0.sleep-1, do 1.0.1.1.work-1",
+        "->",
+        'complete 1.0.1.1.work-1, fire 1.1.sleep-1 -> complete "(0, None)"',
+    ),
+    "a waiting timer that was withdrawn before another fired is not started": (
+        all_of(first_of(sleep(5), work(2)), sleep(60)),
+        "refuse 1.0.1.0.sleep-1 OPEN_TIMERS_LIMIT_EXCEEDED",
+        "-> timer 1.0.1.0.sleep-1, do 1.0.1.1.work-1, timer 1.1.sleep-1",
+        "->",
+        "complete 1.0.1.1.work-1 ->",
+        'fire 1.1.sleep-1 -> complete "(0, None)"',
+    ),
+    "a cancel while a refused task waits cancels the wait": (
+        work(1),
+        "refuse work-1 OPEN_ACTIVITIES_LIMIT_EXCEEDED -> do work-1",
+        "-> timer work-1~wait-1",
+        "request cancel -> cancel work-1~wait-1, be cancelled",
+    ),
+    "a cancelled child that was not sent is not waited for": (
+        all_of(part(1), fail(ValueError("no"))).attempt().flat_map(lambda _: work(1)),
+        "-> do work-1",
+    ),
+    "a cancelled child that did not start is not waited for": (
+        first_of(part(1), sleep(0)).flat_map(lambda _: work(1)),
+        "-> child 1.0.part-1, timer 1.1.sleep-1",
+        "fire 1.1.sleep-1 ->",
+        "reject 1.0.part-1 OPEN_CHILDREN_LIMIT_EXCEEDED -> do work-1",
+    ),
+    "a race with two ends in one decision task goes to the task if it is the first event": (
+        first_of(work(1), sleep(1).map(lambda _: "timer")),
+        "-> do 1.0.work-1, timer 1.1.sleep-1",
+        'begin 1.0.work-1, complete 1.0.work-1 7, fire 1.1.sleep-1 -> complete "7"',
+    ),
+    "a race with two ends in one decision task goes to the timer if it is the first event": (
+        first_of(work(1), sleep(1).map(lambda _: "timer")),
+        "-> do 1.0.work-1, timer 1.1.sleep-1",
+        'begin 1.0.work-1, fire 1.1.sleep-1, complete 1.0.work-1 7 -> complete "timer"',
+    ),
+    "a race is decided by what its decider had seen": (
+        first_of(work(1), sleep(1)).flat_map(lambda _: work(2)),
+        "-> do 1.0.work-1, timer 1.1.sleep-1",
+        "complete 1.0.work-1 7 -> cancel 1.1.sleep-1, do work-1 / fire 1.1.sleep-1",
+        "->",
+    ),
+    "a task that completes during its cancellation is ignored": (
+        first_of(work(1), sleep(1)).flat_map(lambda _: work(2)),
+        "-> do 1.0.work-1, timer 1.1.sleep-1",
+        "fire 1.1.sleep-1 -> cancel 1.0.work-1, do work-1 / complete 1.0.work-1",
+        "->",
+    ),
+    "a completion before a cancellation in one turn starts no task": (
+        work(1).flat_map(lambda _: work(2)),
+        "-> do work-1",
+        "complete work-1, request cancel -> be cancelled",
+    ),
+    "a cancellation before a completion in one turn starts no task": (
+        work(1).flat_map(lambda _: work(2)),
+        "-> do work-1",
+        "request cancel, complete work-1 -> be cancelled",
+    ),
+    "a close refused as an unhandled decision is sent again": (
+        all_of(work(1), work(2)).recover(Exception, lambda _: done("over")),
+        "-> do 1.0.work-1, do 1.1.work-1",
+        'begin 1.1.work-1, fail 1.0.work-1 -> cancel 1.1.work-1, complete "over" / complete 1.1.work-1',
+        '-> complete "over"',
+    ),
+    "a close refused for its rate is sent again at once": (
+        done(1),
+        'refuse "1" CONTINUE_AS_NEW_WORKFLOW_EXECUTION_RATE_EXCEEDED -> complete "1"',
+        '-> complete "1"',
+    ),
+    "a timer refused for its rate is started again": (
+        sleep(5),
+        "refuse sleep-1 TIMER_CREATION_RATE_EXCEEDED -> timer sleep-1",
+        "-> timer sleep-1",
+    ),
+    "timers refused by the limit are started again in order": (
+        all_of([sleep(60 + n) for n in range(3)]),
+        "refuse 1.1.sleep-1 OPEN_TIMERS_LIMIT_EXCEEDED, refuse 1.2.sleep-1 OPEN_TIMERS_LIMIT_EXCEEDED",
+        "-> timer 1.0.sleep-1, timer 1.1.sleep-1, timer 1.2.sleep-1",
+        "->",
+        "fire 1.0.sleep-1 -> timer 1.1.sleep-1, timer 1.2.sleep-1",
+    ),
+    "cancelled branches clean up in the order in which they are written": (
+        all_of([work(n).ensure(work(n)) for n in range(2)]),
+        "-> do 1.0.work-1, do 1.1.work-1",
+        "request cancel -> cancel 1.0.work-1, cancel 1.1.work-1, do 1.0.work-2, do 1.1.work-2",
+    ),
+    "retries carry the id of their step and a suffix": (
+        all_of(persist(1), sleep(60)),
+        "-> do 1.0.persist-1, timer 1.1.sleep-1",
+        "time out 1.0.persist-1 -> timer 1.0.persist-1~retry-1",
+        "fire 1.0.persist-1~retry-1 -> do 1.0.persist-1~2",
+        "time out 1.0.persist-1~2 -> timer 1.0.persist-1~retry-2",
+        "fire 1.0.persist-1~retry-2 -> do 1.0.persist-1~3",
+        "time out 1.0.persist-1~3 -> cancel 1.1.sleep-1, fail",
+    ),
+    "a refusal of a withdrawn decision is ignored": (
+        first_of(work(1).flat_map(lambda _: work(2)), sleep(1)).flat_map(lambda _: work(3)),
+        "-> do 1.0.work-1, timer 1.1.sleep-1",
+        "complete 1.0.work-1, refuse 1.0.work-2 OPEN_ACTIVITIES_LIMIT_EXCEEDED -> do 1.0.work-2 / fire 1.1.sleep-1",
+        "-> do work-1",
+    ),
+}
+
+
+@pytest.mark.parametrize(("flow", "script"), [(flow, script) for flow, *script in STORIES.values()], ids=STORIES)
+def test_a_flow_follows_its_script(flow: Step[Any], script: list[str]) -> None:
+    play(flow, *script)
 
 
 def test_a_child_that_loses_before_it_has_started_is_cancelled_when_it_starts() -> None:
@@ -54,101 +305,26 @@ def test_a_child_that_loses_a_race_before_its_start_is_cancelled_at_once_and_aga
 
 def test_an_abandoned_child_receives_no_cancel_request() -> None:
     child = part(1).options(cancellation="abandon")  # type: ignore[attr-defined]
-    story = Story(first_of(child, sleep(0)).flat_map(lambda _: work(1)))
-    story.turn()
-    story.begin("1.0.part-1")
-    story.fire_timer("1.1.sleep-1")
-    assert story.turn() == ["do work-1"]
-    story.complete("1.0.part-1")
-    assert story.turn() == []
 
-
-def test_a_cancelled_child_that_was_not_sent_or_did_not_start_is_not_waited_for() -> None:
-    story = Story(all_of(part(1), fail(ValueError("no"))).attempt().flat_map(lambda _: work(1)))
-    assert story.turn() == ["do work-1"]
-    story = Story(first_of(part(1), sleep(0)).flat_map(lambda _: work(1)))
-    story.turn()
-    story.fire_timer("1.1.sleep-1")
-    assert story.turn() == []
-    refuse_child(story, "1.0.part-1", "OPEN_CHILDREN_LIMIT_EXCEEDED")
-    assert story.turn() == ["do work-1"]
-
-
-def refuse_child(story: Story, id: str, cause: str) -> None:
-    """Write that an accepted start of a child failed."""
-    event_id, child = story.find(id)
-    del story.open[event_id]
-    story.deliver(
-        e.StartChildWorkflowExecutionFailed,
-        workflow_id=child.decision.workflow_id,
-        workflow_type=child.decision.workflow_type,
-        cause=cause,
-        initiated_event_id=event_id,
-        decision_task_completed_event_id=story.history.events[event_id - 1].decision_task_completed_event_id,  # type: ignore[attr-defined]
-        control=child.decision.control,
+    play(
+        first_of(child, sleep(0)).flat_map(lambda _: work(1)),
+        "-> child 1.0.part-1, timer 1.1.sleep-1",
+        "begin 1.0.part-1, fire 1.1.sleep-1 -> do work-1",
+        "complete 1.0.part-1 ->",
     )
 
 
-@pytest.mark.parametrize("outcome", ["7", ValueError("no"), Cancelled(), None])
-def test_the_outcome_of_a_cancelled_child_is_ignored(outcome: Any) -> None:
-    story = Story(part(1).ensure(work(1)))
-    story.turn()
-    story.begin("part-1")
-    story.request_cancel()
-    assert story.turn() == ["cancel child part-1~cancel"]
-    # A second request changes nothing: the flow waits for the child.
-    story.request_cancel()
-    assert story.turn() == []
-    story.end("part-1", outcome)
-    assert story.turn() == ["do work-1"]
-    story.complete("work-1")
-    assert story.turn() == ["be cancelled"]
-
-
-def test_a_start_child_that_is_cancelled_before_the_child_runs_waits_for_its_close() -> None:
-    story = Story(start_child(part(1)).map(lambda child: child.step))
-    story.turn()
-    story.request_cancel()
-    assert story.turn() == []
-    story.begin("start_child-1")
-    assert story.turn() == ["cancel child start_child-1~cancel"]
-    story.end("start_child-1", Cancelled())
-    assert story.turn() == ["be cancelled"]
-
-
-def test_a_started_child_is_not_waited_for_by_a_flow_that_is_cancelled() -> None:
-    story = Story(start_child(part(1)).flat_map(lambda child: child.result()))
-    story.turn()
-    story.begin("start_child-1")
-    story.turn()
-    story.request_cancel()
-    assert story.turn() == ["be cancelled"]
-
-
-def test_a_cancel_request_to_a_child_that_was_refused_for_its_rate_is_sent_again() -> None:
-    story = Story(part(1))
-    story.turn()
-    story.begin("part-1")
-    story.request_cancel()
-    assert story.turn() == ["cancel child part-1~cancel"]
-    fail_request(story, "part-1~cancel", "REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_RATE_EXCEEDED")
-    assert story.turn() == ["timer part-1~cancel~wait-1"]
-    story.fire_timer("part-1~cancel~wait-1")
-    assert story.turn() == ["cancel child part-1~cancel"]
-    story.end("part-1", Cancelled())
-    assert story.turn() == ["be cancelled"]
-
-
-def test_a_child_that_closes_while_its_cancel_request_waits_ends_the_wait() -> None:
-    story = Story(part(1).ensure(work(1)))
-    story.turn()
-    story.begin("part-1")
-    story.request_cancel()
-    story.turn()
-    fail_request(story, "part-1~cancel", "REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_RATE_EXCEEDED")
-    assert story.turn() == ["timer part-1~cancel~wait-1"]
-    story.complete("part-1")
-    assert story.turn() == ["cancel part-1~cancel~wait-1", "do work-1"]
+@pytest.mark.parametrize("end", ["complete", "fail", "time out", "close as cancelled"])
+def test_the_outcome_of_a_cancelled_child_is_ignored(end: str) -> None:
+    play(
+        part(1).ensure(work(1)),
+        "-> child part-1",
+        "begin part-1, request cancel -> cancel child part-1~cancel",
+        # A second request changes nothing: the flow waits for the child.
+        "request cancel ->",
+        f"{end} part-1 -> do work-1",
+        "complete work-1 -> be cancelled",
+    )
 
 
 def test_a_child_that_continued_as_new_is_cancelled_by_its_workflow_id() -> None:
@@ -157,41 +333,16 @@ def test_a_child_that_continued_as_new_is_cancelled_by_its_workflow_id() -> None
     story.begin("part-1")
     story.request_cancel()
     story.turn()
-    fail_request(story, "part-1~cancel", "UNKNOWN_EXTERNAL_WORKFLOW_EXECUTION")
+    story.reject("part-1~cancel", "UNKNOWN_EXTERNAL_WORKFLOW_EXECUTION")
     assert story.turn() == ["timer part-1~cancel~wait-1"]
     story.fire_timer("part-1~cancel~wait-1")
     assert story.turn() == ["cancel child part-1~cancel"]
     assert story.history.decisions[story.fed][0].run_id is None  # type: ignore[union-attr]
-    fail_request(story, "part-1~cancel", "UNKNOWN_EXTERNAL_WORKFLOW_EXECUTION")
+    story.reject("part-1~cancel", "UNKNOWN_EXTERNAL_WORKFLOW_EXECUTION")
     # Its close is on its way.
     assert story.turn() == []
     story.complete("part-1")
     assert story.turn() == ["be cancelled"]
-
-
-def test_a_child_whose_cancellation_is_not_permitted_is_not_waited_for() -> None:
-    story = Story(part(1))
-    story.turn()
-    story.begin("part-1")
-    story.request_cancel()
-    story.turn()
-    fail_request(story, "part-1~cancel", "OPERATION_NOT_PERMITTED")
-    assert story.turn() == ["be cancelled"]
-
-
-def fail_request(story: Story, id: str, cause: str) -> None:
-    """Write that a request to another execution failed."""
-    event_id, request = story.find(id)
-    del story.open[event_id]
-    story.deliver(
-        e.RequestCancelExternalWorkflowExecutionFailed,
-        workflow_id=request.decision.workflow_id,
-        cause=cause,
-        initiated_event_id=event_id,
-        decision_task_completed_event_id=story.history.events[event_id - 1].decision_task_completed_event_id,  # type: ignore[attr-defined]
-        run_id=request.decision.run_id,
-        control=request.decision.control,
-    )
 
 
 def test_an_outer_cancellation_while_a_child_closes_takes_effect_after_it() -> None:
@@ -201,15 +352,13 @@ def test_an_outer_cancellation_while_a_child_closes_takes_effect_after_it() -> N
             await part(1)
         await work(1)
 
-    story = Story(in_a_scope())
-    story.turn()
-    story.begin("part-1")
-    story.fire_timer("sleep-1")
-    assert story.turn() == ["cancel child part-1~cancel"]
-    story.request_cancel()
-    assert story.turn() == []
-    story.end("part-1", Cancelled())
-    assert story.turn() == ["be cancelled"]
+    play(
+        in_a_scope(),
+        "-> timer sleep-1, child part-1",
+        "begin part-1, fire sleep-1 -> cancel child part-1~cancel",
+        "request cancel ->",
+        "close as cancelled part-1 -> be cancelled",
+    )
 
 
 def test_cancelling_a_child_that_has_closed_is_done_at_once() -> None:
@@ -219,12 +368,12 @@ def test_cancelling_a_child_that_has_closed_is_done_at_once() -> None:
         await child.result()
         await child.cancel()
 
-    story = Story(cancel_late())
-    story.turn()
-    story.begin("start_child-1")
-    story.turn()
-    story.complete("start_child-1")
-    assert story.turn() == ['complete "None"']
+    play(
+        cancel_late(),
+        "-> child start_child-1",
+        "begin start_child-1 ->",
+        'complete start_child-1 -> complete "None"',
+    )
 
 
 @pytest.mark.parametrize("closes_before", [True, False])
@@ -235,33 +384,12 @@ def test_cancelling_a_child_that_closes_meanwhile_does_not_fail(closes_before: b
     assert story.turn() == ["cancel child cancel-1"]
     if closes_before:
         story.complete("start_child-1")
-    fail_request(story, "cancel-1", "UNKNOWN_EXTERNAL_WORKFLOW_EXECUTION")
+    story.reject("cancel-1", "UNKNOWN_EXTERNAL_WORKFLOW_EXECUTION")
     if not closes_before:
         assert story.turn() == ["timer cancel-1~wait-1"]
         story.complete("start_child-1")
         story.fire_timer("cancel-1~wait-1")
     assert story.turn() == ['complete "None"']
-
-
-def test_a_child_that_starts_and_closes_while_it_loses_a_race_replays_the_same() -> None:
-    story = Story(first_of(part(1), sleep(0)).flat_map(lambda _: work(1)))
-    story.turn()
-    story.fire_timer("1.1.sleep-1")
-    story.begin("1.0.part-1")
-    story.start_turn()
-    story.complete("1.0.part-1")
-    story.respond()
-    assert story.turn() == ["do work-1"]
-
-
-def test_a_child_that_starts_when_a_close_is_refused_is_cancelled_before_the_close() -> None:
-    story = Story(first_of(part(1).options(cancellation="request"), sleep(0)))  # type: ignore[attr-defined]
-    story.turn()
-    story.fire_timer("1.1.sleep-1")
-    story.start_turn()
-    story.begin("1.0.part-1")
-    story.respond()
-    assert story.turn() == ["cancel child 1.0.part-1~cancel", 'complete "None"']
 
 
 @pytest.mark.parametrize("several", [all_of, first_of])
@@ -284,16 +412,6 @@ def test_a_child_result_awaited_by_several_branches_ends_their_group(several: Ca
         assert story.turn() == [f"complete {expected}"]
 
 
-def test_a_timer_refused_by_the_limit_is_started_when_open_ones_are_cancelled() -> None:
-    story = Story(all_of(work(1).flat_map(lambda _: sleep(5)), first_of(work(2), sleep(60))))
-    story.turn()
-    story.complete("1.0.work-1")
-    story.complete("1.1.1.0.work-1")
-    story.refusals["1.0.sleep-1"] = "OPEN_TIMERS_LIMIT_EXCEEDED"
-    assert story.turn() == ["timer 1.0.sleep-1", "cancel 1.1.1.1.sleep-1"]
-    assert story.turn() == ["timer 1.0.sleep-1"]
-
-
 def test_a_second_request_to_cancel_does_not_disturb_what_the_first_began() -> None:
     @step
     async def book() -> int:
@@ -302,14 +420,13 @@ def test_a_second_request_to_cancel_does_not_disturb_what_the_first_began() -> N
         finally:
             await work(2)
 
-    story = Story(book())
-    story.turn()
-    story.request_cancel()
-    assert story.turn() == ["cancel work-1", "do work-2"]
-    story.request_cancel()
-    assert story.turn() == []
-    story.complete("work-2")
-    assert story.turn() == ["be cancelled"]
+    play(
+        book(),
+        "-> do work-1",
+        "request cancel -> cancel work-1, do work-2",
+        "request cancel ->",
+        "complete work-2 -> be cancelled",
+    )
 
 
 def test_nothing_is_decided_between_an_answer_and_the_next_decision_task() -> None:
@@ -324,87 +441,27 @@ def test_nothing_is_decided_between_an_answer_and_the_next_decision_task() -> No
 # Races.
 
 
-def test_a_race_with_two_ends_in_one_decision_task_goes_to_the_first_event() -> None:
-    flow = first_of(work(1), sleep(1).map(lambda _: "timer"))
-    task_first, timer_first = Story(flow), Story(flow)
-    for story in (task_first, timer_first):
-        assert story.turn() == ["do 1.0.work-1", "timer 1.1.sleep-1"]
-        story.begin("1.0.work-1")
-    task_first.complete("1.0.work-1", 7)
-    task_first.fire_timer("1.1.sleep-1")
-    timer_first.fire_timer("1.1.sleep-1")
-    timer_first.complete("1.0.work-1", 7)
-    # The loser has closed too, so that nothing is left to cancel.
-    assert task_first.turn() == ['complete "7"']
-    assert timer_first.turn() == ['complete "timer"']
-
-
-def test_a_race_is_decided_by_what_its_decider_had_seen() -> None:
-    story = Story(first_of(work(1), sleep(1)).flat_map(lambda _: work(2)))
-    story.turn()
-    story.complete("1.0.work-1", 7)
-    assert story.start_turn() == ["cancel 1.1.sleep-1", "do work-1"]
-    story.fire_timer("1.1.sleep-1")
-    story.respond()
-    assert any(isinstance(event, e.CancelTimerFailed) for event in story.history.events)
-    assert story.turn() == []
-
-
-def test_a_task_that_completes_during_its_cancellation_is_ignored() -> None:
-    story = Story(first_of(work(1), sleep(1)).flat_map(lambda _: work(2)))
-    story.turn()
-    story.fire_timer("1.1.sleep-1")
-    assert story.start_turn() == ["cancel 1.0.work-1", "do work-1"]
-    story.complete("1.0.work-1")
-    story.respond()
-    assert any(isinstance(event, e.RequestCancelActivityTaskFailed) for event in story.history.events)
-    assert story.turn() == []
-
-
-@pytest.mark.parametrize(
-    "outcome", ["0", ValueError("late"), None, Cancelled()], ids=["done", "failed", "late", "gone"]
-)
-def test_any_outcome_of_a_loser_is_ignored(outcome: str | BaseException | None) -> None:
-    story = Story(first_of(persist(1), sleep(1)).flat_map(lambda _: work(2)))
-    story.turn()
-    story.begin("1.0.persist-1")
-    story.fire_timer("1.1.sleep-1")
-    assert story.turn() == ["cancel 1.0.persist-1", "do work-1"]
-    story.end("1.0.persist-1", outcome)
-    assert story.turn() == []
-
-
-def test_a_request_withdrawn_in_the_same_decision_task_is_never_sent() -> None:
-    story = Story(all_of(sleep(1).flat_map(lambda _: work(1)), sleep(2).flat_map(lambda _: fail(ValueError("no")))))
-    story.turn()
-    story.fire_timer("1.0.sleep-1")
-    story.fire_timer("1.1.sleep-1")
-    assert story.turn() == ["fail"]
+@pytest.mark.parametrize("end", ["complete", "fail", "time out", "close as cancelled"])
+def test_any_outcome_of_a_loser_is_ignored(end: str) -> None:
+    play(
+        first_of(persist(1), sleep(1)).flat_map(lambda _: work(2)),
+        "-> do 1.0.persist-1, timer 1.1.sleep-1",
+        "begin 1.0.persist-1, fire 1.1.sleep-1 -> cancel 1.0.persist-1, do work-1",
+        f"{end} 1.0.persist-1 ->",
+    )
 
 
 def test_a_failed_branch_cancels_its_siblings_however_deep() -> None:
     deep = all_of(work(1), all_of(sleep(9), first_of(work(2), part(3))))
-    story = Story(
-        all_of(deep, work(4).flat_map(lambda _: fail(ValueError("no")))).attempt().flat_map(lambda _: sleep(1))
+
+    play(
+        all_of(deep, work(4).flat_map(lambda _: fail(ValueError("no")))).attempt().flat_map(lambda _: sleep(1)),
+        "-> do 1.0.1.0.work-1, timer 1.0.1.1.1.0.sleep-1, do 1.0.1.1.1.1.1.0.work-1,"
+        " child 1.0.1.1.1.1.1.1.part-1, do 1.1.work-1",
+        "complete 1.1.work-1 -> cancel 1.0.1.0.work-1, cancel 1.0.1.1.1.0.sleep-1, cancel 1.0.1.1.1.1.1.0.work-1",
+        "begin 1.0.1.1.1.1.1.1.part-1 -> cancel child 1.0.1.1.1.1.1.1.part-1~cancel",
+        "close as cancelled 1.0.1.1.1.1.1.1.part-1 -> timer sleep-1",
     )
-    assert story.turn() == [
-        "do 1.0.1.0.work-1",
-        "timer 1.0.1.1.1.0.sleep-1",
-        "do 1.0.1.1.1.1.1.0.work-1",
-        "child 1.0.1.1.1.1.1.1.part-1",
-        "do 1.1.work-1",
-    ]
-    story.complete("1.1.work-1")
-    assert story.turn() == [
-        "cancel 1.0.1.0.work-1",
-        "cancel 1.0.1.1.1.0.sleep-1",
-        "cancel 1.0.1.1.1.1.1.0.work-1",
-    ]
-    # The group closes when the child has.
-    story.begin("1.0.1.1.1.1.1.1.part-1")
-    assert story.turn() == ["cancel child 1.0.1.1.1.1.1.1.part-1~cancel"]
-    story.end("1.0.1.1.1.1.1.1.part-1", Cancelled())
-    assert story.turn() == ["timer sleep-1"]
 
 
 def test_branches_of_equal_steps_each_get_their_own_results() -> None:
@@ -433,25 +490,13 @@ def test_finalizers_complete_when_the_execution_is_cancelled() -> None:
         await work(1)
         await work(2)
 
-    story = Story(sleep(60).ensure(tidy()))
-    story.turn()
-    story.request_cancel()
-    assert story.turn() == ["cancel sleep-1", "do work-1"]
-    story.complete("work-1")
-    assert story.turn() == ["do work-2"]
-    story.complete("work-2")
-    assert story.turn() == ["be cancelled"]
-
-
-def test_a_finalizer_that_runs_at_the_cancellation_completes() -> None:
-    story = Story(done(1).ensure(work(1).flat_map(lambda _: work(2))))
-    story.turn()
-    story.request_cancel()
-    assert story.turn() == []
-    story.complete("work-1")
-    assert story.turn() == ["do work-2"]
-    story.complete("work-2")
-    assert story.turn() == ["be cancelled"]
+    play(
+        sleep(60).ensure(tidy()),
+        "-> timer sleep-1",
+        "request cancel -> cancel sleep-1, do work-1",
+        "complete work-1 -> do work-2",
+        "complete work-2 -> be cancelled",
+    )
 
 
 def test_finally_blocks_of_a_loser_complete_before_the_race_ends() -> None:
@@ -462,14 +507,13 @@ def test_finally_blocks_of_a_loser_complete_before_the_race_ends() -> None:
         finally:
             await all_of(work(1), work(2))
 
-    story = Story(first_of(hold(), work(3)).flat_map(work))
-    story.turn()
-    story.complete("1.1.work-1", 5)
-    assert story.turn() == ["cancel 1.0.sleep-1", "do 1.0.1.0.work-1", "do 1.0.1.1.work-1"]
-    story.complete("1.0.1.0.work-1")
-    assert story.turn() == []
-    story.complete("1.0.1.1.work-1")
-    assert story.turn() == ["do work-1"]
+    play(
+        first_of(hold(), work(3)).flat_map(work),
+        "-> timer 1.0.sleep-1, do 1.1.work-1",
+        "complete 1.1.work-1 5 -> cancel 1.0.sleep-1, do 1.0.1.0.work-1, do 1.0.1.1.work-1",
+        "complete 1.0.1.0.work-1 ->",
+        "complete 1.0.1.1.work-1 -> do work-1",
+    )
 
 
 def test_a_flow_that_catches_its_cancellation_continues() -> None:
@@ -481,73 +525,12 @@ def test_a_flow_that_catches_its_cancellation_continues() -> None:
             return await work(1)
         return 0
 
-    story = Story(resist())
-    story.turn()
-    story.request_cancel()
-    assert story.turn() == ["cancel sleep-1", "do work-1"]
-    story.complete("work-1", 3)
-    assert story.turn() == ['complete "3"']
-
-
-def test_a_cancel_that_comes_before_the_first_decision_task_is_seen_by_the_flow() -> None:
-    story = Story(work(1).ensure(work(2)))
-    story.request_cancel()
-    assert story.turn() == ["do work-2"]
-
-
-def test_a_cancel_during_the_pause_of_a_retry_cancels_its_timer() -> None:
-    story = Story(persist(1))
-    story.turn()
-    story.end("persist-1", ValueError("no"))
-    assert story.turn() == ["timer persist-1~retry-1"]
-    story.request_cancel()
-    assert story.turn() == ["cancel persist-1~retry-1", "be cancelled"]
-
-
-def test_a_cancellation_at_the_end_of_a_retry_pause_starts_no_attempt() -> None:
-    story = Story(persist(1).ensure(sleep(1)))
-    story.turn()
-    story.end("persist-1", ValueError("no"))
-    story.turn()
-    story.request_cancel()
-    story.fire_timer("persist-1~retry-1")
-    assert story.turn() == ["timer sleep-1"]
-
-
-def test_a_cancel_and_a_completion_in_one_turn_go_by_the_order_of_events() -> None:
-    flow = work(1).flat_map(lambda _: work(2))
-    completed, cancelled = Story(flow), Story(flow)
-    for story in (completed, cancelled):
-        story.turn()
-    completed.complete("work-1")
-    completed.request_cancel()
-    cancelled.request_cancel()
-    cancelled.complete("work-1")
-    # The second task was asked for and withdrawn before any worker received it.
-    assert completed.turn() == cancelled.turn() == ["be cancelled"]
-
-
-# Closing.
-
-
-def test_a_close_refused_as_an_unhandled_decision_is_sent_again() -> None:
-    story = Story(all_of(work(1), work(2)).recover(Exception, lambda _: done("over")))
-    story.turn()
-    story.begin("1.1.work-1")
-    story.end("1.0.work-1", ValueError("no"))
-    assert story.start_turn() == ["cancel 1.1.work-1", 'complete "over"']
-    story.complete("1.1.work-1")
-    story.respond()
-    assert any(isinstance(event, e.CompleteWorkflowExecutionFailed) for event in story.history.events)
-    assert story.turn() == ['complete "over"']
-
-
-def test_a_flow_that_has_ended_is_not_cancelled_any_more() -> None:
-    story = Story(done(1))
-    assert story.start_turn() == ['complete "1"']
-    story.request_cancel()
-    story.respond()
-    assert story.turn() == ['complete "1"']
+    play(
+        resist(),
+        "-> timer sleep-1",
+        "request cancel -> cancel sleep-1, do work-1",
+        'complete work-1 3 -> complete "3"',
+    )
 
 
 # Refusals and retries.
@@ -591,11 +574,6 @@ def test_a_message_refused_by_the_rate_is_sent_again_after_pauses_that_double(
         assert story.turn() == asked
 
 
-def test_a_patch_that_is_awaited_twice_records_one_marker() -> None:
-    story = Story(patched("new").flat_map(lambda _: patched("new")))
-    assert story.start_turn() == ["mark ~patch-new", 'complete "True"']
-
-
 def test_a_child_has_the_tags_of_its_definition_unless_its_call_has_others() -> None:
     @workflow(tags=("spring", "blue"))
     async def tagged(n: int) -> int:
@@ -605,13 +583,6 @@ def test_a_child_has_the_tags_of_its_definition_unless_its_call_has_others() -> 
     story.start_turn()
     asked = story.history.decisions[story.running]
     assert [one.tag_list for one in asked] == [("spring", "blue"), ("autumn",)]  # type: ignore[union-attr]
-
-
-def test_a_permanent_refusal_fails_the_step() -> None:
-    story = Story(work(1).recover(Exception, lambda error: done(str(error))))
-    story.refusals["work-1"] = "ACTIVITY_TYPE_DEPRECATED"
-    story.turn()
-    assert story.turn() == ['complete "work-1 failed: SWF refused ScheduleActivityTask with ACTIVITY_TYPE_DEPRECATED"']
 
 
 @pytest.mark.parametrize(
@@ -669,32 +640,6 @@ def test_a_query_after_a_refused_close_returns_the_state() -> None:
     story = Story(set_state("all but closed").flat_map(lambda _: done(1)))
     story.turn_refused("OPERATION_NOT_PERMITTED")
     assert Decider(story.workflow, execution=EXECUTION).query(story.history.events) == '"all but closed"'
-
-
-def test_a_close_refused_for_its_rate_is_sent_again_at_once() -> None:
-    story = Story(done(1))
-    story.turn_refused("CONTINUE_AS_NEW_WORKFLOW_EXECUTION_RATE_EXCEEDED")
-    assert story.turn() == ['complete "1"']
-
-
-def test_retries_carry_the_id_of_their_step_and_a_suffix() -> None:
-    story = Story(all_of(persist(1), sleep(60)))
-    asked = story.turn()
-    for number in (1, 2):
-        story.end(asked[0].removeprefix("do "), None)
-        assert story.turn() == [f"timer 1.0.persist-1~retry-{number}"]
-        story.fire_timer(f"1.0.persist-1~retry-{number}")
-        asked = story.turn()
-        assert asked == [f"do 1.0.persist-1~{number + 1}"]
-    story.end("1.0.persist-1~3", None)
-    assert story.turn() == ["cancel 1.1.sleep-1", "fail"]
-
-
-def test_a_retry_without_a_pause_is_scheduled_at_once() -> None:
-    story = Story(insist(1))
-    story.turn()
-    story.end("insist-1", ValueError("no"))
-    assert story.turn() == ["do insist-1~2"]
 
 
 # More than one response may carry.
@@ -795,22 +740,6 @@ def test_a_race_ends_after_the_finalizer_of_its_loser() -> None:
     assert '"n":4' in str(story.history.decisions[story.fed][0])
 
 
-def test_a_failure_of_a_finalizer_replaces_the_cancellation() -> None:
-    story = Story(sleep(60).ensure(work(1)).recover(Exception, lambda _: work(2)))
-    story.turn()
-    story.request_cancel()
-    story.turn()
-    story.end("work-1", ValueError("no"))
-    assert story.turn() == ["do work-2"]
-
-
-def test_a_failure_of_a_cancelled_branch_does_not_replace_the_outcome_of_its_group() -> None:
-    story = Story(first_of(sleep(60).ensure(fail(ValueError("tidy"))), work(1)))
-    story.turn()
-    story.complete("1.1.work-1", 6)
-    assert story.turn() == ["cancel 1.0.sleep-1", 'complete "6"']
-
-
 def test_a_branch_that_suppresses_its_cancellation_delays_the_group_and_is_ignored() -> None:
     @step
     async def resist() -> int:
@@ -819,118 +748,12 @@ def test_a_branch_that_suppresses_its_cancellation_delays_the_group_and_is_ignor
         except Cancelled:
             return await work(2)
 
-    story = Story(first_of(resist(), work(3)))
-    story.turn()
-    story.complete("1.1.work-1", 6)
-    assert story.turn() == ["cancel 1.0.work-1", "do 1.0.work-2"]
-    story.complete("1.0.work-2", 9)
-    assert story.turn() == ['complete "6"']
-
-
-def test_a_cancel_request_during_the_cleanup_of_a_race_replaces_its_outcome() -> None:
-    story = Story(first_of(sleep(60).ensure(work(1)), work(2)).flat_map(work))
-    story.turn()
-    story.complete("1.1.work-1")
-    assert story.turn() == ["cancel 1.0.sleep-1", "do 1.0.work-1"]
-    story.request_cancel()
-    assert story.turn() == []
-    story.complete("1.0.work-1")
-    assert story.turn() == ["be cancelled"]
-
-
-def test_a_cancelled_group_starts_none_of_the_items_that_waited_their_turn() -> None:
-    story = Story(each(work, [1, 2, 3], limit=1))
-    assert story.turn() == ["do 1.0.work-1"]
-    story.request_cancel()
-    assert story.turn() == ["cancel 1.0.work-1", "be cancelled"]
-
-
-def test_each_starts_the_next_item_when_one_has_closed() -> None:
-    story = Story(each(work, [1, 2, 3, 4], limit=2))
-    assert story.turn() == ["do 1.0.work-1", "do 1.1.work-1"]
-    story.complete("1.1.work-1")
-    assert story.turn() == ["do 1.2.work-1"]
-    story.complete("1.2.work-1")
-    story.complete("1.0.work-1")
-    assert story.turn() == ["do 1.3.work-1"]
-
-
-def test_a_limited_group_starts_its_branches_in_the_order_in_which_they_are_written() -> None:
-    story = Story(each(lambda n: work(n) if n else done(0), [0, 1, 2, 3], limit=3))
-    assert story.turn() == ["do 1.1.work-1", "do 1.2.work-1", "do 1.3.work-1"]
-
-
-def test_a_limited_group_of_done_steps_ends_before_the_next_step_starts() -> None:
-    story = Story(all_of(each(lambda n: work(n) if n else done(0), [0, 0, 1], limit=1), work(2)))
-    assert story.turn() == ["do 1.0.1.2.work-1", "do 1.1.work-1"]
-
-
-def test_cancelled_branches_clean_up_in_the_order_in_which_they_are_written() -> None:
-    story = Story(all_of([work(n).ensure(work(n)) for n in range(3)]))
-    story.turn()
-    story.request_cancel()
-    cancels = [f"cancel 1.{n}.work-1" for n in range(3)]
-    assert story.turn() == [*cancels, *(f"do 1.{n}.work-2" for n in range(3))]
-
-
-def test_a_waiting_timer_that_is_withdrawn_is_not_started() -> None:
-    story = Story(all_of(work(1).flat_map(lambda _: first_of(sleep(5), work(2))), sleep(60)))
-    story.turn()
-    story.complete("1.0.work-1")
-    story.refusals["1.0.1.0.sleep-1"] = "OPEN_TIMERS_LIMIT_EXCEEDED"
-    assert story.turn() == ["timer 1.0.1.0.sleep-1", "do 1.0.1.1.work-1"]
-    assert story.turn() == []
-    story.complete("1.0.1.1.work-1")
-    story.fire_timer("1.1.sleep-1")
-    assert story.turn() == ['complete "(0, None)"']
-
-
-def test_a_waiting_timer_that_was_withdrawn_before_another_fired_is_not_started() -> None:
-    story = Story(all_of(first_of(sleep(5), work(2)), sleep(60), work(3)))
-    story.refusals["1.0.1.0.sleep-1"] = "OPEN_TIMERS_LIMIT_EXCEEDED"
-    story.turn()
-    story.turn()
-    story.complete("1.0.1.1.work-1")
-    assert story.turn() == []
-    story.fire_timer("1.1.sleep-1")
-    assert story.turn() == []
-
-
-def test_timers_refused_by_the_limit_are_started_again_in_order() -> None:
-    story = Story(all_of([sleep(60 + n) for n in range(3)]))
-    for id in ("1.1.sleep-1", "1.2.sleep-1"):
-        story.refusals[id] = "OPEN_TIMERS_LIMIT_EXCEEDED"
-    story.turn()
-    assert story.turn() == []
-    story.fire_timer("1.0.sleep-1")
-    assert story.turn() == ["timer 1.1.sleep-1", "timer 1.2.sleep-1"]
-
-
-def test_a_timer_refused_for_its_rate_is_started_again() -> None:
-    story = Story(sleep(5))
-    story.refusals["sleep-1"] = "TIMER_CREATION_RATE_EXCEEDED"
-    assert story.turn() == story.turn() == ["timer sleep-1"]
-
-
-def test_a_cancel_while_a_refused_task_waits_cancels_the_wait() -> None:
-    story = Story(work(1))
-    story.refusals["work-1"] = "OPEN_ACTIVITIES_LIMIT_EXCEEDED"
-    story.turn()
-    story.turn()
-    story.request_cancel()
-    assert story.turn() == ["cancel work-1~wait-1", "be cancelled"]
-
-
-def test_a_refusal_of_a_withdrawn_decision_is_ignored() -> None:
-    story = Story(first_of(work(1).flat_map(lambda _: work(2)), sleep(1)).flat_map(lambda _: work(3)))
-    story.turn()
-    story.complete("1.0.work-1")
-    story.refusals["1.0.work-2"] = "OPEN_ACTIVITIES_LIMIT_EXCEEDED"
-    assert story.start_turn() == ["do 1.0.work-2"]
-    story.fire_timer("1.1.sleep-1")
-    story.respond()
-    # The refusal came first: its pause was asked for and withdrawn within this turn.
-    assert story.turn() == ["do work-1"]
+    play(
+        first_of(resist(), work(3)),
+        "-> do 1.0.work-1, do 1.1.work-1",
+        "complete 1.1.work-1 6 -> cancel 1.0.work-1, do 1.0.work-2",
+        'complete 1.0.work-2 9 -> complete "6"',
+    )
 
 
 def test_more_than_a_hundred_cancellations_are_sent_before_the_close() -> None:

@@ -1,12 +1,19 @@
-"""Write the history of a flow move by move, for tests of an order of events."""
+"""Write the history of a flow move by move, for tests of an order of events.
+
+`play` takes a script of lines such as `begin part-1, request cancel -> cancel child part-1~cancel`. To the left of the
+arrow are the moves before a decision task, to the right the decisions that it must make. Moves after `/` happen while
+it is open. A line without an arrow has only moves.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from traction.decider.decider import decide
-from traction.flow.step import Step
+from traction.flow.step import Cancelled, Step
 from traction.model import decisions as d
+from traction.model import events as e
 from traction.payloads.codec import Codec
 from traction.testing.laws.history_generator import EXECUTION, GeneratedHistory, HistoryGenerator
 from traction.testing.laws.laws import to_workflow
@@ -44,7 +51,26 @@ class Story(HistoryGenerator):
         assert decided == whole
         return [name_decision(decision) for decision in decided]
 
-    def complete(self, id: str, result: int = 0) -> None:
+    def play(self, *script: str) -> None:
+        """Play each line of a script, and compare the decisions with those of the line."""
+        for line in script:
+            before, arrow, rest = line.partition("->")
+            decisions, _, meanwhile = rest.partition(" / ")
+            self.move(before)
+            if not arrow:
+                continue
+            asked = self.start_turn()
+            self.move(meanwhile)
+            self.respond()
+            assert ", ".join(asked) == decisions.strip(), line
+
+    def move(self, moves: str) -> None:
+        """Make moves that are separated by commas, each a verb of `MOVES`, an id and a value."""
+        for move in filter(None, map(str.strip, moves.split(", "))):
+            verb = next(verb for verb in MOVES if move.startswith(verb))
+            MOVES[verb](self, *move.removeprefix(verb).split())
+
+    def complete(self, id: str, result: int | str = 0) -> None:
         """Complete a task or child; start it if it has not started."""
         self.end(id, str(result))
 
@@ -71,6 +97,28 @@ class Story(HistoryGenerator):
         assert item.due is not None
         self.fire(item.due, event_id)
 
+    def refuse(self, id: str, cause: str) -> None:
+        """Refuse the next decision of this id."""
+        self.refusals[id] = cause
+
+    def reject(self, id: str, cause: str) -> None:
+        """Write that an accepted start of a child, or an accepted request to another execution, failed."""
+        event_id, item = self.find(id)
+        del self.open[event_id]
+        request, sent = item.decision, self.history.events[event_id - 1]
+        links = {
+            "initiated_event_id": event_id,
+            "decision_task_completed_event_id": sent.decision_task_completed_event_id,  # type: ignore[attr-defined]
+            "workflow_id": request.workflow_id,
+            "control": request.control,
+        }
+        if isinstance(request, d.StartChildWorkflowExecution):
+            type = request.workflow_type
+            self.deliver(e.StartChildWorkflowExecutionFailed, cause=cause, workflow_type=type, **links)
+        else:
+            run_id = request.run_id
+            self.deliver(e.RequestCancelExternalWorkflowExecutionFailed, cause=cause, run_id=run_id, **links)
+
     def find(self, id: str) -> tuple[int, Any]:
         (found,) = [(event_id, item) for event_id, item in self.open.items() if find_id(item.decision) == id]
         return found
@@ -82,6 +130,29 @@ class Story(HistoryGenerator):
         """Generate the rest with plain choices."""
         self.choose_outcome = lambda _, __: "0"
         return self.run()
+
+
+MOVES: dict[str, Callable[..., None]] = {
+    "begin": Story.begin,
+    "complete": Story.complete,
+    "fail": lambda story, id: story.end(id, ValueError("no")),
+    "time out": lambda story, id: story.end(id, None),
+    "close as cancelled": lambda story, id: story.end(id, Cancelled()),
+    "fire": Story.fire_timer,
+    "request cancel": Story.request_cancel,
+    "signal": Story.signal,
+    "return signal": lambda story, id: story.move_signal(*story.find(id)),
+    "refuse": Story.refuse,
+    "reject": Story.reject,
+}
+"""The verbs of a script."""
+
+
+def play(flow: Step[Any], *script: str) -> Story:
+    """Play a script with a flow from its start. Return the story as it is after the last decisions."""
+    story = Story(flow)
+    story.play(*script)
+    return story
 
 
 def find_id(value: Any) -> str:
