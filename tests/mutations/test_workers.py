@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 
 from tests.mutations.workers import FLAWS, PLACES, Flaw, Place
+from tests.support.profile import pick
 from traction.testing import explore
 
 LOOKS = settings(
@@ -20,9 +21,7 @@ LOOKS = settings(
     suppress_health_check=list(HealthCheck),
 )
 
-# 50, and 15,000 in the nightly profile.
-_EXAMPLES = settings.default.max_examples
-SOUND = settings(max_examples=6 * _EXAMPLES if _EXAMPLES > 50 else _EXAMPLES, suppress_health_check=list(HealthCheck))
+SOUND = settings(max_examples=pick(20, 15_000), suppress_health_check=list(HealthCheck))
 
 
 @pytest.mark.parametrize("flaw", FLAWS.values(), ids=FLAWS)

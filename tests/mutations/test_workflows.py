@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, Phase, settings
 
 from tests.mutations import effects, lives, orders, replays, rollouts
 from tests.mutations.mutation import Plant
+from tests.support.profile import pick
 
 PLANTS = {
     name.replace("_", " "): plant
@@ -27,9 +28,7 @@ LOOKS = settings(
     suppress_health_check=list(HealthCheck),
 )
 
-# 50, and 10,000 in the nightly profile.
-_EXAMPLES = settings.default.max_examples
-SOUND = settings(max_examples=4 * _EXAMPLES if _EXAMPLES > 50 else _EXAMPLES, suppress_health_check=list(HealthCheck))
+SOUND = settings(max_examples=pick(20, 10_000), suppress_health_check=list(HealthCheck))
 
 
 @pytest.mark.parametrize("plant", PLANTS.values(), ids=PLANTS)

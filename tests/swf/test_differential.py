@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from tests.support.http_backends import Site, World, leave_out_clocks, reach_here
+from tests.support.profile import pick
 from traction import Step, done, workflow
 from traction.model.names import TaskList
 from traction.testing.laws.flows import flows, insist, part, persist, work
@@ -44,7 +45,7 @@ def play(reach: Any, *, sticky: bool) -> tuple[Any, Any]:
 
 
 @pytest.mark.parametrize("sticky", [False, True])
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=settings().max_examples // 2)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=pick(15))
 @given(flow=flows())
 def test_generated_flows_decide_the_same_through_boto3_as_in_process(site: Site, sticky: bool, flow: Step[Any]) -> None:
     SAID.append(flow)

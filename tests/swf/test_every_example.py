@@ -26,7 +26,6 @@ from urllib.parse import quote
 
 import msgspec
 import pytest
-from hypothesis import settings
 
 from examples.hello import greet, hello
 from examples.index_project.repository import Git
@@ -34,14 +33,14 @@ from examples.index_project.search import SearchIndex
 from examples.index_project.workflow import CollectChanges, IndexIssues, IndexProjectData, IndexStories
 from tests.examples.test_examples import make_repository
 from tests.support.crashing_activities import SEED, is_mortal
+from tests.support.profile import NIGHTLY, pick
 from tests.swf.test_processes import strip, tell
 from traction import Handle, WorkerSystem
 from traction.model import events as e
 from traction.model.names import WorkflowExecution
 
 ROOT = Path(__file__).parents[2]
-NIGHTLY = settings().max_examples > 50
-SEEDS = range(20 if NIGHTLY else 1)
+SEEDS = range(pick(1, 20))
 SPEED = 60
 """How many seconds pass for the service in one: an activity that died is noticed after `start_to_close`, 300 s."""
 
@@ -179,7 +178,7 @@ def wait_for(handle: Handle[Any], processes: Processes, kills: Sequence[tuple[in
     left = sorted(kills, reverse=True)
     while True:
         try:
-            return handle.result(0.05)
+            return handle.result(0.25)
         except TimeoutError:
             if left and len(handle.history()) >= left[-1][0]:
                 processes.kill(left.pop()[1])

@@ -21,7 +21,7 @@ from traction_swf.clients import POLL_READ_TIMEOUT
 from traction_swf.url import read_url
 
 
-@pytest.mark.parametrize(("decode", "limits"), [("fast", None), ("plain", None), ("fast", SMALL)])
+@pytest.mark.parametrize(("decode", "limits"), [("fast", None), ("plain", SMALL)])
 def test_the_swf_backend_conforms(decode: str, limits: Limits | None) -> None:
     with ExitStack() as stack:
         local = open_local() if limits is None else open_small()

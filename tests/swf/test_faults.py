@@ -15,10 +15,10 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from hypothesis import settings
 
 from tests.support.backends import run_threads
 from tests.support.fault_proxy import FAULTS, LOSSES, Fault, Plan, Proxy, between
+from tests.support.profile import NIGHTLY, pick
 from tests.swf.conftest import MakeStage, Stage
 from traction import Retry, Signal, WorkerSystem, activity, all_of, receive, send, sleep, workflow
 from traction.errors import BackendError
@@ -35,7 +35,10 @@ from traction_local.virtual_clock import FastClock
 SLOW, FAST = 4, 20
 """How many seconds pass for the service in one: quickly where it is waited for what a lost answer gave to time out."""
 
-SEEDS = range(2 if settings().max_examples <= 50 else 50)
+SEEDS = range(pick(1, 50))
+
+GENTLE = tuple(fault for fault in FAULTS if fault not in LOSSES)
+"""The faults without effect."""
 
 HOLD = timedelta(milliseconds=500)
 
@@ -234,16 +237,20 @@ def list_open(local: LocalBackend) -> Sequence[o.WorkflowExecutionInfo]:
     return local.call(o.ListOpenWorkflowExecutions(domain=DOMAIN, start_time_filter=EVER)).execution_infos
 
 
-@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault not in LOSSES])
-def test_faults_without_effect_cost_no_task(make_stage: MakeStage, fault: Fault) -> None:
+def name_faults(faults: tuple[Fault, ...]) -> str:
+    return " or ".join(faults)
+
+
+@pytest.mark.parametrize("faults", [(fault,) for fault in GENTLE] if NIGHTLY else [GENTLE], ids=name_faults)
+def test_faults_without_effect_cost_no_task(make_stage: MakeStage, faults: tuple[Fault, ...]) -> None:
     stage = make_stage(open_at(SLOW), hold=HOLD)
-    check(stage.local, play(stage, Plan(0, fault)), lossless=True)
+    check(stage.local, play(stage, Plan(0, *faults)), lossless=True)
 
 
-@pytest.mark.parametrize("fault", LOSSES)
-def test_lost_responses_lose_no_result_and_repeat_none(make_stage: MakeStage, fault: Fault) -> None:
+@pytest.mark.parametrize("faults", [(fault,) for fault in LOSSES] if NIGHTLY else [LOSSES], ids=name_faults)
+def test_lost_responses_lose_no_result_and_repeat_none(make_stage: MakeStage, faults: tuple[Fault, ...]) -> None:
     stage = make_stage(open_at(FAST), hold=HOLD)
-    check(stage.local, play(stage, Plan(0, fault)))
+    check(stage.local, play(stage, Plan(0, *faults)))
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import pytest
-from hypothesis import settings
 
 from tests.support.http_backends import NOW, Site, World, leave_out_clocks, reach_here
+from tests.support.profile import pick
 from traction import (
     COMPLETE_LATER,
     Activity,
@@ -378,10 +378,10 @@ async def count(n: int) -> int:
 
 @workflow
 async def many() -> int:
-    return len(await each(do, [str(n) for n in range(120)], limit=50))
+    return len(await each(do, [str(n) for n in range(40)], limit=15))
 
 
-MANY = 2_000 if settings().max_examples <= 50 else 10_000
+MANY = pick(1_100, 10_000)
 
 
 @workflow
@@ -497,7 +497,7 @@ LANGUAGE = {
     "failures that are tolerated": Said(tolerant(), ["1", "failed", "2"]),
     "chance and effects": Said(chance(), [True, [4, 7], 7, True]),
     "runs": Said(count(0), 3),
-    "many, so many at a time": Said(many(), 120),
+    "many, so many at a time": Said(many(), 40),
     "thousands": Said(thousands(), MANY),
     "heartbeats": Said(copy(), [14, 3]),
     "answers by token": Said(

@@ -49,15 +49,16 @@ def read_until(program: subprocess.Popen[str], part: str) -> str:
 
 def test_an_idle_worker_on_traction_serve_ends_at_once(make_stage: MakeStage) -> None:
     stage = make_stage(hold=MINUTE)
-    with WorkerSystem(stage.url()) as client:
+    for number in (signal.SIGINT, signal.SIGTERM):
         program = start_worker(stage.url())
-        # Until here, polls may not have been sent.
-        assert client.run(call_double(3), timeout=60) == 6
+        with WorkerSystem(stage.url()) as client:
+            # Until here, polls may not have been sent.
+            assert client.run(call_double(3), timeout=60) == 6
         began = monotonic()
-        program.send_signal(signal.SIGTERM)
+        program.send_signal(number)
         printed = program.communicate(timeout=60)[1]
-    assert (program.returncode, monotonic() - began < 30) == (0, True), printed
-    assert "pending polls" not in printed
+        assert (program.returncode, monotonic() - began < 30) == (0, True), printed
+        assert "pending polls" not in printed
 
 
 def forgetrelease_polls(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -102,8 +102,10 @@ def run_errand(url: str) -> tuple[list[Any], list[str]]:
 
 
 def test_worker_systems_run_on_moto_as_in_process() -> None:
-    with mock_aws():
-        assert run_errand("swf://acme?region=us-east-1&retention_days=7") == run_errand("local:")
+    here = run_errand("local:")
+    for decode in ("fast", "plain"):
+        with mock_aws():
+            assert run_errand(f"swf://acme?region=us-east-1&retention_days=7&decode={decode}") == here
 
 
 def test_changed_registrations_are_found_on_moto(backend: SwfBackend) -> None:

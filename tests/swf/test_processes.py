@@ -8,15 +8,15 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import settings
 
 from tests.support.order_workflow import Kitchen, burn, cook, course, dinner, feast, weigh
+from tests.support.profile import NIGHTLY
 from tests.swf.conftest import MakeStage, Stage
 from traction.client.system import WorkerSystem
 from traction.model import events as e
@@ -97,7 +97,7 @@ def test_many_processes_produce_the_result_and_history_of_one(make_stage: MakeSt
     assert tell(history) == tell(played)
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM][: None if settings().max_examples > 50 else 1])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM][: None if NIGHTLY else 1])
 def test_executions_of_a_killed_decider_continue_on_the_next(make_stage: MakeStage, number: signal.Signals) -> None:
     stage = make_stage(hold=timedelta(seconds=1))
     with WorkerSystem(stage.url(sticky=1)) as client, ExitStack() as stack:
@@ -107,6 +107,8 @@ def test_executions_of_a_killed_decider_continue_on_the_next(make_stage: MakeSta
             # It has taken the execution when an activity has been asked for.
             while not any(isinstance(event, e.ActivityTaskCompleted) for event in handle.history()):
                 assert first.poll() is None
+                with suppress(TimeoutError):
+                    handle.result(0.25)
             first.send_signal(number)
             first.wait(30)
         stack.enter_context(working(stage, "feast"))
