@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from functools import cache
 
 import pytest
 from hypothesis import settings
@@ -18,6 +19,9 @@ settings.register_profile("nightly", deadline=None, max_examples=2500, derandomi
 settings.load_profile("ci" if os.environ.get("CI") else "desk")
 
 
+pytest_plugins = ["pytester"]
+
+
 def pytest_xdist_auto_num_workers() -> int:
     """Begin two workers for each core: many tests wait for a server, a process or a clock, and use none."""
     return 2 * (os.cpu_count() or 1)
@@ -29,3 +33,21 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     report = yield
     report.sections = [(title, text.encode(errors="backslashreplace").decode()) for title, text in report.sections]
     return report
+
+
+@pytest.fixture(scope="session")
+def shared_models() -> Iterator[None]:
+    """Parse the JSON files of botocore once, not for each of hundreds of clients."""
+    from botocore import loaders
+
+    create = cache(loaders.create_loader)
+
+    def share(search_path: str | None = None) -> loaders.Loader:
+        loader = create(search_path)
+        # boto3 appends its own path for each session.
+        loader.search_paths[:] = dict.fromkeys(loader.search_paths)
+        return loader
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loaders, "create_loader", share)
+        yield

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import timedelta
-from functools import cache
 from typing import Any
 from urllib.parse import quote
 
-import botocore.loaders
 import pytest
 
 from tests.support.http_backends import Site, World, reach_here
@@ -23,19 +21,8 @@ HOLD = timedelta(seconds=2)
 
 
 @pytest.fixture(scope="session", autouse=True)
-def shared_models() -> Iterator[None]:
-    """Parse the JSON files of botocore once, not for each of hundreds of clients."""
-    create = cache(botocore.loaders.create_loader)
-
-    def share(search_path: str | None = None) -> botocore.loaders.Loader:
-        loader = create(search_path)
-        # boto3 appends its own path for each session.
-        loader.search_paths[:] = dict.fromkeys(loader.search_paths)
-        return loader
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(botocore.loaders, "create_loader", share)
-        yield
+def models(shared_models: None) -> None:
+    """Share the service models of botocore."""
 
 
 class Stage:

@@ -218,6 +218,7 @@ def test_s3_3_a_page_has_one_item_however_long(make_swf: MakeSwf) -> None:
     assert history_pages(make_swf(knobs=Knobs(page_bytes_served_max=1)), 1000, False) == [[n] for n in range(1, 8)]
 
 
+@pytest.mark.parametrize("make_swf", ["in process"], indirect=True)
 def test_s3_3_a_list_of_types_has_room_for_about_a_megabyte(swf: Swf) -> None:
     for number in range(999):
         swf.register_workflow_type(WorkflowType(f"t-{number}", "1"), description="x" * 1024)

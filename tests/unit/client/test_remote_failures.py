@@ -5,11 +5,8 @@ from __future__ import annotations
 import copy
 import logging
 import pickle
-import subprocess
-import sys
 import traceback
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -166,20 +163,9 @@ def test_simulate():
 """
 
 
-def test_pytest_shows_no_frames_of_traction(tmp_path: Path) -> None:
-    tmp_path.joinpath("test_flow.py").write_text(TESTS)
-    argv = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-p",
-        "no:cacheprovider",
-        "--tb=short",
-        "--show-capture=no",
-        "--rootdir",
-        str(tmp_path),
-    ]
-    text = subprocess.run([*argv, str(tmp_path)], capture_output=True, text=True, check=False).stdout
+def test_pytest_shows_no_frames_of_traction(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_flow=TESTS)
+    text = pytester.runpytest_inprocess("--tb=short", "--show-capture=no").stdout.str()
     assert "2 failed" in text
     assert text.count('raise ConnectionResetError("reset by peer")') >= 2
     assert "src/traction" not in text

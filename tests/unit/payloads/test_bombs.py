@@ -6,6 +6,7 @@ import tracemalloc
 import zlib
 from base64 import b64encode
 from collections.abc import Callable, Iterator
+from functools import cache
 from hashlib import sha256
 from typing import Any
 
@@ -44,6 +45,7 @@ class StrictStore(PayloadStore):
         return self.contents[key]
 
 
+@cache
 def zip_zeros(mib: int) -> bytes:
     """Return a JSON string of `mib` MiB, compressed."""
     packer = zlib.compressobj(9)

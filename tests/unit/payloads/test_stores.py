@@ -28,6 +28,7 @@ def reopen(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
     if request.param == "file":
         yield lambda: open_payload_store((tmp_path / "a b").as_uri())
         return
+    request.getfixturevalue("shared_models")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
     with mock_aws():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -38,8 +37,8 @@ filterwarnings = error
 class Project:
     """A folder with flows and a history of theirs, whose tests can be run."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, pytester: pytest.Pytester) -> None:
+        self.pytester, self.root = pytester, pytester.path
         self.write("pytest.ini", SETTINGS)
         self.write("flows.py", FLOWS)
         made: dict[str, object] = {"__name__": "flows"}
@@ -54,21 +53,14 @@ class Project:
         file.write_text(text, encoding="utf-8")
 
     def test(self, *options: str) -> tuple[int, str]:
-        """Run the tests in a process of their own; give the exit code and what is printed."""
-        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options]
-        done = subprocess.run(command, cwd=self.root, capture_output=True, text=True, timeout=100)
-        return done.returncode, done.stdout + done.stderr
+        """Run the tests; return the exit code and what is printed."""
+        done = self.pytester.runpytest_inprocess(*options)
+        return done.ret, done.stdout.str() + done.stderr.str()
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return Project(tmp_path)
-
-
-def test_a_history_that_the_code_would_have_made_passes(project: Project) -> None:
-    code, out = project.test("-v")
-    assert code == 0, out
-    assert "tests/histories/order.json::replay PASSED" in out
+def project(pytester: pytest.Pytester) -> Project:
+    return Project(pytester)
 
 
 def test_a_history_of_other_code_fails_with_the_message_alone(project: Project) -> None:
@@ -112,11 +104,11 @@ def test_the_folder_has_the_name_that_the_settings_give(project: Project) -> Non
     assert "order.json" not in out
 
 
-def test_histories_are_shared_out_to_several_processes(project: Project) -> None:
+def test_histories_that_the_code_would_have_made_pass_in_a_process_of_xdist(project: Project) -> None:
     project.write("tests/histories/another.json", project.history)
-    code, out = project.test("-n", "2")
-    assert code == 0, out
-    assert "2 passed" in out
+    done = project.pytester.runpytest_subprocess("-v", "-n", "1")
+    done.assert_outcomes(passed=2)
+    done.stdout.fnmatch_lines("*PASSED tests/histories/order.json::replay*")
 
 
 def test_a_run_without_histories_loads_nothing_for_them() -> None:
