@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from functools import cache
-from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any
 
 import botocore.session
 import msgspec
@@ -15,8 +13,8 @@ from botocore.validate import ParamValidator
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.values import make_values, moments
 from traction.model import operations as o
-from traction.model.decisions import Decision
 from traction_swf import wire
 from traction_swf.backend import CHANGES, open_swf
 from traction_swf.clients import POLLS, TIMED
@@ -26,31 +24,7 @@ SWF = botocore.session.get_session().get_service_model("swf")
 TIME = datetime(2026, 3, 1, 12, 0, 0, 578_000, tzinfo=UTC)
 # Names and versions are never empty: botocore asks for that, and so does SWF.
 WORDS = st.text(st.characters(min_codepoint=32, exclude_categories=["Cs"]), min_size=1, max_size=9)
-MOMENTS = st.integers(0, 2_000_000_000_000).map(
-    lambda ms: datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms)
-)
-
-
-@cache
-def values(hint: Any) -> st.SearchStrategy[Any]:
-    origin, args = get_origin(hint), get_args(hint)
-    if hint == Decision:
-        return st.one_of([values(kind) for kind in args])
-    if origin in (Union, UnionType):
-        return st.one_of([st.none() if arg is type(None) else values(arg) for arg in args])
-    if origin is Literal:
-        return st.sampled_from(args)
-    if origin is tuple:
-        return st.lists(values(args[0]), max_size=3).map(tuple)
-    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
-        return st.builds(hint, **{field.name: values(field.type) for field in msgspec.structs.fields(hint)})
-    known: dict[Any, st.SearchStrategy[Any]] = {
-        str: WORDS,
-        int: st.integers(0, 1000),
-        bool: st.booleans(),
-        datetime: MOMENTS,
-    }
-    return known[hint]
+values = make_values(WORDS, st.integers(0, 1000), moments(2_000_000_000_000))
 
 
 def test_every_operation_of_the_model_has_a_request() -> None:

@@ -21,26 +21,11 @@ from botocore.config import Config
 from botocore.exceptions import ClientError, ParamValidationError
 
 from traction.errors import ServiceFault
+from traction.model import operations as o
 from traction.model.decisions import Decision
 from traction.model.events import BaseEvent, Event
 from traction.model.limits import Limits
 from traction.model.names import ActivityType, TaskList, WorkflowExecution, WorkflowType
-from traction.model.operations import (
-    ActivityTask,
-    DecisionTask,
-    DescribeWorkflowExecution,
-    GetWorkflowExecutionHistory,
-    PollForActivityTask,
-    PollForDecisionTask,
-    RegisterActivityType,
-    RegisterDomain,
-    RegisterWorkflowType,
-    Request,
-    RespondDecisionTaskCompleted,
-    SignalWorkflowExecution,
-    StartWorkflowExecution,
-    WorkflowExecutionDetail,
-)
 from traction_local.backend import LocalBackend
 from traction_local.journal import JournaledService
 from traction_local.server.app import make_app, serving_app
@@ -60,6 +45,11 @@ WORKERS = TaskList("workers")
 Line = tuple[int, str, dict[str, Any]]
 
 
+def line(event_id: int, type: str, /, **attributes: Any) -> Line:
+    """Return an event as tests write it."""
+    return event_id, type, attributes
+
+
 class Swf:
     """A service with a domain `d`, a workflow type and an activity type that have all defaults."""
 
@@ -67,7 +57,7 @@ class Swf:
         self.now = now
         self._service = service
 
-    def call(self, request: Request[T]) -> T:
+    def call(self, request: o.Request[T]) -> T:
         return self._service.call(request, self.now)
 
     def advance(self, seconds: float = 0) -> None:
@@ -75,14 +65,14 @@ class Swf:
         self.now += timedelta(seconds=seconds)
         self._service.advance(self.now)
 
-    def refuse(self, request: Request[Any]) -> tuple[str, str]:
+    def refuse(self, request: o.Request[Any]) -> tuple[str, str]:
         """Make a call that must fail: the fault's code and message."""
         with pytest.raises(ServiceFault) as caught:
             self.call(request)
         return caught.value.code, str(caught.value)
 
     def register(self) -> None:
-        self.call(RegisterDomain(name="d", workflow_execution_retention_period_in_days="7"))
+        self.call(o.RegisterDomain(name="d", workflow_execution_retention_period_in_days="7"))
         self.register_workflow_type(WORKFLOW)
         self.register_activity_type(ACTIVITY)
 
@@ -93,7 +83,7 @@ class Swf:
             "default_task_start_to_close_timeout": "60",
             "default_child_policy": "TERMINATE",
         }
-        self.call(RegisterWorkflowType(domain="d", name=type.name, version=type.version, **(defaults | given)))
+        self.call(o.RegisterWorkflowType(domain="d", name=type.name, version=type.version, **(defaults | given)))
 
     def register_activity_type(self, type: ActivityType, **given: Any) -> None:
         defaults: dict[str, Any] = {
@@ -103,23 +93,23 @@ class Swf:
             "default_task_start_to_close_timeout": "600",
             "default_task_heartbeat_timeout": "NONE",
         }
-        self.call(RegisterActivityType(domain="d", name=type.name, version=type.version, **(defaults | given)))
+        self.call(o.RegisterActivityType(domain="d", name=type.name, version=type.version, **(defaults | given)))
 
     def start(self, workflow_id: str = "w", type: WorkflowType = WORKFLOW, **given: Any) -> WorkflowExecution:
-        run = self.call(StartWorkflowExecution(domain="d", workflow_id=workflow_id, workflow_type=type, **given))
+        run = self.call(o.StartWorkflowExecution(domain="d", workflow_id=workflow_id, workflow_type=type, **given))
         assert run.run_id is not None
         return WorkflowExecution(workflow_id, run.run_id)
 
-    def poll(self, task_list: str = "deciders", **given: Any) -> DecisionTask:
-        return self.call(PollForDecisionTask(domain="d", task_list=TaskList(task_list), **given))
+    def poll(self, task_list: str = "deciders", **given: Any) -> o.DecisionTask:
+        return self.call(o.PollForDecisionTask(domain="d", task_list=TaskList(task_list), **given))
 
-    def work(self, task_list: str = "workers", **given: Any) -> ActivityTask:
-        return self.call(PollForActivityTask(domain="d", task_list=TaskList(task_list), **given))
+    def work(self, task_list: str = "workers", **given: Any) -> o.ActivityTask:
+        return self.call(o.PollForActivityTask(domain="d", task_list=TaskList(task_list), **given))
 
-    def respond(self, task: DecisionTask, *decisions: Decision, **given: Any) -> None:
-        self.call(RespondDecisionTaskCompleted(task_token=task.task_token, decisions=decisions, **given))
+    def respond(self, task: o.DecisionTask, *decisions: Decision, **given: Any) -> None:
+        self.call(o.RespondDecisionTaskCompleted(task_token=task.task_token, decisions=decisions, **given))
 
-    def decide(self, *decisions: Decision, task_list: str = "deciders", **given: Any) -> DecisionTask:
+    def decide(self, *decisions: Decision, task_list: str = "deciders", **given: Any) -> o.DecisionTask:
         """Take the next decision task and answer it. Effects come with the next call or `advance`."""
         task = self.poll(task_list)
         assert task.task_token, f"no decision task on {task_list}"
@@ -127,17 +117,17 @@ class Swf:
         return task
 
     def signal(self, execution: WorkflowExecution, name: str = "poke", **given: Any) -> None:
-        self.call(SignalWorkflowExecution(domain="d", workflow_id=execution.workflow_id, signal_name=name, **given))
+        self.call(o.SignalWorkflowExecution(domain="d", workflow_id=execution.workflow_id, signal_name=name, **given))
 
-    def describe(self, execution: WorkflowExecution) -> WorkflowExecutionDetail:
-        return self.call(DescribeWorkflowExecution(domain="d", execution=execution))
+    def describe(self, execution: WorkflowExecution) -> o.WorkflowExecutionDetail:
+        return self.call(o.DescribeWorkflowExecution(domain="d", execution=execution))
 
     def history(self, execution: WorkflowExecution) -> list[Event]:
         """All events so far, every page of them."""
         events: list[Event] = []
         token: str | None = None
         while True:
-            page = self.call(GetWorkflowExecutionHistory(domain="d", execution=execution, next_page_token=token))
+            page = self.call(o.GetWorkflowExecutionHistory(domain="d", execution=execution, next_page_token=token))
             events.extend(page.events)
             token = page.next_page_token
             if token is None:
@@ -179,7 +169,7 @@ class HttpSwf(Swf):
         self._clock = VirtualClock(BEGIN)
         self._key = site.open(LocalBackend(service, limits=limits, clock=self._clock, pace=0), self._clock)
 
-    def call(self, request: Request[T]) -> T:
+    def call(self, request: o.Request[T]) -> T:
         operation = type(request)
         return self._site.call(self._key, operation, wire.to_plain(request))
 
@@ -221,7 +211,7 @@ class Site:
         app, _ = self._apps[dict(scope["headers"])[self.HEADER.encode()].decode()]
         await app(scope, receive, send)
 
-    def call(self, key: str, operation: type[Request[T]], plain: dict[str, Any]) -> T:
+    def call(self, key: str, operation: type[o.Request[T]], plain: dict[str, Any]) -> T:
         self._key = key
         try:
             answer = getattr(self._client, xform_name(operation.__name__))(**plain)
@@ -232,7 +222,7 @@ class Site:
             raise wire.FAULTS[fault["Code"]](fault["Message"]) from None
         return wire.read_response(operation, answer)
 
-    def _call_without_boto(self, operation: type[Request[T]], plain: dict[str, Any]) -> T:
+    def _call_without_boto(self, operation: type[o.Request[T]], plain: dict[str, Any]) -> T:
         headers = {
             "Content-Type": "application/x-amz-json-1.0",
             "X-Amz-Target": f"SimpleWorkflowService.{operation.__name__}",

@@ -8,16 +8,9 @@ from typing import Any
 import pytest
 
 from tests.conformance.service.conftest import ACTIVITY, MakeSwf, Swf
+from traction.model import operations as o
 from traction.model.decisions import CompleteWorkflowExecution, RequestCancelActivityTask, ScheduleActivityTask
 from traction.model.names import WorkflowExecution
-from traction.model.operations import (
-    ActivityTask,
-    RecordActivityTaskHeartbeat,
-    RequestCancelWorkflowExecution,
-    RespondActivityTaskCanceled,
-    RespondActivityTaskCompleted,
-    RespondActivityTaskFailed,
-)
 from traction_local.service.knobs import Knobs
 
 NEVER = {
@@ -35,8 +28,8 @@ def schedule(swf: Swf, **timeouts: str) -> WorkflowExecution:
     return execution
 
 
-def beat(swf: Swf, task: ActivityTask, details: str | None = None) -> bool:
-    return swf.call(RecordActivityTaskHeartbeat(task_token=task.task_token, details=details)).cancel_requested
+def beat(swf: Swf, task: o.ActivityTask, details: str | None = None) -> bool:
+    return swf.call(o.RecordActivityTaskHeartbeat(task_token=task.task_token, details=details)).cancel_requested
 
 
 @pytest.mark.parametrize(
@@ -137,7 +130,7 @@ def test_s7_2_empty_details_are_details(swf: Swf) -> None:
 def test_s7_2_a_cancel_request_for_the_run_is_not_one_for_its_activities(swf: Swf) -> None:
     schedule(swf)
     task = swf.work()
-    swf.call(RequestCancelWorkflowExecution(domain="d", workflow_id="w"))
+    swf.call(o.RequestCancelWorkflowExecution(domain="d", workflow_id="w"))
     assert beat(swf, task) is False
 
 
@@ -148,7 +141,7 @@ def test_s7_3_the_next_heartbeat_reports_a_cancel_request_which_can_be_ignored(s
     swf.decide(RequestCancelActivityTask(activity_id="a"), RequestCancelActivityTask(activity_id="a"))
     assert swf.types(execution, 11) == ["ActivityTaskCancelRequested"] * 2
     assert beat(swf, task) is True
-    swf.call(RespondActivityTaskCompleted(task_token=task.task_token, result="done anyway"))
+    swf.call(o.RespondActivityTaskCompleted(task_token=task.task_token, result="done anyway"))
     assert swf.types(execution, 13) == ["ActivityTaskCompleted", "DecisionTaskScheduled"]
 
 
@@ -157,7 +150,7 @@ def test_s7_3_a_confirmed_cancel_names_the_latest_request(swf: Swf) -> None:
     task = swf.work()
     swf.signal(execution)
     swf.decide(RequestCancelActivityTask(activity_id="a"), RequestCancelActivityTask(activity_id="a"))
-    swf.call(RespondActivityTaskCanceled(task_token=task.task_token))
+    swf.call(o.RespondActivityTaskCanceled(task_token=task.task_token))
     assert swf.find(execution, "ActivityTaskCanceled") == {
         "scheduled_event_id": 5,
         "started_event_id": 6,
@@ -167,7 +160,7 @@ def test_s7_3_a_confirmed_cancel_names_the_latest_request(swf: Swf) -> None:
 
 def test_s7_3_a_task_may_be_cancelled_unasked(swf: Swf) -> None:
     execution = schedule(swf)
-    swf.call(RespondActivityTaskCanceled(task_token=swf.work().task_token, details="x"))
+    swf.call(o.RespondActivityTaskCanceled(task_token=swf.work().task_token, details="x"))
     assert swf.find(execution, "ActivityTaskCanceled") == {
         "scheduled_event_id": 5,
         "started_event_id": 6,
@@ -200,10 +193,10 @@ def test_s7_3_a_task_scheduled_and_cancelled_in_one_batch_never_starts(swf: Swf)
 
 
 LATE = [
-    RespondActivityTaskCompleted,
-    RespondActivityTaskFailed,
-    RespondActivityTaskCanceled,
-    RecordActivityTaskHeartbeat,
+    o.RespondActivityTaskCompleted,
+    o.RespondActivityTaskFailed,
+    o.RespondActivityTaskCanceled,
+    o.RecordActivityTaskHeartbeat,
 ]
 
 
@@ -240,9 +233,9 @@ def test_s7_4_a_closed_task_is_unknown_to_every_request(swf: Swf, end: str, late
         swf.advance(10)
     else:
         ends = {
-            "completed": RespondActivityTaskCompleted,
-            "failed": RespondActivityTaskFailed,
-            "canceled": RespondActivityTaskCanceled,
+            "completed": o.RespondActivityTaskCompleted,
+            "failed": o.RespondActivityTaskFailed,
+            "canceled": o.RespondActivityTaskCanceled,
         }
         swf.call(ends[end](task_token=token))
     before = len(swf.history(execution))
@@ -269,5 +262,5 @@ def test_s7_4_a_run_that_has_closed_is_unknown_to_its_workers(swf: Swf) -> None:
     swf.signal(execution)
     swf.decide(CompleteWorkflowExecution())
     gone = ("UnknownResourceFault", f"Unknown execution: WorkflowExecution=[workflowId=w, runId={execution.run_id}]")
-    assert swf.refuse(RespondActivityTaskCompleted(task_token=token)) == gone
-    assert swf.refuse(RecordActivityTaskHeartbeat(task_token=token)) == gone
+    assert swf.refuse(o.RespondActivityTaskCompleted(task_token=token)) == gone
+    assert swf.refuse(o.RecordActivityTaskHeartbeat(task_token=token)) == gone

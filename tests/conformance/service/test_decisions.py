@@ -9,58 +9,35 @@ import msgspec
 import pytest
 
 from tests.conformance.service.conftest import ACTIVITY, WORKFLOW, MakeSwf, Swf
+from traction.model import decisions as d
 from traction.model import events
-from traction.model.decisions import (
-    CancelTimer,
-    CancelWorkflowExecution,
-    CompleteWorkflowExecution,
-    ContinueAsNewWorkflowExecution,
-    Decision,
-    FailWorkflowExecution,
-    RecordMarker,
-    RequestCancelActivityTask,
-    RequestCancelExternalWorkflowExecution,
-    ScheduleActivityTask,
-    ScheduleLambdaFunction,
-    SignalExternalWorkflowExecution,
-    StartChildWorkflowExecution,
-    StartTimer,
-)
+from traction.model import operations as o
 from traction.model.limits import Bucket, Limits
 from traction.model.names import TaskList, WorkflowType
-from traction.model.operations import (
-    DeleteActivityType,
-    DeleteWorkflowType,
-    DeprecateActivityType,
-    DeprecateWorkflowType,
-    RespondActivityTaskCompleted,
-    RespondDecisionTaskCompleted,
-    StartWorkflowExecution,
-)
 from traction_local.service.knobs import Knobs, LambdaOutcome
 
-MARK = RecordMarker(marker_name="m")
-CLOSES: list[tuple[Decision, str, str]] = [
-    (CompleteWorkflowExecution(result="r"), "WorkflowExecutionCompleted", "COMPLETED"),
-    (FailWorkflowExecution(reason="r", details="d"), "WorkflowExecutionFailed", "FAILED"),
-    (CancelWorkflowExecution(details="d"), "WorkflowExecutionCanceled", "CANCELED"),
-    (ContinueAsNewWorkflowExecution(), "WorkflowExecutionContinuedAsNew", "CONTINUED_AS_NEW"),
+MARK = d.RecordMarker(marker_name="m")
+CLOSES: list[tuple[d.Decision, str, str]] = [
+    (d.CompleteWorkflowExecution(result="r"), "WorkflowExecutionCompleted", "COMPLETED"),
+    (d.FailWorkflowExecution(reason="r", details="d"), "WorkflowExecutionFailed", "FAILED"),
+    (d.CancelWorkflowExecution(details="d"), "WorkflowExecutionCanceled", "CANCELED"),
+    (d.ContinueAsNewWorkflowExecution(), "WorkflowExecutionContinuedAsNew", "CONTINUED_AS_NEW"),
 ]
 
 
-def book(id: str = "a", **given: Any) -> ScheduleActivityTask:
-    return ScheduleActivityTask(activity_type=ACTIVITY, activity_id=id, **given)
+def book(id: str = "a", **given: Any) -> d.ScheduleActivityTask:
+    return d.ScheduleActivityTask(activity_type=ACTIVITY, activity_id=id, **given)
 
 
-def timer(id: str = "t", seconds: str = "10") -> StartTimer:
-    return StartTimer(timer_id=id, start_to_fire_timeout=seconds)
+def timer(id: str = "t", seconds: str = "10") -> d.StartTimer:
+    return d.StartTimer(timer_id=id, start_to_fire_timeout=seconds)
 
 
-def child(id: str = "c", **given: Any) -> StartChildWorkflowExecution:
-    return StartChildWorkflowExecution(workflow_type=WORKFLOW, workflow_id=id, **given)
+def child(id: str = "c", **given: Any) -> d.StartChildWorkflowExecution:
+    return d.StartChildWorkflowExecution(workflow_type=WORKFLOW, workflow_id=id, **given)
 
 
-def failure(swf: Swf, *decisions: Decision, name: str) -> str:
+def failure(swf: Swf, *decisions: d.Decision, name: str) -> str:
     """The cause of the last failure of a batch that a new run answers with."""
     execution = swf.start()
     swf.decide(*decisions)
@@ -70,12 +47,12 @@ def failure(swf: Swf, *decisions: Decision, name: str) -> str:
 
 
 def deprecate_activity(swf: Swf) -> None:
-    swf.call(DeprecateActivityType(domain="d", activity_type=ACTIVITY))
+    swf.call(o.DeprecateActivityType(domain="d", activity_type=ACTIVITY))
 
 
 def delete_activity(swf: Swf) -> None:
     deprecate_activity(swf)
-    swf.call(DeleteActivityType(domain="d", activity_type=ACTIVITY))
+    swf.call(o.DeleteActivityType(domain="d", activity_type=ACTIVITY))
 
 
 @pytest.mark.parametrize(
@@ -92,7 +69,7 @@ def test_s5_3_an_activity_id_is_taken_while_its_task_is_open_even_within_a_batch
     swf.decide(book(), book())
     assert swf.types(execution, 5) == ["ActivityTaskScheduled", "ScheduleActivityTaskFailed", "DecisionTaskScheduled"]
     assert swf.find(execution, "ScheduleActivityTaskFailed")["cause"] == "ACTIVITY_ID_ALREADY_IN_USE"
-    swf.call(RespondActivityTaskCompleted(task_token=swf.work().task_token))
+    swf.call(o.RespondActivityTaskCompleted(task_token=swf.work().task_token))
     swf.decide(book())
     assert swf.last(execution)[1] == "ActivityTaskScheduled"
 
@@ -117,8 +94,8 @@ def test_s5_3_the_type_is_looked_for_before_the_id(swf: Swf, forget: Callable[[S
 def test_s5_3_an_activity_that_has_closed_cannot_be_cancelled(swf: Swf) -> None:
     execution = swf.start()
     swf.decide(book())
-    swf.call(RespondActivityTaskCompleted(task_token=swf.work().task_token))
-    swf.decide(RequestCancelActivityTask(activity_id="a"))
+    swf.call(o.RespondActivityTaskCompleted(task_token=swf.work().task_token))
+    swf.decide(d.RequestCancelActivityTask(activity_id="a"))
     assert swf.find(execution, "RequestCancelActivityTaskFailed")["cause"] == "ACTIVITY_ID_UNKNOWN"
 
 
@@ -132,7 +109,7 @@ def test_s5_3_a_timer_that_fired_during_the_decision_cannot_be_cancelled(swf: Sw
     swf.signal(execution)
     task = swf.poll()
     swf.advance(10)
-    swf.respond(task, CancelTimer(timer_id="t"))
+    swf.respond(task, d.CancelTimer(timer_id="t"))
     assert swf.types(execution, 9) == [
         "TimerFired",
         "DecisionTaskScheduled",
@@ -166,10 +143,10 @@ OTHER = WorkflowType("other", "1")
 def test_s5_3_a_child_and_a_continuation_need_a_registered_type(swf: Swf, delete: bool, cause: str) -> None:
     swf.register_workflow_type(OTHER)
     execution = swf.start(type=OTHER)
-    swf.call(DeprecateWorkflowType(domain="d", workflow_type=OTHER))
+    swf.call(o.DeprecateWorkflowType(domain="d", workflow_type=OTHER))
     if delete:
-        swf.call(DeleteWorkflowType(domain="d", workflow_type=OTHER))
-    swf.decide(StartChildWorkflowExecution(workflow_type=OTHER, workflow_id="c"), ContinueAsNewWorkflowExecution())
+        swf.call(o.DeleteWorkflowType(domain="d", workflow_type=OTHER))
+    swf.decide(d.StartChildWorkflowExecution(workflow_type=OTHER, workflow_id="c"), d.ContinueAsNewWorkflowExecution())
     assert swf.find(execution, "StartChildWorkflowExecutionFailed")["cause"] == cause
     assert swf.find(execution, "ContinueAsNewWorkflowExecutionFailed")["cause"] == cause
 
@@ -198,14 +175,14 @@ def test_s5_3_a_child_and_a_continuation_need_a_registered_type(swf: Swf, delete
         ),
         (
             Limits(open_lambdas_max=0),
-            (ScheduleLambdaFunction(id="l", name="f"),),
+            (d.ScheduleLambdaFunction(id="l", name="f"),),
             "ScheduleLambdaFunctionFailed",
             "OPEN_LAMBDA_FUNCTIONS_LIMIT_EXCEEDED",
         ),
     ],
 )
 def test_s5_3_a_run_has_its_limits(
-    make_swf: MakeSwf, limits: Limits, decisions: tuple[Decision, ...], name: str, cause: str
+    make_swf: MakeSwf, limits: Limits, decisions: tuple[d.Decision, ...], name: str, cause: str
 ) -> None:
     assert failure(make_swf(limits=limits), *decisions, name=name) == cause
 
@@ -217,23 +194,25 @@ def test_s5_3_a_run_has_its_limits(
         (timer(), "StartTimerFailed", "TIMER_CREATION_RATE_EXCEEDED"),
         (child(), "StartChildWorkflowExecutionFailed", "CHILD_CREATION_RATE_EXCEEDED"),
         (
-            SignalExternalWorkflowExecution(workflow_id="w", signal_name="s"),
+            d.SignalExternalWorkflowExecution(workflow_id="w", signal_name="s"),
             "SignalExternalWorkflowExecutionFailed",
             "SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_RATE_EXCEEDED",
         ),
         (
-            RequestCancelExternalWorkflowExecution(workflow_id="w"),
+            d.RequestCancelExternalWorkflowExecution(workflow_id="w"),
             "RequestCancelExternalWorkflowExecutionFailed",
             "REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_RATE_EXCEEDED",
         ),
         (
-            ScheduleLambdaFunction(id="l", name="f"),
+            d.ScheduleLambdaFunction(id="l", name="f"),
             "ScheduleLambdaFunctionFailed",
             "LAMBDA_FUNCTION_CREATION_RATE_EXCEEDED",
         ),
     ],
 )
-def test_s5_3_an_empty_bucket_fails_the_decision(make_swf: MakeSwf, decision: Decision, name: str, cause: str) -> None:
+def test_s5_3_an_empty_bucket_fails_the_decision(
+    make_swf: MakeSwf, decision: d.Decision, name: str, cause: str
+) -> None:
     empty = Bucket(type(decision).__name__, 0, 0)
     assert failure(make_swf(limits=Limits(throttling=True, decision_buckets=(empty,))), decision, name=name) == cause
 
@@ -246,17 +225,17 @@ def test_s5_3_an_empty_bucket_fails_the_decision(make_swf: MakeSwf, decision: De
         (MARK, "RecordMarkerFailed"),
         (child(), "StartChildWorkflowExecutionFailed"),
         (
-            SignalExternalWorkflowExecution(workflow_id="w", signal_name="s"),
+            d.SignalExternalWorkflowExecution(workflow_id="w", signal_name="s"),
             "SignalExternalWorkflowExecutionFailed",
         ),
-        (RequestCancelExternalWorkflowExecution(workflow_id="w"), "RequestCancelExternalWorkflowExecutionFailed"),
-        (CompleteWorkflowExecution(), "CompleteWorkflowExecutionFailed"),
-        (FailWorkflowExecution(), "FailWorkflowExecutionFailed"),
-        (CancelWorkflowExecution(), "CancelWorkflowExecutionFailed"),
-        (ContinueAsNewWorkflowExecution(), "ContinueAsNewWorkflowExecutionFailed"),
+        (d.RequestCancelExternalWorkflowExecution(workflow_id="w"), "RequestCancelExternalWorkflowExecutionFailed"),
+        (d.CompleteWorkflowExecution(), "CompleteWorkflowExecutionFailed"),
+        (d.FailWorkflowExecution(), "FailWorkflowExecutionFailed"),
+        (d.CancelWorkflowExecution(), "CancelWorkflowExecutionFailed"),
+        (d.ContinueAsNewWorkflowExecution(), "ContinueAsNewWorkflowExecutionFailed"),
     ],
 )
-def test_s13_a_decision_that_is_denied_fails_as_an_event(make_swf: MakeSwf, decision: Decision, name: str) -> None:
+def test_s13_a_decision_that_is_denied_fails_as_an_event(make_swf: MakeSwf, decision: d.Decision, name: str) -> None:
     swf = make_swf(knobs=Knobs(denied=(type(decision).__name__,)))
     control: dict[str, Any] = {"control": "c"} if hasattr(decision, "control") else {}
     asked = msgspec.structs.replace(decision, **control)
@@ -275,7 +254,7 @@ def test_s13_a_decision_that_is_denied_fails_as_an_event(make_swf: MakeSwf, deci
 def test_s13_a_cancel_that_is_denied_leaves_what_it_would_cancel(make_swf: MakeSwf) -> None:
     swf = make_swf(knobs=Knobs(denied=("CancelTimer", "RequestCancelActivityTask")))
     execution = swf.start()
-    swf.decide(book(), timer(), CancelTimer(timer_id="t"), RequestCancelActivityTask(activity_id="a"))
+    swf.decide(book(), timer(), d.CancelTimer(timer_id="t"), d.RequestCancelActivityTask(activity_id="a"))
     assert swf.find(execution, "CancelTimerFailed")["cause"] == "OPERATION_NOT_PERMITTED"
     assert swf.find(execution, "RequestCancelActivityTaskFailed")["cause"] == "OPERATION_NOT_PERMITTED"
     counts = swf.describe(execution).open_counts
@@ -284,7 +263,7 @@ def test_s13_a_cancel_that_is_denied_leaves_what_it_would_cancel(make_swf: MakeS
 
 def test_s13_an_operation_that_is_denied_is_refused(make_swf: MakeSwf) -> None:
     swf = make_swf(knobs=Knobs(denied=("StartWorkflowExecution",)))
-    start = StartWorkflowExecution(domain="d", workflow_id="w", workflow_type=WORKFLOW)
+    start = o.StartWorkflowExecution(domain="d", workflow_id="w", workflow_type=WORKFLOW)
     assert swf.refuse(start)[0] == "OperationNotPermittedFault"
 
 
@@ -292,7 +271,7 @@ def test_s13_an_operation_that_is_denied_is_refused(make_swf: MakeSwf) -> None:
 def test_s5_3_the_id_of_a_lambda_task_may_be_used_again(make_swf: MakeSwf, unique: bool, failed: int) -> None:
     swf = make_swf(knobs=Knobs(lambda_ids_unique=unique), lambdas=lambda _: LambdaOutcome())
     execution = swf.start(lambda_role="r")
-    swf.decide(ScheduleLambdaFunction(id="l", name="f"), ScheduleLambdaFunction(id="l", name="f"))
+    swf.decide(d.ScheduleLambdaFunction(id="l", name="f"), d.ScheduleLambdaFunction(id="l", name="f"))
     assert swf.types(execution).count("ScheduleLambdaFunctionFailed") == failed
     if failed:
         assert swf.find(execution, "ScheduleLambdaFunctionFailed")["cause"] == "ID_ALREADY_IN_USE"
@@ -301,7 +280,7 @@ def test_s5_3_the_id_of_a_lambda_task_may_be_used_again(make_swf: MakeSwf, uniqu
 def test_s5_3_a_region_may_have_no_lambda(make_swf: MakeSwf) -> None:
     swf = make_swf(knobs=Knobs(lambda_available=False))
     execution = swf.start()
-    swf.decide(ScheduleLambdaFunction(id="l", name="f"))
+    swf.decide(d.ScheduleLambdaFunction(id="l", name="f"))
     assert swf.find(execution, "ScheduleLambdaFunctionFailed") == {
         "id": "l",
         "name": "f",
@@ -312,7 +291,7 @@ def test_s5_3_a_region_may_have_no_lambda(make_swf: MakeSwf) -> None:
 
 
 @pytest.mark.parametrize(("close", "event", "status"), CLOSES)
-def test_s5_4_a_close_closes_even_over_open_work(swf: Swf, close: Decision, event: str, status: str) -> None:
+def test_s5_4_a_close_closes_even_over_open_work(swf: Swf, close: d.Decision, event: str, status: str) -> None:
     execution = swf.start()
     swf.decide(book(), timer(), child(task_list=TaskList("elsewhere")))
     swf.advance()
@@ -326,10 +305,10 @@ def test_s5_4_a_close_closes_even_over_open_work(swf: Swf, close: Decision, even
 
 @pytest.mark.parametrize("close", [close for close, _, _ in CLOSES])
 @pytest.mark.parametrize("decision", [book(), timer()])
-def test_s5_4_new_work_is_incompatible_with_a_close(swf: Swf, close: Decision, decision: Decision) -> None:
+def test_s5_4_new_work_is_incompatible_with_a_close(swf: Swf, close: d.Decision, decision: d.Decision) -> None:
     execution = swf.start()
     token = swf.poll().task_token
-    refused = swf.refuse(RespondDecisionTaskCompleted(task_token=token, decisions=(decision, close)))
+    refused = swf.refuse(o.RespondDecisionTaskCompleted(task_token=token, decisions=(decision, close)))
     assert refused == ("ValidationException", "Specified decision is incompatible with close decision")
     assert len(swf.history(execution)) == 3
 
@@ -342,13 +321,13 @@ def test_s5_4_what_may_stand_before_a_close(swf: Swf) -> None:
     swf.signal(execution)
     swf.decide(
         MARK,
-        CancelTimer(timer_id="t"),
-        RequestCancelActivityTask(activity_id="a"),
+        d.CancelTimer(timer_id="t"),
+        d.RequestCancelActivityTask(activity_id="a"),
         child(),
-        SignalExternalWorkflowExecution(workflow_id="target", signal_name="s"),
-        RequestCancelExternalWorkflowExecution(workflow_id="target"),
-        ScheduleLambdaFunction(id="l", name="f"),
-        CompleteWorkflowExecution(),
+        d.SignalExternalWorkflowExecution(workflow_id="target", signal_name="s"),
+        d.RequestCancelExternalWorkflowExecution(workflow_id="target"),
+        d.ScheduleLambdaFunction(id="l", name="f"),
+        d.CompleteWorkflowExecution(),
     )
     swf.advance(1)
     assert swf.types(execution, 11) == [
@@ -370,7 +349,7 @@ def test_s5_4_what_may_stand_before_a_close(swf: Swf) -> None:
 
 
 @pytest.mark.parametrize(("close", "event", "status"), CLOSES)
-def test_s5_4_a_close_fails_if_something_came_meanwhile(swf: Swf, close: Decision, event: str, status: str) -> None:
+def test_s5_4_a_close_fails_if_something_came_meanwhile(swf: Swf, close: d.Decision, event: str, status: str) -> None:
     execution = swf.start()
     task = swf.poll()
     swf.signal(execution)
@@ -386,7 +365,7 @@ def test_s5_4_news_come_before_what_else_is_wrong_with_a_close(swf: Swf) -> None
     execution = swf.start()
     task = swf.poll()
     swf.signal(execution)
-    swf.respond(task, ContinueAsNewWorkflowExecution(workflow_type_version="unknown"))
+    swf.respond(task, d.ContinueAsNewWorkflowExecution(workflow_type_version="unknown"))
     assert swf.last(execution)[2]["cause"] == "UNHANDLED_DECISION"
 
 
@@ -394,13 +373,13 @@ def test_s5_4_news_come_before_what_else_is_wrong_with_a_close(swf: Swf) -> None
 def test_s5_4_a_decision_that_failed_does_not_stop_the_close(make_swf: MakeSwf, blocks: bool, last: str) -> None:
     swf = make_swf(knobs=Knobs(failed_decision_blocks_close=blocks))
     execution = swf.start()
-    swf.decide(CancelTimer(timer_id="x"), CompleteWorkflowExecution())
+    swf.decide(d.CancelTimer(timer_id="x"), d.CompleteWorkflowExecution())
     assert swf.last(execution)[1] == last
 
 
 def test_s5_4_a_run_may_cancel_itself_unasked(swf: Swf) -> None:
     execution = swf.start()
-    swf.decide(CancelWorkflowExecution(details="why"))
+    swf.decide(d.CancelWorkflowExecution(details="why"))
     assert swf.last(execution)[2] == {"decision_task_completed_event_id": 4, "details": "why"}
 
 
@@ -408,9 +387,9 @@ def test_s5_1_control_stays_with_the_decider(swf: Swf) -> None:
     execution = swf.start()
     swf.decide(
         book(control="x"),
-        StartTimer(timer_id="t", start_to_fire_timeout="1", control="y"),
+        d.StartTimer(timer_id="t", start_to_fire_timeout="1", control="y"),
         child(control="z"),
-        ScheduleLambdaFunction(id="l", name="f", control="v"),
+        d.ScheduleLambdaFunction(id="l", name="f", control="v"),
     )
     assert swf.find(execution, "LambdaFunctionScheduled")["control"] == "v"
     assert swf.find(execution, "ActivityTaskScheduled")["control"] == "x"

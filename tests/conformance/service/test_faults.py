@@ -7,41 +7,10 @@ from typing import Any
 import pytest
 
 from tests.conformance.service.conftest import ACTIVITY, WORKFLOW, MakeSwf, Swf
-from traction.model.decisions import (
-    CompleteWorkflowExecution,
-    ContinueAsNewWorkflowExecution,
-    Decision,
-    FailWorkflowExecution,
-    RecordMarker,
-    ScheduleActivityTask,
-    ScheduleLambdaFunction,
-    SignalExternalWorkflowExecution,
-    StartChildWorkflowExecution,
-    StartTimer,
-)
+from traction.model import decisions as d
+from traction.model import operations as o
 from traction.model.limits import Limits
 from traction.model.names import TaskList, WorkflowExecution, WorkflowType
-from traction.model.operations import (
-    DescribeDomain,
-    DescribeWorkflowExecution,
-    ExecutionTimeFilter,
-    GetWorkflowExecutionHistory,
-    ListOpenWorkflowExecutions,
-    ListWorkflowTypes,
-    PollForActivityTask,
-    PollForDecisionTask,
-    RecordActivityTaskHeartbeat,
-    RegisterDomain,
-    RegisterWorkflowType,
-    Request,
-    RespondActivityTaskCompleted,
-    RespondActivityTaskFailed,
-    RespondDecisionTaskCompleted,
-    SignalWorkflowExecution,
-    StartWorkflowExecution,
-    TagFilter,
-    TerminateWorkflowExecution,
-)
 
 ALL_DECISIONS = (
     "[CompleteWorkflowExecution, StartTimer, RequestCancelExternalWorkflowExecution, SignalExternalWorkflowExecution, "
@@ -59,9 +28,9 @@ def one(path: str, value: object, constraint: str) -> tuple[str, str]:
     return "ValidationException", f"1 validation error detected: {at(path, value, constraint)}"
 
 
-def start(**given: Any) -> StartWorkflowExecution:
+def start(**given: Any) -> o.StartWorkflowExecution:
     members: dict[str, Any] = {"domain": "d", "workflow_id": "w", "workflow_type": WORKFLOW} | given
-    return StartWorkflowExecution(**members)
+    return o.StartWorkflowExecution(**members)
 
 
 def test_s2_2_an_empty_poll_has_an_empty_token(swf: Swf) -> None:
@@ -73,28 +42,28 @@ def test_s2_2_an_empty_poll_has_an_empty_token(swf: Swf) -> None:
 @pytest.mark.parametrize(
     ("request_", "message"),
     [
-        (DescribeDomain(name="x"), "Unknown domain: x"),
+        (o.DescribeDomain(name="x"), "Unknown domain: x"),
         (start(domain="x"), "Unknown domain: x"),
-        (PollForDecisionTask(domain="x", task_list=TaskList("l")), "Unknown domain: x"),
-        (PollForActivityTask(domain="x", task_list=TaskList("l")), "Unknown domain: x"),
+        (o.PollForDecisionTask(domain="x", task_list=TaskList("l")), "Unknown domain: x"),
+        (o.PollForActivityTask(domain="x", task_list=TaskList("l")), "Unknown domain: x"),
         (start(workflow_type=WorkflowType("n", "v")), "Unknown type: WorkflowType=[name=n, version=v]"),
-        (SignalWorkflowExecution(domain="d", workflow_id="w", signal_name="s"), "Unknown execution, workflowId = w"),
-        (TerminateWorkflowExecution(domain="d", workflow_id="w"), "Unknown execution, workflowId = w"),
+        (o.SignalWorkflowExecution(domain="d", workflow_id="w", signal_name="s"), "Unknown execution, workflowId = w"),
+        (o.TerminateWorkflowExecution(domain="d", workflow_id="w"), "Unknown execution, workflowId = w"),
         (
-            SignalWorkflowExecution(domain="d", workflow_id="w", signal_name="s", run_id="r"),
+            o.SignalWorkflowExecution(domain="d", workflow_id="w", signal_name="s", run_id="r"),
             "Unknown execution: WorkflowExecution=[workflowId=w, runId=r]",
         ),
         (
-            DescribeWorkflowExecution(domain="d", execution=WorkflowExecution("w", "r")),
+            o.DescribeWorkflowExecution(domain="d", execution=WorkflowExecution("w", "r")),
             "Unknown execution: WorkflowExecution=[workflowId=w, runId=r]",
         ),
         (
-            GetWorkflowExecutionHistory(domain="d", execution=WorkflowExecution("w", "r")),
+            o.GetWorkflowExecutionHistory(domain="d", execution=WorkflowExecution("w", "r")),
             "Unknown execution: WorkflowExecution=[workflowId=w, runId=r]",
         ),
     ],
 )
-def test_s2_4_what_is_unknown_is_named(swf: Swf, request_: Request[Any], message: str) -> None:
+def test_s2_4_what_is_unknown_is_named(swf: Swf, request_: o.Request[Any], message: str) -> None:
     assert swf.refuse(request_) == ("UnknownResourceFault", message)
 
 
@@ -109,7 +78,7 @@ def test_s2_5_a_missing_member(swf: Swf) -> None:
     assert swf.refuse(start(workflow_type=WorkflowType(missing, "1"))) == one("workflowType.name", None, "not be null")
 
 
-@pytest.mark.parametrize("operation", [DescribeWorkflowExecution, GetWorkflowExecutionHistory])
+@pytest.mark.parametrize("operation", [o.DescribeWorkflowExecution, o.GetWorkflowExecutionHistory])
 def test_s2_5_missing_settings_of_a_start_are_reported_in_this_order(swf: Swf, operation: Any) -> None:
     """Measured in us-east-1 in September 2026: moto, pull request 10262."""
     missing: Any = None
@@ -139,10 +108,10 @@ def test_s2_5_a_member_of_the_wrong_type_is_not_serialisable(swf: Swf) -> None:
 @pytest.mark.parametrize("polled", [True, False])
 def test_s2_5_a_page_size_is_never_clamped(swf: Swf, size: int, polled: bool) -> None:
     constraint = f"have value {'greater than or equal to 0' if size < 0 else 'less than or equal to 1000'}"
-    request: Request[Any] = (
-        PollForDecisionTask(domain="d", task_list=TaskList("l"), maximum_page_size=size)
+    request: o.Request[Any] = (
+        o.PollForDecisionTask(domain="d", task_list=TaskList("l"), maximum_page_size=size)
         if polled
-        else ListWorkflowTypes(domain="d", registration_status="REGISTERED", maximum_page_size=size)
+        else o.ListWorkflowTypes(domain="d", registration_status="REGISTERED", maximum_page_size=size)
     )
     assert swf.refuse(request) == one("maximumPageSize", size, constraint)
 
@@ -192,50 +161,52 @@ def test_s2_5_a_page_size_is_never_clamped(swf: Swf, size: int, polled: bool) ->
             "have value less than or equal to 2147483647",
         ),
         (
-            RecordActivityTaskHeartbeat(task_token="t", details="x" * 2049),
+            o.RecordActivityTaskHeartbeat(task_token="t", details="x" * 2049),
             "details",
             "x" * 2049,
             "have length less than or equal to 2048",
         ),
         (
-            RespondActivityTaskFailed(task_token="t", reason="x" * 257),
+            o.RespondActivityTaskFailed(task_token="t", reason="x" * 257),
             "reason",
             "x" * 257,
             "have length less than or equal to 256",
         ),
         (
-            RespondActivityTaskCompleted(task_token="t" * 1025),
+            o.RespondActivityTaskCompleted(task_token="t" * 1025),
             "taskToken",
             "t" * 1025,
             "have length less than or equal to 1024",
         ),
         (
-            PollForActivityTask(domain="d", task_list=TaskList("l"), identity="x" * 257),
+            o.PollForActivityTask(domain="d", task_list=TaskList("l"), identity="x" * 257),
             "identity",
             "x" * 257,
             "have length less than or equal to 256",
         ),
         (
-            TerminateWorkflowExecution(domain="d", workflow_id="w", reason="x" * 257),
+            o.TerminateWorkflowExecution(domain="d", workflow_id="w", reason="x" * 257),
             "reason",
             "x" * 257,
             "have length less than or equal to 256",
         ),
         (
-            DescribeWorkflowExecution(domain="d", execution=WorkflowExecution("w", "")),
+            o.DescribeWorkflowExecution(domain="d", execution=WorkflowExecution("w", "")),
             "execution.runId",
             "",
             "have length greater than or equal to 1",
         ),
         (
-            RegisterDomain(name="n", workflow_execution_retention_period_in_days="1", description="x" * 1025),
+            o.RegisterDomain(name="n", workflow_execution_retention_period_in_days="1", description="x" * 1025),
             "description",
             "x" * 1025,
             "have length less than or equal to 1024",
         ),
     ],
 )
-def test_s2_6_a_field_has_its_limits(swf: Swf, request_: Request[Any], path: str, value: str, constraint: str) -> None:
+def test_s2_6_a_field_has_its_limits(
+    swf: Swf, request_: o.Request[Any], path: str, value: str, constraint: str
+) -> None:
     assert swf.refuse(request_) == one(path, value, constraint)
 
 
@@ -254,37 +225,37 @@ def test_s3_2_an_execution_timeout_cannot_be_none_and_a_task_timeout_can(swf: Sw
     ("decision", "path", "value", "constraint"),
     [
         (
-            StartTimer(timer_id=None, start_to_fire_timeout="1"),  # type: ignore[arg-type]
+            d.StartTimer(timer_id=None, start_to_fire_timeout="1"),  # type: ignore[arg-type]
             "startTimerDecisionAttributes.timerId",
             None,
             "not be null",
         ),
         (
-            ScheduleActivityTask(activity_type=ACTIVITY, activity_id=""),
+            d.ScheduleActivityTask(activity_type=ACTIVITY, activity_id=""),
             "scheduleActivityTaskDecisionAttributes.activityId",
             "",
             "have length greater than or equal to 1",
         ),
         (
-            FailWorkflowExecution(reason="x" * 257),
+            d.FailWorkflowExecution(reason="x" * 257),
             "failWorkflowExecutionDecisionAttributes.reason",
             "x" * 257,
             "have length less than or equal to 256",
         ),
         (
-            ScheduleLambdaFunction(id="l", name="x" * 65),
+            d.ScheduleLambdaFunction(id="l", name="x" * 65),
             "scheduleLambdaFunctionDecisionAttributes.name",
             "x" * 65,
             "have length less than or equal to 64",
         ),
         (
-            ScheduleLambdaFunction(id="l", name="f", start_to_close_timeout="901"),
+            d.ScheduleLambdaFunction(id="l", name="f", start_to_close_timeout="901"),
             "scheduleLambdaFunctionDecisionAttributes.startToCloseTimeout",
             "901",
             "have value less than or equal to 900",
         ),
         (
-            SignalExternalWorkflowExecution(workflow_id="w", signal_name=""),
+            d.SignalExternalWorkflowExecution(workflow_id="w", signal_name=""),
             "signalExternalWorkflowExecutionDecisionAttributes.signalName",
             "",
             "have length greater than or equal to 1",
@@ -292,46 +263,46 @@ def test_s3_2_an_execution_timeout_cannot_be_none_and_a_task_timeout_can(swf: Sw
     ],
 )
 def test_s2_5_a_bad_decision_is_named_by_its_place_from_1(
-    swf: Swf, decision: Decision, path: str, value: object, constraint: str
+    swf: Swf, decision: d.Decision, path: str, value: object, constraint: str
 ) -> None:
     swf.start()
     token = swf.poll().task_token
     refused = swf.refuse(
-        RespondDecisionTaskCompleted(task_token=token, decisions=(RecordMarker(marker_name="m"), decision))
+        o.RespondDecisionTaskCompleted(task_token=token, decisions=(d.RecordMarker(marker_name="m"), decision))
     )
     assert refused == one(f"decisions.2.member.{path}", value, constraint)
 
 
 def test_s2_5_an_unknown_decision_type_is_answered_with_all_there_are(swf: Swf) -> None:
-    class Undo(RecordMarker, tag="Undo"):
+    class Undo(d.RecordMarker, tag="Undo"):
         pass
 
     swf.start()
     token = swf.poll().task_token
     unknown: Any = Undo(marker_name="m")
-    refused = swf.refuse(RespondDecisionTaskCompleted(task_token=token, decisions=(unknown,)))
+    refused = swf.refuse(o.RespondDecisionTaskCompleted(task_token=token, decisions=(unknown,)))
     assert refused == one("decisions.1.member.decisionType", "Undo", f"satisfy enum value set: {ALL_DECISIONS}")
 
 
 def test_s2_6_a_timer_has_no_none(swf: Swf) -> None:
     swf.start()
     token = swf.poll().task_token
-    timer = StartTimer(timer_id="t", start_to_fire_timeout="NONE")
-    assert swf.refuse(RespondDecisionTaskCompleted(task_token=token, decisions=(timer,)))[0] == "ValidationException"
+    timer = d.StartTimer(timer_id="t", start_to_fire_timeout="NONE")
+    assert swf.refuse(o.RespondDecisionTaskCompleted(task_token=token, decisions=(timer,)))[0] == "ValidationException"
 
 
 @pytest.mark.parametrize(
     "decisions",
     [
-        (CompleteWorkflowExecution(), RecordMarker(marker_name="m")),
-        (CompleteWorkflowExecution(), CompleteWorkflowExecution()),
-        (ContinueAsNewWorkflowExecution(), FailWorkflowExecution()),
+        (d.CompleteWorkflowExecution(), d.RecordMarker(marker_name="m")),
+        (d.CompleteWorkflowExecution(), d.CompleteWorkflowExecution()),
+        (d.ContinueAsNewWorkflowExecution(), d.FailWorkflowExecution()),
     ],
 )
-def test_s2_5_a_close_must_be_last(swf: Swf, decisions: tuple[Decision, ...]) -> None:
+def test_s2_5_a_close_must_be_last(swf: Swf, decisions: tuple[d.Decision, ...]) -> None:
     swf.start()
     token = swf.poll().task_token
-    refused = swf.refuse(RespondDecisionTaskCompleted(task_token=token, decisions=decisions))
+    refused = swf.refuse(o.RespondDecisionTaskCompleted(task_token=token, decisions=decisions))
     assert refused == ("ValidationException", "Close must be last decision in list")
 
 
@@ -339,26 +310,26 @@ def test_s2_5_a_close_must_be_last(swf: Swf, decisions: tuple[Decision, ...]) ->
 def test_s2_5_a_garbage_token_is_invalid(swf: Swf, token: str) -> None:
     swf.start()
     invalid = ("ValidationException", "Invalid token")
-    assert swf.refuse(RespondDecisionTaskCompleted(task_token=token)) == invalid
-    assert swf.refuse(RespondActivityTaskCompleted(task_token=token)) == invalid
-    assert swf.refuse(RecordActivityTaskHeartbeat(task_token=token)) == invalid
+    assert swf.refuse(o.RespondDecisionTaskCompleted(task_token=token)) == invalid
+    assert swf.refuse(o.RespondActivityTaskCompleted(task_token=token)) == invalid
+    assert swf.refuse(o.RecordActivityTaskHeartbeat(task_token=token)) == invalid
 
 
 def test_s2_5_a_token_of_a_task_that_never_was_is_invalid_at_once(swf: Swf) -> None:
     swf.start()
     token = swf.poll().task_token
     for forged in (token[:-1] + "9", token[:-1] + "1", token[:-1], token + "0"):
-        assert swf.refuse(RespondDecisionTaskCompleted(task_token=forged)) == ("ValidationException", "Invalid token")
+        assert swf.refuse(o.RespondDecisionTaskCompleted(task_token=forged)) == ("ValidationException", "Invalid token")
 
 
 def test_s2_5_the_token_of_an_unassigned_task_is_invalid(swf: Swf) -> None:
     execution = swf.start()
-    swf.decide(*(ScheduleActivityTask(activity_type=ACTIVITY, activity_id=id) for id in "ab"))
+    swf.decide(*(d.ScheduleActivityTask(activity_type=ACTIVITY, activity_id=id) for id in "ab"))
     token = swf.work().task_token
     swf.signal(execution)
-    swf.decide(ScheduleActivityTask(activity_type=ACTIVITY, activity_id="c"))
+    swf.decide(d.ScheduleActivityTask(activity_type=ACTIVITY, activity_id="c"))
     for event_id in "01267":
-        for late in (RespondActivityTaskCompleted, RecordActivityTaskHeartbeat):
+        for late in (o.RespondActivityTaskCompleted, o.RecordActivityTaskHeartbeat):
             assert swf.refuse(late(task_token=token[:-1] + event_id)) == ("ValidationException", "Invalid token")
     assert swf.types(execution)[-1] == "ActivityTaskScheduled"
 
@@ -366,38 +337,38 @@ def test_s2_5_the_token_of_an_unassigned_task_is_invalid(swf: Swf) -> None:
 def test_s7_4_a_decision_token_is_not_an_activity_token(swf: Swf) -> None:
     swf.start()
     token = swf.poll().task_token
-    assert swf.refuse(RespondActivityTaskCompleted(task_token=token)) == ("ValidationException", "Invalid token")
+    assert swf.refuse(o.RespondActivityTaskCompleted(task_token=token)) == ("ValidationException", "Invalid token")
 
 
 def test_s2_5_a_time_filter_is_needed_where_there_is_a_choice(swf: Swf) -> None:
-    page = ListOpenWorkflowExecutions(domain="d", start_time_filter=None)  # type: ignore[arg-type]
+    page = o.ListOpenWorkflowExecutions(domain="d", start_time_filter=None)  # type: ignore[arg-type]
     assert swf.refuse(page) == one("startTimeFilter", None, "not be null")
 
 
 def test_s2_1_empty_strings_are_kept(swf: Swf) -> None:
     execution = swf.start(input="")
-    swf.decide(ScheduleActivityTask(activity_type=ACTIVITY, activity_id="a", input=""), execution_context="")
+    swf.decide(d.ScheduleActivityTask(activity_type=ACTIVITY, activity_id="a", input=""), execution_context="")
     task = swf.work()
-    swf.call(RespondActivityTaskCompleted(task_token=task.task_token, result=""))
+    swf.call(o.RespondActivityTaskCompleted(task_token=task.task_token, result=""))
     assert task.input == ""
     assert swf.find(execution, "WorkflowExecutionStarted")["input"] == ""
     assert swf.find(execution, "DecisionTaskCompleted")["execution_context"] == ""
     assert swf.find(execution, "ActivityTaskCompleted")["result"] == ""
-    swf.decide(CompleteWorkflowExecution(result=""))
+    swf.decide(d.CompleteWorkflowExecution(result=""))
     assert swf.find(execution, "WorkflowExecutionCompleted")["result"] == ""
 
 
 def test_s2_5_a_valid_time_is_not_reported_beside_invalid_members(swf: Swf) -> None:
-    ever = ExecutionTimeFilter(oldest_date=swf.now, latest_date=swf.now)
-    listing = ListOpenWorkflowExecutions(domain="d", start_time_filter=ever, maximum_page_size=1001)
+    ever = o.ExecutionTimeFilter(oldest_date=swf.now, latest_date=swf.now)
+    listing = o.ListOpenWorkflowExecutions(domain="d", start_time_filter=ever, maximum_page_size=1001)
     assert swf.refuse(listing) == one("maximumPageSize", 1001, "have value less than or equal to 1000")
 
 
 def test_s2_6_a_tag_may_be_empty_and_be_looked_for(swf: Swf) -> None:
     swf.start("plain")
     swf.start("tagged", tag_list=("",))
-    ever = ExecutionTimeFilter(oldest_date=swf.now)
-    listing = ListOpenWorkflowExecutions(domain="d", start_time_filter=ever, tag_filter=TagFilter(tag=""))
+    ever = o.ExecutionTimeFilter(oldest_date=swf.now)
+    listing = o.ListOpenWorkflowExecutions(domain="d", start_time_filter=ever, tag_filter=o.TagFilter(tag=""))
     assert [info.execution.workflow_id for info in swf.call(listing).execution_infos] == ["tagged"]
 
 
@@ -406,8 +377,8 @@ def test_s2_1_a_null_tag_is_accepted_and_echoed(swf: Swf) -> None:
     execution = swf.start(tag_list=(null,))
     assert swf.find(execution, "WorkflowExecutionStarted")["tag_list"] == (null,)
     assert swf.describe(execution).execution_info.tag_list == (null,)
-    child = StartChildWorkflowExecution(workflow_type=WORKFLOW, workflow_id="child", tag_list=("t", null))
-    swf.decide(RecordMarker(marker_name="m"), child)
+    child = d.StartChildWorkflowExecution(workflow_type=WORKFLOW, workflow_id="child", tag_list=("t", null))
+    swf.decide(d.RecordMarker(marker_name="m"), child)
     assert swf.find(execution, "StartChildWorkflowExecutionInitiated")["tag_list"] == ("t", null)
 
 
@@ -417,7 +388,7 @@ def test_s2_6_limits_are_a_record_that_a_test_may_make_smaller(make_swf: MakeSwf
 
 
 def test_s11_a_default_execution_timeout_cannot_be_none(swf: Swf) -> None:
-    register = RegisterWorkflowType(
+    register = o.RegisterWorkflowType(
         domain="d",
         name="n",
         version="1",

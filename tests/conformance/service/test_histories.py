@@ -4,31 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.conformance.service.conftest import ACTIVITY, DECIDERS, WORKERS, WORKFLOW, Line, MakeSwf, Swf
-from traction.model.decisions import (
-    CancelTimer,
-    CancelWorkflowExecution,
-    CompleteWorkflowExecution,
-    ContinueAsNewWorkflowExecution,
-    RecordMarker,
-    RequestCancelActivityTask,
-    RequestCancelExternalWorkflowExecution,
-    ScheduleActivityTask,
-    ScheduleLambdaFunction,
-    SignalExternalWorkflowExecution,
-    StartChildWorkflowExecution,
-    StartTimer,
-)
+from tests.conformance.service.conftest import ACTIVITY, DECIDERS, WORKERS, WORKFLOW, Line, MakeSwf, Swf, line
+from traction.model import decisions as d
+from traction.model import operations as o
 from traction.model.names import ActivityType, TaskList, WorkflowExecution, WorkflowType
-from traction.model.operations import (
-    RecordActivityTaskHeartbeat,
-    RequestCancelWorkflowExecution,
-    RespondActivityTaskCanceled,
-    RespondActivityTaskCompleted,
-    RespondActivityTaskFailed,
-    RespondDecisionTaskCompleted,
-    TerminateWorkflowExecution,
-)
 from traction_local.service.knobs import LambdaCall, LambdaOutcome
 
 SETTINGS: dict[str, Any] = {
@@ -64,15 +43,8 @@ def dtc(event_id: int, scheduled: int, started: int, **more: Any) -> Line:
 
 
 def ats(event_id: int, activity_id: str, completed: int, **more: Any) -> Line:
-    attributes = {
-        "activity_type": ACTIVITY,
-        "activity_id": activity_id,
-        "task_list": WORKERS,
-        "decision_task_completed_event_id": completed,
-        **TIMEOUTS,
-        **more,
-    }
-    return event_id, "ActivityTaskScheduled", attributes
+    task = {"activity_type": ACTIVITY, "activity_id": activity_id, "task_list": WORKERS, **TIMEOUTS}
+    return event_id, "ActivityTaskScheduled", {**task, "decision_task_completed_event_id": completed, **more}
 
 
 def atst(event_id: int, scheduled: int) -> Line:
@@ -87,12 +59,12 @@ def closed(event_id: int, completed: int, **more: Any) -> Line:
     return event_id, "WorkflowExecutionCompleted", {"decision_task_completed_event_id": completed, **more}
 
 
-def book(activity_id: str, **more: Any) -> ScheduleActivityTask:
-    return ScheduleActivityTask(activity_type=ACTIVITY, activity_id=activity_id, **more)
+def book(activity_id: str, **more: Any) -> d.ScheduleActivityTask:
+    return d.ScheduleActivityTask(activity_type=ACTIVITY, activity_id=activity_id, **more)
 
 
 def finish(swf: Swf, result: str | None = None) -> None:
-    swf.call(RespondActivityTaskCompleted(task_token=swf.work().task_token, result=result))
+    swf.call(o.RespondActivityTaskCompleted(task_token=swf.work().task_token, result=result))
 
 
 def test_h1_two_activities_in_sequence(swf: Swf) -> None:
@@ -105,12 +77,12 @@ def test_h1_two_activities_in_sequence(swf: Swf) -> None:
     swf.advance(0.060)
     task = swf.work(identity="me")
     swf.advance(0.406)
-    swf.call(RespondActivityTaskCompleted(task_token=task.task_token, result="6"))
+    swf.call(o.RespondActivityTaskCompleted(task_token=task.task_token, result="6"))
     second = swf.poll()
     assert (second.previous_started_event_id, second.started_event_id) == (3, 9)
     swf.respond(second, book("double-1", input="[6]"))
     finish(swf, "12")
-    swf.decide(CompleteWorkflowExecution(result="[6,12]"))
+    swf.decide(d.CompleteWorkflowExecution(result="[6,12]"))
     assert swf.lines(execution) == [
         started(input="[5]"),
         dts(2),
@@ -141,21 +113,19 @@ def test_h2_an_event_that_arrives_while_a_decision_is_running(swf: Swf) -> None:
     a = swf.poll()
     assert [event.event_id for event in a.events] == list(range(1, 10))
     swf.advance(0.5)
-    swf.call(RespondActivityTaskCompleted(task_token=work.task_token))
+    swf.call(o.RespondActivityTaskCompleted(task_token=work.task_token))
     assert swf.poll().task_token == ""
     swf.advance(0.017)
     swf.respond(a)
     b = swf.poll()
     assert (b.previous_started_event_id, b.started_event_id) == (9, 13)
-    swf.respond(b, CompleteWorkflowExecution())
+    swf.respond(b, d.CompleteWorkflowExecution())
     assert swf.lines(execution, 4) == [
         dtc(4, 2, 3),
         ats(5, "a", 4),
         atst(6, 5),
-        (
-            7,
-            "WorkflowExecutionSignaled",
-            {"signal_name": "unexpected", "input": "Hi there!", "external_initiated_event_id": 0},
+        line(
+            7, "WorkflowExecutionSignaled", signal_name="unexpected", input="Hi there!", external_initiated_event_id=0
         ),
         dts(8),
         dtst(9, 8),
@@ -172,37 +142,25 @@ def test_h2_an_event_that_arrives_while_a_decision_is_running(swf: Swf) -> None:
 def test_h3_timers_a_cancel_and_a_forced_decision(swf: Swf) -> None:
     execution = swf.start()
     swf.decide(
-        StartTimer(timer_id="timer 2", start_to_fire_timeout="120"),
-        StartTimer(timer_id="timer 1", start_to_fire_timeout="2"),
+        d.StartTimer(timer_id="timer 2", start_to_fire_timeout="120"),
+        d.StartTimer(timer_id="timer 1", start_to_fire_timeout="2"),
     )
     swf.advance(1.999)
     assert len(swf.history(execution)) == 6
     swf.advance(0.001)
-    swf.decide(CancelTimer(timer_id="timer 2"), StartTimer(timer_id="wake up", start_to_fire_timeout="0"))
+    swf.decide(d.CancelTimer(timer_id="timer 2"), d.StartTimer(timer_id="wake up", start_to_fire_timeout="0"))
     swf.advance()
-    swf.decide(CompleteWorkflowExecution(result="null"))
+    swf.decide(d.CompleteWorkflowExecution(result="null"))
     assert swf.lines(execution, 4) == [
         dtc(4, 2, 3),
-        (
-            5,
-            "TimerStarted",
-            {"timer_id": "timer 2", "start_to_fire_timeout": "120", "decision_task_completed_event_id": 4},
-        ),
-        (
-            6,
-            "TimerStarted",
-            {"timer_id": "timer 1", "start_to_fire_timeout": "2", "decision_task_completed_event_id": 4},
-        ),
+        line(5, "TimerStarted", timer_id="timer 2", start_to_fire_timeout="120", decision_task_completed_event_id=4),
+        line(6, "TimerStarted", timer_id="timer 1", start_to_fire_timeout="2", decision_task_completed_event_id=4),
         (7, "TimerFired", {"timer_id": "timer 1", "started_event_id": 6}),
         dts(8),
         dtst(9, 8),
         dtc(10, 8, 9),
         (11, "TimerCanceled", {"timer_id": "timer 2", "started_event_id": 5, "decision_task_completed_event_id": 10}),
-        (
-            12,
-            "TimerStarted",
-            {"timer_id": "wake up", "start_to_fire_timeout": "0", "decision_task_completed_event_id": 10},
-        ),
+        line(12, "TimerStarted", timer_id="wake up", start_to_fire_timeout="0", decision_task_completed_event_id=10),
         (13, "TimerFired", {"timer_id": "wake up", "started_event_id": 12}),
         dts(14),
         dtst(15, 14),
@@ -219,7 +177,7 @@ def with_child(swf: Swf, **more: Any) -> WorkflowExecution:
     """A parent that has just asked for a child `c`, whose decisions wait on a list of their own."""
     swf.register_workflow_type(CHILD, default_task_list=TaskList("legs"))
     parent = swf.start("p")
-    swf.decide(StartChildWorkflowExecution(workflow_type=CHILD, workflow_id="c", input="[5]", control="7", **more))
+    swf.decide(d.StartChildWorkflowExecution(workflow_type=CHILD, workflow_id="c", input="[5]", control="7", **more))
     return parent
 
 
@@ -229,20 +187,18 @@ def child_of(swf: Swf, parent: WorkflowExecution) -> WorkflowExecution:
     return execution
 
 
-INITIATED: Line = (
+INITIATED: Line = line(
     5,
     "StartChildWorkflowExecutionInitiated",
-    {
-        "workflow_id": "c",
-        "workflow_type": CHILD,
-        "task_list": TaskList("legs"),
-        "decision_task_completed_event_id": 4,
-        "child_policy": "TERMINATE",
-        "control": "7",
-        "input": "[5]",
-        "execution_start_to_close_timeout": "3600",
-        "task_start_to_close_timeout": "60",
-    },
+    workflow_id="c",
+    workflow_type=CHILD,
+    task_list=TaskList("legs"),
+    decision_task_completed_event_id=4,
+    child_policy="TERMINATE",
+    control="7",
+    input="[5]",
+    execution_start_to_close_timeout="3600",
+    task_start_to_close_timeout="60",
 )
 
 
@@ -252,9 +208,9 @@ def test_h4_a_child_workflow(swf: Swf) -> None:
     child = child_of(swf, parent)
     swf.decide()
     swf.advance(2)
-    swf.decide(CompleteWorkflowExecution(result="[5,10]"), task_list="legs")
+    swf.decide(d.CompleteWorkflowExecution(result="[5,10]"), task_list="legs")
     swf.advance()
-    swf.decide(CompleteWorkflowExecution())
+    swf.decide(d.CompleteWorkflowExecution())
     report = {"workflow_execution": child, "workflow_type": CHILD, "initiated_event_id": 5}
     assert swf.lines(parent, 4) == [
         dtc(4, 2, 3),
@@ -271,10 +227,13 @@ def test_h4_a_child_workflow(swf: Swf) -> None:
     ]
     legs = {**SETTINGS, "task_list": TaskList("legs"), "workflow_type": CHILD}
     assert swf.lines(child)[:2] == [
-        (
+        line(
             1,
             "WorkflowExecutionStarted",
-            {**legs, "input": "[5]", "parent_workflow_execution": parent, "parent_initiated_event_id": 5},
+            **legs,
+            input="[5]",
+            parent_workflow_execution=parent,
+            parent_initiated_event_id=5,
         ),
         dts(2, TaskList("legs")),
     ]
@@ -283,7 +242,7 @@ def test_h4_a_child_workflow(swf: Swf) -> None:
 def test_h4_a_fast_child_is_coalesced(swf: Swf) -> None:
     parent = with_child(swf)
     swf.advance()
-    swf.decide(CompleteWorkflowExecution(), task_list="legs")
+    swf.decide(d.CompleteWorkflowExecution(), task_list="legs")
     swf.advance()
     swf.decide()
     assert swf.types(parent, 5) == [
@@ -300,7 +259,7 @@ def test_h4_a_parent_that_completes_terminates_its_child(swf: Swf) -> None:
     parent = with_child(swf)
     swf.advance()
     child = child_of(swf, parent)
-    swf.decide(CompleteWorkflowExecution())
+    swf.decide(d.CompleteWorkflowExecution())
     swf.advance()
     assert swf.types(parent, 9) == ["DecisionTaskCompleted", "WorkflowExecutionCompleted"]
     assert swf.types(child)[:2] == ["WorkflowExecutionStarted", "DecisionTaskScheduled"]
@@ -313,17 +272,19 @@ def test_h4_a_parent_that_completes_asks_its_child_to_cancel(swf: Swf) -> None:
     swf.register_workflow_type(CHILD, default_task_list=TaskList("legs"))
     parent = swf.start("p", child_policy="REQUEST_CANCEL")
     # The policy of the run that closes decides, whatever the child's own is.
-    swf.decide(StartChildWorkflowExecution(workflow_type=CHILD, workflow_id="c", child_policy="TERMINATE"))
+    swf.decide(d.StartChildWorkflowExecution(workflow_type=CHILD, workflow_id="c", child_policy="TERMINATE"))
     swf.advance()
     child = child_of(swf, parent)
     swf.decide(task_list="legs")
-    swf.decide(CompleteWorkflowExecution())
+    swf.decide(d.CompleteWorkflowExecution())
     swf.advance()
     assert swf.lines(child, 5) == [
-        (
+        line(
             5,
             "WorkflowExecutionCancelRequested",
-            {"external_workflow_execution": parent, "external_initiated_event_id": 0, "cause": "CHILD_POLICY_APPLIED"},
+            external_workflow_execution=parent,
+            external_initiated_event_id=0,
+            cause="CHILD_POLICY_APPLIED",
         ),
         dts(6, TaskList("legs")),
     ]
@@ -333,14 +294,17 @@ def test_h4_a_child_terminated_by_an_operator(swf: Swf) -> None:
     parent = with_child(swf)
     swf.advance()
     child = child_of(swf, parent)
-    swf.call(TerminateWorkflowExecution(domain="d", workflow_id="c", reason="r", details="x"))
+    swf.call(o.TerminateWorkflowExecution(domain="d", workflow_id="c", reason="r", details="x"))
     swf.advance()
     terminated = {"child_policy": "TERMINATE", "cause": "OPERATOR_INITIATED", "reason": "r", "details": "x"}
     assert swf.lines(child, 3) == [(3, "WorkflowExecutionTerminated", terminated)]
-    assert swf.last(parent) == (
+    assert swf.last(parent) == line(
         8,
         "ChildWorkflowExecutionTerminated",
-        {"workflow_execution": child, "workflow_type": CHILD, "initiated_event_id": 5, "started_event_id": 6},
+        workflow_execution=child,
+        workflow_type=CHILD,
+        initiated_event_id=5,
+        started_event_id=6,
     )
 
 
@@ -351,35 +315,31 @@ def test_h4_a_child_without_pollers_times_out(swf: Swf) -> None:
     swf.advance(5)
     timed_out = {"timeout_type": "START_TO_CLOSE", "child_policy": "TERMINATE"}
     assert swf.lines(child, 3) == [(3, "WorkflowExecutionTimedOut", timed_out)]
-    assert swf.last(parent) == (
+    assert swf.last(parent) == line(
         8,
         "ChildWorkflowExecutionTimedOut",
-        {
-            "workflow_execution": child,
-            "workflow_type": CHILD,
-            "timeout_type": "START_TO_CLOSE",
-            "initiated_event_id": 5,
-            "started_event_id": 6,
-        },
+        workflow_execution=child,
+        workflow_type=CHILD,
+        timeout_type="START_TO_CLOSE",
+        initiated_event_id=5,
+        started_event_id=6,
     )
 
 
 def test_h4_a_child_of_an_unknown_type(swf: Swf) -> None:
     parent = swf.start("p")
     nobody = WorkflowType("nobody", "1")
-    swf.decide(StartChildWorkflowExecution(workflow_type=nobody, workflow_id="c", control="1"))
+    swf.decide(d.StartChildWorkflowExecution(workflow_type=nobody, workflow_id="c", control="1"))
     assert swf.lines(parent, 5) == [
-        (
+        line(
             5,
             "StartChildWorkflowExecutionFailed",
-            {
-                "workflow_type": nobody,
-                "cause": "WORKFLOW_TYPE_DOES_NOT_EXIST",
-                "workflow_id": "c",
-                "initiated_event_id": 0,
-                "decision_task_completed_event_id": 4,
-                "control": "1",
-            },
+            workflow_type=nobody,
+            cause="WORKFLOW_TYPE_DOES_NOT_EXIST",
+            workflow_id="c",
+            initiated_event_id=0,
+            decision_task_completed_event_id=4,
+            control="1",
         ),
         dts(6),
     ]
@@ -389,8 +349,8 @@ def test_h5_a_cancel_request_honoured_while_an_activity_runs(swf: Swf) -> None:
     execution = swf.start()
     swf.decide(book("a"))
     swf.work()
-    swf.call(RequestCancelWorkflowExecution(domain="d", workflow_id="w"))
-    swf.decide(CancelWorkflowExecution())
+    swf.call(o.RequestCancelWorkflowExecution(domain="d", workflow_id="w"))
+    swf.decide(d.CancelWorkflowExecution())
     assert swf.lines(execution, 5) == [
         ats(5, "a", 4),
         atst(6, 5),
@@ -420,20 +380,12 @@ def test_h6_every_timeout_level(swf: Swf) -> None:
         started(task_start_to_close_timeout="600", tag_list=("a", "b")),
         (2, "DecisionTaskScheduled", slow),
         dtst(3, 2),
-        (
-            4,
-            "DecisionTaskTimedOut",
-            {"timeout_type": "START_TO_CLOSE", "scheduled_event_id": 2, "started_event_id": 3},
-        ),
+        line(4, "DecisionTaskTimedOut", timeout_type="START_TO_CLOSE", scheduled_event_id=2, started_event_id=3),
         (5, "DecisionTaskScheduled", slow),
         dtst(6, 5),
         dtc(7, 5, 6, execution_context="Black Friday"),
         ats(8, "a", 7, control="x"),
-        (
-            9,
-            "ActivityTaskTimedOut",
-            {"timeout_type": "SCHEDULE_TO_START", "scheduled_event_id": 8, "started_event_id": 0},
-        ),
+        line(9, "ActivityTaskTimedOut", timeout_type="SCHEDULE_TO_START", scheduled_event_id=8, started_event_id=0),
         (10, "DecisionTaskScheduled", slow),
         (11, "WorkflowExecutionTimedOut", {"timeout_type": "START_TO_CLOSE", "child_policy": "TERMINATE"}),
     ]
@@ -445,19 +397,17 @@ def test_h6_every_timeout_level(swf: Swf) -> None:
 def test_h7a_an_activity_of_an_unregistered_type(swf: Swf) -> None:
     execution = swf.start()
     nobody = ActivityType("nobody", "1")
-    swf.decide(ScheduleActivityTask(activity_type=nobody, activity_id="a"))
+    swf.decide(d.ScheduleActivityTask(activity_type=nobody, activity_id="a"))
     swf.poll()
     assert swf.lines(execution, 4) == [
         dtc(4, 2, 3),
-        (
+        line(
             5,
             "ScheduleActivityTaskFailed",
-            {
-                "activity_type": nobody,
-                "activity_id": "a",
-                "cause": "ACTIVITY_TYPE_DOES_NOT_EXIST",
-                "decision_task_completed_event_id": 4,
-            },
+            activity_type=nobody,
+            activity_id="a",
+            cause="ACTIVITY_TYPE_DOES_NOT_EXIST",
+            decision_task_completed_event_id=4,
         ),
         dts(6),
         dtst(7, 6),
@@ -466,17 +416,13 @@ def test_h7a_an_activity_of_an_unregistered_type(swf: Swf) -> None:
 
 def test_h7b_a_timer_cancelled_that_never_was(swf: Swf) -> None:
     execution = swf.start()
-    swf.decide(StartTimer(timer_id="real", start_to_fire_timeout="100"))
+    swf.decide(d.StartTimer(timer_id="real", start_to_fire_timeout="100"))
     swf.signal(execution)
-    swf.decide(CancelTimer(timer_id="fake"))
-    swf.decide(CancelTimer(timer_id="real"), CompleteWorkflowExecution())
+    swf.decide(d.CancelTimer(timer_id="fake"))
+    swf.decide(d.CancelTimer(timer_id="real"), d.CompleteWorkflowExecution())
     assert swf.lines(execution, 9) == [
         dtc(9, 7, 8),
-        (
-            10,
-            "CancelTimerFailed",
-            {"timer_id": "fake", "cause": "TIMER_ID_UNKNOWN", "decision_task_completed_event_id": 9},
-        ),
+        line(10, "CancelTimerFailed", timer_id="fake", cause="TIMER_ID_UNKNOWN", decision_task_completed_event_id=9),
         dts(11),
         dtst(12, 11),
         dtc(13, 11, 12),
@@ -487,13 +433,15 @@ def test_h7b_a_timer_cancelled_that_never_was(swf: Swf) -> None:
 
 def test_h7c_an_activity_cancelled_that_never_was(swf: Swf) -> None:
     execution = swf.start()
-    swf.decide(RequestCancelActivityTask(activity_id="fake"))
+    swf.decide(d.RequestCancelActivityTask(activity_id="fake"))
     assert swf.lines(execution, 4) == [
         dtc(4, 2, 3),
-        (
+        line(
             5,
             "RequestCancelActivityTaskFailed",
-            {"activity_id": "fake", "cause": "ACTIVITY_ID_UNKNOWN", "decision_task_completed_event_id": 4},
+            activity_id="fake",
+            cause="ACTIVITY_ID_UNKNOWN",
+            decision_task_completed_event_id=4,
         ),
         dts(6),
     ]
@@ -501,31 +449,27 @@ def test_h7c_an_activity_cancelled_that_never_was(swf: Swf) -> None:
 
 def test_h7d_a_signal_to_an_unknown_execution(swf: Swf) -> None:
     execution = swf.start()
-    swf.decide(SignalExternalWorkflowExecution(workflow_id="nobody", signal_name="s", input="i", control="1"))
+    swf.decide(d.SignalExternalWorkflowExecution(workflow_id="nobody", signal_name="s", input="i", control="1"))
     swf.advance(0.1)
     assert swf.lines(execution, 4) == [
         dtc(4, 2, 3),
-        (
+        line(
             5,
             "SignalExternalWorkflowExecutionInitiated",
-            {
-                "workflow_id": "nobody",
-                "signal_name": "s",
-                "decision_task_completed_event_id": 4,
-                "input": "i",
-                "control": "1",
-            },
+            workflow_id="nobody",
+            signal_name="s",
+            decision_task_completed_event_id=4,
+            input="i",
+            control="1",
         ),
-        (
+        line(
             6,
             "SignalExternalWorkflowExecutionFailed",
-            {
-                "workflow_id": "nobody",
-                "cause": "UNKNOWN_EXTERNAL_WORKFLOW_EXECUTION",
-                "initiated_event_id": 5,
-                "decision_task_completed_event_id": 4,
-                "control": "1",
-            },
+            workflow_id="nobody",
+            cause="UNKNOWN_EXTERNAL_WORKFLOW_EXECUTION",
+            initiated_event_id=5,
+            decision_task_completed_event_id=4,
+            control="1",
         ),
         dts(7),
     ]
@@ -535,33 +479,35 @@ def test_h7e_a_child_asked_to_cancel(swf: Swf) -> None:
     parent = with_child(swf)
     swf.advance()
     child = child_of(swf, parent)
-    swf.decide(RequestCancelExternalWorkflowExecution(workflow_id="c", run_id=child.run_id, control="2"))
+    swf.decide(d.RequestCancelExternalWorkflowExecution(workflow_id="c", run_id=child.run_id, control="2"))
     swf.advance()
     assert swf.lines(parent, 10) == [
-        (
+        line(
             10,
             "RequestCancelExternalWorkflowExecutionInitiated",
-            {"workflow_id": "c", "decision_task_completed_event_id": 9, "run_id": child.run_id, "control": "2"},
+            workflow_id="c",
+            decision_task_completed_event_id=9,
+            run_id=child.run_id,
+            control="2",
         ),
         (11, "ExternalWorkflowExecutionCancelRequested", {"workflow_execution": child, "initiated_event_id": 10}),
         dts(12),
     ]
-    assert swf.last(child) == (
-        3,
-        "WorkflowExecutionCancelRequested",
-        {"external_workflow_execution": parent, "external_initiated_event_id": 10},
+    assert swf.last(child) == line(
+        3, "WorkflowExecutionCancelRequested", external_workflow_execution=parent, external_initiated_event_id=10
     )
 
 
 def test_h7f_continuing_as_an_unknown_version(swf: Swf) -> None:
     execution = swf.start()
-    swf.decide(ContinueAsNewWorkflowExecution(workflow_type_version="9"))
+    swf.decide(d.ContinueAsNewWorkflowExecution(workflow_type_version="9"))
     assert swf.lines(execution, 4) == [
         dtc(4, 2, 3),
-        (
+        line(
             5,
             "ContinueAsNewWorkflowExecutionFailed",
-            {"cause": "WORKFLOW_TYPE_DOES_NOT_EXIST", "decision_task_completed_event_id": 4},
+            cause="WORKFLOW_TYPE_DOES_NOT_EXIST",
+            decision_task_completed_event_id=4,
         ),
         dts(6),
     ]
@@ -570,16 +516,16 @@ def test_h7f_continuing_as_an_unknown_version(swf: Swf) -> None:
 def test_h8_a_retry_by_the_decider_reuses_its_ids(swf: Swf) -> None:
     execution = swf.start()
     swf.decide(book("step1"))
-    swf.call(RespondActivityTaskFailed(task_token=swf.work().task_token, reason="r", details="d"))
-    swf.decide(StartTimer(timer_id="step1", start_to_fire_timeout="10", control="c"), execution_context="x")
+    swf.call(o.RespondActivityTaskFailed(task_token=swf.work().task_token, reason="r", details="d"))
+    swf.decide(d.StartTimer(timer_id="step1", start_to_fire_timeout="10", control="c"), execution_context="x")
     swf.advance(10)
     swf.decide(book("step1"))
-    swf.call(RespondActivityTaskFailed(task_token=swf.work().task_token))
-    swf.decide(StartTimer(timer_id="step1", start_to_fire_timeout="20"))
+    swf.call(o.RespondActivityTaskFailed(task_token=swf.work().task_token))
+    swf.decide(d.StartTimer(timer_id="step1", start_to_fire_timeout="20"))
     swf.advance(20)
     swf.decide(book("step1"))
     finish(swf, "")
-    swf.decide(CompleteWorkflowExecution())
+    swf.decide(d.CompleteWorkflowExecution())
     assert swf.lines(execution, 5)[:11] == [
         ats(5, "step1", 4),
         atst(6, 5),
@@ -587,15 +533,13 @@ def test_h8_a_retry_by_the_decider_reuses_its_ids(swf: Swf) -> None:
         dts(8),
         dtst(9, 8),
         dtc(10, 8, 9, execution_context="x"),
-        (
+        line(
             11,
             "TimerStarted",
-            {
-                "timer_id": "step1",
-                "start_to_fire_timeout": "10",
-                "decision_task_completed_event_id": 10,
-                "control": "c",
-            },
+            timer_id="step1",
+            start_to_fire_timeout="10",
+            decision_task_completed_event_id=10,
+            control="c",
         ),
         (12, "TimerFired", {"timer_id": "step1", "started_event_id": 11}),
         dts(13),
@@ -613,19 +557,17 @@ def test_h9a_a_lambda_task(make_swf: MakeSwf) -> None:
 
     swf = make_swf(lambdas=answer)
     execution = swf.start(lambda_role="arn:aws:iam::1:role/r")
-    swf.decide(ScheduleLambdaFunction(id="l", name="f", input="1", start_to_close_timeout="30"))
+    swf.decide(d.ScheduleLambdaFunction(id="l", name="f", input="1", start_to_close_timeout="30"))
     swf.advance()
     assert swf.lines(execution, 5) == [
-        (
+        line(
             5,
             "LambdaFunctionScheduled",
-            {
-                "id": "l",
-                "name": "f",
-                "decision_task_completed_event_id": 4,
-                "input": "1",
-                "start_to_close_timeout": "30",
-            },
+            id="l",
+            name="f",
+            decision_task_completed_event_id=4,
+            input="1",
+            start_to_close_timeout="30",
         ),
         (6, "LambdaFunctionStarted", {"scheduled_event_id": 5}),
         (7, "LambdaFunctionCompleted", {"scheduled_event_id": 5, "started_event_id": 6, "result": "f(1)"}),
@@ -635,17 +577,15 @@ def test_h9a_a_lambda_task(make_swf: MakeSwf) -> None:
 
 def test_h9b_a_lambda_task_without_a_role(swf: Swf) -> None:
     execution = swf.start()
-    swf.decide(ScheduleLambdaFunction(id="l", name="f"))
+    swf.decide(d.ScheduleLambdaFunction(id="l", name="f"))
     swf.advance()
     assert swf.lines(execution, 6) == [
-        (
+        line(
             6,
             "StartLambdaFunctionFailed",
-            {
-                "scheduled_event_id": 5,
-                "cause": "ASSUME_ROLE_FAILED",
-                "message": "No IAM role is attached to the current workflow execution.",
-            },
+            scheduled_event_id=5,
+            cause="ASSUME_ROLE_FAILED",
+            message="No IAM role is attached to the current workflow execution.",
         ),
         dts(7),
     ]
@@ -653,7 +593,7 @@ def test_h9b_a_lambda_task_without_a_role(swf: Swf) -> None:
 
 def test_h9c_a_marker_triggers_nothing(swf: Swf) -> None:
     execution = swf.start()
-    swf.decide(RecordMarker(marker_name="m", details="d"))
+    swf.decide(d.RecordMarker(marker_name="m", details="d"))
     swf.advance(60)
     swf.signal(execution)
     assert swf.lines(execution, 4) == [
@@ -667,17 +607,20 @@ def test_h9c_a_marker_triggers_nothing(swf: Swf) -> None:
 def test_h9d_terminated_during_a_decision(swf: Swf) -> None:
     execution = swf.start()
     task = swf.poll()
-    swf.call(TerminateWorkflowExecution(domain="d", workflow_id="w", reason="r", details="x"))
+    swf.call(o.TerminateWorkflowExecution(domain="d", workflow_id="w", reason="r", details="x"))
     assert swf.lines(execution, 2) == [
         dts(2),
         dtst(3, 2),
-        (
+        line(
             4,
             "WorkflowExecutionTerminated",
-            {"child_policy": "TERMINATE", "cause": "OPERATOR_INITIATED", "reason": "r", "details": "x"},
+            child_policy="TERMINATE",
+            cause="OPERATOR_INITIATED",
+            reason="r",
+            details="x",
         ),
     ]
-    assert swf.refuse(RespondDecisionTaskCompleted(task_token=task.task_token)) == (
+    assert swf.refuse(o.RespondDecisionTaskCompleted(task_token=task.task_token)) == (
         "UnknownResourceFault",
         f"Unknown execution: WorkflowExecution=[workflowId=w, runId={execution.run_id}]",
     )
@@ -685,12 +628,12 @@ def test_h9d_terminated_during_a_decision(swf: Swf) -> None:
 
 def test_h10a_a_close_that_leaves_an_event_unseen(swf: Swf) -> None:
     execution = swf.start()
-    swf.decide(RecordMarker(marker_name="m"), RecordMarker(marker_name="m"))
+    swf.decide(d.RecordMarker(marker_name="m"), d.RecordMarker(marker_name="m"))
     swf.signal(execution)
     task = swf.poll()
     swf.signal(execution)
-    swf.respond(task, RecordMarker(marker_name="m"), CompleteWorkflowExecution())
-    swf.decide(CompleteWorkflowExecution())
+    swf.respond(task, d.RecordMarker(marker_name="m"), d.CompleteWorkflowExecution())
+    swf.decide(d.CompleteWorkflowExecution())
     assert swf.lines(execution, 8)[0] == dts(8)
     assert swf.lines(execution, 9) == [
         dtst(9, 8),
@@ -698,11 +641,7 @@ def test_h10a_a_close_that_leaves_an_event_unseen(swf: Swf) -> None:
         dts(11),
         dtc(12, 8, 9),
         (13, "MarkerRecorded", {"marker_name": "m", "decision_task_completed_event_id": 12}),
-        (
-            14,
-            "CompleteWorkflowExecutionFailed",
-            {"cause": "UNHANDLED_DECISION", "decision_task_completed_event_id": 12},
-        ),
+        line(14, "CompleteWorkflowExecutionFailed", cause="UNHANDLED_DECISION", decision_task_completed_event_id=12),
         dtst(15, 11),
         dtc(16, 11, 15),
         closed(17, 16),
@@ -713,16 +652,12 @@ def test_h10b_cancel_of_an_unstarted_activity(swf: Swf) -> None:
     execution = swf.start()
     swf.decide(book("a1"))
     swf.signal(execution)
-    swf.decide(RequestCancelActivityTask(activity_id="a1"))
+    swf.decide(d.RequestCancelActivityTask(activity_id="a1"))
     swf.advance()
     assert swf.lines(execution, 9) == [
         dtc(9, 7, 8),
         (10, "ActivityTaskCancelRequested", {"decision_task_completed_event_id": 9, "activity_id": "a1"}),
-        (
-            11,
-            "ActivityTaskCanceled",
-            {"scheduled_event_id": 5, "started_event_id": 0, "latest_cancel_requested_event_id": 10},
-        ),
+        line(11, "ActivityTaskCanceled", scheduled_event_id=5, started_event_id=0, latest_cancel_requested_event_id=10),
         dts(12),
     ]
     assert swf.work().task_token == ""
@@ -733,21 +668,19 @@ def test_h10c_cancel_of_an_activity_that_runs(swf: Swf) -> None:
     swf.decide(book("a1"))
     work = swf.work()
     swf.signal(execution)
-    swf.decide(RequestCancelActivityTask(activity_id="a1"))
+    swf.decide(d.RequestCancelActivityTask(activity_id="a1"))
     swf.advance()
     assert swf.types(execution)[-1] == "ActivityTaskCancelRequested"
-    assert swf.call(RecordActivityTaskHeartbeat(task_token=work.task_token)).cancel_requested is True
-    swf.call(RespondActivityTaskCanceled(task_token=work.task_token, details="stopped"))
+    assert swf.call(o.RecordActivityTaskHeartbeat(task_token=work.task_token)).cancel_requested is True
+    swf.call(o.RespondActivityTaskCanceled(task_token=work.task_token, details="stopped"))
     assert swf.lines(execution, 12) == [
-        (
+        line(
             12,
             "ActivityTaskCanceled",
-            {
-                "scheduled_event_id": 5,
-                "started_event_id": 6,
-                "details": "stopped",
-                "latest_cancel_requested_event_id": 11,
-            },
+            scheduled_event_id=5,
+            started_event_id=6,
+            details="stopped",
+            latest_cancel_requested_event_id=11,
         ),
         dts(13),
     ]
@@ -758,17 +691,20 @@ def test_h10d_a_heartbeat_that_stays_away(swf: Swf) -> None:
     swf.decide(book("a", heartbeat_timeout="10"))
     work = swf.work()
     swf.advance(3)
-    assert swf.call(RecordActivityTaskHeartbeat(task_token=work.task_token, details="42 %")).cancel_requested is False
+    assert swf.call(o.RecordActivityTaskHeartbeat(task_token=work.task_token, details="42 %")).cancel_requested is False
     swf.advance(9.999)
     assert len(swf.history(execution)) == 6
     swf.advance(0.001)
     assert swf.lines(execution, 5) == [
         ats(5, "a", 4, heartbeat_timeout="10"),
         atst(6, 5),
-        (
+        line(
             7,
             "ActivityTaskTimedOut",
-            {"timeout_type": "HEARTBEAT", "scheduled_event_id": 5, "started_event_id": 6, "details": "42 %"},
+            timeout_type="HEARTBEAT",
+            scheduled_event_id=5,
+            started_event_id=6,
+            details="42 %",
         ),
         dts(8),
     ]
@@ -788,11 +724,7 @@ def test_h10e_a_sticky_list_without_pollers(swf: Swf) -> None:
         atst(6, 5),
         atc(7, 5, 6),
         dts(8, host, "5"),
-        (
-            9,
-            "DecisionTaskTimedOut",
-            {"timeout_type": "SCHEDULE_TO_START", "scheduled_event_id": 8, "started_event_id": 0},
-        ),
+        line(9, "DecisionTaskTimedOut", timeout_type="SCHEDULE_TO_START", scheduled_event_id=8, started_event_id=0),
         dts(10),
     ]
     assert swf.seconds(execution)[8:] == [5, 5]
@@ -802,21 +734,19 @@ def test_h10e_a_sticky_list_without_pollers(swf: Swf) -> None:
 
 def test_h10f_continue_as_new(swf: Swf) -> None:
     first = swf.start(input="1", tag_list=("t",))
-    swf.decide(ContinueAsNewWorkflowExecution(input="2"))
+    swf.decide(d.ContinueAsNewWorkflowExecution(input="2"))
     event = swf.lines(first, 5)[0]
     second = WorkflowExecution("w", event[2]["new_execution_run_id"])
     assert second.run_id != first.run_id
     assert swf.lines(first, 4) == [
         dtc(4, 2, 3),
-        (
+        line(
             5,
             "WorkflowExecutionContinuedAsNew",
-            {
-                **SETTINGS,
-                "decision_task_completed_event_id": 4,
-                "new_execution_run_id": second.run_id,
-                "input": "2",
-            },
+            **SETTINGS,
+            decision_task_completed_event_id=4,
+            new_execution_run_id=second.run_id,
+            input="2",
         ),
     ]
     assert swf.lines(second) == [started(input="2", continued_execution_run_id=first.run_id), dts(2)]
@@ -841,13 +771,13 @@ def test_h11_a_close_that_an_activity_overtakes(swf: Swf) -> None:
     execution = swf.start()
     swf.decide(book("ping"), book("sum"))
     ping, sum = swf.work(), swf.work()
-    swf.call(RespondActivityTaskCompleted(task_token=ping.task_token, result="True"))
+    swf.call(o.RespondActivityTaskCompleted(task_token=ping.task_token, result="True"))
     first = swf.poll()
-    swf.call(RespondActivityTaskCompleted(task_token=sum.task_token, result="22"))
+    swf.call(o.RespondActivityTaskCompleted(task_token=sum.task_token, result="22"))
     swf.respond(first, book("sum"))
     second = swf.poll()
     finish(swf, "22")
-    swf.respond(second, CompleteWorkflowExecution())
+    swf.respond(second, d.CompleteWorkflowExecution())
     last = swf.poll()
     assert (last.previous_started_event_id, last.started_event_id) == (16, 22)
     assert swf.lines(execution, 5) == [
@@ -867,10 +797,6 @@ def test_h11_a_close_that_an_activity_overtakes(swf: Swf) -> None:
         atc(18, 15, 17, result="22"),
         dts(19),
         dtc(20, 13, 16),
-        (
-            21,
-            "CompleteWorkflowExecutionFailed",
-            {"cause": "UNHANDLED_DECISION", "decision_task_completed_event_id": 20},
-        ),
+        line(21, "CompleteWorkflowExecutionFailed", cause="UNHANDLED_DECISION", decision_task_completed_event_id=20),
         dtst(22, 19),
     ]

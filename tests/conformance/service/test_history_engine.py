@@ -6,37 +6,18 @@ from datetime import timedelta
 
 import pytest
 
-from tests.conformance.service.conftest import ACTIVITY, WORKFLOW, MakeSwf, Swf
-from traction.model.decisions import (
-    CancelTimer,
-    CompleteWorkflowExecution,
-    Decision,
-    RecordMarker,
-    RequestCancelActivityTask,
-    ScheduleActivityTask,
-    ScheduleLambdaFunction,
-    SignalExternalWorkflowExecution,
-    StartChildWorkflowExecution,
-    StartTimer,
-)
+from tests.conformance.service.conftest import ACTIVITY, WORKFLOW, MakeSwf, Swf, line
+from traction.model import decisions as d
+from traction.model import operations as o
 from traction.model.names import ActivityType, TaskList, WorkflowType
-from traction.model.operations import (
-    RecordActivityTaskHeartbeat,
-    RequestCancelWorkflowExecution,
-    RespondActivityTaskCanceled,
-    RespondActivityTaskCompleted,
-    RespondActivityTaskFailed,
-    RespondDecisionTaskCompleted,
-    TerminateWorkflowExecution,
-)
 from traction_local.service.knobs import Knobs
 
-MARK = RecordMarker(marker_name="m")
-BOOK = ScheduleActivityTask(activity_type=ACTIVITY, activity_id="a")
+MARK = d.RecordMarker(marker_name="m")
+BOOK = d.ScheduleActivityTask(activity_type=ACTIVITY, activity_id="a")
 
 
-def tick(seconds: int = 0, id: str = "t") -> StartTimer:
-    return StartTimer(timer_id=id, start_to_fire_timeout=str(seconds))
+def tick(seconds: int = 0, id: str = "t") -> d.StartTimer:
+    return d.StartTimer(timer_id=id, start_to_fire_timeout=str(seconds))
 
 
 def test_s4_1_a_history_begins_with_a_start_and_a_decision_task_at_once(swf: Swf) -> None:
@@ -68,7 +49,7 @@ def test_s4_1_times_are_whole_milliseconds_however_long_effects_take(make_swf: M
     swf = make_swf(knobs=Knobs(effect_latency=timedelta(microseconds=12_345)))
     execution = swf.start()
     swf.decide(
-        tick(0), StartChildWorkflowExecution(workflow_type=WORKFLOW, workflow_id="c", task_list=TaskList("elsewhere"))
+        tick(0), d.StartChildWorkflowExecution(workflow_type=WORKFLOW, workflow_id="c", task_list=TaskList("elsewhere"))
     )
     swf.advance(1)
     assert swf.seconds(execution)[6:] == [0.012] * 3
@@ -76,12 +57,12 @@ def test_s4_1_times_are_whole_milliseconds_however_long_effects_take(make_swf: M
 
 def test_s4_1_nothing_follows_a_close(swf: Swf) -> None:
     execution = swf.start()
-    swf.decide(BOOK, tick(5), ScheduleLambdaFunction(id="l", name="f"))
+    swf.decide(BOOK, tick(5), d.ScheduleLambdaFunction(id="l", name="f"))
     swf.work()
     swf.signal(execution)
     swf.poll()
     swf.signal(execution)
-    swf.call(TerminateWorkflowExecution(domain="d", workflow_id="w"))
+    swf.call(o.TerminateWorkflowExecution(domain="d", workflow_id="w"))
     closed = swf.lines(execution)
     swf.advance(100_000)
     assert swf.lines(execution) == closed
@@ -125,33 +106,29 @@ def test_s4_2_a_task_that_times_out_alone_is_scheduled_again_at_once(swf: Swf) -
     late = swf.poll()
     swf.advance(60)
     assert swf.lines(execution, 4) == [
-        (
-            4,
-            "DecisionTaskTimedOut",
-            {"timeout_type": "START_TO_CLOSE", "scheduled_event_id": 2, "started_event_id": 3},
-        ),
+        line(4, "DecisionTaskTimedOut", timeout_type="START_TO_CLOSE", scheduled_event_id=2, started_event_id=3),
         (5, *swf.lines(execution, 2)[0][1:]),
     ]
     assert swf.seconds(execution)[3:] == [60, 60]
-    refused = swf.refuse(RespondDecisionTaskCompleted(task_token=late.task_token))
+    refused = swf.refuse(o.RespondDecisionTaskCompleted(task_token=late.task_token))
     assert refused == ("UnknownResourceFault", "Unknown decision task, scheduledEventId = 2")
 
 
 @pytest.mark.parametrize(
     ("decision", "failure"),
     [
-        (ScheduleActivityTask(activity_type=ActivityType("x", "1"), activity_id="x"), "ScheduleActivityTaskFailed"),
-        (RequestCancelActivityTask(activity_id="x"), "RequestCancelActivityTaskFailed"),
-        (CancelTimer(timer_id="x"), "CancelTimerFailed"),
+        (d.ScheduleActivityTask(activity_type=ActivityType("x", "1"), activity_id="x"), "ScheduleActivityTaskFailed"),
+        (d.RequestCancelActivityTask(activity_id="x"), "RequestCancelActivityTaskFailed"),
+        (d.CancelTimer(timer_id="x"), "CancelTimerFailed"),
         (tick(9), "StartTimerFailed"),
         (
-            StartChildWorkflowExecution(workflow_type=WorkflowType("x", "1"), workflow_id="c"),
+            d.StartChildWorkflowExecution(workflow_type=WorkflowType("x", "1"), workflow_id="c"),
             "StartChildWorkflowExecutionFailed",
         ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_s4_3_a_decision_that_fails_triggers_a_decision_task(swf: Swf, decision: Decision, failure: str) -> None:
+def test_s4_3_a_decision_that_fails_triggers_a_decision_task(swf: Swf, decision: d.Decision, failure: str) -> None:
     execution = swf.start()
     swf.decide(tick(9))
     swf.signal(execution)
@@ -161,7 +138,7 @@ def test_s4_3_a_decision_that_fails_triggers_a_decision_task(swf: Swf, decision:
 
 def test_s4_4_several_failures_ask_for_one_decision_task_last(swf: Swf) -> None:
     execution = swf.start()
-    swf.decide(CancelTimer(timer_id="x"), BOOK, RequestCancelActivityTask(activity_id="y"), MARK)
+    swf.decide(d.CancelTimer(timer_id="x"), BOOK, d.RequestCancelActivityTask(activity_id="y"), MARK)
     assert swf.types(execution, 5) == [
         "CancelTimerFailed",
         "ActivityTaskScheduled",
@@ -175,7 +152,7 @@ def test_s4_4_a_failure_asks_for_none_if_one_is_queued(swf: Swf) -> None:
     execution = swf.start()
     task = swf.poll()
     swf.signal(execution)
-    swf.respond(task, CancelTimer(timer_id="x"))
+    swf.respond(task, d.CancelTimer(timer_id="x"))
     assert swf.types(execution, 4) == [
         "WorkflowExecutionSignaled",
         "DecisionTaskScheduled",
@@ -188,12 +165,12 @@ def test_s4_3_what_triggers_nothing(swf: Swf) -> None:
     execution = swf.start()
     swf.decide(BOOK, tick(100), MARK)
     task = swf.work()
-    swf.call(RecordActivityTaskHeartbeat(task_token=task.task_token, details="x"))
+    swf.call(o.RecordActivityTaskHeartbeat(task_token=task.task_token, details="x"))
     assert swf.types(execution, 5) == ["ActivityTaskScheduled", "TimerStarted", "MarkerRecorded", "ActivityTaskStarted"]
 
 
 @pytest.mark.parametrize(
-    "respond", [RespondActivityTaskCompleted, RespondActivityTaskFailed, RespondActivityTaskCanceled]
+    "respond", [o.RespondActivityTaskCompleted, o.RespondActivityTaskFailed, o.RespondActivityTaskCanceled]
 )
 def test_s4_3_an_activity_that_ends_triggers_in_the_same_millisecond(swf: Swf, respond: type) -> None:
     execution = swf.start()
@@ -208,15 +185,15 @@ def test_s4_3_an_activity_that_ends_triggers_in_the_same_millisecond(swf: Swf, r
 def test_s4_3_a_cancel_request_triggers(swf: Swf) -> None:
     execution = swf.start()
     swf.decide()
-    swf.call(RequestCancelWorkflowExecution(domain="d", workflow_id="w"))
+    swf.call(o.RequestCancelWorkflowExecution(domain="d", workflow_id="w"))
     assert swf.types(execution, 5) == ["WorkflowExecutionCancelRequested", "DecisionTaskScheduled"]
 
 
 def test_s4_4_an_invalid_batch_applies_nothing_and_keeps_the_token_valid(swf: Swf) -> None:
     execution = swf.start()
     task = swf.poll()
-    bad = RespondDecisionTaskCompleted(
-        task_token=task.task_token, decisions=(MARK, RecordMarker(marker_name="")), execution_context="x"
+    bad = o.RespondDecisionTaskCompleted(
+        task_token=task.task_token, decisions=(MARK, d.RecordMarker(marker_name="")), execution_context="x"
     )
     assert swf.refuse(bad)[0] == "ValidationException"
     assert len(swf.history(execution)) == 3
@@ -228,14 +205,14 @@ def test_s4_4_an_invalid_batch_applies_nothing_and_keeps_the_token_valid(swf: Sw
 def test_s4_4_the_token_is_judged_before_the_batch(swf: Swf) -> None:
     swf.start()
     task = swf.decide()
-    bad = RespondDecisionTaskCompleted(task_token=task.task_token, decisions=(RecordMarker(marker_name=""),))
+    bad = o.RespondDecisionTaskCompleted(task_token=task.task_token, decisions=(d.RecordMarker(marker_name=""),))
     assert swf.refuse(bad)[0] == "UnknownResourceFault"
 
 
 def test_s4_4_an_empty_answer_is_legal_and_the_run_sits_idle(swf: Swf) -> None:
     execution = swf.start()
     task = swf.poll()
-    swf.call(RespondDecisionTaskCompleted(task_token=task.task_token))
+    swf.call(o.RespondDecisionTaskCompleted(task_token=task.task_token))
     swf.advance(3599)
     assert swf.types(execution, 4) == ["DecisionTaskCompleted"]
     swf.advance(1)
@@ -249,9 +226,9 @@ def test_s4_4_effects_come_after_the_batch_in_its_order(swf: Swf) -> None:
     swf.signal(execution)
     swf.decide(
         tick(0),
-        RequestCancelActivityTask(activity_id="a"),
-        SignalExternalWorkflowExecution(workflow_id="target", signal_name="s"),
-        ScheduleLambdaFunction(id="l", name="f"),
+        d.RequestCancelActivityTask(activity_id="a"),
+        d.SignalExternalWorkflowExecution(workflow_id="target", signal_name="s"),
+        d.ScheduleLambdaFunction(id="l", name="f"),
         MARK,
     )
     swf.advance()
@@ -273,7 +250,7 @@ def test_s4_4_effects_come_after_the_batch_in_its_order(swf: Swf) -> None:
 def test_s4_4_effects_may_take_their_time(make_swf: MakeSwf) -> None:
     swf = make_swf(knobs=Knobs(effect_latency=timedelta(milliseconds=40)))
     execution = swf.start()
-    swf.decide(tick(0), tick(2, "u"), SignalExternalWorkflowExecution(workflow_id="nobody", signal_name="s"))
+    swf.decide(tick(0), tick(2, "u"), d.SignalExternalWorkflowExecution(workflow_id="nobody", signal_name="s"))
     swf.advance(0.039)
     assert len(swf.history(execution)) == 7
     swf.advance(5)
@@ -318,5 +295,5 @@ def test_s4_6_a_timer_of_0_s_forces_a_decision(swf: Swf) -> None:
 
 def test_s4_4_there_is_no_cap_of_100_decisions(swf: Swf) -> None:
     execution = swf.start()
-    swf.decide(*[MARK] * 250, CompleteWorkflowExecution())
+    swf.decide(*[MARK] * 250, d.CompleteWorkflowExecution())
     assert len(swf.history(execution)) == 255

@@ -9,31 +9,9 @@ import msgspec
 import pytest
 
 from tests.conformance.service.conftest import ACTIVITY, DECIDERS, WORKFLOW, MakeSwf, Swf
-from traction.model.decisions import (
-    CompleteWorkflowExecution,
-    ContinueAsNewWorkflowExecution,
-    RecordMarker,
-    ScheduleActivityTask,
-    StartChildWorkflowExecution,
-)
+from traction.model import decisions as d
+from traction.model import operations as o
 from traction.model.names import ActivityType, TaskList, WorkflowType
-from traction.model.operations import (
-    DeprecateWorkflowType,
-    DescribeDomain,
-    GetWorkflowExecutionHistory,
-    ListActivityTypes,
-    ListDomains,
-    ListWorkflowTypes,
-    PollForDecisionTask,
-    RegisterActivityType,
-    RegisterDomain,
-    RegisterWorkflowType,
-    RequestCancelWorkflowExecution,
-    RespondActivityTaskCompleted,
-    RespondDecisionTaskCompleted,
-    StartWorkflowExecution,
-    TerminateWorkflowExecution,
-)
 from traction_local.service.knobs import Knobs
 from traction_local.service.service import Service
 
@@ -59,7 +37,7 @@ FIELDS = {
 
 
 def bare(swf: Swf) -> None:
-    swf.call(RegisterWorkflowType(domain="d", name=BARE.name, version=BARE.version))
+    swf.call(o.RegisterWorkflowType(domain="d", name=BARE.name, version=BARE.version))
 
 
 def without(*names: str) -> dict[str, Any]:
@@ -69,7 +47,7 @@ def without(*names: str) -> dict[str, Any]:
 @pytest.mark.parametrize("missing", list(GIVEN))
 def test_s3_2_a_start_needs_each_setting_from_somewhere(swf: Swf, missing: str) -> None:
     bare(swf)
-    start = StartWorkflowExecution(domain="d", workflow_id="w", workflow_type=BARE, **without(missing))
+    start = o.StartWorkflowExecution(domain="d", workflow_id="w", workflow_type=BARE, **without(missing))
     assert swf.refuse(start) == ("DefaultUndefinedFault", FIELDS[missing])
 
 
@@ -77,14 +55,14 @@ def test_s3_2_settings_are_looked_for_in_order(swf: Swf) -> None:
     bare(swf)
     names = list(GIVEN)
     for position, name in enumerate(names):
-        start = StartWorkflowExecution(domain="d", workflow_id="w", workflow_type=BARE, **without(*names[position:]))
+        start = o.StartWorkflowExecution(domain="d", workflow_id="w", workflow_type=BARE, **without(*names[position:]))
         assert swf.refuse(start) == ("DefaultUndefinedFault", FIELDS[name])
 
 
 def test_s3_2_the_fault_may_name_the_setting_without_default(make_swf: MakeSwf) -> None:
     swf = make_swf(knobs=Knobs(default_undefined_names_default=False))
     bare(swf)
-    start = StartWorkflowExecution(domain="d", workflow_id="w", workflow_type=BARE, **without("task_list"))
+    start = o.StartWorkflowExecution(domain="d", workflow_id="w", workflow_type=BARE, **without("task_list"))
     assert swf.refuse(start) == ("DefaultUndefinedFault", "taskList")
 
 
@@ -92,7 +70,7 @@ def test_s3_2_the_fault_may_name_the_setting_without_default(make_swf: MakeSwf) 
 def test_s3_2_a_child_needs_each_setting_from_somewhere(swf: Swf, missing: str) -> None:
     bare(swf)
     execution = swf.start()
-    swf.decide(StartChildWorkflowExecution(workflow_type=BARE, workflow_id="c", **without(missing)))
+    swf.decide(d.StartChildWorkflowExecution(workflow_type=BARE, workflow_id="c", **without(missing)))
     failed = swf.find(execution, "StartChildWorkflowExecutionFailed")
     assert (failed["cause"], failed["initiated_event_id"]) == (CAUSES[missing], 0)
 
@@ -101,7 +79,7 @@ def test_s3_2_a_child_needs_each_setting_from_somewhere(swf: Swf, missing: str) 
 def test_s3_2_a_continuation_inherits_nothing_from_the_run_before(swf: Swf, missing: str) -> None:
     bare(swf)
     execution = swf.start(type=BARE, **GIVEN)
-    swf.decide(ContinueAsNewWorkflowExecution(**without(missing)))
+    swf.decide(d.ContinueAsNewWorkflowExecution(**without(missing)))
     assert swf.find(execution, "ContinueAsNewWorkflowExecutionFailed")["cause"] == CAUSES[missing]
 
 
@@ -116,14 +94,14 @@ ACTIVITY_SETTINGS = {
 
 def test_s3_2_an_activity_needs_each_setting_and_they_are_looked_for_in_order(swf: Swf) -> None:
     kind = ActivityType("bare", "1")
-    swf.call(RegisterActivityType(domain="d", name="bare", version="1"))
+    swf.call(o.RegisterActivityType(domain="d", name="bare", version="1"))
     execution = swf.start()
     given: dict[str, Any] = {}
     for name, (cause, value) in ACTIVITY_SETTINGS.items():
-        swf.decide(ScheduleActivityTask(activity_type=kind, activity_id="a", **given))
+        swf.decide(d.ScheduleActivityTask(activity_type=kind, activity_id="a", **given))
         assert swf.find(execution, "ScheduleActivityTaskFailed")["cause"] == cause
         given[name] = value
-    swf.decide(ScheduleActivityTask(activity_type=kind, activity_id="a", **given))
+    swf.decide(d.ScheduleActivityTask(activity_type=kind, activity_id="a", **given))
     scheduled = swf.find(execution, "ActivityTaskScheduled")
     assert {name: scheduled[name] for name in given} == given
 
@@ -144,7 +122,7 @@ def test_s3_2_explicit_settings_override_defaults_and_events_have_the_result(swf
     assert event["execution_start_to_close_timeout"] == "3600"
     assert event["lambda_role"] == "role"
     assert swf.find(execution, "DecisionTaskScheduled")["task_priority"] == "-5"
-    swf.decide(ScheduleActivityTask(activity_type=ACTIVITY, activity_id="a", start_to_close_timeout="9"))
+    swf.decide(d.ScheduleActivityTask(activity_type=ACTIVITY, activity_id="a", start_to_close_timeout="9"))
     scheduled = swf.find(execution, "ActivityTaskScheduled")
     assert (scheduled["start_to_close_timeout"], scheduled["schedule_to_close_timeout"]) == ("9", "900")
     # A priority is neither inherited nor recorded when it was not set.
@@ -153,18 +131,18 @@ def test_s3_2_explicit_settings_override_defaults_and_events_have_the_result(swf
 
 def test_s3_2_faults_of_a_start_come_in_order(swf: Swf) -> None:
     bare(swf)
-    swf.call(DeprecateWorkflowType(domain="d", workflow_type=BARE))
-    start = StartWorkflowExecution(domain="d", workflow_id="w", workflow_type=BARE)
+    swf.call(o.DeprecateWorkflowType(domain="d", workflow_type=BARE))
+    start = o.StartWorkflowExecution(domain="d", workflow_id="w", workflow_type=BARE)
     assert swf.refuse(start) == ("TypeDeprecatedFault", "WorkflowType=[name=bare, version=1]")
 
 
 def history_pages(swf: Swf, size: int, reverse: bool) -> list[list[int]]:
     execution = swf.start()
-    swf.decide(*(RecordMarker(marker_name="m") for _ in range(3)))
+    swf.decide(*(d.RecordMarker(marker_name="m") for _ in range(3)))
     pages, token = [], None
     while True:
         page = swf.call(
-            GetWorkflowExecutionHistory(
+            o.GetWorkflowExecutionHistory(
                 domain="d",
                 execution=execution,
                 maximum_page_size=size,
@@ -203,10 +181,10 @@ def test_s3_3_a_page_has_room_for_about_a_megabyte(swf: Swf, reverse: bool, by_p
     execution = swf.start()
     for _ in range(70):
         swf.signal(execution, input="x" * 32_768)
-    read: Any = PollForDecisionTask(domain="d", task_list=DECIDERS, reverse_order=reverse)
+    read: Any = o.PollForDecisionTask(domain="d", task_list=DECIDERS, reverse_order=reverse)
     if not by_poll:
         swf.poll()
-        read = GetWorkflowExecutionHistory(domain="d", execution=execution, reverse_order=reverse)
+        read = o.GetWorkflowExecutionHistory(domain="d", execution=execution, reverse_order=reverse)
     pages = [swf.call(read)]
     while (token := pages[-1].next_page_token) is not None:
         pages.append(swf.call(msgspec.structs.replace(read, next_page_token=token)))
@@ -222,7 +200,7 @@ def test_s3_3_a_page_has_one_item_however_long(make_swf: MakeSwf) -> None:
 def test_s3_3_a_list_of_types_has_room_for_about_a_megabyte(swf: Swf) -> None:
     for number in range(999):
         swf.register_workflow_type(WorkflowType(f"t-{number}", "1"), description="x" * 1024)
-    listing = ListWorkflowTypes(domain="d", registration_status="REGISTERED")
+    listing = o.ListWorkflowTypes(domain="d", registration_status="REGISTERED")
     first = swf.call(listing)
     second = swf.call(msgspec.structs.replace(listing, next_page_token=first.next_page_token))
     assert 850 < len(first.type_infos) < 950
@@ -231,19 +209,19 @@ def test_s3_3_a_list_of_types_has_room_for_about_a_megabyte(swf: Swf) -> None:
 
 
 def test_s3_3_a_token_is_bound_to_its_query_and_lives_for_a_day(swf: Swf) -> None:
-    swf.call(RegisterDomain(name="e", workflow_execution_retention_period_in_days="1"))
-    swf.call(RegisterDomain(name="f", workflow_execution_retention_period_in_days="1"))
-    first = swf.call(ListDomains(registration_status="REGISTERED", maximum_page_size=2))
+    swf.call(o.RegisterDomain(name="e", workflow_execution_retention_period_in_days="1"))
+    swf.call(o.RegisterDomain(name="f", workflow_execution_retention_period_in_days="1"))
+    first = swf.call(o.ListDomains(registration_status="REGISTERED", maximum_page_size=2))
     token = first.next_page_token
-    again = ListDomains(registration_status="REGISTERED", maximum_page_size=2, next_page_token=token)
+    again = o.ListDomains(registration_status="REGISTERED", maximum_page_size=2, next_page_token=token)
     assert [info.name for info in swf.call(again).domain_infos] == ["f"]
     invalid = ("ValidationException", "Invalid token")
     others = [
-        ListDomains(registration_status="REGISTERED", maximum_page_size=1, next_page_token=token),
-        ListDomains(registration_status="DEPRECATED", maximum_page_size=2, next_page_token=token),
-        ListWorkflowTypes(domain="d", registration_status="REGISTERED", next_page_token=token),
-        ListDomains(registration_status="REGISTERED", maximum_page_size=2, next_page_token="garbage"),
-        ListDomains(registration_status="REGISTERED", maximum_page_size=2, next_page_token=""),
+        o.ListDomains(registration_status="REGISTERED", maximum_page_size=1, next_page_token=token),
+        o.ListDomains(registration_status="DEPRECATED", maximum_page_size=2, next_page_token=token),
+        o.ListWorkflowTypes(domain="d", registration_status="REGISTERED", next_page_token=token),
+        o.ListDomains(registration_status="REGISTERED", maximum_page_size=2, next_page_token="garbage"),
+        o.ListDomains(registration_status="REGISTERED", maximum_page_size=2, next_page_token=""),
     ]
     assert [swf.refuse(other) for other in others] == [invalid] * 5
     swf.advance(24 * 3600 + 1)
@@ -256,15 +234,15 @@ def test_s3_3_a_token_is_good_for_a_day_to_the_millisecond_and_for_one_kind_of_l
         swf.register_workflow_type(WorkflowType("trip", version))
         swf.register_activity_type(ActivityType("trip", version))
     given: dict[str, Any] = {"domain": "d", "registration_status": "REGISTERED", "name": "trip", "maximum_page_size": 1}
-    token = swf.call(ListActivityTypes(**given)).next_page_token
+    token = swf.call(o.ListActivityTypes(**given)).next_page_token
     swf.advance(24 * 3600)
-    assert swf.refuse(ListWorkflowTypes(**given, next_page_token=token)) == ("ValidationException", "Invalid token")
-    assert swf.call(ListActivityTypes(**given, next_page_token=token)).type_infos[0].activity_type.version == "3"
+    assert swf.refuse(o.ListWorkflowTypes(**given, next_page_token=token)) == ("ValidationException", "Invalid token")
+    assert swf.call(o.ListActivityTypes(**given, next_page_token=token)).type_infos[0].activity_type.version == "3"
 
 
 def test_s3_3_a_changed_token_is_invalid(swf: Swf) -> None:
     execution = swf.start()
-    read = GetWorkflowExecutionHistory(domain="d", execution=execution, maximum_page_size=1)
+    read = o.GetWorkflowExecutionHistory(domain="d", execution=execution, maximum_page_size=1)
     token = swf.call(read).next_page_token
     assert token is not None
     decoded = b64decode(token)
@@ -281,16 +259,18 @@ def test_s3_3_a_token_of_one_service_is_invalid_in_another() -> None:
     for seed in ("1", "2"):
         swf = Swf(Service(seed=seed))
         swf.register()
-        swf.call(RegisterDomain(name="e", workflow_execution_retention_period_in_days="1"))
-        tokens.append(swf.call(ListDomains(registration_status="REGISTERED", maximum_page_size=1)).next_page_token)
-    listing = ListDomains(registration_status="REGISTERED", maximum_page_size=1, next_page_token=tokens[0])
+        swf.call(o.RegisterDomain(name="e", workflow_execution_retention_period_in_days="1"))
+        tokens.append(swf.call(o.ListDomains(registration_status="REGISTERED", maximum_page_size=1)).next_page_token)
+    listing = o.ListDomains(registration_status="REGISTERED", maximum_page_size=1, next_page_token=tokens[0])
     assert swf.refuse(listing) == ("ValidationException", "Invalid token")
 
 
 def test_s3_3_a_history_that_grows_while_it_is_read_is_read_to_its_end(swf: Swf) -> None:
     execution = swf.start()
     for reverse, ids in ((False, [2, 3]), (True, [2, 1])):
-        read = GetWorkflowExecutionHistory(domain="d", execution=execution, maximum_page_size=1, reverse_order=reverse)
+        read = o.GetWorkflowExecutionHistory(
+            domain="d", execution=execution, maximum_page_size=1, reverse_order=reverse
+        )
         token = swf.call(read).next_page_token
         swf.signal(execution)
         seen = []
@@ -303,7 +283,7 @@ def test_s3_3_a_history_that_grows_while_it_is_read_is_read_to_its_end(swf: Swf)
 
 def test_s3_3_a_page_of_a_poll_claims_no_other_task_and_repeats_the_first(swf: Swf) -> None:
     execution = swf.start()
-    swf.decide(*(RecordMarker(marker_name="m") for _ in range(3)))
+    swf.decide(*(d.RecordMarker(marker_name="m") for _ in range(3)))
     swf.signal(execution)
     swf.start("another")
     first = swf.poll(maximum_page_size=4)
@@ -333,15 +313,15 @@ def test_s3_3_a_poll_may_be_read_newest_first(swf: Swf) -> None:
 def test_s3_3_a_poll_token_is_only_good_for_polls(swf: Swf) -> None:
     execution = swf.start()
     token = swf.poll(maximum_page_size=1).next_page_token
-    read = GetWorkflowExecutionHistory(domain="d", execution=execution, next_page_token=token, maximum_page_size=1)
+    read = o.GetWorkflowExecutionHistory(domain="d", execution=execution, next_page_token=token, maximum_page_size=1)
     assert swf.refuse(read) == ("ValidationException", "Invalid token")
-    other = PollForDecisionTask(domain="d", task_list=TaskList("other"), next_page_token=token, maximum_page_size=1)
+    other = o.PollForDecisionTask(domain="d", task_list=TaskList("other"), next_page_token=token, maximum_page_size=1)
     assert swf.refuse(other) == ("ValidationException", "Invalid token")
 
 
 def test_s3_5_a_start_is_refused_while_open_and_runs_again_when_closed(swf: Swf) -> None:
     first = swf.start()
-    swf.decide(CompleteWorkflowExecution())
+    swf.decide(d.CompleteWorkflowExecution())
     assert swf.start().run_id != first.run_id
 
 
@@ -349,19 +329,19 @@ def test_s3_5_a_repeated_signal_and_a_repeated_cancel_are_written_twice(swf: Swf
     execution = swf.start()
     for _ in range(2):
         swf.signal(execution)
-        swf.call(RequestCancelWorkflowExecution(domain="d", workflow_id="w"))
+        swf.call(o.RequestCancelWorkflowExecution(domain="d", workflow_id="w"))
     assert swf.types(execution, 3) == ["WorkflowExecutionSignaled", "WorkflowExecutionCancelRequested"] * 2
 
 
 def test_s3_5_a_repeated_answer_and_a_repeated_terminate_are_refused(swf: Swf) -> None:
     execution = swf.start()
-    task = swf.decide(ScheduleActivityTask(activity_type=ACTIVITY, activity_id="a"))
-    again = RespondDecisionTaskCompleted(task_token=task.task_token)
+    task = swf.decide(d.ScheduleActivityTask(activity_type=ACTIVITY, activity_id="a"))
+    again = o.RespondDecisionTaskCompleted(task_token=task.task_token)
     assert swf.refuse(again) == ("UnknownResourceFault", "Unknown decision task, scheduledEventId = 2")
-    done = RespondActivityTaskCompleted(task_token=swf.work().task_token)
+    done = o.RespondActivityTaskCompleted(task_token=swf.work().task_token)
     swf.call(done)
     assert swf.refuse(done) == ("UnknownResourceFault", "Unknown activity, scheduledEventId = 5")
-    terminate = TerminateWorkflowExecution(domain="d", workflow_id="w")
+    terminate = o.TerminateWorkflowExecution(domain="d", workflow_id="w")
     swf.call(terminate)
     assert swf.refuse(terminate) == ("UnknownResourceFault", "Unknown execution, workflowId = w")
     gone = f"Unknown execution: WorkflowExecution=[workflowId=w, runId={execution.run_id}]"
@@ -371,8 +351,8 @@ def test_s3_5_a_repeated_answer_and_a_repeated_terminate_are_refused(swf: Swf) -
 def test_s3_1_a_refused_call_changes_nothing(swf: Swf) -> None:
     execution = swf.start()
     before = swf.lines(execution)
-    swf.refuse(StartWorkflowExecution(domain="d", workflow_id="w", workflow_type=WORKFLOW))
-    swf.refuse(RegisterDomain(name="d", workflow_execution_retention_period_in_days="1"))
+    swf.refuse(o.StartWorkflowExecution(domain="d", workflow_id="w", workflow_type=WORKFLOW))
+    swf.refuse(o.RegisterDomain(name="d", workflow_execution_retention_period_in_days="1"))
     assert swf.lines(execution) == before
-    retention = swf.call(DescribeDomain(name="d")).configuration.workflow_execution_retention_period_in_days
+    retention = swf.call(o.DescribeDomain(name="d")).configuration.workflow_execution_retention_period_in_days
     assert retention == "7"

@@ -7,42 +7,31 @@ from typing import Any
 import pytest
 
 from tests.conformance.service.conftest import ACTIVITY, WORKFLOW, MakeSwf, Swf
+from traction.model import operations as o
 from traction.model.decisions import ScheduleActivityTask, StartTimer
 from traction.model.limits import Bucket, Limits
 from traction.model.names import TaskList
-from traction.model.operations import (
-    DescribeDomain,
-    PollForDecisionTask,
-    RecordActivityTaskHeartbeat,
-    RegisterActivityType,
-    RegisterDomain,
-    RegisterWorkflowType,
-    Request,
-    SignalWorkflowExecution,
-    StartWorkflowExecution,
-    TerminateWorkflowExecution,
-)
 
 
 @pytest.mark.parametrize(
     ("limits", "request_"),
     [
-        (Limits(domains_max=1), RegisterDomain(name="e", workflow_execution_retention_period_in_days="1")),
-        (Limits(workflow_types_max=1), RegisterWorkflowType(domain="d", name="n", version="1")),
-        (Limits(activity_types_max=1), RegisterActivityType(domain="d", name="n", version="1")),
-        (Limits(open_executions_max=0), StartWorkflowExecution(domain="d", workflow_id="w", workflow_type=WORKFLOW)),
+        (Limits(domains_max=1), o.RegisterDomain(name="e", workflow_execution_retention_period_in_days="1")),
+        (Limits(workflow_types_max=1), o.RegisterWorkflowType(domain="d", name="n", version="1")),
+        (Limits(activity_types_max=1), o.RegisterActivityType(domain="d", name="n", version="1")),
+        (Limits(open_executions_max=0), o.StartWorkflowExecution(domain="d", workflow_id="w", workflow_type=WORKFLOW)),
     ],
 )
-def test_s12_a_quota_of_the_account_refuses(make_swf: MakeSwf, limits: Limits, request_: Request[Any]) -> None:
+def test_s12_a_quota_of_the_account_refuses(make_swf: MakeSwf, limits: Limits, request_: o.Request[Any]) -> None:
     assert make_swf(limits=limits).refuse(request_)[0] == "LimitExceededFault"
 
 
 def test_s12_a_close_gives_room_for_a_start(make_swf: MakeSwf) -> None:
     swf = make_swf(limits=Limits(open_executions_max=1))
     swf.start()
-    start = StartWorkflowExecution(domain="d", workflow_id="v", workflow_type=WORKFLOW)
+    start = o.StartWorkflowExecution(domain="d", workflow_id="v", workflow_type=WORKFLOW)
     assert swf.refuse(start)[0] == "LimitExceededFault"
-    swf.call(TerminateWorkflowExecution(domain="d", workflow_id="w"))
+    swf.call(o.TerminateWorkflowExecution(domain="d", workflow_id="w"))
     swf.call(start)
 
 
@@ -54,7 +43,7 @@ def test_s12_a_thousand_timers_and_no_more(swf: Swf) -> None:
     assert swf.find(execution, "StartTimerFailed")["cause"] == "OPEN_TIMERS_LIMIT_EXCEEDED"
 
 
-def throttled(swf: Swf, request: Request[Any], times: int) -> None:
+def throttled(swf: Swf, request: o.Request[Any], times: int) -> None:
     for _ in range(times):
         swf.call(request)
     assert swf.refuse(request) == ("ThrottlingException", "Rate exceeded")
@@ -62,7 +51,7 @@ def throttled(swf: Swf, request: Request[Any], times: int) -> None:
 
 def test_s12_a_bucket_empties_and_fills_again(make_swf: MakeSwf) -> None:
     swf = make_swf(limits=Limits(throttling=True))
-    describe = DescribeDomain(name="d")
+    describe = o.DescribeDomain(name="d")
     throttled(swf, describe, 200)
     swf.advance(0.5)
     throttled(swf, describe, 3)
@@ -72,7 +61,7 @@ def test_s12_a_bucket_empties_and_fills_again(make_swf: MakeSwf) -> None:
 
 def test_s12_rates_are_off_unless_asked_for(swf: Swf) -> None:
     for _ in range(300):
-        swf.call(DescribeDomain(name="d"))
+        swf.call(o.DescribeDomain(name="d"))
 
 
 def test_s12_an_execution_has_buckets_of_its_own(make_swf: MakeSwf) -> None:
@@ -83,10 +72,10 @@ def test_s12_an_execution_has_buckets_of_its_own(make_swf: MakeSwf) -> None:
     swf = make_swf(limits=limits)
     swf.start("v")
     swf.start()
-    throttled(swf, SignalWorkflowExecution(domain="d", workflow_id="w", signal_name="s"), 2)
-    throttled(swf, SignalWorkflowExecution(domain="d", workflow_id="v", signal_name="s"), 2)
+    throttled(swf, o.SignalWorkflowExecution(domain="d", workflow_id="w", signal_name="s"), 2)
+    throttled(swf, o.SignalWorkflowExecution(domain="d", workflow_id="v", signal_name="s"), 2)
     swf.decide(ScheduleActivityTask(activity_type=ACTIVITY, activity_id="a"))
-    throttled(swf, RecordActivityTaskHeartbeat(task_token=swf.work().task_token), 1)
+    throttled(swf, o.RecordActivityTaskHeartbeat(task_token=swf.work().task_token), 1)
 
 
 def test_s12_a_task_list_accepts_tasks_up_to_a_rate(make_swf: MakeSwf) -> None:
@@ -106,4 +95,4 @@ def test_s12_a_task_list_accepts_tasks_up_to_a_rate(make_swf: MakeSwf) -> None:
 
 def test_s12_a_poll_costs_a_token_too(make_swf: MakeSwf) -> None:
     swf = make_swf(limits=Limits(throttling=True, api_buckets=(Bucket("PollForDecisionTask", 1, 1),)))
-    throttled(swf, PollForDecisionTask(domain="d", task_list=TaskList("l")), 1)
+    throttled(swf, o.PollForDecisionTask(domain="d", task_list=TaskList("l")), 1)

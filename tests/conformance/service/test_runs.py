@@ -9,30 +9,11 @@ from typing import Any
 import pytest
 
 from tests.conformance.service.conftest import ACTIVITY, MakeSwf, Swf
-from traction.model.decisions import (
-    CancelWorkflowExecution,
-    CompleteWorkflowExecution,
-    ContinueAsNewWorkflowExecution,
-    Decision,
-    FailWorkflowExecution,
-    RequestCancelExternalWorkflowExecution,
-    ScheduleActivityTask,
-    ScheduleLambdaFunction,
-    SignalExternalWorkflowExecution,
-    StartChildWorkflowExecution,
-)
+from traction.model import decisions as d
+from traction.model import operations as o
 from traction.model.events import WorkflowExecutionStarted
 from traction.model.limits import Limits
 from traction.model.names import TaskList, WorkflowExecution, WorkflowType
-from traction.model.operations import (
-    ExecutionTimeFilter,
-    ListOpenWorkflowExecutions,
-    RequestCancelWorkflowExecution,
-    RespondDecisionTaskCompleted,
-    SignalWorkflowExecution,
-    TerminateWorkflowExecution,
-    WorkflowExecutionFilter,
-)
 from traction_local.service.knobs import Knobs, LambdaCall, LambdaOutcome
 
 LEG = WorkflowType("leg", "1")
@@ -43,14 +24,14 @@ def family(swf: Swf, *ids: str, policy: Any = "TERMINATE", lifetime: str = "60",
     """A parent with open children, each with a decision task on the list `legs`."""
     swf.register_workflow_type(LEG, default_task_list=LEGS)
     parent = swf.start("p", child_policy=policy, execution_start_to_close_timeout=lifetime)
-    swf.decide(*(StartChildWorkflowExecution(workflow_type=LEG, workflow_id=id, **given) for id in ids or ("c",)))
+    swf.decide(*(d.StartChildWorkflowExecution(workflow_type=LEG, workflow_id=id, **given) for id in ids or ("c",)))
     swf.advance()
     return parent
 
 
 def child(swf: Swf) -> WorkflowExecution:
-    lately = ExecutionTimeFilter(oldest_date=swf.now - timedelta(days=1))
-    found = swf.call(ListOpenWorkflowExecutions(domain="d", start_time_filter=lately)).execution_infos
+    lately = o.ExecutionTimeFilter(oldest_date=swf.now - timedelta(days=1))
+    found = swf.call(o.ListOpenWorkflowExecutions(domain="d", start_time_filter=lately)).execution_infos
     return next(info.execution for info in found if info.execution.workflow_id == "c")
 
 
@@ -59,21 +40,21 @@ def test_s9_1_a_child_may_be_named_after_the_run_of_its_parent(swf: Swf) -> None
     swf.register_workflow_type(LEG, default_task_list=LEGS)
     parent = swf.start("p")
     id = f"{parent.run_id}/:5"
-    swf.decide(StartChildWorkflowExecution(workflow_type=LEG, workflow_id=id))
+    swf.decide(d.StartChildWorkflowExecution(workflow_type=LEG, workflow_id=id))
     swf.advance()
     started = swf.find(parent, "ChildWorkflowExecutionStarted")["workflow_execution"]
     assert started.workflow_id == id
     swf.decide(
-        SignalExternalWorkflowExecution(workflow_id=id, signal_name="s"),
-        RequestCancelExternalWorkflowExecution(workflow_id=id),
+        d.SignalExternalWorkflowExecution(workflow_id=id, signal_name="s"),
+        d.RequestCancelExternalWorkflowExecution(workflow_id=id),
     )
     swf.advance()
     swf.signal(started)
-    swf.call(RequestCancelWorkflowExecution(domain="d", workflow_id=id))
-    lately, it = ExecutionTimeFilter(oldest_date=swf.now), WorkflowExecutionFilter(workflow_id=id)
-    found = swf.call(ListOpenWorkflowExecutions(domain="d", start_time_filter=lately, execution_filter=it))
+    swf.call(o.RequestCancelWorkflowExecution(domain="d", workflow_id=id))
+    lately, it = o.ExecutionTimeFilter(oldest_date=swf.now), o.WorkflowExecutionFilter(workflow_id=id)
+    found = swf.call(o.ListOpenWorkflowExecutions(domain="d", start_time_filter=lately, execution_filter=it))
     assert [info.execution for info in found.execution_infos] == [started]
-    swf.call(TerminateWorkflowExecution(domain="d", workflow_id=id))
+    swf.call(o.TerminateWorkflowExecution(domain="d", workflow_id=id))
     assert swf.describe(started).execution_info.close_status == "TERMINATED"
     assert swf.types(started, 3) == [
         *("WorkflowExecutionSignaled", "WorkflowExecutionCancelRequested") * 2,
@@ -84,7 +65,7 @@ def test_s9_1_a_child_may_be_named_after_the_run_of_its_parent(swf: Swf) -> None
 def test_s9_1_child_events_have_all_members_also_if_the_id_is_in_use(swf: Swf) -> None:
     swf.register_workflow_type(LEG, default_task_list=LEGS)
     parent = swf.start("p")
-    ask = StartChildWorkflowExecution(workflow_type=LEG, workflow_id="c", input="in", tag_list=("t",), control="x")
+    ask = d.StartChildWorkflowExecution(workflow_type=LEG, workflow_id="c", input="in", tag_list=("t",), control="x")
     swf.decide(ask, ask)
     swf.advance()
     started = swf.find(swf.poll("legs").workflow_execution, "WorkflowExecutionStarted")
@@ -115,17 +96,17 @@ def test_s9_1_children_of_a_batch_start_each_with_its_own_event(swf: Swf) -> Non
 @pytest.mark.parametrize(
     ("close", "event", "attributes"),
     [
-        (CompleteWorkflowExecution(result="r"), "ChildWorkflowExecutionCompleted", {"result": "r"}),
+        (d.CompleteWorkflowExecution(result="r"), "ChildWorkflowExecutionCompleted", {"result": "r"}),
         (
-            FailWorkflowExecution(reason="r", details="d"),
+            d.FailWorkflowExecution(reason="r", details="d"),
             "ChildWorkflowExecutionFailed",
             {"reason": "r", "details": "d"},
         ),
-        (CancelWorkflowExecution(details="d"), "ChildWorkflowExecutionCanceled", {"details": "d"}),
+        (d.CancelWorkflowExecution(details="d"), "ChildWorkflowExecutionCanceled", {"details": "d"}),
     ],
 )
 def test_s9_1_the_parent_records_how_its_child_closed(
-    swf: Swf, close: Decision, event: str, attributes: dict[str, str]
+    swf: Swf, close: d.Decision, event: str, attributes: dict[str, str]
 ) -> None:
     parent = family(swf)
     execution = child(swf)
@@ -145,9 +126,9 @@ def test_s9_1_the_parent_records_how_its_child_closed(
 
 def test_s9_2_a_policy_meets_the_run_that_a_child_goes_on_as(swf: Swf) -> None:
     family(swf)
-    swf.decide(ContinueAsNewWorkflowExecution(), task_list="legs")
+    swf.decide(d.ContinueAsNewWorkflowExecution(), task_list="legs")
     second = child(swf)
-    swf.call(TerminateWorkflowExecution(domain="d", workflow_id="p"))
+    swf.call(o.TerminateWorkflowExecution(domain="d", workflow_id="p"))
     swf.advance()
     assert swf.last(second)[1] == "WorkflowExecutionTerminated"
 
@@ -155,7 +136,7 @@ def test_s9_2_a_policy_meets_the_run_that_a_child_goes_on_as(swf: Swf) -> None:
 def test_s9_1_a_child_that_continues_as_new_is_still_the_same_child(swf: Swf) -> None:
     parent = family(swf)
     first = child(swf)
-    swf.decide(ContinueAsNewWorkflowExecution(), task_list="legs")
+    swf.decide(d.ContinueAsNewWorkflowExecution(), task_list="legs")
     swf.advance()
     assert swf.types(parent, 6) == ["ChildWorkflowExecutionStarted", "DecisionTaskScheduled"]
     second = child(swf)
@@ -163,7 +144,7 @@ def test_s9_1_a_child_that_continues_as_new_is_still_the_same_child(swf: Swf) ->
     started = swf.find(second, "WorkflowExecutionStarted")
     assert (started["parent_workflow_execution"], started["parent_initiated_event_id"]) == (parent, 5)
     assert started["continued_execution_run_id"] == first.run_id
-    swf.decide(CompleteWorkflowExecution(), task_list="legs")
+    swf.decide(d.CompleteWorkflowExecution(), task_list="legs")
     swf.advance()
     assert swf.find(parent, "ChildWorkflowExecutionCompleted") == {
         "workflow_execution": second,
@@ -175,12 +156,12 @@ def test_s9_1_a_child_that_continues_as_new_is_still_the_same_child(swf: Swf) ->
 
 def test_s9_1_an_abandoned_child_continues_and_reports_nothing(swf: Swf) -> None:
     parent = family(swf, policy="ABANDON")
-    swf.decide(CompleteWorkflowExecution())
+    swf.decide(d.CompleteWorkflowExecution())
     swf.advance()
     execution = child(swf)
     assert swf.describe(execution).execution_info.parent == parent
     before = swf.lines(parent)
-    swf.decide(CompleteWorkflowExecution(), task_list="legs")
+    swf.decide(d.CompleteWorkflowExecution(), task_list="legs")
     swf.advance()
     assert swf.lines(parent) == before
 
@@ -190,15 +171,15 @@ def test_s9_1_an_abandoned_child_continues_and_reports_nothing(swf: Swf) -> None
 def test_s9_2_the_policy_of_the_run_that_closes_is_applied_however_it_closes(swf: Swf, policy: str, close: str) -> None:
     family(swf, policy=policy, child_policy="TERMINATE" if policy == "REQUEST_CANCEL" else "ABANDON")
     execution = child(swf)
-    decisions: dict[str, Decision] = {
-        "complete": CompleteWorkflowExecution(),
-        "fail": FailWorkflowExecution(),
-        "cancel": CancelWorkflowExecution(),
+    decisions: dict[str, d.Decision] = {
+        "complete": d.CompleteWorkflowExecution(),
+        "fail": d.FailWorkflowExecution(),
+        "cancel": d.CancelWorkflowExecution(),
     }
     if close in decisions:
         swf.decide(decisions[close])
     elif close == "terminate":
-        swf.call(TerminateWorkflowExecution(domain="d", workflow_id="p"))
+        swf.call(o.TerminateWorkflowExecution(domain="d", workflow_id="p"))
     else:
         swf.advance(60)
     swf.advance()
@@ -212,8 +193,8 @@ def test_s9_2_a_policy_ignores_a_child_that_has_just_closed(make_swf: MakeSwf) -
     swf.register_workflow_type(LEG, default_task_list=LEGS)
     parent = swf.start("p", execution_start_to_close_timeout="10")
     swf.decide(
-        StartChildWorkflowExecution(workflow_type=LEG, workflow_id="c", execution_start_to_close_timeout="9"),
-        StartChildWorkflowExecution(workflow_type=LEG, workflow_id="d"),
+        d.StartChildWorkflowExecution(workflow_type=LEG, workflow_id="c", execution_start_to_close_timeout="9"),
+        d.StartChildWorkflowExecution(workflow_type=LEG, workflow_id="d"),
     )
     swf.advance(1)
     children = [swf.poll("legs").workflow_execution for _ in range(2)]
@@ -225,7 +206,7 @@ def test_s9_2_a_policy_ignores_a_child_that_has_just_closed(make_swf: MakeSwf) -
 def test_s9_2_every_child_is_terminated_and_records_its_own_policy(swf: Swf) -> None:
     family(swf, "a", "b", "c", child_policy="ABANDON")
     children = [swf.poll("legs").workflow_execution for _ in range(3)]
-    swf.call(TerminateWorkflowExecution(domain="d", workflow_id="p"))
+    swf.call(o.TerminateWorkflowExecution(domain="d", workflow_id="p"))
     swf.advance()
     attributes = {"child_policy": "ABANDON", "cause": "CHILD_POLICY_APPLIED"}
     assert [swf.last(execution) for execution in children] == [(4, "WorkflowExecutionTerminated", attributes)] * 3
@@ -234,8 +215,8 @@ def test_s9_2_every_child_is_terminated_and_records_its_own_policy(swf: Swf) -> 
 def test_s5_4_a_child_of_the_closing_batch_is_started_and_abandoned(swf: Swf) -> None:
     swf.register_workflow_type(LEG, default_task_list=LEGS)
     parent = swf.start("p", child_policy="ABANDON")
-    ask = StartChildWorkflowExecution(workflow_type=LEG, workflow_id="c", tag_list=())
-    swf.decide(ask, CompleteWorkflowExecution())
+    ask = d.StartChildWorkflowExecution(workflow_type=LEG, workflow_id="c", tag_list=())
+    swf.decide(ask, d.CompleteWorkflowExecution())
     swf.advance()
     assert "tag_list" not in swf.find(parent, "StartChildWorkflowExecutionInitiated")
     first = swf.poll("legs").events[0]
@@ -247,7 +228,7 @@ def test_s5_4_a_child_of_the_closing_batch_is_started_and_abandoned(swf: Swf) ->
 def test_s9_2_a_terminate_may_bring_its_own_policy(swf: Swf) -> None:
     parent = family(swf, policy="TERMINATE")
     execution = child(swf)
-    swf.call(TerminateWorkflowExecution(domain="d", workflow_id="p", child_policy="REQUEST_CANCEL"))
+    swf.call(o.TerminateWorkflowExecution(domain="d", workflow_id="p", child_policy="REQUEST_CANCEL"))
     swf.advance()
     assert swf.find(parent, "WorkflowExecutionTerminated")["child_policy"] == "REQUEST_CANCEL"
     assert swf.last(execution)[1] == "WorkflowExecutionCancelRequested"
@@ -256,12 +237,12 @@ def test_s9_2_a_terminate_may_bring_its_own_policy(swf: Swf) -> None:
 def test_s9_2_a_policy_goes_down_by_each_childs_own(swf: Swf) -> None:
     family(swf, child_policy="REQUEST_CANCEL")
     swf.decide(
-        StartChildWorkflowExecution(workflow_type=LEG, workflow_id="grandchild", task_list=TaskList("g")),
+        d.StartChildWorkflowExecution(workflow_type=LEG, workflow_id="grandchild", task_list=TaskList("g")),
         task_list="legs",
     )
     swf.advance()
     grandchild = swf.poll("g").workflow_execution
-    swf.call(TerminateWorkflowExecution(domain="d", workflow_id="p"))
+    swf.call(o.TerminateWorkflowExecution(domain="d", workflow_id="p"))
     swf.advance()
     assert swf.types(grandchild, 4) == ["WorkflowExecutionCancelRequested", "DecisionTaskScheduled"]
 
@@ -271,7 +252,7 @@ def test_s9_2_a_policy_is_not_applied_when_the_run_continues(make_swf: MakeSwf, 
     swf = make_swf(knobs=Knobs(child_policy_applies=("CONTINUED_AS_NEW",) if applies else ()))
     family(swf)
     execution = child(swf)
-    swf.decide(ContinueAsNewWorkflowExecution())
+    swf.decide(d.ContinueAsNewWorkflowExecution())
     swf.advance()
     assert swf.describe(execution).execution_info.execution_status == ("CLOSED" if applies else "OPEN")
 
@@ -279,7 +260,7 @@ def test_s9_2_a_policy_is_not_applied_when_the_run_continues(make_swf: MakeSwf, 
 def test_s5_4_the_policy_applies_to_a_child_of_the_closing_batch(swf: Swf) -> None:
     swf.register_workflow_type(LEG, default_task_list=LEGS)
     parent = swf.start("p")
-    swf.decide(StartChildWorkflowExecution(workflow_type=LEG, workflow_id="c"), CompleteWorkflowExecution())
+    swf.decide(d.StartChildWorkflowExecution(workflow_type=LEG, workflow_id="c"), d.CompleteWorkflowExecution())
     swf.advance()
     assert swf.types(parent, 5) == ["StartChildWorkflowExecutionInitiated", "WorkflowExecutionCompleted"]
     assert swf.poll("legs").task_token == ""
@@ -296,7 +277,7 @@ def test_s9_3_a_continuation_takes_nothing_from_the_run_before_but_id_and_type(s
         child_policy="ABANDON",
         execution_start_to_close_timeout="50",
     )
-    swf.decide(ContinueAsNewWorkflowExecution(workflow_type_version="2", tag_list=("u",)), task_list="own")
+    swf.decide(d.ContinueAsNewWorkflowExecution(workflow_type_version="2", tag_list=("u",)), task_list="own")
     second = swf.poll().workflow_execution
     common = {
         "child_policy": "TERMINATE",
@@ -314,11 +295,11 @@ def test_s9_3_a_continuation_takes_nothing_from_the_run_before_but_id_and_type(s
 
 def test_s9_3_a_continuation_records_nothing_of_the_run_before(swf: Swf) -> None:
     swf.start()
-    swf.call(RequestCancelWorkflowExecution(domain="d", workflow_id="w"))
-    book = ScheduleActivityTask(activity_type=ACTIVITY, activity_id="a")
+    swf.call(o.RequestCancelWorkflowExecution(domain="d", workflow_id="w"))
+    book = d.ScheduleActivityTask(activity_type=ACTIVITY, activity_id="a")
     swf.respond(swf.poll(), book, execution_context="half way", task_list=TaskList("host"))
-    swf.call(SignalWorkflowExecution(domain="d", workflow_id="w", signal_name="s"))
-    swf.decide(ContinueAsNewWorkflowExecution(), task_list="host")
+    swf.call(o.SignalWorkflowExecution(domain="d", workflow_id="w", signal_name="s"))
+    swf.decide(d.ContinueAsNewWorkflowExecution(), task_list="host")
     task = swf.poll()
     assert (task.started_event_id, task.previous_started_event_id) == (3, 0)
     detail = swf.describe(task.workflow_execution)
@@ -332,7 +313,7 @@ def test_s9_3_a_continuation_records_nothing_of_the_run_before(swf: Swf) -> None
 def test_s9_3_the_execution_timeout_begins_anew(swf: Swf) -> None:
     swf.start(execution_start_to_close_timeout="10")
     swf.advance(8)
-    swf.decide(ContinueAsNewWorkflowExecution(execution_start_to_close_timeout="10"))
+    swf.decide(d.ContinueAsNewWorkflowExecution(execution_start_to_close_timeout="10"))
     second = swf.poll().workflow_execution
     swf.advance(9)
     assert swf.describe(second).execution_info.execution_status == "OPEN"
@@ -345,7 +326,7 @@ def test_s9_4_a_run_times_out_even_while_a_decider_is_at_work(swf: Swf) -> None:
     task = swf.poll()
     swf.advance(10)
     assert swf.types(execution, 4) == ["WorkflowExecutionTimedOut"]
-    assert swf.refuse(RespondDecisionTaskCompleted(task_token=task.task_token))[0] == "UnknownResourceFault"
+    assert swf.refuse(o.RespondDecisionTaskCompleted(task_token=task.task_token))[0] == "UnknownResourceFault"
 
 
 def test_s9_4_a_task_that_is_due_with_its_run_still_has_its_event(swf: Swf) -> None:
@@ -362,7 +343,7 @@ def test_s9_4_a_termination_or_timeout_records_the_policy_of_the_run(make_swf: M
     swf = make_swf(limits=Limits(history_events_max=3))
     ways: dict[str, Callable[[WorkflowExecution], object]] = {
         "timed out": lambda _: swf.advance(3600),
-        "terminated": lambda run: swf.call(TerminateWorkflowExecution(domain="d", workflow_id=run.workflow_id)),
+        "terminated": lambda run: swf.call(o.TerminateWorkflowExecution(domain="d", workflow_id=run.workflow_id)),
         "too long": lambda run: (swf.signal(run), swf.signal(run), swf.advance()),
     }
     for id, end in ways.items():
@@ -388,7 +369,7 @@ def test_s9_4_a_history_that_outgrows_its_limit_is_terminated(make_swf: MakeSwf)
 def test_s9_4_a_close_that_exceeds_the_event_limit_is_the_last_event(make_swf: MakeSwf) -> None:
     swf = make_swf(limits=Limits(history_events_max=4))
     execution = swf.start()
-    swf.decide(CompleteWorkflowExecution())
+    swf.decide(d.CompleteWorkflowExecution())
     swf.advance(1)
     assert swf.types(execution, 5) == ["WorkflowExecutionCompleted"]
 
@@ -396,7 +377,7 @@ def test_s9_4_a_close_that_exceeds_the_event_limit_is_the_last_event(make_swf: M
 def invoke(swf: Swf, **given: Any) -> list[tuple[int, str, dict[str, Any]]]:
     """What a Lambda task adds to a history."""
     execution = swf.start(lambda_role="role")
-    swf.decide(ScheduleLambdaFunction(id="l", name="f", **given))
+    swf.decide(d.ScheduleLambdaFunction(id="l", name="f", **given))
     swf.advance(1000)
     return swf.lines(execution, 5)
 
@@ -426,21 +407,21 @@ def test_s9_5_a_lambda_task_is_open_until_it_ends_in_time(make_swf: MakeSwf, las
 
     swf = make_swf(lambdas=answer, limits=Limits(open_lambdas_max=1))
     execution = swf.start(lambda_role="role")
-    swf.decide(ScheduleLambdaFunction(id="l", name="f", start_to_close_timeout="30"))
+    swf.decide(d.ScheduleLambdaFunction(id="l", name="f", start_to_close_timeout="30"))
     swf.advance(1)
     assert [call.execution for call in calls] == [execution]
     assert swf.describe(execution).open_counts.open_lambda_functions == 1
     swf.advance(100)
     assert swf.seconds(execution)[5:] == [0, ends, ends]
     assert swf.describe(execution).open_counts.open_lambda_functions == 0
-    swf.decide(ScheduleLambdaFunction(id="l", name="f"))
+    swf.decide(d.ScheduleLambdaFunction(id="l", name="f"))
     swf.advance()
     assert swf.last(execution)[1] == "LambdaFunctionStarted"
 
 
 def test_s9_5_a_lambda_task_that_could_not_start_is_not_open(swf: Swf) -> None:
     execution = swf.start()
-    swf.decide(ScheduleLambdaFunction(id="l", name="f"))
+    swf.decide(d.ScheduleLambdaFunction(id="l", name="f"))
     swf.advance()
     assert swf.describe(execution).open_counts.open_lambda_functions == 0
 
@@ -467,7 +448,7 @@ def test_s9_6_tags_are_recorded_and_not_inherited(swf: Swf) -> None:
     assert swf.find(execution, "WorkflowExecutionStarted")["tag_list"] == ("a", "", "a")
     untagged = swf.start("v", tag_list=())
     assert "tag_list" not in swf.find(untagged, "WorkflowExecutionStarted")
-    swf.decide(ContinueAsNewWorkflowExecution(tag_list=()))
+    swf.decide(d.ContinueAsNewWorkflowExecution(tag_list=()))
     assert "tag_list" not in swf.find(execution, "WorkflowExecutionContinuedAsNew")
     swf.poll()
     assert "tag_list" not in swf.find(swf.poll().workflow_execution, "WorkflowExecutionStarted")

@@ -5,15 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.conformance.service.conftest import ACTIVITY, MakeSwf, Swf
+from traction.model import operations as o
 from traction.model.decisions import RecordMarker, RequestCancelActivityTask, ScheduleActivityTask
 from traction.model.names import ActivityType, TaskList, WorkflowType
-from traction.model.operations import (
-    CountPendingActivityTasks,
-    CountPendingDecisionTasks,
-    RespondActivityTaskFailed,
-    RespondDecisionTaskCompleted,
-    TerminateWorkflowExecution,
-)
 from traction_local.service.knobs import Knobs
 
 HOST = TaskList("host")
@@ -55,8 +49,8 @@ def test_s6_1_a_task_of_a_run_that_closed_is_dropped(swf: Swf) -> None:
     swf.start()
     swf.decide(book("a"))
     swf.start("v")
-    swf.call(TerminateWorkflowExecution(domain="d", workflow_id="w"))
-    swf.call(TerminateWorkflowExecution(domain="d", workflow_id="v"))
+    swf.call(o.TerminateWorkflowExecution(domain="d", workflow_id="w"))
+    swf.call(o.TerminateWorkflowExecution(domain="d", workflow_id="v"))
     assert swf.work().task_token == ""
     assert swf.poll().task_token == ""
 
@@ -112,8 +106,8 @@ def test_s6_2_what_is_cancelled_leaves_the_others_in_their_order(swf: Swf) -> No
 
 
 def pending(swf: Swf) -> tuple[int, int]:
-    decisions = swf.call(CountPendingDecisionTasks(domain="d", task_list=TaskList("deciders")))
-    activities = swf.call(CountPendingActivityTasks(domain="d", task_list=TaskList("workers")))
+    decisions = swf.call(o.CountPendingDecisionTasks(domain="d", task_list=TaskList("deciders")))
+    activities = swf.call(o.CountPendingActivityTasks(domain="d", task_list=TaskList("workers")))
     assert not decisions.truncated
     assert not activities.truncated
     return decisions.count, activities.count
@@ -131,7 +125,7 @@ def test_s3_1_pending_tasks_are_those_that_wait(swf: Swf) -> None:
     assert pending(swf) == (1, 2)
     swf.work()
     assert pending(swf) == (1, 1)
-    swf.call(TerminateWorkflowExecution(domain="d", workflow_id="w"))
+    swf.call(o.TerminateWorkflowExecution(domain="d", workflow_id="w"))
     assert pending(swf) == (0, 0)
 
 
@@ -281,7 +275,7 @@ def test_s7_4_any_holder_of_a_token_may_answer(swf: Swf) -> None:
     swf.respond(swf.poll(identity="one"), book("a"))
     task = swf.work(identity="two")
     swf.advance(100)
-    swf.call(RespondActivityTaskFailed(task_token=task.task_token, reason="from a third party"))
+    swf.call(o.RespondActivityTaskFailed(task_token=task.task_token, reason="from a third party"))
     assert swf.find(execution, "ActivityTaskFailed")["reason"] == "from a third party"
 
 
@@ -291,4 +285,4 @@ def test_s6_1_a_rescheduled_task_has_a_new_token(swf: Swf) -> None:
     swf.advance(60)
     second = swf.poll()
     assert first.task_token != second.task_token
-    swf.call(RespondDecisionTaskCompleted(task_token=second.task_token))
+    swf.call(o.RespondDecisionTaskCompleted(task_token=second.task_token))

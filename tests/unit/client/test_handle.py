@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.support.backends import ConnectionLost, Stage, find_events, open_stage, take_turns
+from tests.support.backends import ConnectionLost, Stage, find_events, take_turns
 from traction import Signal, WorkerSystem, continue_as_new, receive, workflow
 from traction.errors import PayloadError, UnknownResourceFault
 from traction.model import events as e
 from traction.model import operations as o
 from traction.payloads.codec import Codec
 from traction.payloads.transforms import Compress
-
-
-@pytest.fixture
-def stage() -> Iterator[Stage]:
-    with open_stage() as stage:
-        yield stage
 
 
 class Say(Signal):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 import pytest
 
-from tests.support.backends import Stage, open_stage, take_turns
+from tests.support.backends import Stage, take_turns
 from traction import (
     Signal,
     Workflow,
@@ -49,12 +48,6 @@ class Shop(Workflow[int]):
             items.append((await receive(Add)).item)
             await set_state(Cart(items))
         return await count(items)
-
-
-@pytest.fixture
-def stage() -> Iterator[Stage]:
-    with open_stage() as stage:
-        yield stage
 
 
 def add(stage: Stage, handle: Any, item: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,12 +12,6 @@ from traction.errors import DefinitionError, WorkflowAlreadyClosed, WorkflowAlre
 from traction.model import operations as o
 from traction.payloads.codec import Codec
 from traction.payloads.encryption import Encrypt, KeyRing
-
-
-@pytest.fixture
-def stage() -> Iterator[Stage]:
-    with open_stage() as stage:
-        yield stage
 
 
 @workflow

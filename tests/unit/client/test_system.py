@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -40,12 +39,6 @@ from traction.model import operations as o
 from traction.model.names import WorkflowExecution
 from traction_local.plugin import open_local
 from traction_local.service.knobs import Knobs
-
-
-@pytest.fixture
-def stage() -> Iterator[Stage]:
-    with open_stage() as stage:
-        yield stage
 
 
 class Add(Activity[Any, int]):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import date
 from functools import partial
 from typing import Any
 
 import pytest
 
-from tests.support.backends import Stage, open_stage, take_turns
+from tests.support.backends import Stage, take_turns
 from traction import (
     Activity,
     Retry,
@@ -210,12 +209,6 @@ def test_a_lambda_function_is_given_as_long_as_swf_gives_it(timeout: Any) -> Non
 
 
 # Attempts.
-
-
-@pytest.fixture
-def stage() -> Iterator[Stage]:
-    with open_stage() as stage:
-        yield stage
 
 
 class Copy(Activity[Any, int], heartbeat=60, retry=Retry(attempts=3, backoff=0)):

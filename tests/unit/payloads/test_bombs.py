@@ -5,7 +5,7 @@ from __future__ import annotations
 import tracemalloc
 import zlib
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from hashlib import sha256
 from typing import Any
@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.backends import NOW, Stage, open_stage, take_turns
+from tests.support.backends import NOW, Stage, take_turns
 from traction import Activity, Handle, Retry, Signal, Workflow, receive
 from traction.decider.decider import decide
 from traction.errors import ActivityFailed, InvalidPayloadError, PayloadError, PayloadUnavailableError, WorkflowFailed
@@ -278,12 +278,6 @@ class Note(Signal):
 class Listen(Workflow[str]):
     async def flow(self) -> str:
         return (await receive(Note)).text
-
-
-@pytest.fixture
-def stage() -> Iterator[Stage]:
-    with open_stage() as stage:
-        yield stage
 
 
 def start_raw(stage: Stage, workflow: type[Workflow[Any]], input: str) -> Handle[Any]:

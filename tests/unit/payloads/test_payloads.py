@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.backends import NOW, Stage, find_events, find_last, open_stage, take_turns
+from tests.support.backends import NOW, Stage, find_events, find_last, take_turns
 from traction import (
     Activity,
     DeclaredError,
@@ -68,12 +67,6 @@ class DoubleAndShorten(Workflow[int]):
 class Wait(Workflow[str]):
     async def flow(self) -> str:
         return (await receive(Text)).text
-
-
-@pytest.fixture
-def stage() -> Iterator[Stage]:
-    with open_stage() as stage:
-        yield stage
 
 
 @pytest.fixture

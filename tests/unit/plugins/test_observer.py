@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode, TraceFlags
 
-from tests.support.backends import NOW, Stage, open_stage, take_turns
+from tests.support.backends import NOW, Stage, take_turns
 from traction import Activity, Retry, Workflow, get_logger
 from traction.decider.decider import Decider
 from traction.model.names import WorkflowExecution
@@ -45,12 +45,6 @@ class Order(Workflow[int]):
 class Stuck(Workflow[int]):
     async def flow(self) -> int:
         return object()  # type: ignore[return-value]
-
-
-@pytest.fixture
-def stage() -> Iterator[Stage]:
-    with open_stage() as stage:
-        yield stage
 
 
 class Listener:

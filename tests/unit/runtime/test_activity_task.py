@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.support.backends import Stage, open_stage, take_turns
+from tests.support.backends import Stage, take_turns
 from traction import Activity, Workflow, current_task, heartbeat
 from traction.errors import TractionError
 from traction.runtime.activity_task import RunningTask
-
-
-@pytest.fixture
-def stage() -> Iterator[Stage]:
-    with open_stage() as stage:
-        yield stage
 
 
 class Look(Activity[Any, int]):

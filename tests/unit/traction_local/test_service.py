@@ -12,24 +12,10 @@ from typing import Any, get_args
 import pytest
 
 from traction.errors import UnknownOperationException
+from traction.model import operations as o
 from traction.model.decisions import Decision, ScheduleActivityTask, StartTimer
 from traction.model.limits import Limits
 from traction.model.names import ActivityType, TaskList, WorkflowType
-from traction.model.operations import (
-    DescribeDomain,
-    ListDomains,
-    Operation,
-    PollForActivityTask,
-    PollForDecisionTask,
-    RegisterActivityType,
-    RegisterDomain,
-    RegisterWorkflowType,
-    Request,
-    RespondDecisionTaskCompleted,
-    SignalWorkflowExecution,
-    StartWorkflowExecution,
-    TerminateWorkflowExecution,
-)
 from traction_local.service.decisions.apply import APPLY
 from traction_local.service.service import CHANGING, OPERATIONS, POLLS, READING, Service
 from traction_local.service.state.execution import Execution
@@ -40,12 +26,12 @@ NOON = datetime(2024, 2, 29, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 
 
-def script() -> Iterator[tuple[float, Request[Any]]]:
+def script() -> Iterator[tuple[float, o.Request[Any]]]:
     """Requests with their seconds: enough to set up and start a run."""
-    yield 0, RegisterDomain(name="d", workflow_execution_retention_period_in_days="1")
+    yield 0, o.RegisterDomain(name="d", workflow_execution_retention_period_in_days="1")
     yield (
         0,
-        RegisterWorkflowType(
+        o.RegisterWorkflowType(
             domain="d",
             name="trip",
             version="1",
@@ -57,7 +43,7 @@ def script() -> Iterator[tuple[float, Request[Any]]]:
     )
     yield (
         0,
-        RegisterActivityType(
+        o.RegisterActivityType(
             domain="d",
             name="book",
             version="1",
@@ -68,7 +54,7 @@ def script() -> Iterator[tuple[float, Request[Any]]]:
             default_task_heartbeat_timeout="NONE",
         ),
     )
-    yield 1, StartWorkflowExecution(domain="d", workflow_id="w", workflow_type=WorkflowType("trip", "1"))
+    yield 1, o.StartWorkflowExecution(domain="d", workflow_id="w", workflow_type=WorkflowType("trip", "1"))
 
 
 def begin(**given: Any) -> Service:
@@ -78,12 +64,12 @@ def begin(**given: Any) -> Service:
     return service
 
 
-POLL = PollForDecisionTask(domain="d", task_list=TaskList("L"))
-SIGNAL = SignalWorkflowExecution(domain="d", workflow_id="w", signal_name="s")
+POLL = o.PollForDecisionTask(domain="d", task_list=TaskList("L"))
+SIGNAL = o.SignalWorkflowExecution(domain="d", workflow_id="w", signal_name="s")
 
 
 def test_every_operation_is_answered_and_has_rules() -> None:
-    operations = set(get_args(Operation))
+    operations = set(get_args(o.Operation))
     assert len(operations) == 39
     assert set(OPERATIONS) == operations == set(get_validator(Limits()).requests)
     assert set(CHANGING) | set(READING) | set(POLLS) == operations
@@ -99,12 +85,12 @@ def test_every_decision_is_applied_and_has_rules() -> None:
 
 def test_every_quota_of_an_operation_or_decision_names_one() -> None:
     limits = Limits()
-    assert {bucket.name for bucket in limits.api_buckets} == {kind.__name__ for kind in get_args(Operation)}
+    assert {bucket.name for bucket in limits.api_buckets} == {kind.__name__ for kind in get_args(o.Operation)}
     assert {bucket.name for bucket in limits.decision_buckets} < {kind.__name__ for kind in get_args(Decision)}
 
 
 def test_an_unknown_operation_is_refused() -> None:
-    class Sing(Request[None]):
+    class Sing(o.Request[None]):
         pass
 
     with pytest.raises(UnknownOperationException):
@@ -127,7 +113,7 @@ def test_an_alarm_fires_at_its_own_time_however_late_it_is_asked_for() -> None:
     service = begin()
     task = service.call(POLL, NOON + SECOND)
     service.call(
-        RespondDecisionTaskCompleted(
+        o.RespondDecisionTaskCompleted(
             task_token=task.task_token, decisions=(StartTimer(timer_id="t", start_to_fire_timeout="7"),)
         ),
         NOON + SECOND,
@@ -148,7 +134,7 @@ def test_an_effect_is_due_at_once_and_a_call_brings_it_about_as_well() -> None:
         service = begin()
         task = service.call(POLL, NOON + SECOND)
         timer = StartTimer(timer_id="t", start_to_fire_timeout="0")
-        service.call(RespondDecisionTaskCompleted(task_token=task.task_token, decisions=(timer,)), NOON + SECOND)
+        service.call(o.RespondDecisionTaskCompleted(task_token=task.task_token, decisions=(timer,)), NOON + SECOND)
         assert service.next_alarm() == NOON + SECOND
         if advances:
             service.advance(NOON + SECOND)
@@ -161,9 +147,9 @@ def test_little_is_left_of_runs_whose_retention_is_over() -> None:
     service = begin()
     for n in range(500):
         service.call(
-            StartWorkflowExecution(domain="d", workflow_id=f"w{n}", workflow_type=WorkflowType("trip", "1")), NOON
+            o.StartWorkflowExecution(domain="d", workflow_id=f"w{n}", workflow_type=WorkflowType("trip", "1")), NOON
         )
-        service.call(TerminateWorkflowExecution(domain="d", workflow_id=f"w{n}"), NOON)
+        service.call(o.TerminateWorkflowExecution(domain="d", workflow_id=f"w{n}"), NOON)
     service.advance(NOON + timedelta(days=2))
     gc.collect()
     left = [thing for thing in gc.get_objects() if isinstance(thing, Execution) and thing.region is service._region]
@@ -183,7 +169,7 @@ def test_a_queue_is_ready_once_per_task_that_may_be_handed_out() -> None:
     service.call(SIGNAL, NOON + SECOND)
     assert service.take_ready() == []
     books = [ScheduleActivityTask(activity_type=ActivityType("book", "1"), activity_id=id) for id in "ab"]
-    respond = RespondDecisionTaskCompleted(task_token=task.task_token, decisions=tuple(books))
+    respond = o.RespondDecisionTaskCompleted(task_token=task.task_token, decisions=tuple(books))
     service.call(respond, NOON + SECOND)
     assert service.take_ready() == [activities, activities, decisions]
 
@@ -192,12 +178,12 @@ def test_only_a_call_that_changed_the_state_makes_a_revision() -> None:
     service = begin()
     before = service.revision
     assert before == 4
-    service.call(DescribeDomain(name="d"), NOON + 2 * SECOND)
-    service.call(ListDomains(registration_status="REGISTERED"), NOON + 2 * SECOND)
-    service.call(PollForActivityTask(domain="d", task_list=TaskList("A")), NOON + 2 * SECOND)
+    service.call(o.DescribeDomain(name="d"), NOON + 2 * SECOND)
+    service.call(o.ListDomains(registration_status="REGISTERED"), NOON + 2 * SECOND)
+    service.call(o.PollForActivityTask(domain="d", task_list=TaskList("A")), NOON + 2 * SECOND)
     with pytest.raises(Exception, match="Unknown execution"):
         service.call(
-            SignalWorkflowExecution(domain="d", workflow_id="x", signal_name="s"),
+            o.SignalWorkflowExecution(domain="d", workflow_id="x", signal_name="s"),
             NOON + 2 * SECOND,
         )
     assert service.revision == before

@@ -40,12 +40,6 @@ from traction.worker.process_pool import PerProcess, ProcessPool
 from traction_local.plugin import open_local
 
 
-@pytest.fixture
-def stage() -> Iterator[Stage]:
-    with open_stage() as stage:
-        yield stage
-
-
 @pytest.fixture(scope="module")
 def pool() -> Iterator[ProcessPool]:
     pool = ProcessPool(Act, crew.obey)

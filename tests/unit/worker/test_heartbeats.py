@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.activities import Act, CallAct
-from tests.support.backends import NOW, LossyBackend, Stage, find_events, open_stage, take_turns
+from tests.support.backends import NOW, LossyBackend, Stage, find_events, take_turns
 from traction import Activity, Cancelled, Retry, Workflow, current_task, first_of, heartbeat, sleep
 from traction.errors import ValidationException
 from traction.model import events as e
@@ -36,12 +36,6 @@ def attempts() -> Iterator[ExitStack]:
     """Attempts that end with the test."""
     with ExitStack() as stack:
         yield stack
-
-
-@pytest.fixture
-def stage() -> Iterator[Stage]:
-    with open_stage() as stage:
-        yield stage
 
 
 @pytest.fixture

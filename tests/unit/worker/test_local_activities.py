@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from datetime import UTC, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -15,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from tests.support.backends import BEGIN, Stage, find_events, name_types, open_stage, take_turns
+from tests.support.backends import BEGIN, Stage, find_events, name_types, take_turns
 from traction import (
     Activity,
     Retry,
@@ -152,12 +151,6 @@ class Fail(Workflow[str]):
             return f"no cake on {error.day}"
         except ActivityFailed as error:
             return f"{error.step} {error.type} {error.message}"
-
-
-@pytest.fixture
-def stage() -> Iterator[Stage]:
-    with open_stage() as stage:
-        yield stage
 
 
 def fail_times(count: int, then: int = 7) -> Any:

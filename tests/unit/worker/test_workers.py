@@ -7,7 +7,7 @@ import gc
 import logging
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from itertools import pairwise
 from typing import Any
@@ -62,13 +62,6 @@ from traction.worker.decider_cache import STUCK_MAX, DeciderCache, StuckExecutio
 from traction.worker.loop import Worker, run_worker
 from traction.worker.workflow_worker import WorkflowWorker
 from traction_local.service.knobs import Knobs
-
-
-@pytest.fixture
-def stage() -> Iterator[Stage]:
-    with open_stage() as stage:
-        yield stage
-
 
 # What an activity raises.
 
