@@ -1,4 +1,4 @@
-"""Define the number of Hypothesis examples: 50, derandomized in CI, and 2,500 in the nightly profile."""
+"""Define the number of Hypothesis examples: 25, derandomized in CI, and 2,500 in the nightly profile."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pytest
 from hypothesis import settings
 
 # No deadlines: the duration of an example depends on the machine, and is not a claim of any test.
-settings.register_profile("desk", deadline=None, max_examples=50)
+settings.register_profile("desk", deadline=None, max_examples=25)
 # In CI the same code gets the same examples. Random examples run on developers' machines and in the nightly profile.
-settings.register_profile("ci", deadline=None, max_examples=50, derandomize=True, database=None, print_blob=True)
+settings.register_profile("ci", deadline=None, max_examples=25, derandomize=True, database=None, print_blob=True)
 settings.register_profile("nightly", deadline=None, max_examples=2500, derandomize=False, print_blob=True)
 
 # `--hypothesis-profile` is read after this, and wins.

@@ -128,7 +128,7 @@ def test_what_follows_a_debugger_is_watched_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize("test", ["test_flow", "test_flow_explored"])
 def test_pytest_enters_its_own_debugger(tmp_path: Path, test: str) -> None:
     command = ["-m", "pytest", "-q", "-p", "no:cacheprovider", f"test_program.py::{test}"]
-    out = run_program(tmp_path, "breakpoint()", "p first\n" + "c\n" * 3, *command)
+    out = run_program(tmp_path, "breakpoint()", "p first\n" + "c\n" * 3, *command, PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
     assert "PDB set_trace" in out
     assert "(Pdb) 4" in out
     assert "1 passed" in out

@@ -45,10 +45,10 @@ AGREED = (
 BY_NAME = {check.__name__: check for check in CHECKS}
 
 
-@pytest.fixture(params=["fast", "plain"])
-def backend(request: pytest.FixtureRequest) -> Iterator[SwfBackend]:
+@pytest.fixture
+def backend() -> Iterator[SwfBackend]:
     with mock_aws():
-        backend = open_swf(f"swf://acme?region=us-east-1&retention_days=7&decode={request.param}")
+        backend = open_swf("swf://acme?region=us-east-1&retention_days=7")
         yield backend
         backend.close()
 

@@ -104,9 +104,13 @@ def test_the_folder_has_the_name_that_the_settings_give(project: Project) -> Non
     assert "order.json" not in out
 
 
-def test_histories_that_the_code_would_have_made_pass_in_a_process_of_xdist(project: Project) -> None:
+def test_histories_that_the_code_would_have_made_pass_in_a_process_of_xdist(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The other plugins of this environment take longer to import than the test to run.
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     project.write("tests/histories/another.json", project.history)
-    done = project.pytester.runpytest_subprocess("-v", "-n", "1")
+    done = project.pytester.runpytest_subprocess("-v", "-p", "xdist", "-n", "1", "-p", "traction.testing.pytest_plugin")
     done.assert_outcomes(passed=2)
     done.stdout.fnmatch_lines("*PASSED tests/histories/order.json::replay*")
 
