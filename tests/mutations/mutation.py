@@ -6,8 +6,21 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from hypothesis import HealthCheck, Phase, settings
+
 from traction import Retry, activity
 from traction.testing import SimulatedRun, explore
+
+LOOKS = settings(
+    max_examples=200,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    report_multiple_bugs=False,
+    phases=(Phase.generate, Phase.shrink),
+    suppress_health_check=list(HealthCheck),
+)
+"""The settings of an exploration that must find a flaw."""
 
 Claim = Callable[[SimulatedRun[Any]], None]
 

@@ -5,21 +5,12 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, settings
 
+from tests.mutations.mutation import LOOKS
 from tests.mutations.workers import FLAWS, PLACES, Flaw, Place
 from tests.support.profile import pick
 from traction.testing import explore
-
-LOOKS = settings(
-    max_examples=200,
-    derandomize=True,
-    database=None,
-    deadline=None,
-    report_multiple_bugs=False,
-    phases=(Phase.generate, Phase.shrink),
-    suppress_health_check=list(HealthCheck),
-)
 
 SOUND = settings(max_examples=pick(20, 15_000), suppress_health_check=list(HealthCheck))
 

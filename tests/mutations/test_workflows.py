@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, settings
 
 from tests.mutations import effects, lives, orders, replays, rollouts
-from tests.mutations.mutation import Plant
+from tests.mutations.mutation import LOOKS, Plant
 from tests.support.profile import pick
 
 PLANTS = {
@@ -17,16 +17,6 @@ PLANTS = {
     for name, plant in vars(module).items()
     if isinstance(plant, Plant)
 }
-
-LOOKS = settings(
-    max_examples=200,
-    derandomize=True,
-    database=None,
-    deadline=None,
-    report_multiple_bugs=False,
-    phases=(Phase.generate, Phase.shrink),
-    suppress_health_check=list(HealthCheck),
-)
 
 SOUND = settings(max_examples=pick(20, 10_000), suppress_health_check=list(HealthCheck))
 

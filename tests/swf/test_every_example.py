@@ -72,7 +72,7 @@ def make_hello(_: Path) -> Example:
 
 
 def make_index(folder: Path) -> Example:
-    path = make_repository(folder / "repository", *(b"story %d, see #%d" % (n, n % 7) for n in range(95)))
+    path = make_repository(folder / "repository", *(b"story %d, see #%d" % (n, n % 7) for n in range(pick(30, 95))))
     needs = (Git(), SearchIndex())
     provided = {CollectChanges: needs[0], IndexStories: needs, IndexIssues: needs}
     roles = (
@@ -226,7 +226,8 @@ def find_lost(history: list[e.Event]) -> list[str]:
 # Claims.
 
 
-@pytest.mark.parametrize("name", EXAMPLES if NIGHTLY else ["hello"])
+@pytest.mark.skipif(not NIGHTLY, reason="`test_processes` tests the same for one program")
+@pytest.mark.parametrize("name", EXAMPLES)
 def test_examples_run_the_same_in_many_processes_as_in_one(tmp_path: Path, name: str) -> None:
     example = EXAMPLES[name](tmp_path)
     here, told_here = play_here(example)

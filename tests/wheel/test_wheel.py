@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -72,19 +73,35 @@ def link(found: Distribution, site_packages: Path) -> None:
             target.symlink_to(here)
 
 
+def make_environment(folder: Path, wheel: Path) -> tuple[Path, Path]:
+    """Make an environment with the wheel. Return its interpreter and its folder of packages."""
+    environment = folder / "environment"
+    made = call(sys.executable, "-m", "venv", "--without-pip", environment, cwd=folder)
+    assert made.returncode == 0, made.stderr
+    uv = Path(sys.executable).with_name("uv")
+    python = environment / "bin" / "python"
+    put = call(uv, "pip", "install", "--offline", "--no-deps", "--python", python, wheel, cwd=folder)
+    assert put.returncode == 0, put.stderr
+    (site_packages,) = environment.glob("lib/python*/site-packages")
+    return python, site_packages
+
+
+@pytest.fixture(scope="session")
+def packages(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The packages of the wheel, whose modules are compiled once for all environments."""
+    _, site_packages = make_environment(tmp_path_factory.mktemp("compiled"), wheel)
+    return [package for package in site_packages.glob("traction*") if (package / "__init__.py").exists()]
+
+
 @pytest.fixture
-def install(wheel: Path, tmp_path: Path) -> Callable[..., Path]:
+def install(wheel: Path, packages: list[Path], tmp_path: Path) -> Callable[..., Path]:
     """Make an environment with the wheel and some extras, and give its folder of programs."""
 
     def install(*extras: str) -> Path:
-        environment = tmp_path / "environment"
-        made = call(sys.executable, "-m", "venv", "--without-pip", environment, cwd=tmp_path)
-        assert made.returncode == 0, made.stderr
-        uv = Path(sys.executable).with_name("uv")
-        python = environment / "bin" / "python"
-        put = call(uv, "pip", "install", "--offline", "--no-deps", "--python", python, wheel, cwd=tmp_path)
-        assert put.returncode == 0, put.stderr
-        (site_packages,) = environment.glob("lib/python*/site-packages")
+        python, site_packages = make_environment(tmp_path, wheel)
+        for package in packages:
+            shutil.rmtree(site_packages / package.name)
+            (site_packages / package.name).symlink_to(package)
         (metadata,) = site_packages.glob("traction-*.dist-info")
         requirements = [Requirement(text) for text in PathDistribution(metadata).requires or ()]
         for found in find_required(requirements, set(extras)):

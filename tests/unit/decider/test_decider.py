@@ -173,77 +173,62 @@ def replay(before: Step[Any], after: Step[Any]) -> NonDeterminismError:
     return caught.value
 
 
-@pytest.mark.parametrize(
-    ("before", "after", "step", "event_id", "expected", "actual"),
-    [
-        pytest.param(
-            charge(1),
-            refund(1),
-            "refund-1",
-            5,
-            "ScheduleActivityTask  charge 1",
-            "ScheduleActivityTask  refund 1",
-            id="another task",
-        ),
-        pytest.param(
-            charge(1),
-            sleep(1),
-            "sleep-1",
-            5,
-            "ScheduleActivityTask  charge 1",
-            "StartTimer  sleep-1",
-            id="another kind",
-        ),
-        pytest.param(
-            charge(1).named("x"),
-            charge(1),
-            "charge-1",
-            5,
-            "ScheduleActivityTask  charge 1 as x.charge-1",
-            "ScheduleActivityTask  charge 1 as charge-1",
-            id="another place",
-        ),
-        pytest.param(
-            charge(1),
-            done("1"),
-            "the end",
-            5,
-            "ScheduleActivityTask  charge 1",
-            "CompleteWorkflowExecution  the end",
-            id="an end too early",
-        ),
-        pytest.param(
-            charge(1) & refund(1),
-            charge(1) & done(1),
-            "1.1.refund-1",
-            6,
-            "ScheduleActivityTask  refund 1",
-            "nothing",
-            id="nothing asked",
-        ),
-        pytest.param(
-            charge(1) & done(1),
-            charge(1) & refund(1),
-            "1.1.refund-1",
-            4,
-            "nothing",
-            "ScheduleActivityTask  refund 1",
-            id="nothing shown",
-        ),
-        pytest.param(
-            charge(1),
-            charge(1).flat_map(refund),
-            "refund-1",
-            11,
-            "CompleteWorkflowExecution  the end",
-            "ScheduleActivityTask  refund 1",
-            id="an end too late",
-        ),
-    ],
-)
-def test_a_divergence_shows_both_sides(
-    before: Step[Any], after: Step[Any], step: str, event_id: int, expected: str, actual: str
-) -> None:
+DIVERGENCES: dict[str, tuple[Step[Any], Step[Any], str, int, str, str]] = {
+    "another task": (
+        charge(1),
+        refund(1),
+        "refund-1",
+        5,
+        "ScheduleActivityTask  charge 1",
+        "ScheduleActivityTask  refund 1",
+    ),
+    "another kind": (charge(1), sleep(1), "sleep-1", 5, "ScheduleActivityTask  charge 1", "StartTimer  sleep-1"),
+    "another place": (
+        charge(1).named("x"),
+        charge(1),
+        "charge-1",
+        5,
+        "ScheduleActivityTask  charge 1 as x.charge-1",
+        "ScheduleActivityTask  charge 1 as charge-1",
+    ),
+    "an end too early": (
+        charge(1),
+        done("1"),
+        "the end",
+        5,
+        "ScheduleActivityTask  charge 1",
+        "CompleteWorkflowExecution  the end",
+    ),
+    "nothing asked": (
+        charge(1) & refund(1),
+        charge(1) & done(1),
+        "1.1.refund-1",
+        6,
+        "ScheduleActivityTask  refund 1",
+        "nothing",
+    ),
+    "nothing shown": (
+        charge(1) & done(1),
+        charge(1) & refund(1),
+        "1.1.refund-1",
+        4,
+        "nothing",
+        "ScheduleActivityTask  refund 1",
+    ),
+    "an end too late": (
+        charge(1),
+        charge(1).flat_map(refund),
+        "refund-1",
+        11,
+        "CompleteWorkflowExecution  the end",
+        "ScheduleActivityTask  refund 1",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", DIVERGENCES)
+def test_a_divergence_shows_both_sides(case: str) -> None:
+    before, after, step, event_id, expected, actual = DIVERGENCES[case]
     error = replay(before, after)
     assert (error.step, error.event_id, error.expected, error.actual) == (step, event_id, expected, actual)
     assert error.workflow == "Whole 1"
