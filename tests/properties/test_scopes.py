@@ -47,7 +47,28 @@ async def tidy_within(seconds: int) -> int:
     return await work(3)
 
 
+@step
+async def move_on_within(seconds: int, body: Step[Any]) -> int:
+    async with move_on_after(seconds):
+        await body
+    return await work(3)
+
+
 STORIES: dict[str, tuple[Any, ...]] = {
+    "a deadline that passes while a finalizer runs does not undo a cancellation": (
+        move_on_within(5, work(1).ensure(work(2))),
+        "-> timer sleep-1, do work-1",
+        "request cancel -> cancel work-1, do work-2",
+        "fire sleep-1 ->",
+        "complete work-2 -> be cancelled",
+    ),
+    "a deadline that passes while a group is being cancelled does not undo that": (
+        move_on_within(5, all_of(work(1).ensure(work(2)), work(1))),
+        "-> timer sleep-1, do 1.0.work-1, do 1.1.work-1",
+        "request cancel -> cancel 1.0.work-1, cancel 1.1.work-1, do 1.0.work-2",
+        "fire sleep-1 ->",
+        "complete 1.0.work-2 -> be cancelled",
+    ),
     "a deadline during the cleanup of a cancelled flow keeps its cancellation": (
         tidy_within(5),
         "-> timer sleep-1, do work-1",
@@ -144,38 +165,6 @@ def test_a_deadline_while_a_failed_cleanup_is_handled_keeps_the_cancellation() -
         "-> timer sleep-1, do work-1",
         "request cancel -> cancel work-1, do work-2",
         "fire sleep-1 -> cancel work-2, be cancelled",
-    )
-
-
-def test_a_deadline_that_passes_while_a_finalizer_runs_does_not_undo_a_cancellation() -> None:
-    @step
-    async def finish() -> int:
-        async with move_on_after(5):
-            await work(1).ensure(work(2))
-        return await work(3)
-
-    play(
-        finish(),
-        "-> timer sleep-1, do work-1",
-        "request cancel -> cancel work-1, do work-2",
-        "fire sleep-1 ->",
-        "complete work-2 -> be cancelled",
-    )
-
-
-def test_a_deadline_that_passes_while_a_group_is_being_cancelled_does_not_undo_that() -> None:
-    @step
-    async def finish() -> int:
-        async with move_on_after(5):
-            await all_of(work(1).ensure(work(2)), work(1))
-        return await work(3)
-
-    play(
-        finish(),
-        "-> timer sleep-1, do 1.0.work-1, do 1.1.work-1",
-        "request cancel -> cancel 1.0.work-1, cancel 1.1.work-1, do 1.0.work-2",
-        "fire sleep-1 ->",
-        "complete 1.0.work-2 -> be cancelled",
     )
 
 
