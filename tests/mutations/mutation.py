@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 
 from hypothesis import HealthCheck, Phase, settings
 
+from tests.support.profile import NIGHTLY
 from traction import Retry, activity
 from traction.testing import SimulatedRun, explore
 
-LOOKS = settings(
+SHORT = settings(
     max_examples=200,
     derandomize=True,
     database=None,
@@ -20,7 +21,16 @@ LOOKS = settings(
     phases=(Phase.generate, Phase.shrink),
     suppress_health_check=list(HealthCheck),
 )
-"""The settings of an exploration that must find a flaw."""
+"""The settings of an exploration that must find a flaw and shorten its story."""
+
+FOUND = settings(SHORT, phases=(Phase.generate,))
+"""The same without shortening, which takes most of the time."""
+
+
+def choose_settings(number: int) -> settings:
+    """Return the settings for a flaw: every third story is shortened, and in the nightly profile each."""
+    return SHORT if NIGHTLY or number % 3 == 0 else FOUND
+
 
 Claim = Callable[[SimulatedRun[Any]], None]
 
