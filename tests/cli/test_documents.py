@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,13 @@ from tests.cli.test_run import run
 from traction.cli import COMMANDS, documents
 from traction.cli.documents import DOCUMENTS
 from traction.history import explanation, views
+from traction.history.graphs import json_export
 from traction.inspection import Branch, FlowFrame
 
 HERE = "tests.cli.orders"
 ROOT = Path(__file__).parents[2]
 SCHEMAS = ROOT / "docs" / "cli-schemas.json"
-MODULES = (documents.__name__, explanation.__name__, views.__name__)
+MODULES = (documents.__name__, explanation.__name__, json_export.__name__, views.__name__)
 WITHOUT = {"worker"}
 """Commands that print no result."""
 
@@ -86,6 +88,13 @@ def test_documents_of_simulations_have_their_shape(world: World) -> None:
     check("simulate", world("simulate", f"{HERE}:buy", "--amount", "7", url=False))
     check("simulate", world("simulate", f"{HERE}:buy", "--amount", "700", url=False, code=1))
     check("explore", world("explore", f"{HERE}:buy", "--amount", "7", url=False))
+    check("graph", world("graph", f"{HERE}:buy", url=False))
+
+
+def test_documents_of_graphs_have_their_shape(world: World) -> None:
+    id = world("run", f"{HERE}:buy", "--amount", "7")["workflow_id"]
+    check("graph", world("graph", f"{HERE}:buy", "--execution", id))
+    check("graph", world("graph", "--execution", id))
 
 
 def test_json_is_one_line_of_ascii(world: World) -> None:
@@ -100,7 +109,7 @@ def test_every_command_that_prints_a_result_has_a_document() -> None:
 
 
 def list_structs() -> Iterator[type[msgspec.Struct]]:
-    for one in (*vars(documents).values(), *vars(explanation).values(), *vars(views).values()):
+    for one in chain.from_iterable(vars(module).values() for module in (documents, explanation, json_export, views)):
         if isinstance(one, type) and issubclass(one, msgspec.Struct) and one.__module__ in MODULES:
             yield one
     yield from (Branch, FlowFrame)

@@ -33,7 +33,7 @@ LINKED = [*PAGES, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs" / "decisions"
 BLOCK = re.compile(r"(?P<mark><!-- terminal -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
 """A fenced block. One below `<!-- terminal -->` needs a terminal or installs something, and does not run."""
 
-LANGUAGES = {"python", "text", "console", "toml"}
+LANGUAGES = {"python", "text", "mermaid", "console", "toml"}
 
 
 class Block(NamedTuple):
@@ -81,7 +81,7 @@ def test_the_blocks_of_a_page_run_one_after_the_other(
         where = f"{name_page(page)}:{block.line}"
         if block.language == "python":
             printed = run_python(block, module, where, tmp_path)
-        elif block.language == "text" and before is not None and before.language == "python":
+        elif block.language in ("text", "mermaid") and before is not None and before.language == "python":
             assert hide_lines(printed) == hide_lines(block.text), f"{where}: this is not what the block above prints"
         elif block.language == "console" and not block.terminal:
             run_console(block, where, tmp_path)

@@ -25,6 +25,8 @@ from traction.cli.commands.check import check
 from traction.cli.commands.debug import debug
 from traction.cli.commands.describe import describe
 from traction.cli.commands.explore import show_exploration
+from traction.cli.commands.graph import OPTIONS as OPTIONS_OF_GRAPH
+from traction.cli.commands.graph import show_graph
 from traction.cli.commands.history import show_history
 from traction.cli.commands.list import show_executions
 from traction.cli.commands.replay import replay_files
@@ -63,6 +65,7 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
     "terminate": terminate,
     "simulate": show_simulation,
     "explore": show_exploration,
+    "graph": show_graph,
     "replay": replay_files,
     "check": check,
 }
@@ -74,6 +77,7 @@ _LOADERS: Mapping[str, Callable[[str], Any]] = {
     "signal": load_signal,
     "simulate": load_workflow,
     "explore": load_workflow,
+    "graph": load_workflow,
 }
 """What loads the definition whose fields are options of a command."""
 
@@ -97,9 +101,13 @@ def make_app(argv: Sequence[str], plugins: pluggy.PluginManager | None = None) -
     for name, command in COMMANDS.items():
         has_filters = "filters" in inspect.signature(command).parameters
         if (load := _LOADERS.get(name)) is not None:
-            target = arguments.find_target(argv, name, first=load is load_workflow)
-            reserved = NAMES if has_filters else frozenset[str]()
-            command = arguments.with_fields(command, None if target is None else load(target), reserved)
+            draws = command is show_graph
+            # A graph of a history alone has no workflow, so other words may be values of options.
+            words = argv[:2] if draws else argv
+            target = arguments.find_target(words, name, first=load is load_workflow)
+            reserved = NAMES if has_filters else OPTIONS_OF_GRAPH if draws else frozenset[str]()
+            definition = None if target is None else load(target)
+            command = arguments.with_fields(command, definition, reserved, required=not draws)
         if has_filters:
             command = with_filters(command)
         app.command(name, rich_help_panel=find_group(name))(command)

@@ -69,14 +69,18 @@ def find_target(argv: Sequence[str], command: str, *, first: bool = True) -> str
 
 
 def with_fields(
-    f: Callable[..., None], definition: type[msgspec.Struct] | None, reserved: frozenset[str] = frozenset()
+    f: Callable[..., None],
+    definition: type[msgspec.Struct] | None,
+    reserved: frozenset[str] = frozenset(),
+    *,
+    required: bool = True,
 ) -> Callable[..., None]:
     """Return a command with an option for each field of a workflow or signal.
 
     Its parameter `fields` receives the values by field, without the options that are absent. `reserved` are options of
-    this command besides `RESERVED`.
+    this command besides `RESERVED`. If `required` is false, all fields may be absent.
     """
-    options = {} if definition is None else _describe_fields(definition, reserved)
+    options = {} if definition is None else _describe_fields(definition, reserved, required=required)
     hints = typing.get_type_hints(f, include_extras=True)
     own = [
         parameter.replace(annotation=hints[parameter.name], kind=inspect.Parameter.KEYWORD_ONLY)
@@ -109,13 +113,16 @@ def write_option(field: str, word: str | bool) -> list[str]:
     return [f"{option}={word}"]
 
 
-def _describe_fields(definition: type[msgspec.Struct], reserved: frozenset[str]) -> dict[str, inspect.Parameter]:
+def _describe_fields(
+    definition: type[msgspec.Struct], reserved: frozenset[str], *, required: bool
+) -> dict[str, inspect.Parameter]:
     hints = typing.get_type_hints(definition, include_extras=True)
     plain = typing.get_type_hints(definition)
     panel = f"Input of {definition.__name__}"
     described = {}
     for field in msgspec.structs.fields(definition):
-        option, kind, required = name_option(field.name, reserved), hints[field.name], field.required
+        option, kind = name_option(field.name, reserved), hints[field.name]
+        needed = field.required and required
         default = _show_default(field)
         annotation: Any
         if kind is bool:
@@ -130,8 +137,8 @@ def _describe_fields(definition: type[msgspec.Struct], reserved: frozenset[str])
         described[field.name] = inspect.Parameter(
             f"field_{field.name}",
             inspect.Parameter.KEYWORD_ONLY,
-            default=inspect.Parameter.empty if required else None,
-            annotation=Annotated[annotation if required else annotation | None, info],
+            default=inspect.Parameter.empty if needed else None,
+            annotation=Annotated[annotation if needed else annotation | None, info],
         )
     return described
 
@@ -203,17 +210,29 @@ def make_call(definition: type[T], fields: dict[str, Any]) -> T:
     Raises:
         typer.BadParameter: a value does not have its field's type.
     """
+    values = read_fields(definition, fields)
+    try:
+        return definition(**values)
+    except (TypeError, ValueError) as error:
+        raise typer.BadParameter(str(error), param_hint=definition.__name__) from error
+
+
+def read_fields(
+    definition: type[Any], fields: dict[str, Any], reserved: frozenset[str] = frozenset()
+) -> dict[str, Any]:
+    """Return the values of fields from those of their options.
+
+    Raises:
+        typer.BadParameter: a value does not have its field's type.
+    """
     hints = typing.get_type_hints(definition, include_extras=True)
     values = {}
     for name, word in fields.items():
         try:
             values[name] = read_word(word, hints[name])
         except ValueError as error:
-            raise typer.BadParameter(str(error), param_hint=name_option(name)) from error
-    try:
-        return definition(**values)
-    except (TypeError, ValueError) as error:
-        raise typer.BadParameter(str(error), param_hint=definition.__name__) from error
+            raise typer.BadParameter(str(error), param_hint=name_option(name, reserved)) from error
+    return values
 
 
 def read_word(word: Any, kind: Any) -> Any:

@@ -17,6 +17,7 @@ from traction.client.batch import Outcome
 from traction.client.query import ExecutionCount, ListedExecution
 from traction.history.contents import read_content
 from traction.history.explanation import Explanation
+from traction.history.graphs.json_export import GraphView
 from traction.history.views import AwaitedSignal, ExecutionView, FailureView, Link
 from traction.inspection import Branch
 from traction.model import events as e
@@ -217,6 +218,22 @@ class Explored(msgspec.Struct, frozen=True, kw_only=True):
     complete: bool
 
 
+class Discovered(msgspec.Struct, frozen=True, kw_only=True):
+    """What a graph of `traction graph` rests on."""
+
+    inputs: int
+    runs: int
+    deviations: int
+    complete: bool
+    unseen: tuple[str, ...]
+
+
+class DrawnGraph(GraphView, frozen=True, kw_only=True):
+    """The graph of `traction graph`; `coverage` is `null` for that of a history alone."""
+
+    coverage: Discovered | None
+
+
 class TaskCount(msgspec.Struct, frozen=True, kw_only=True):
     """How many tasks of a kind wait on a task list."""
 
@@ -261,6 +278,7 @@ DOCUMENTS: Final[dict[str, Any]] = {
     "check": Check,
     "simulate": Simulated,
     "explore": Explored,
+    "graph": DrawnGraph,
 }
 """What each command prints with `--json`."""
 

@@ -10,7 +10,7 @@ GROUPS: Final = {
     "Run": ("run", "start", "worker"),
     "Find and look": ("list", "describe", "why", "history", "debug", "state", "tasks", "types"),
     "Act": ("signal", "cancel", "terminate"),
-    "Test": ("simulate", "explore", "replay", "check"),
+    "Test": ("simulate", "explore", "graph", "replay", "check"),
     "Serve": ("serve",),
 }
 """The commands of each group, in the order of `traction --help`."""

@@ -43,7 +43,7 @@ class WorldOptions(msgspec.Struct, frozen=True, kw_only=True):
         """
         return {
             "provide": provide_all(self.provide, stack, [workflow]),
-            "stub": dict(_read_stub(word, workflow) for word in self.stub),
+            "stub": read_stubs(self.stub, workflow),
             "signals": [read_signal_option(word) for word in self.signal],
             "faults": find_faults(self.faults),
             "workers": self.workers,
@@ -60,6 +60,15 @@ class WorldOptions(msgspec.Struct, frozen=True, kw_only=True):
         if self.workers != 1:
             words += ["--workers", str(self.workers)]
         return words
+
+
+def read_stubs(words: Sequence[str], workflow: type[Any]) -> dict[Any, Any]:
+    """Return the stubs that `--stub ACTIVITY=MODULE:FUNCTION` names, by activity.
+
+    Raises:
+        UsageError: there is no such activity or function.
+    """
+    return dict(_read_stub(word, workflow) for word in words)
 
 
 def find_faults(name: str) -> Faults:

@@ -1,8 +1,8 @@
 """Test workflows, backends and the step algebra.
 
-`simulate` runs a workflow in virtual time. `explore` runs a test under many schedules, with injected faults. The module
-`strategies` has Hypothesis strategies, `conformance` the tests that every backend must pass, and `laws` the laws of the
-step algebra.
+`simulate` runs a workflow in virtual time. `explore` runs a test under many schedules, with injected faults.
+`discover` returns the graph of what simulations show. The module `strategies` has Hypothesis strategies, `conformance`
+the tests that every backend must pass, and `laws` the laws of the step algebra.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from traction.lazy_imports import import_lazily
 
 if TYPE_CHECKING:
+    from traction.testing.discovery import Discovery, discover
     from traction.testing.exploration import explore
     from traction.testing.explored import Explored, ExploredTest
     from traction.testing.stateful import SimulationMachine
@@ -38,6 +39,7 @@ __all__ = [
     "PLAIN",
     "Coverage",
     "Deviations",
+    "Discovery",
     "Explored",
     "ExploredTest",
     "Faults",
@@ -51,6 +53,7 @@ __all__ = [
     "UnsoundFlowError",
     "World",
     "crashes",
+    "discover",
     "explore",
     "fails",
     "heartbeats_then_crashes",
@@ -79,6 +82,8 @@ __getattr__ = import_lazily(
         "sometimes": "traction_local.simulation.stubs",
         "takes": "traction_local.simulation.stubs",
         "Coverage": "traction.testing.systematic",
+        "Discovery": "traction.testing.discovery",
+        "discover": "traction.testing.discovery",
         "Explored": "traction.testing.explored",
         "ExploredTest": "traction.testing.explored",
         "StuckExecutionError": "traction_local.simulation.deadlock",

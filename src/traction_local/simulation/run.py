@@ -9,6 +9,8 @@ from typing import Any, Generic, TypeAlias, TypeVar, overload
 from traction.client.handle import Handle
 from traction.definitions.classes import Activity
 from traction.errors import ExecutionFailed
+from traction.history.graphs.graph import Graph
+from traction.history.graphs.reading import make_graph
 from traction.history.reading import read_execution
 from traction.history.rendering import render
 from traction.model import decisions as d
@@ -101,6 +103,11 @@ class SimulatedRun(Generic[R_co]):
     def story(self) -> str:
         """The trace of all moves; for a plain run, its timeline."""
         return self._simulation.story if self._simulation.trace.moves else str(self)
+
+    @property
+    def graph(self) -> Graph:
+        """The graph of what the run shows of its flow. `merge_graphs` unites those of several runs."""
+        return make_graph([self.history], codec=self._simulation.codec)
 
     @overload
     def calls(self, activity: type[A]) -> list[A]: ...

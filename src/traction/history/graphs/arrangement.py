@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from traction.history.graphs.folding import fold_graph
-from traction.history.graphs.graph import PLACES, RESULTS_MAX, ROOT, Edge, Graph, Node, NodeKind, sort_key
+from traction.history.graphs.graph import PLACES, RESULTS_MAX, ROOT, Edge, Graph, Node, NodeKind, sort_key, unite
 from traction.history.graphs.reading import read_graph
 from traction.history.rendering import MARKS
 from traction.history.views import State
@@ -202,10 +202,11 @@ def describe_edge(edge: Edge, leaving: Sequence[Edge]) -> str:
         leaving: all edges that leave its source.
     """
     texts = sorted(edge.outcomes - {"done", "open"})
-    if "done" in edge.outcomes and len(leaving) > 1 and edge.source != edge.target:
+    if "done" in edge.outcomes and (len(leaving) > 1 or texts) and edge.source != edge.target:
         done = [other for other in leaving if "done" in other.outcomes]
+        elsewhere = unite(other.results for other in done if other is not edge)
         shown = edge.results and "…" not in edge.results and len(edge.results) < RESULTS_MAX
-        if len(done) > 1 and shown:
+        if len(done) > 1 and shown and not edge.results & elsewhere:
             texts.insert(0, f"= {' or '.join(sorted(edge.results))}")
         elif len(done) == 1 or texts:
             texts.insert(0, "done")

@@ -10,7 +10,7 @@ is then a rectangle in the box around it (Sugiyama, Tagawa, Toda, 1981, one box 
 4. The members of a layer are sorted by the mean place of their neighbours, a few times down and up.
 5. Each layer is placed so that its members are as near below their neighbours as their widths allow.
 
-Arrows that go back run along the right side of the box.
+Arrows that go back run to the right of the members beside which they run.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ def _lay_out(box: Box) -> PlacedBox:
         top += height + gap
     right = max(slot.x + slot.width for layer in layers for slot in layer)
     arrows = [_draw_down(arrow, members, passages.get(arrow, ()), bands) for arrow in down]
-    arrows += [_draw_back(arrow, members, right + LANE * (lane + 1)) for lane, arrow in enumerate(back)]
+    arrows += [_draw_back(arrow, members, LANE * (lane + 1)) for lane, arrow in enumerate(back)]
     texts = [arrow.text_at[0] + measure(shorten(arrow.arrow.text)) * COLUMN for arrow in arrows if arrow.arrow.text]
     width = max([right + LANE * len(back), _measure_text(lines) + PADDING, *texts]) + PADDING
     return PlacedBox(
@@ -247,7 +247,10 @@ def _draw_down(
 
 
 def _draw_back(arrow: Arrow, members: Mapping[str, PlacedBox], lane: float) -> PlacedArrow:
+    """Draw an arrow back: to the right of all members beside which it runs, at a distance of its own."""
     source, target = members[arrow.source], members[arrow.target]
+    beside = [one for one in members.values() if target.y < one.y + one.height and one.y < source.y + source.height]
+    lane += max(one.x + one.width for one in beside)
     out = source.y + source.height * 2 / 3, target.y + target.height / 3
     points = (
         (source.x + source.width, out[0]),

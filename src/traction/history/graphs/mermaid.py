@@ -16,7 +16,10 @@ from traction.history.graphs.arrangement import Box, Overlay, arrange
 from traction.history.graphs.graph import Graph, NodeKind
 
 TEXT_CHARS_MAX: Final = 80
-"""Longer texts are cut."""
+"""Where texts are cut."""
+
+COMMENT_CHARS_MAX: Final = 200
+"""Where comments are cut."""
 
 _SHAPES: Final[dict[NodeKind, tuple[str, str]]] = {
     "start": ("([", "])"),
@@ -52,7 +55,11 @@ def write_mermaid(graph: Graph, overlay: Overlay | None = None, *, comments: Ite
         comments: lines that are written as comments at the head.
     """
     flow = arrange(graph, overlay)
-    lines = ["flowchart TD", *(f"    %% {escape(line)}" for line in comments), *_write_members(flow, "    ")]
+    lines = [
+        "flowchart TD",
+        *(f"    %% {escape(line, COMMENT_CHARS_MAX)}" for line in comments),
+        *_write_members(flow, "    "),
+    ]
     if overlay is not None:
         classes = dict[str, list[str]]()
         for box in list_steps(flow):
@@ -72,16 +79,16 @@ def list_steps(box: Box) -> Iterator[Box]:
             yield member
 
 
-def escape(text: str) -> str:
-    """Return a text for use between quotes, on one line, cut to `TEXT_CHARS_MAX` characters.
+def escape(text: str, chars_max: int = TEXT_CHARS_MAX) -> str:
+    """Return a text for use between quotes, on one line, cut to a number of characters.
 
     Example:
         >>> escape('a "b" <c>')
         'a #34;b#34; #60;c#62;'
     """
     text = escaping.escape(text)
-    if len(text) > TEXT_CHARS_MAX:
-        text = f"{text[: TEXT_CHARS_MAX - 1]}…"
+    if len(text) > chars_max:
+        text = f"{text[: chars_max - 1]}…"
     return "".join(c if c.isalnum() or c in _PLAIN else f"#{ord(c)};" for c in text)
 
 

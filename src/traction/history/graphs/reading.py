@@ -2,7 +2,8 @@
 
 Theory of operation. In one place of a flow only one thing is awaited at a time, beside deadlines and started children.
 So what a step followed is what had closed last when it was opened: a member of its place that closed before, with no
-other one opened and closed in between. The events are compared in the order in which a decider applies them: what
+other one opened and closed in between. If nothing in its place closed since the decision task before, and a signal
+came, then the step followed the signal. The events are compared in the order in which a decider applies them: what
 closed before the DecisionTaskStarted of the decision that opened the step (SWF: an event that came later belongs to
 the next decision task). The order in which branches of a group close makes no difference to the graph.
 """
@@ -10,10 +11,11 @@ the next decision task). The order in which branches of a group close makes no d
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 
@@ -89,13 +91,8 @@ class _Member:
         self.attempts = 0
         self.raced = False
         self.members: dict[str, _Member] = {}
-
-
-class Close(NamedTuple):
-    """How the execution closed."""
-
-    name: str
-    when: Position
+        self.arrives = False
+        """Whether it comes from outside: a signal, or a request to cancel."""
 
 
 def make_graph(histories: Iterable[Iterable[e.Event]], *, codec: Codec | None = None) -> Graph:
@@ -125,20 +122,15 @@ def read_graph(events: Iterable[e.Event], *, codec: Codec | None = None) -> Grap
     Raises:
         HistoryError: no execution can have these events.
     """
-    root, close = _read_members(events, codec)
+    root, turns = _read_members(events, codec)
     nodes, edges = list[Node](), list[Edge]()
     for place in _walk(root):
         if place.kind in PLACES and place is not root:
             _sum_up(place)
         if place.kind != "group":
-            edges += _connect(place, first=START if place is root else None)
+            edges += _connect(place, turns)
     if root.opened != _BEFORE:
         nodes.append(Node(START, ROOT, "start", root.name, first=True, steps=frozenset({START})))
-    if close is not None:
-        id = f"~close {close.name}"
-        nodes.append(Node(id, ROOT, "close", close.name, steps=frozenset({id})))
-        before = _find_before(list(root.members.values()), close.when)
-        edges += [_make_edge(member, id) for member in before] or [Edge(START, id)]
     targets = {edge.target for edge in edges}
     nodes += [_make_node(member, first=member.id not in targets) for member in _walk(root) if member is not root]
     nodes.sort(key=lambda node: node.id)
@@ -160,7 +152,7 @@ def _make_node(member: _Member, *, first: bool) -> Node:
         place=member.place,
         kind=member.kind,
         name=member.name,
-        outcomes=frozenset({member.outcome}),
+        outcomes=frozenset({member.outcome}) if member.kind != "close" else frozenset(),
         attempts=member.attempts,
         raced=member.raced,
         first=first,
@@ -171,10 +163,11 @@ def _make_node(member: _Member, *, first: bool) -> Node:
 # From events to members.
 
 
-def _read_members(events: Iterable[e.Event], codec: Codec | None) -> tuple[_Member, Close | None]:
+def _read_members(events: Iterable[e.Event], codec: Codec | None) -> tuple[_Member, list[int]]:
+    """Return the flow as a member, and the DecisionTaskStarted of each decision task that completed."""
     history, root, turns = HistoryState(), _Member(ROOT, ROOT, "scope", ""), dict[int, int]()
     by_step, by_activity, counts = dict[int, _Member](), dict[str, _Member](), dict[str, int]()
-    cancelling, pauses, close = dict[str, Position](), set[int](), None
+    cancelling, pauses = dict[str, Position](), set[int]()
     began = datetime.min.replace(tzinfo=UTC)
     for event in events:
         history_step = history.add(event)
@@ -194,7 +187,7 @@ def _read_members(events: Iterable[e.Event], codec: Codec | None) -> tuple[_Memb
                 counts[label] = counts.get(label, 0) + 1
                 member = _Member(f"{label}-{counts[label]}", ROOT, "signal" if signal else "cancel", name)
                 member.opened = member.closed = position
-                member.outcome = "done"
+                member.outcome, member.arrives = "done", True
                 root.members[member.id] = member
             case e.MarkerRecorded():
                 local = find_step(event, began)
@@ -222,12 +215,14 @@ def _read_members(events: Iterable[e.Event], codec: Codec | None) -> tuple[_Memb
                     left = cancelling.get(history_step.id) if opened.kind == "activity" else None
                     _close_member(opened, event, left or position, codec, cancelled=left is not None)
         if type(event) in EXECUTION_CLOSES:
-            close = Close(_name_close(event, codec), position)
+            name = _name_close(event, codec)
+            close = root.members[f"~close {name}"] = _Member(f"~close {name}", ROOT, "close", name)
+            close.opened = position
     for id, left in cancelling.items():
         # The flow does not wait for an activity that it has cancelled.
         if (abandoned := by_activity.get(id)) is not None and abandoned.closed is None:
             abandoned.closed, abandoned.outcome = max(left, abandoned.opened), "cancelled"
-    return root, close
+    return root, sorted(turns.values())
 
 
 def _find_position(event: Any, turns: dict[int, int]) -> Position:
@@ -342,7 +337,8 @@ def _sum_up(place: _Member) -> None:
         place.closed = max(when for when in closes if when is not None)
     if place.kind == "group":
         awaited = [member for member in members if member.outcome != "cancelled"] or members
-        last = max(awaited, key=lambda member: (member.closed or _BEFORE, member.outcome))
+        failed = [member for member in awaited if member.outcome not in ("done", "open", "cancelled")]
+        last = max(failed or awaited, key=lambda member: (member.closed or _BEFORE, member.outcome))
     else:
         awaited, last = members, max(members, key=lambda member: (member.opened, member.id))
     place.outcome = last.outcome if place.closed is not None else "open"
@@ -362,30 +358,56 @@ def _walk(root: _Member) -> Iterator[_Member]:
 # From members to edges.
 
 
-def _connect(place: _Member, first: str | None) -> Iterator[Edge]:
-    """Yield the edges between the members of a place; `first` is what the first ones follow."""
-    members = sorted(place.members.values(), key=lambda member: (member.opened, member.id))
+def _connect(place: _Member, turns: Sequence[int]) -> Iterator[Edge]:
+    """Yield the edges between the members of a place.
+
+    Args:
+        place: the place.
+        turns: the DecisionTaskStarted of each decision task that completed.
+    """
+    ordered = sorted(place.members.values(), key=lambda member: (member.opened, member.id))
+    members = [member for member in ordered if not member.arrives]
+    arrived = [member for member in ordered if member.arrives]
     closed = sorted((m for m in members if m.closed is not None), key=lambda m: (m.closed or m.opened, m.id))
-    number, latest = 0, _BEFORE
+    number, latest, left = 0, _BEFORE, {member.id for member in arrived}
     for index, member in enumerate(members):
         while number < len(closed) and _precedes(closed[number], member):
             latest = max(latest, closed[number].opened)
             number += 1
         before = _choose_before(closed, number, latest) or _choose_open(members, index)
-        if before:
-            for one in before:
-                yield _make_edge(one, member.id)
-        elif first is not None:
-            yield Edge(first, member.id)
+        turn = member.opened[0]
+        previous = turns[at - 1] if (at := bisect_left(turns, turn)) else 0
+        came = [one for one in arrived if previous < one.opened[0] < turn]
+        if came and not any(one.closed is not None and previous < one.closed[0] < turn for one in before):
+            left -= {one.id for one in came}
+            # A signal that only made the flow wait for another one stands between.
+            waited = [one for one in arrived if one.id in left and one.opened < came[0].opened]
+            ended = max((_find_turn(one.closed, turns) for one in before if one.closed is not None), default=0)
+            if waited and _find_turn(waited[-1].opened, turns) >= ended:
+                before = waited[-1:]
+            for one in came:
+                yield from _make_edges(place, before, one)
+            before = came
+        yield from _make_edges(place, before, member)
+    for member in arrived:
+        if member.id in left:
+            earlier = [one for one in closed if _precedes(one, member)]
+            latest = max((one.opened for one in earlier), default=_BEFORE)
+            yield from _make_edges(place, _choose_before(earlier, len(earlier), latest), member)
 
 
-def _find_before(members: Sequence[_Member], when: Position) -> list[_Member]:
-    """Return what closed last before the execution closed; else what was open."""
-    closed = sorted(
-        (m for m in members if m.closed is not None and m.closed < when), key=lambda m: m.closed or m.opened
-    )
-    latest = max((member.opened for member in closed), default=_BEFORE)
-    return _choose_before(closed, len(closed), latest) or sorted(members, key=lambda member: member.opened)[-1:]
+def _find_turn(position: Position, turns: Sequence[int]) -> int:
+    """Return the DecisionTaskStarted of the decision task that received an event, or that caused it."""
+    at = bisect_left(turns, position[0])
+    return turns[at] if at < len(turns) else position[0]
+
+
+def _make_edges(place: _Member, before: Sequence[_Member], member: _Member) -> Iterator[Edge]:
+    if not before and place.id == ROOT:
+        yield Edge(START, member.id)
+    for one in before:
+        results = keep_results({one.result}) if one.result else frozenset[str]()
+        yield Edge(one.id, member.id, frozenset({one.outcome}), results)
 
 
 def _precedes(member: _Member, other: _Member) -> bool:
@@ -408,8 +430,3 @@ def _choose_open(members: Sequence[_Member], index: int) -> list[_Member]:
     turn = members[index].opened[0]
     before = [member for member in members[max(index - 8, 0) : index] if member.opened[0] < turn]
     return before[-1:]
-
-
-def _make_edge(member: _Member, target: str) -> Edge:
-    results = keep_results({member.result}) if member.result else frozenset[str]()
-    return Edge(member.id, target, frozenset({member.outcome}), results)
