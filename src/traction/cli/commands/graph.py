@@ -62,9 +62,9 @@ def show_graph(
     *,
     fields: dict[str, Any],
 ) -> None:
-    """Draw what simulations discover of a workflow: steps, branches, loops, failures, signals and timers.
+    """Draw what simulations discover of a workflow.
 
-    Fields of the workflow that have no option have samples of their types. Activities do not run: they return samples
+    That is its steps, branches, loops, failures, signals and timers. Fields of the workflow that have no option have samples of their types. Activities do not run: they return samples
     of their results, or fail. Without a workflow, the graph is that of one history.
     """
     output.set_up_logs(verbose)
