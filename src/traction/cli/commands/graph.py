@@ -64,8 +64,9 @@ def show_graph(
 ) -> None:
     """Draw what simulations discover of a workflow.
 
-    That is its steps, branches, loops, failures, signals and timers. Fields of the workflow that have no option have samples of their types. Activities do not run: they return samples
-    of their results, or fail. Without a workflow, the graph is that of one history.
+    The graph has its steps, branches, loops, failures, signals and timers. Fields that have no option have samples of
+    their types. Activities do not run: they return samples of their results, or fail. Without a workflow, the graph is
+    that of one history.
     """
     output.set_up_logs(verbose)
     form = _find_format("json" if json else format, output_file)
