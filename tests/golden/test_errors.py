@@ -38,6 +38,8 @@ T = TypeVar("T")
 
 GOLDEN = Path(__file__).parent / "errors"
 
+NAIVE = datetime(2030, 1, 1)  # noqa: DTZ001
+
 CASES: dict[str, Callable[[], Any]] = {}
 
 
@@ -99,16 +101,6 @@ def class_that_needs_a_value() -> None:
 @case
 def class_of_an_open_base() -> None:
     class Fetch(Query): ...  # type: ignore[type-arg]
-
-
-@case
-def base_used_as_a_definition() -> None:
-    check_definition(Query)
-
-
-@case
-def call_used_as_a_definition() -> None:
-    check_definition(fetch(7))
 
 
 @case
@@ -262,73 +254,8 @@ def make_workflow(**options: Any) -> None:
         async def flow(self) -> int: ...
 
 
-@case
-def option_that_is_unknown() -> None:
-    make_activity(timeout=3)
-
-
-@case
-def name_with_a_slash() -> None:
-    make_activity(name="charge/card")
-
-
-@case
-def version_that_is_a_number() -> None:
-    make_workflow(version=2)
-
-
-@case
-def version_that_is_too_long() -> None:
-    make_workflow(version="1." * 40)
-
-
-@case
-def task_list_that_is_empty() -> None:
-    make_activity(task_list="")
-
-
-@case
-def span_that_is_negative() -> None:
-    make_activity(start_to_close=-1)
-
-
-@case
-def span_that_is_a_string() -> None:
-    make_activity(heartbeat="60")
-
-
-@case
-def span_that_is_too_long() -> None:
-    make_activity(schedule_to_close=1e12)
-
-
-@case
-def execution_without_an_end() -> None:
-    make_workflow(execution_start_to_close=None)
-
-
-@case
-def retry_that_is_a_number() -> None:
-    make_activity(retry=5)
-
-
 class CardDeclined(traction.DeclaredError):
     code: str
-
-
-@case
-def raises_one_error_and_not_a_tuple() -> None:
-    make_activity(raises=CardDeclined)
-
-
-@case
-def raises_an_error_without_fields() -> None:
-    make_workflow(raises=(CardDeclined, ValueError))
-
-
-@case
-def raises_two_errors_of_one_name() -> None:
-    make_activity(raises=(CardDeclined, type("CardDeclined", (CardDeclined,), {"__module__": "bank"})))
 
 
 @case
@@ -367,52 +294,7 @@ def declared_error_that_names_nothing() -> None:
     check_definition(Find)
 
 
-@case
-def priority_that_is_a_string() -> None:
-    make_activity(priority="high")
-
-
-@case
-def tags_that_are_a_string() -> None:
-    make_workflow(tags="billing")
-
-
-@case
-def child_policy_that_is_unknown() -> None:
-    make_workflow(child_policy="KILL")
-
-
-@case
-def lambda_role_that_is_no_string() -> None:
-    make_workflow(lambda_role=7)
-
-
-@case
-def description_that_is_too_long() -> None:
-    make_workflow(description="x" * 2_000)
-
-
-@case
-def retry_without_an_attempt() -> None:
-    Retry(attempts=0)
-
-
-@case
-def retry_with_attempts_of_another_type() -> None:
-    Retry(attempts="5")  # type: ignore[arg-type]
-
-
-@case
-def retry_with_a_negative_backoff() -> None:
-    Retry(backoff=-1)
-
-
 # Functions.
-
-
-@case
-def function_that_is_none() -> None:
-    activity("Fetch")  # type: ignore[call-overload]
 
 
 @case
@@ -448,11 +330,6 @@ def function_that_is_a_static_method() -> None:
         @workflow
         @staticmethod
         async def send(to: str) -> None: ...
-
-
-@case
-def function_that_is_a_partial() -> None:
-    activity(functools.partial(len, "x"))
 
 
 @case
@@ -534,39 +411,6 @@ def workflow_that_returns_a_step_of_an_unknown_type() -> None:
     def book() -> Step: ...  # type: ignore[type-arg]
 
 
-# Steps.
-
-
-@case
-def all_of_something_else() -> None:
-    all_of([fetch(1), 2])  # type: ignore[list-item]
-
-
-@case
-def first_of_none() -> None:
-    first_of([])
-
-
-@case
-def each_with_a_limit_of_zero() -> None:
-    each(fetch, [1], limit=0)
-
-
-@case
-def named_like_a_branch() -> None:
-    fetch(1).named("2")
-
-
-@case
-def sleep_that_is_negative() -> None:
-    traction.sleep(-1)
-
-
-@case
-def sleep_until_a_naive_time() -> None:
-    traction.sleep_until(datetime(2030, 1, 1))  # noqa: DTZ001
-
-
 # Flows.
 
 
@@ -599,37 +443,12 @@ def scope_that_is_entered_twice() -> None:
 
 
 @case
-def call_with_a_field_of_another_type() -> None:
-    JSON.encode_call(fetch("one"))
-
-
-@case
 def function_whose_result_is_open() -> None:
     @activity
     def same(value: T) -> T: ...
 
 
-@case
-def side_effect_that_names_nothing() -> None:
-    traction.side_effect(read_later)
-
-
 def read_later() -> Later: ...  # type: ignore[name-defined, empty-body]  # noqa: F821
-
-
-@case
-def map_to_a_step() -> None:
-    fetch(1).map(fetch(2))
-
-
-@case
-def each_with_a_limit_of_one_half() -> None:
-    each(fetch, [1], limit=0.5)  # type: ignore[call-overload]
-
-
-@case
-def recurring_since_a_time_without_a_zone() -> None:
-    traction.every("@daily", fetch, again=W, since=datetime(2030, 1, 1))  # noqa: DTZ001
 
 
 @case
@@ -679,16 +498,6 @@ def flow_that_returns_nothing() -> None:
 
 
 @case
-def flat_map_to_a_value() -> None:
-    run_flow(lambda: done(1).flat_map(lambda n: n + 1))  # type: ignore[arg-type,return-value]
-
-
-@case
-def recover_to_a_value() -> None:
-    run_flow(lambda: fail(ValueError()).recover(ValueError, lambda _: 0))  # type: ignore[arg-type,return-value]
-
-
-@case
 def flow_that_never_waits() -> None:
     async def flow() -> int:
         while True:
@@ -722,44 +531,6 @@ def history_of_other_code() -> None:
         expected="ScheduleActivityTask charge_card 2",
         actual="ScheduleActivityTask reserve_hotel 1",
     )
-
-
-# Payloads.
-
-
-@case
-def input_of_another_type() -> None:
-    JSON.decode('{"number":"7"}', fetch, "the input of fetch 1")
-
-
-@case
-def input_without_a_new_field() -> None:
-    JSON.decode("{}", fetch, "the input of fetch 1")
-
-
-@case
-def result_that_is_not_json() -> None:
-    JSON.decode("<html>", int, "the result of fetch-1")
-
-
-@case
-def result_that_is_absent() -> None:
-    JSON.decode(None, int, "the result of fetch-1")
-
-
-@case
-def payload_that_json_cannot_represent() -> None:
-    JSON.encode({"path": Path("/etc/hosts")})
-
-
-@case
-def payload_with_a_number_that_json_does_not_have() -> None:
-    JSON.encode([1.0, float("nan")])
-
-
-@case
-def payload_that_is_too_long() -> None:
-    JSON.encode(["x" * 40_000])
 
 
 # The rest of the language.
@@ -831,6 +602,53 @@ def signal_with_a_field_without_a_default_after_one_with() -> None:
 
 
 CASES |= {
+    "base_used_as_a_definition": lambda: check_definition(Query),
+    "call_used_as_a_definition": lambda: check_definition(fetch(7)),
+    "option_that_is_unknown": lambda: make_activity(timeout=3),
+    "name_with_a_slash": lambda: make_activity(name="charge/card"),
+    "version_that_is_a_number": lambda: make_workflow(version=2),
+    "version_that_is_too_long": lambda: make_workflow(version="1." * 40),
+    "task_list_that_is_empty": lambda: make_activity(task_list=""),
+    "span_that_is_negative": lambda: make_activity(start_to_close=-1),
+    "span_that_is_a_string": lambda: make_activity(heartbeat="60"),
+    "span_that_is_too_long": lambda: make_activity(schedule_to_close=1e12),
+    "execution_without_an_end": lambda: make_workflow(execution_start_to_close=None),
+    "retry_that_is_a_number": lambda: make_activity(retry=5),
+    "raises_one_error_and_not_a_tuple": lambda: make_activity(raises=CardDeclined),
+    "raises_an_error_without_fields": lambda: make_workflow(raises=(CardDeclined, ValueError)),
+    "raises_two_errors_of_one_name": lambda: make_activity(
+        raises=(CardDeclined, type("CardDeclined", (CardDeclined,), {"__module__": "bank"}))
+    ),
+    "priority_that_is_a_string": lambda: make_activity(priority="high"),
+    "tags_that_are_a_string": lambda: make_workflow(tags="billing"),
+    "child_policy_that_is_unknown": lambda: make_workflow(child_policy="KILL"),
+    "lambda_role_that_is_no_string": lambda: make_workflow(lambda_role=7),
+    "description_that_is_too_long": lambda: make_workflow(description="x" * 2_000),
+    "retry_without_an_attempt": lambda: Retry(attempts=0),
+    "retry_with_attempts_of_another_type": lambda: Retry(attempts="5"),  # type: ignore[arg-type]
+    "retry_with_a_negative_backoff": lambda: Retry(backoff=-1),
+    "function_that_is_none": lambda: activity("Fetch"),  # type: ignore[call-overload]
+    "function_that_is_a_partial": lambda: activity(functools.partial(len, "x")),
+    "all_of_something_else": lambda: all_of([fetch(1), 2]),  # type: ignore[list-item]
+    "first_of_none": lambda: first_of([]),
+    "each_with_a_limit_of_zero": lambda: each(fetch, [1], limit=0),
+    "named_like_a_branch": lambda: fetch(1).named("2"),
+    "sleep_that_is_negative": lambda: traction.sleep(-1),
+    "sleep_until_a_naive_time": lambda: traction.sleep_until(NAIVE),
+    "call_with_a_field_of_another_type": lambda: JSON.encode_call(fetch("one")),
+    "side_effect_that_names_nothing": lambda: traction.side_effect(read_later),
+    "map_to_a_step": lambda: fetch(1).map(fetch(2)),
+    "each_with_a_limit_of_one_half": lambda: each(fetch, [1], limit=0.5),  # type: ignore[call-overload]
+    "recurring_since_a_time_without_a_zone": lambda: traction.every("@daily", fetch, again=W, since=NAIVE),
+    "flat_map_to_a_value": lambda: run_flow(lambda: done(1).flat_map(lambda n: n + 1)),  # type: ignore[arg-type,return-value]
+    "recover_to_a_value": lambda: run_flow(lambda: fail(ValueError()).recover(ValueError, lambda _: 0)),  # type: ignore[arg-type,return-value]
+    "input_of_another_type": lambda: JSON.decode('{"number":"7"}', fetch, "the input of fetch 1"),
+    "input_without_a_new_field": lambda: JSON.decode("{}", fetch, "the input of fetch 1"),
+    "result_that_is_not_json": lambda: JSON.decode("<html>", int, "the result of fetch-1"),
+    "result_that_is_absent": lambda: JSON.decode(None, int, "the result of fetch-1"),
+    "payload_that_json_cannot_represent": lambda: JSON.encode({"path": Path("/etc/hosts")}),
+    "payload_with_a_number_that_json_does_not_have": lambda: JSON.encode([1.0, float("nan")]),
+    "payload_that_is_too_long": lambda: JSON.encode(["x" * 40_000]),
     "receive_of_nothing": call(traction.receive),
     "receive_of_a_string": call(traction.receive, "Approve"),
     "receive_of_a_signal_and_not_its_class": call(traction.receive, Approve("Ann")),
