@@ -45,9 +45,10 @@ def debug(
     payloads: Payloads = None,
     json: Json = False,
 ) -> None:
-    """Show the flow at an event: the line of each branch, its variables, and what it decides; then step through events.
+    """Show the flow at any event of a history, step by step.
 
-    The flow is replayed here with the code of --definitions. No activity runs, and nothing is sent.
+    Shown are the line of each branch, its variables, and what it decides. The flow is replayed here with the code of
+    --definitions. No activity runs, and nothing is sent.
     """
     inspector = load_inspector(context, history, run_id, definitions, url, open_codec(codec, payloads, context))
     event_id = len(inspector.events) if at is None else at
