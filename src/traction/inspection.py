@@ -143,7 +143,11 @@ class Inspector:
                 branches=branches,
                 decisions=tuple(entry.decision for entry in context.queue.entries),
                 awaited=tuple(
-                    AwaitedSignal(tuple(receiver.types), _find_places(branches).get(receiver.leaf.id, ""))
+                    AwaitedSignal(
+                        names=tuple(receiver.types),
+                        place=_find_places(branches).get(receiver.leaf.id, ""),
+                        targets=tuple(f"{each.__module__}:{each.__qualname__}" for each in receiver.types.values()),
+                    )
                     for receiver in context.mailbox.receivers
                 ),
                 blocked=blocked,

@@ -79,7 +79,8 @@ def test_each_branch_of_a_group_is_listed_with_the_frames_around_it() -> None:
         ("1.1.sleep-1", "sleep"),
     ]
     assert all(branch.frames[0].variables == {"item": "'apple'", "count": "5"} for branch in moment.branches)
-    assert [signal.names for signal in moment.awaited] == [("Approve",)]
+    (signal,) = moment.awaited
+    assert (signal.names, signal.targets) == (("Approve",), (f"{__name__}:Approve",))
 
 
 def test_a_moment_shows_what_the_flow_decides_and_what_came_next() -> None:

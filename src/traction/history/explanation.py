@@ -17,7 +17,7 @@ from traction.history.contents import show_content
 from traction.history.escaping import escape
 from traction.history.rendering import format_span
 from traction.history.text import shorten
-from traction.history.views import ExecutionView, Link, StepView
+from traction.history.views import ExecutionView, FailureView, Link, StepView
 
 FACTS_MAX = 10
 """How many open steps are listed one by one."""
@@ -97,6 +97,7 @@ def explain(view: ExecutionView, backlog: Backlog = Backlog(), *, has_code: bool
                 "decider",
                 f"{name} is being decided{by} since {format_span(taken)}{due}.",
                 tuple(_list_facts(view)),
+                () if has_code or taken <= TAKEN_SOON else _see("this takes long: see whether the code matches", view),
             )
     waiting = [
         step
@@ -148,9 +149,10 @@ def _explain_stuck(view: ExecutionView, name: str, has_code: bool) -> Explanatio
         )
     else:
         text = f"{name} is stuck: the code at hand cannot decide for its history."
-    facts, ways = [], []
+    facts: list[Fact] = []
+    ways: list[str] = []
     if blocked is not None:
-        facts.append(Fact("cause", f"{blocked.type.rpartition('.')[2]}: {blocked.message}"))
+        facts += _list_causes(blocked)
         if blocked.place:
             facts.append(Fact("line", blocked.place))
         if blocked.type.endswith("NonDeterminismError"):
@@ -162,7 +164,7 @@ def _explain_stuck(view: ExecutionView, name: str, has_code: bool) -> Explanatio
         ways.append("deploy the code at hand to the workers, and read their logs for the error")
     else:
         facts.append(Fact("cause", "the log of its workers shows the error"))
-        ways.append(f"see it here: {_command('why', view.workflow_id, '--definitions', 'MODULE')}")
+        ways += _see("see it here", view)
     return Explanation("stuck", text, (*facts, *_list_facts(view)), tuple(ways))
 
 
@@ -194,7 +196,10 @@ def _explain_waiting(view: ExecutionView, name: str, has_code: bool) -> Explanat
     ways: list[str] = []
     for awaited in view.awaited or ():
         phrases.append(f"the signal {' or '.join(awaited.names)}")
-        ways += [f"send it: {_command('signal', view.workflow_id, 'MODULE:' + signal)}" for signal in awaited.names]
+        targets = awaited.targets or tuple(f"MODULE:{signal}" for signal in awaited.names)
+        ways += [f"send it: {_command('signal', view.workflow_id, target)}" for target in targets]
+    if not has_code:
+        ways += _see("see its lines and signals", view)
     if phrases:
         shown = phrases[0] if len(phrases) == 1 else f"{', '.join(phrases[:-1])} and {phrases[-1]}"
         cause: Cause = "steps" if open_steps else "signal"
@@ -212,9 +217,21 @@ def _explain_waiting(view: ExecutionView, name: str, has_code: bool) -> Explanat
         text = f"{name} is open, and nothing in it waits: only a cancellation can continue it.{due}"
         return Explanation("nothing", text)
     text = f"{name} is open, and no task, timer or child of it is: it waits for a signal, or for nothing.{due}"
-    return Explanation(
-        "signal", text, (), (f"see for which: {_command('why', view.workflow_id, '--definitions', 'MODULE')}",)
-    )
+    return Explanation("signal", text, (), _see("see for which", view))
+
+
+def _see(purpose: str, view: ExecutionView) -> tuple[str, ...]:
+    return (f"{purpose}: {_command('why', view.workflow_id, '--definitions', 'MODULE')}",)
+
+
+def _list_causes(blocked: FailureView) -> Iterator[Fact]:
+    """Yield the first paragraph of an error as its cause, and the rows of the table below it, if it has one."""
+    head, _, rest = blocked.message.partition("\n\n")
+    yield Fact("cause", f"{blocked.type.rpartition('.')[2]}: {_to_line(head)}")
+    for row in rest.partition("\n\n")[0].splitlines():
+        label, _, text = row.strip().partition("  ")
+        if text:
+            yield Fact(_to_line(label), _to_line(text.strip()))
 
 
 def _to_line(text: str) -> str:

@@ -146,6 +146,8 @@ class AwaitedSignal(msgspec.Struct, frozen=True):
 
     names: tuple[str, ...]
     place: str
+    targets: tuple[str, ...] = ()
+    """Where the signals are defined, each as `module:Signal`, as `traction signal` takes them."""
 
 
 class Unreadable(msgspec.Struct, frozen=True):

@@ -46,14 +46,17 @@ OPEN = {
   way out   start a worker of charge: traction worker MODULE:charge""",
     (leave_activity_started,): f"""\
 {NAME} is open, and waits for an activity, since 00:00:01 UTC, 19.00 s ago.
-  activity  charge-1 (charge 2) has run on worker-a for 17.00 s; it times out in 43.00 s""",
+  activity  charge-1 (charge 2) has run on worker-a for 17.00 s; it times out in 43.00 s
+  way out   see its lines and signals: traction why order-7 --definitions MODULE""",
     (leave_activity_retrying,): f"""\
 {NAME} is open, and waits for an activity, since 00:00:01 UTC, 19.00 s ago.
-  activity  charge-1 (A 1) is tried again now, after busy: later""",
+  activity  charge-1 (A 1) is tried again now, after busy: later
+  way out   see its lines and signals: traction why order-7 --definitions MODULE""",
     (leave_timer_started, leave_child_started): f"""\
 {NAME} is open, and waits for a timer and a child, since 00:00:01 UTC, 19.00 s ago.
-  timer  sleep-1 fires in 1 m 11 s
-  child  Child-1 is the execution order-7, open for 18.00 s""",
+  timer    sleep-1 fires in 1 m 11 s
+  child    Child-1 is the execution order-7, open for 18.00 s
+  way out  see its lines and signals: traction why order-7 --definitions MODULE""",
     (): f"""\
 {NAME} is open, and no task, timer or child of it is: it waits for a signal, or for nothing.
   way out  see for which: traction why order-7 --definitions MODULE""",
@@ -93,10 +96,13 @@ def test_decision_tasks_that_time_out_in_a_row_mean_that_it_is_stuck() -> None:
         f"{NAME} is stuck: its decision task has timed out 3 times since 00:00:00 UTC, 2 m 10 s ago.",
     )
     assert explanation.ways_out == ("see it here: traction why order-7 --definitions MODULE",)
-    blocked = FailureView("traction.errors.NonDeterminismError", "the code asks for reserve 2", "flows.py:35 in order")
+    message = "no match at step reserve-1\n\n  history (event 9)  reserve 1\n  current code  reserve 2\n\nAdvice."
+    blocked = FailureView("traction.errors.NonDeterminismError", message, "flows.py:35 in order")
     explained = explain(msgspec.structs.replace(view, blocked=blocked), has_code=True)
-    assert [(fact.label, fact.text) for fact in explained.facts[:2]] == [
-        ("cause", "NonDeterminismError: the code asks for reserve 2"),
+    assert [(fact.label, fact.text) for fact in explained.facts[:4]] == [
+        ("cause", "NonDeterminismError: no match at step reserve-1"),
+        ("history (event 9)", "reserve 1"),
+        ("current code", "reserve 2"),
         ("line", "flows.py:35 in order"),
     ]
     assert "deploy the former code" in explained.ways_out[0]
