@@ -20,6 +20,7 @@ from traction.cli.loading import UsageError
 from traction.cli.spans import read_time
 from traction.client.following import follow_executions
 from traction.client.query import ListedExecution, Query
+from traction.history.escaping import is_safe
 from traction.model import decisions as d
 from traction.model import operations as o
 from traction.model.names import TaskList
@@ -151,6 +152,24 @@ def test_what_list_prints_fits_the_terminal(shop: Shop, columns: int) -> None:
     compare(f"describe-{columns}.txt", shop("describe", "order-2", columns=columns))
     compare(f"types-{columns}.txt", shop("types", columns=columns))
     compare(f"tasks-{columns}.txt", shop("tasks", columns=columns))
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_texts_of_others_are_escaped_and_fit_the_terminal(shop: Shop, columns: int) -> None:
+    backend = shop.world.local
+    hostile = "\x1b[2Jgo\u202e\n2024-02-29 13:03  COMPLETED  order 1"
+    populate_one(shop, "order-4")
+    signal = o.SignalWorkflowExecution(domain=backend.domain, workflow_id="order-4", signal_name=hostile, input=hostile)
+    backend.call(signal)
+    task = backend.call(o.PollForDecisionTask(domain=backend.domain, task_list=TaskList("work")), timedelta(0))
+    failure = d.FailWorkflowExecution(reason=hostile, details=hostile)
+    backend.call(o.RespondDecisionTaskCompleted(task_token=task.task_token, decisions=(failure,)))
+    printed = "\n".join(
+        shop(*words, columns=columns)
+        for words in (["list", "--id", "order-4", "--reasons"], ["history", "order-4"], ["why", "order-4"])
+    )
+    assert all(is_safe(c) or c == "\n" for c in printed)
+    compare(f"hostile-{columns}.txt", printed)
 
 
 def test_stuck_shows_executions_whose_decision_task_waits_or_times_out(shop: Shop) -> None:
