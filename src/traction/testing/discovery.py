@@ -329,7 +329,7 @@ class _Search:
     def list_unseen(self) -> Iterator[str]:
         """Yield what the simulations did not show, one line each."""
         if self.waiting:
-            yield f"{len(self.waiting):,} or more further scenarios: raise the number of runs"
+            yield f"{len(self.waiting):,} or more further scenarios: raise the number of runs, or the time"
         if self._deviations < 2:
             yield "two deviations in one run, such as two failures: raise the number of deviations"
         if not self._cancels:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -12,6 +13,7 @@ from traction.history.graphs.arrangement import Box, arrange, read_overlay
 from traction.history.graphs.folding import fold_graph
 from traction.history.graphs.graph import Graph, Node, merge_graphs
 from traction.history.graphs.reading import make_graph
+from traction.history.graphs.svg import write_svg
 from traction.testing import fails, raises, simulate
 
 
@@ -229,6 +231,23 @@ def test_the_states_of_a_history_are_laid_over_a_graph() -> None:
 
 def list_boxes(box: Box) -> list[Box]:
     return [box, *(inner for member in box.members for inner in list_boxes(member))]
+
+
+def test_a_drawing_is_readable_without_sight_and_without_inline_styles() -> None:
+    graph, overlay = read_overlay(simulate(sell(1)).history)
+    root = ElementTree.fromstring(write_svg(graph, overlay, description="One sale.", style=""))
+    texts = {element.tag.rpartition("}")[2]: element.text for element in root}
+    assert root.get("role") == "img"
+    assert texts["title"] == "Graph of sell"
+    assert texts["desc"] == "One sale. Steps: charge ✓ done, ship ✓ done, completed ✓ done."
+    assert "style" not in texts
+    assert not any("style" in element.attrib for element in root.iter())
+    assert [element.get("data-step") for element in root.iter() if element.get("data-step")] == [
+        "~start",
+        "charge-1",
+        "ship-1",
+        "~close completed",
+    ]
 
 
 def test_an_empty_flow_goes_from_start_to_close() -> None:

@@ -35,13 +35,15 @@ STYLE: Final = """
 """The style of the drawing. Lines and text have the `color` of the page around, in light and in dark mode."""
 
 
-def write_svg(graph: Graph, overlay: Overlay | None = None, *, description: str = "") -> str:
+def write_svg(graph: Graph, overlay: Overlay | None = None, *, description: str = "", style: str = STYLE) -> str:
     """Return a graph, folded, as an SVG element.
 
     Args:
         graph: the graph.
         overlay: the states of the steps of a history, which are laid over.
         description: a text for those who cannot see the drawing, before the list of its steps.
+        style: the style sheet in the element. A page that forbids inline styles passes an empty text, and puts `STYLE`
+            into its own style sheet.
     """
     flow = arrange(graph, overlay)
     placed = lay_out(flow)
@@ -55,7 +57,7 @@ def write_svg(graph: Graph, overlay: Overlay | None = None, *, description: str 
         f'<svg xmlns="http://www.w3.org/2000/svg" class="traction-graph" role="img" {size}>',
         f"<title>{escape(f'Graph of {name}')}</title>",
         f"<desc>{escape(text)}</desc>",
-        f"<style>{STYLE}</style>",
+        *([f"<style>{style}</style>"] if style else []),
         *_write_members(placed),
         "</svg>",
     ]
