@@ -38,6 +38,7 @@ from traction.cli.commands.state import state
 from traction.cli.commands.tasks import show_tasks
 from traction.cli.commands.terminate import terminate
 from traction.cli.commands.types import show_types
+from traction.cli.commands.watch import watch
 from traction.cli.commands.why import why
 from traction.cli.commands.worker import work
 from traction.cli.filters import NAMES, with_filters
@@ -55,6 +56,7 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
     "list": show_executions,
     "describe": describe,
     "why": why,
+    "watch": watch,
     "history": show_history,
     "debug": debug,
     "state": state,

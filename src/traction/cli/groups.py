@@ -8,7 +8,7 @@ import typer.core
 
 GROUPS: Final = {
     "Run": ("run", "start", "worker"),
-    "Find and look": ("list", "describe", "why", "history", "debug", "state", "tasks", "types"),
+    "Find and look": ("list", "describe", "why", "watch", "history", "debug", "state", "tasks", "types"),
     "Act": ("signal", "cancel", "terminate"),
     "Test": ("simulate", "explore", "graph", "replay", "check"),
     "Serve": ("serve",),

@@ -98,18 +98,26 @@ def to_plain(value: object, codec: Codec = JSON) -> Any:
 
 
 def show_table(rows: Sequence[Sequence[str]], *, wide: bool = False) -> None:
-    """Print rows of text in columns, each row on one line, with control characters escaped.
+    """Print rows of text in columns, as `format_table` returns them."""
+    for line in format_table(rows, wide=wide):
+        show_lines(line)
+
+
+def format_table(rows: Sequence[Sequence[str]], *, wide: bool = False) -> list[str]:
+    """Return rows of text in columns, each row on one line, with control characters escaped.
 
     Unless `wide`, the last column is cut to the width of the terminal, and left out where less than ten columns remain.
     """
     lines = [[escape(" ".join(word.split())) for word in row] for row in rows]
+    table: list[str] = []
     widths = [max(map(measure, column)) for column in zip(*lines, strict=True)]
     free = find_width() - sum(widths[:-1]) - 2 * len(widths[:-1])
     for *words, last in lines:
         padded = [word + " " * (width - measure(word)) for word, width in zip(words, widths, strict=False)]
         if not wide:
             last = cut(last, free) if free >= LAST_COLUMN_MIN else ""
-        show_lines("  ".join([*padded, last]).rstrip())
+        table.append("  ".join([*padded, last]).rstrip())
+    return table
 
 
 def show_action(action: str, execution: WorkflowExecution, text: str, *, json: bool) -> None:
