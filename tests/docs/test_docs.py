@@ -21,7 +21,7 @@ import pytest
 
 import traction
 from traction.backend import Backend
-from traction.cli import COMMANDS
+from traction.cli.app import COMMANDS, load_command
 from traction.plugins import hookspecs
 from traction.testing.laws.laws import LAWS
 from traction_local.service.knobs import Knobs
@@ -218,5 +218,5 @@ def test_the_swf_page_defines_its_evidence_tags() -> None:
 
 
 def test_every_command_has_a_module_with_a_docstring() -> None:
-    docs = {name: sys.modules[command.__module__].__doc__ or "" for name, command in COMMANDS.items()}
+    docs = {name: sys.modules[load_command(name).__module__].__doc__ or "" for name in COMMANDS}
     assert [name for name, doc in docs.items() if not doc.startswith(f"`traction {name}`: ")] == []

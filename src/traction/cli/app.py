@@ -9,6 +9,7 @@ options, so the arguments are inspected before the commands are built.
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import inspect
 import os
@@ -20,58 +21,37 @@ import pluggy
 import typer
 
 from traction.cli import arguments
-from traction.cli.commands.cancel import cancel
-from traction.cli.commands.check import check
-from traction.cli.commands.debug import debug
-from traction.cli.commands.describe import describe
-from traction.cli.commands.explore import show_exploration
-from traction.cli.commands.graph import OPTIONS as OPTIONS_OF_GRAPH
-from traction.cli.commands.graph import show_graph
-from traction.cli.commands.history import show_history
-from traction.cli.commands.list import show_executions
-from traction.cli.commands.replay import replay_files
-from traction.cli.commands.run import run
-from traction.cli.commands.signal import send
-from traction.cli.commands.simulate import show_simulation
-from traction.cli.commands.start import start
-from traction.cli.commands.state import state
-from traction.cli.commands.tasks import show_tasks
-from traction.cli.commands.terminate import terminate
-from traction.cli.commands.types import show_types
-from traction.cli.commands.watch import watch
-from traction.cli.commands.why import why
-from traction.cli.commands.worker import work
 from traction.cli.filters import NAMES, with_filters
 from traction.cli.groups import CommandGroup, find_group
 from traction.cli.loading import load_signal, load_workflow
-from traction.cli.options import Url
+from traction.cli.options import GRAPH_OPTIONS, Url
 from traction.cli.output import exit_on_error
 from traction.errors import TractionError
 from traction.plugins.loading import load_plugins
 
-COMMANDS: Mapping[str, Callable[..., None]] = {
-    "run": run,
-    "start": start,
-    "worker": work,
-    "list": show_executions,
-    "describe": describe,
-    "why": why,
-    "watch": watch,
-    "history": show_history,
-    "debug": debug,
-    "state": state,
-    "tasks": show_tasks,
-    "types": show_types,
-    "signal": send,
-    "cancel": cancel,
-    "terminate": terminate,
-    "simulate": show_simulation,
-    "explore": show_exploration,
-    "graph": show_graph,
-    "replay": replay_files,
-    "check": check,
+COMMANDS: Mapping[str, str] = {
+    "run": "run:run",
+    "start": "start:start",
+    "worker": "worker:work",
+    "list": "list:show_executions",
+    "describe": "describe:describe",
+    "why": "why:why",
+    "watch": "watch:watch",
+    "history": "history:show_history",
+    "debug": "debug:debug",
+    "state": "state:state",
+    "tasks": "tasks:show_tasks",
+    "types": "types:show_types",
+    "signal": "signal:send",
+    "cancel": "cancel:cancel",
+    "terminate": "terminate:terminate",
+    "simulate": "simulate:show_simulation",
+    "explore": "explore:show_exploration",
+    "graph": "graph:show_graph",
+    "replay": "replay:replay_files",
+    "check": "check:check",
 }
-"""The commands by name."""
+"""The commands by name: each a module of `commands`, and its function."""
 
 _LOADERS: Mapping[str, Callable[[str], Any]] = {
     "run": load_workflow,
@@ -82,6 +62,13 @@ _LOADERS: Mapping[str, Callable[[str], Any]] = {
     "graph": load_workflow,
 }
 """What loads the definition whose fields are options of a command."""
+
+
+def load_command(name: str) -> Callable[..., None]:
+    """Import a command."""
+    module, _, function = COMMANDS[name].partition(":")
+    command: Callable[..., None] = getattr(importlib.import_module(f"traction.cli.commands.{module}"), function)
+    return command
 
 
 def make_app(argv: Sequence[str], plugins: pluggy.PluginManager | None = None) -> typer.Typer:
@@ -100,14 +87,16 @@ def make_app(argv: Sequence[str], plugins: pluggy.PluginManager | None = None) -
         rich_markup_mode=None,
     )
     app.callback()(_read_common)
-    for name, command in COMMANDS.items():
+    # A command that is named by no word need not be imported; without any, all of them are listed.
+    for name in [name for name in COMMANDS if name in argv] or COMMANDS:
+        command = load_command(name)
         has_filters = "filters" in inspect.signature(command).parameters
         if (load := _LOADERS.get(name)) is not None:
-            draws = command is show_graph
+            draws = name == "graph"
             # A graph of a history alone has no workflow, so other words may be values of options.
             words = argv[:2] if draws else argv
             target = arguments.find_target(words, name, first=load is load_workflow)
-            reserved = NAMES if has_filters else OPTIONS_OF_GRAPH if draws else frozenset[str]()
+            reserved = NAMES if has_filters else GRAPH_OPTIONS if draws else frozenset[str]()
             definition = None if target is None else load(target)
             command = arguments.with_fields(command, definition, reserved, required=not draws)
         if has_filters:

@@ -84,3 +84,6 @@ Definitions = Annotated[
         help="A module with workflows, to replay the flow here and show its lines and signals. Repeatable.",
     ),
 ]
+
+GRAPH_OPTIONS = frozenset({"cancels", "execution", "format", "history", "output", "run-id", "seconds"})
+"""The options of `traction graph` that fields of a workflow cannot have."""

@@ -12,7 +12,7 @@ import typer
 from traction.cli import arguments, loading, output
 from traction.cli.documents import Discovered, DrawnGraph
 from traction.cli.loading import UsageError
-from traction.cli.options import CodecName, FaultsName, Json, Payloads, RunId, Stub, Url, Verbose
+from traction.cli.options import GRAPH_OPTIONS, CodecName, FaultsName, Json, Payloads, RunId, Stub, Url, Verbose
 from traction.cli.worlds import find_faults, read_stubs
 from traction.client.visibility import find_execution
 from traction.history import make_stored, merge_graphs, read_overlay, read_stored, write_mermaid, write_svg
@@ -21,9 +21,6 @@ from traction.history.graphs.arrangement import Overlay
 from traction.history.graphs.graph import Graph
 from traction.history.graphs.json_export import view_graph
 from traction.testing.discovery import RUNS_MAX, Discovery, discover
-
-OPTIONS = frozenset({"cancels", "execution", "format", "history", "output", "run-id", "seconds"})
-"""The options of this command that fields of a workflow cannot have."""
 
 FORMATS = {".mmd": "mermaid", ".mermaid": "mermaid", ".svg": "svg", ".json": "json"}
 """The formats, by the endings of files."""
@@ -87,7 +84,7 @@ def show_graph(
     if workflow is not None:
         found = discover(
             workflow,
-            fields=arguments.read_fields(workflow, fields, OPTIONS),
+            fields=arguments.read_fields(workflow, fields, GRAPH_OPTIONS),
             deviations=deviations,
             runs_max=runs,
             seconds_max=seconds,
