@@ -43,7 +43,9 @@ def watch(
     codec: CodecName = None,
     payloads: Payloads = None,
 ) -> None:
-    """Show the open executions and what they wait for, or the steps of one, until it closes or Ctrl-C.
+    """Show open executions, or one, as they change.
+
+    Shows what each waits for, or the steps of one until it closes. Ctrl-C ends it.
 
     On a terminal it redraws the screen; elsewhere it prints what has changed.
     """
