@@ -164,7 +164,10 @@ class Inspector:
         Raises:
             HistoryError: the history has no such event.
         """
-        moment = self.at(event_id)
+        return self.make_view(self.at(event_id), until=until)
+
+    def make_view(self, moment: Moment, *, until: datetime | None = None) -> ExecutionView:
+        """Return the view of the execution at a moment of this inspector: see `view`."""
         codec = None if self._codec is JSON else self._codec
         view = read_execution(self.events[: moment.event_id], execution=self.execution, until=until, codec=codec)
         return msgspec.structs.replace(

@@ -24,7 +24,7 @@ HERE = "tests.cli.orders"
 ROOT = Path(__file__).parents[2]
 SCHEMAS = ROOT / "docs" / "cli-schemas.json"
 MODULES = (documents.__name__, explanation.__name__, json_export.__name__, views.__name__)
-WITHOUT = {"watch", "worker"}
+WITHOUT = {"ui", "watch", "worker"}
 """Commands that print no result, or redraw a screen."""
 
 

@@ -30,10 +30,10 @@ from hypothesis import strategies as st
 from tests.conformance.service.conftest import BEGIN
 from traction.model.limits import Limits
 from traction.model.operations import Operation
+from traction.ui import trusted_hosts as guard
+from traction.ui.trusted_hosts import is_accepted
 from traction_local.backend import LocalBackend
-from traction_local.server import trusted_hosts as guard
 from traction_local.server.app import serving
-from traction_local.server.trusted_hosts import is_accepted
 from traction_local.service.knobs import Knobs
 from traction_local.service.service import Service
 from traction_local.virtual_clock import VirtualClock

@@ -22,6 +22,7 @@ MODULES = (
     "traction.replay",
     "traction.testing",
     "traction.testing.strategies",
+    "traction.ui",
     "traction.worker",
 )
 

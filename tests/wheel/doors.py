@@ -16,6 +16,7 @@ DOORS = {
     "from traction.plugins.otel import Tracing; Tracing()": "otel",
     "from traction.payloads.encryption import Encrypt, KeyRing; Encrypt(KeyRing({'a': bytes(32)}))": "crypto",
     "from traction_local.server.app import serving": "server",
+    "from traction.ui import Page, serve_page": "server",
     "import traction.cli": "cli",
     "from traction import WorkerSystem; WorkerSystem('swf://acme?region=us-east-1').close()": "swf",
     "from traction import WorkerSystem; WorkerSystem('local:', payloads='s3://acme?region=us-east-1').close()": "swf",

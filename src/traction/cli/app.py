@@ -50,6 +50,7 @@ COMMANDS: Mapping[str, str] = {
     "graph": "graph:show_graph",
     "replay": "replay:replay_files",
     "check": "check:check",
+    "ui": "ui:show_page",
 }
 """The commands by name: each a module of `commands`, and its function."""
 

@@ -11,7 +11,7 @@ GROUPS: Final = {
     "Find and look": ("list", "describe", "why", "watch", "history", "debug", "state", "tasks", "types"),
     "Act": ("signal", "cancel", "terminate"),
     "Test": ("simulate", "explore", "graph", "replay", "check"),
-    "Serve": ("serve",),
+    "Serve": ("ui", "serve"),
 }
 """The commands of each group, in the order of `traction --help`."""
 

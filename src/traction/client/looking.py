@@ -49,12 +49,17 @@ def make_view(
     codec: Codec = JSON,
 ) -> ExecutionView:
     """Return the view of a run from its events, replaying its flow if its definition is among the workflows."""
-    begun = events[0]
-    assert isinstance(begun, WorkflowExecutionStarted)
-    workflow = next((each for each in workflows if each.spec.type == begun.workflow_type), None)
+    workflow = find_workflow(events, workflows)
     if workflow is None:
         return read_execution(events, execution=execution, until=now, codec=None if codec is JSON else codec)
     return Inspector(events, workflow, execution=execution, codec=codec).view(until=now)
+
+
+def find_workflow(events: Sequence[Event], workflows: Iterable[type[Workflow[Any]]]) -> type[Workflow[Any]] | None:
+    """Return the definition of the name and version that a history has; `None` if it is not among them."""
+    begun = events[0]
+    assert isinstance(begun, WorkflowExecutionStarted)
+    return next((each for each in workflows if each.spec.type == begun.workflow_type), None)
 
 
 def count_backlog(backend: Backend, view: ExecutionView) -> Backlog:
@@ -94,7 +99,11 @@ def explain_execution(
 
     Args, raises: as `read_view`.
     """
-    view = read_view(backend, execution, workflows=workflows, codec=codec)
+    return explain_view(backend, read_view(backend, execution, workflows=workflows, codec=codec))
+
+
+def explain_view(backend: Backend, view: ExecutionView) -> Explanation:
+    """Explain what the run of a view waits for, or how it closed. Counts the tasks on the lists it waits for."""
     has_code = view.awaited is not None or view.blocked is not None
     backlog = Backlog() if view.status != "OPEN" else count_backlog(backend, view)
     return explain(view, backlog, has_code=has_code)

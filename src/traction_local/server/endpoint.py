@@ -15,10 +15,10 @@ import msgspec
 from traction.errors import BackendError, InternalFailure, ServiceFault, UnknownOperationException, ValidationException
 from traction.model import operations as o
 from traction.model.decisions import CompleteWorkflowExecution
+from traction.ui.trusted_hosts import find_refusal
 from traction_local.backend import LocalBackend, Waiter
 from traction_local.server.held_polls import HeldPolls, settle
 from traction_local.server.request_body import ClientGone, Headers, Receive, Refusal, read_body
-from traction_local.server.trusted_hosts import find_refusal
 from traction_local.service.rules import format_violation
 from traction_local.service.validation import CLOSE_NOT_LAST, DECISION_TYPES, Validator, get_validator, make_invalid
 from traction_swf import forms, wire
