@@ -14,7 +14,15 @@ from typing import Any, Final
 import msgspec
 
 from traction.backend import Backend
-from traction.client.query import STATUSES
+from traction.client.query import STATUSES, Query
+from traction.client.task_lists import (
+    READ_MAX,
+    Kind,
+    count_tasks,
+    find_task_lists,
+    list_activity_types,
+    list_workflow_types,
+)
 from traction.client.visibility import find_execution
 from traction.definitions.classes import Workflow
 from traction.errors import (
@@ -29,9 +37,11 @@ from traction.extras import needed_by
 from traction.history.export import make_stored, write_stored
 from traction.history.graphs.arrangement import read_overlay
 from traction.history.graphs.svg import STYLE, write_svg
+from traction.model.literals import RegistrationStatus
 from traction.model.names import WorkflowExecution
 from traction.payloads.codec import JSON, Codec
 from traction.ui.events import read_event_page
+from traction.ui.forms import Forms
 from traction.ui.histories import Histories
 from traction.ui.links import link
 from traction.ui.lists import WITHIN, count_cheaply, read_filters, read_page, read_query
@@ -87,7 +97,6 @@ class Page:
         self._attention = AttentionReader(site.backend)
         self._live = LiveStreams()
         self._templates = get_environment()
-        self._secret = os.urandom(32)
         self._static = {name: files("traction.ui").joinpath(name).read_bytes() for name in STATIC}
         self._static["style.css"] += STYLE.encode()
         routes = [
@@ -98,11 +107,15 @@ class Page:
             Route("/execution/events", self._show_events),
             Route("/execution/step", self._show_step),
             Route("/execution/download", self._download),
+            Route("/tasks", self._show_tasks),
+            Route("/types", self._show_types),
             Route("/live/list", self._follow_list),
             Route("/live/execution", self._follow_execution),
             Route("/static/{name}", self._send_static),
         ]
-        self.routes = routes
+        if site.may_write:
+            forms = Forms(site.backend, self._histories, site.workflows, site.codec, os.urandom(32), self._render)
+            routes += forms.list_routes()
         handlers: Any = {
             HTTPException: self._show_status,
             UnknownResourceFault: self._show_unknown,
@@ -191,6 +204,7 @@ class Page:
             "tab": tab,
             "live": live,
         }
+        context["done"] = parameters.get("done", "")
         for name, make in more.items():
             context[name] = make(seen, events, parameters)
         return self._render(request, template, **context)
@@ -245,6 +259,31 @@ class Page:
         text = write_stored(make_stored(self._histories.read(execution), execution))
         headers = {"content-disposition": 'attachment; filename="history.json"'}
         return Response(text, media_type="application/json", headers=headers)
+
+    # Task lists and types.
+
+    def _show_tasks(self, request: Request) -> Response:
+        wanted = request.query_params.get("list", "").strip()
+        lists: set[tuple[str, Kind]] = {(wanted, "decision"), (wanted, "activity")}
+        if not wanted:
+            lists = find_task_lists(self._backend, Query(status="OPEN"), read=self._histories.read)
+        counts, notes = [], []
+        for name, kind in sorted(lists):
+            try:
+                counted = count_tasks(self._backend, name, kind)
+            except UnknownResourceFault:
+                continue
+            except BackendError as error:
+                if not error.retryable:
+                    raise
+                notes.append(f"The tasks of {name} were not counted: {error}")
+                continue
+            counts.append({"name": name, "kind": kind, "count": counted.count, "truncated": counted.truncated})
+        context: dict[str, Any] = {"wanted": wanted, "counts": counts, "notes": notes, "read_max": READ_MAX}
+        return self._render(request, "tasks.html", **context)
+
+    def _show_types(self, request: Request) -> Response:
+        return self._render(request, "types.html", types=[*list_types(self._backend)])
 
     # Streams.
 
@@ -316,6 +355,30 @@ class Page:
 
     def _show_broken(self, request: Request, error: HistoryError) -> Response:
         return self._show_message(request, 500, "This cannot be shown", str(error))
+
+
+def list_types(backend: Backend) -> list[dict[str, Any]]:
+    """Return the registered and deprecated types by name and version, workflows first."""
+    found: list[dict[str, Any]] = []
+    statuses: tuple[RegistrationStatus, ...] = ("REGISTERED", "DEPRECATED")
+    for status in statuses:
+        infos: list[tuple[str, Any, Any]] = [
+            *(("workflow", one.workflow_type, one) for one in list_workflow_types(backend, status)),
+            *(("activity", one.activity_type, one) for one in list_activity_types(backend, status)),
+        ]
+        found += (
+            {
+                "kind": kind,
+                "name": type.name,
+                "version": type.version,
+                "status": info.status,
+                "created_at": info.creation_date,
+                "deprecated_at": info.deprecation_date,
+                "description": info.description,
+            }
+            for kind, type, info in infos
+        )
+    return sorted(found, key=lambda one: (one["kind"] == "activity", one["name"], one["version"]))
 
 
 def _read_number(parameters: Mapping[str, str], name: str) -> int | None:

@@ -50,6 +50,7 @@ def get_environment() -> jinja2.Environment:
     )
     filters: Mapping[str, Callable[..., Any]] = {
         "lines": show_lines,
+        "raw": show_exactly,
         "content": show_value,
         "time": show_time,
         "span": format_span,
@@ -85,6 +86,11 @@ def cut(text: str) -> str:
 def show_lines(text: str) -> Markup:
     """Return a text of several lines as HTML."""
     return escape_html(escape_lines(cut(text)))
+
+
+def show_exactly(text: str) -> Markup:
+    """Return a text as HTML as it is, for the value of an input that is sent back."""
+    return escape_html(text)
 
 
 def show_value(value: Any) -> str:

@@ -12,13 +12,10 @@ from traction.cli import output
 from traction.cli.documents import RegisteredType
 from traction.cli.loading import open_for
 from traction.cli.options import Json, Url
-from traction.model import operations as o
+from traction.client.task_lists import list_activity_types, list_workflow_types
 from traction.model.literals import RegistrationStatus
 
-_OPERATIONS: Final[dict[Literal["workflow", "activity"], Any]] = {
-    "workflow": o.ListWorkflowTypes,
-    "activity": o.ListActivityTypes,
-}
+_KINDS: Final[tuple[Literal["workflow", "activity"], ...]] = ("workflow", "activity")
 
 
 def show_types(
@@ -33,7 +30,7 @@ def show_types(
     """Show the registered types with their status."""
     statuses: tuple[RegistrationStatus, ...] = ("REGISTERED", "DEPRECATED") if deprecated else ("REGISTERED",)
     with open_for(context, url) as backend:
-        found = [one for kind in _OPERATIONS for status in statuses for one in list_types(backend, kind, status, name)]
+        found = [one for kind in _KINDS for status in statuses for one in list_types(backend, kind, status, name)]
     found.sort(key=lambda one: (one.kind == "activity", one.name, one.version))
     if json:
         output.show_document(found)
@@ -46,22 +43,16 @@ def show_types(
 def list_types(
     backend: Backend, kind: Literal["workflow", "activity"], status: RegistrationStatus, name: str | None
 ) -> Iterator[RegisteredType]:
-    """Yield the types of a kind and a status, reading page by page."""
-    token: str | None = None
-    while True:
-        page = backend.call(
-            _OPERATIONS[kind](domain=backend.domain, registration_status=status, name=name, next_page_token=token)
+    """Yield the documents of the types of a kind and a status, reading page by page."""
+    list_infos: Any = list_workflow_types if kind == "workflow" else list_activity_types
+    for info in list_infos(backend, status, name):
+        type = info.workflow_type if kind == "workflow" else info.activity_type
+        yield RegisteredType(
+            kind=kind,
+            name=type.name,
+            version=type.version,
+            status=info.status,
+            description=info.description,
+            created_at=info.creation_date,
+            deprecated_at=info.deprecation_date,
         )
-        for info in page.type_infos:
-            type = info.workflow_type if kind == "workflow" else info.activity_type
-            yield RegisteredType(
-                kind=kind,
-                name=type.name,
-                version=type.version,
-                status=info.status,
-                description=info.description,
-                created_at=info.creation_date,
-                deprecated_at=info.deprecation_date,
-            )
-        if (token := page.next_page_token) is None:
-            return
