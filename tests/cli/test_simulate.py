@@ -208,7 +208,7 @@ def test_the_command_that_repeats_a_failure_has_its_signals_and_stubs(
         (["--signal", '{}:Approve{{"by": 7}}'], "Expected `str`, got `int`"),
         (["--signal", "{}:Approve"], "missing required field `by`"),
         (["--stub", "charge"], "write --stub ACTIVITY=MODULE:FUNCTION"),
-        (["--stub", "refund={}:receipt"], "no activity 'refund'"),
+        (["--stub", "unheard_of={}:receipt"], "no activity 'unheard_of'"),
     ],
 )
 def test_a_world_that_cannot_be_leaves_with_2(

@@ -84,7 +84,7 @@ def test_deviations_are_written_and_read() -> None:
 
 @pytest.mark.parametrize("text", ["4", "4:", ":2", "4:two", "4:2,9:1", "-1:2"])
 def test_a_text_that_is_not_a_list_of_deviations_is_refused(text: str) -> None:
-    with pytest.raises(DefinitionError, match="is not a deviation; each is the number of a choice"):
+    with pytest.raises(DefinitionError, match="is not a deviation; write the number of a choice"):
         Deviations(text)
 
 

@@ -122,14 +122,15 @@ class Processes:
         target = f"{self._example.module}:{definition}"
         return self._begin("worker", target, *more, "--instances", "1", "--url", self.url)
 
-    def start(self) -> Any:
+    def start(self) -> WorkflowExecution:
         """Let a client start the example, in a process that ends with that."""
         given = [word for name, value in self._example.input.items() for word in (f"--{name}", value)]
         target = f"{self._example.module}:{self._example.workflow.__name__}"
         client = self._begin("start", target, *given, "--url", self.url, "--json", out=True)
         output, _ = client.communicate(timeout=60)
         assert client.returncode == 0
-        return json.loads(output)
+        started = json.loads(output)
+        return WorkflowExecution(started["workflow_id"], started["run_id"])
 
     def kill(self, role: int) -> None:
         self._workers[role].kill()
@@ -232,7 +233,7 @@ def test_examples_run_the_same_in_many_processes_as_in_one(tmp_path: Path, name:
     example = EXAMPLES[name](tmp_path)
     here, told_here = play_here(example)
     with running(tmp_path, example) as processes, WorkerSystem(processes.url) as client:
-        handle = client.get_handle(msgspec.convert(processes.start(), type=WorkflowExecution), example.workflow)
+        handle = client.get_handle(processes.start(), example.workflow)
         assert wait_for(handle, processes) == here
         events = handle.history()
         assert processes.deaths == 0
@@ -253,7 +254,7 @@ def test_examples_run_the_same_while_their_processes_are_killed(tmp_path: Path, 
         running(tmp_path, example, speed=SPEED, seed=f"{seed}") as processes,
         WorkerSystem(processes.url) as client,
     ):
-        handle = client.get_handle(msgspec.convert(processes.start(), type=WorkflowExecution), example.workflow)
+        handle = client.get_handle(processes.start(), example.workflow)
         assert wait_for(handle, processes, kills) == here
         events = handle.history()
         deaths = processes.deaths

@@ -52,6 +52,9 @@ def find_users(name: str, near: Sequence[Any]) -> list[Any]:
         needs = []
     else:
         needs = [cls.spec.needs for cls in activities if getattr(cls.spec.needs, "__name__", None) == name]
+        # A type that a module of the command has by this name is meant before others of the same name.
+        own = [getattr(sys.modules.get(definition.__module__), name, None) for definition in near]
+        needs = [one for one in needs if one in own] or needs
     if any(one is not needs[0] for one in needs):
         raise UsageError(f"--provide {name}=...: several types have this name: write module:{name}")
     users = [cls for cls in activities if needs and cls.spec.needs is needs[0]]
@@ -70,7 +73,7 @@ def find_activity(name: str, near: Sequence[Any], option: str = "--provide") -> 
         found = getattr(sys.modules.get(definition.__module__), name, None)
         if isinstance(found, type) and issubclass(found, Activity) and found.__dict__.get("spec"):
             return found
-    known = {cls for cls in _walk_subclasses(Activity) if hasattr(cls, "spec")}
+    known = {cls for cls in _walk_subclasses(Activity) if cls.__dict__.get("spec")}
     named = [cls for cls in known if name in _list_names(cls)]
     if len(named) != 1:
         names = ", ".join(sorted(cls.__name__ for cls in known if cls.spec.needs is not None)) or "none"

@@ -191,9 +191,9 @@ def test_the_code_is_needed_and_that_of_the_version_that_runs(stage: Stage) -> N
     class Newer(Shop, name="Shop", version="2"):
         pass
 
-    with pytest.raises(DefinitionError, match="has no code; write get_handle"):
+    with pytest.raises(DefinitionError, match="the handle has no workflow"):
         stage.system.get_handle(handle.execution).state()
-    with pytest.raises(DefinitionError, match="Shop 1, the handle has that of Shop 2"):
+    with pytest.raises(DefinitionError, match="Shop 1, and the handle has Shop 2"):
         stage.system.get_handle(handle.execution, Newer).state()
     assert stage.system.get_handle(WorkflowExecution(handle.workflow_id, handle.run_id), Shop).state(Cart) == Cart([])
 
