@@ -9,6 +9,7 @@ from typing import Any
 
 from traction.cli.loading import UsageError, load
 from traction.definitions.classes import Activity
+from traction.flow.specs import ActivitySpec
 
 
 def provide_all(provided: Sequence[str], stack: ExitStack, near: Sequence[Any]) -> dict[Any, Any]:
@@ -45,7 +46,7 @@ def find_users(name: str, near: Sequence[Any]) -> list[Any]:
     Raises:
         UsageError: there are none, or several types have the name.
     """
-    activities = [cls for cls in _walk_subclasses(Activity) if cls.__dict__.get("spec")]
+    activities = [cls for cls in _walk_subclasses(Activity) if _is_definition(cls)]
     if ":" in name:
         needs = [load(name, {"activities": Activity})]
     elif any(name in _list_names(cls) for cls in activities):
@@ -71,15 +72,20 @@ def find_activity(name: str, near: Sequence[Any], option: str = "--provide") -> 
         return load(name, {"activities": Activity})
     for definition in near:
         found = getattr(sys.modules.get(definition.__module__), name, None)
-        if isinstance(found, type) and issubclass(found, Activity) and found.__dict__.get("spec"):
+        if isinstance(found, type) and issubclass(found, Activity) and _is_definition(found):
             return found
-    known = {cls for cls in _walk_subclasses(Activity) if cls.__dict__.get("spec")}
+    known = {cls for cls in _walk_subclasses(Activity) if _is_definition(cls)}
     named = [cls for cls in known if name in _list_names(cls)]
     if len(named) != 1:
         names = ", ".join(sorted(cls.__name__ for cls in known if cls.spec.needs is not None)) or "none"
         hint = "several have this name: write module:Activity" if named else f"activities with a dependency: {names}"
         raise UsageError(f"{option} {name}=...: {'more than one' if named else 'no'} activity {name!r}; {hint}")
     return named[0]
+
+
+def _is_definition(cls: type) -> bool:
+    """Return whether an activity class can be called: abstract and generic bases cannot."""
+    return isinstance(cls.__dict__.get("spec"), ActivitySpec)
 
 
 def _list_names(activity: Any) -> tuple[str, ...]:
