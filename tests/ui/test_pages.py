@@ -98,6 +98,7 @@ def test_the_first_sentence_explains_what_an_execution_waits_for(shop_floor: Sho
     assert "order-130 (fulfil 1) is open, and waits for a timer and the signal Approve" in text
     assert re.search(r"answer = await \(receive\(Approve\) .* waits for 2.0.receive-1, 2.1.sleep-1", text)
     assert "receipt 'receipt 89'" in text
+    assert "0.receive-1 awaits the signal Approve" in text
 
 
 def test_without_definitions_the_page_explains_how_to_see_the_flow(shop_floor: Shop) -> None:

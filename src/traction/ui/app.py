@@ -389,7 +389,8 @@ def _read_number(parameters: Mapping[str, str], name: str) -> int | None:
 def _page_rows(seen: Any, _events: Any, parameters: Mapping[str, str]) -> dict[str, Any]:
     """Return the rows of one page, and where the pages before and after begin."""
     unfolded = parameters.get("unfold", "")
-    rows = list_rows(seen.view, unfolded)
+    awaits = [(each.step, each.waits_for.partition(" ")[2]) for each in seen.awaits]
+    rows = list_rows(seen.view, unfolded, awaits)
     begin = min(_read_number(parameters, "from") or 0, max(len(rows) - 1, 0))
     return {
         "shown": rows[begin : begin + ROWS_MAX],

@@ -16,7 +16,7 @@ from traction.definitions.classes import Workflow
 from traction.history.explanation import Explanation, explain
 from traction.history.reading import read_execution
 from traction.history.views import ExecutionView, FailureView
-from traction.inspection import Branch, Inspector
+from traction.inspection import Branch, FlowFrame, Inspector
 from traction.model import events as e
 from traction.model.names import WorkflowExecution
 from traction.payloads.codec import JSON, Codec
@@ -44,6 +44,13 @@ class Source(msgspec.Struct, frozen=True):
     lines: tuple[SourceLine, ...]
 
 
+class WaitingFrame(msgspec.Struct, frozen=True):
+    """A suspended function of the flow, and the steps that it waits for."""
+
+    frame: FlowFrame
+    steps: tuple[str, ...]
+
+
 class Failed(msgspec.Struct, frozen=True):
     """A failure, and the step that it is of."""
 
@@ -61,7 +68,9 @@ class Visit(msgspec.Struct, frozen=True):
     """The type of the event."""
     view: ExecutionView
     explanation: Explanation
-    branches: tuple[Branch, ...] = ()
+    frames: tuple[WaitingFrame, ...] = ()
+    awaits: tuple[Branch, ...] = ()
+    """The branches that wait for a signal, which the history does not show."""
     more_branches: int = 0
     sources: tuple[Source, ...] = ()
     has_code: bool = False
@@ -105,11 +114,22 @@ def visit(
         event=type(events[at - 1]).__name__,
         view=view,
         explanation=explanation,
-        branches=branches[:BRANCHES_MAX],
+        frames=tuple(list_frames(branches[:BRANCHES_MAX])),
+        awaits=tuple(branch for branch in branches if branch.waits_for.startswith("receive "))[:BRANCHES_MAX],
         more_branches=max(len(branches) - BRANCHES_MAX, 0),
         sources=() if workflow is None else tuple(list_sources(workflow, branches)),
         has_code=has_code,
     )
+
+
+def list_frames(branches: Iterable[Branch]) -> list[WaitingFrame]:
+    """Return the suspended functions of branches, each once, with the steps that they wait for."""
+    found: dict[tuple[str, int, str], tuple[FlowFrame, list[str]]] = {}
+    for branch in branches:
+        for frame in branch.frames:
+            key = (frame.file, frame.line, repr(frame.variables))
+            found.setdefault(key, (frame, []))[1].append(branch.step)
+    return [WaitingFrame(frame, tuple(steps)) for frame, steps in found.values()]
 
 
 def list_failures(view: ExecutionView) -> list[Failed]:

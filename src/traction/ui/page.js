@@ -6,7 +6,7 @@ function showLocalTimes(root) {
   for (const time of root.querySelectorAll("time[datetime]")) {
     const at = new Date(time.dateTime);
     const clock = at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
-    const day = at.toLocaleDateString([], { year: "numeric", month: "2-digit", day: "2-digit" });
+    const day = at.toLocaleDateString("sv-SE");
     time.textContent = at.toDateString() === today ? clock : `${day} ${clock}`;
   }
 }

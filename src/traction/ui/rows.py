@@ -80,7 +80,7 @@ class Row(msgspec.Struct, frozen=True):
     span: str
     marks: tuple[Mark, ...]
     step: StepView | None = None
-    """The step; `None` for a fold."""
+    """The step; `None` for a fold, and for a step that waits for a signal."""
     fold: Fold | None = None
 
 
@@ -91,14 +91,45 @@ class Tick(msgspec.Struct, frozen=True):
     text: str
 
 
-def list_rows(view: ExecutionView, unfolded: str = "") -> list[Row]:
+def list_rows(view: ExecutionView, unfolded: str = "", awaits: Iterable[tuple[str, str]] = ()) -> list[Row]:
     """Return the rows of an execution, in the order of its steps.
 
     Args:
         view: the execution.
         unfolded: the group of which all steps are shown, or `ROOT`.
+        awaits: the ids of steps that wait for a signal, each with the names of the signals. Histories have no such
+            steps: they come from a replay.
     """
-    return [*_walk(view.steps, ROOT, 0, view, unfolded)]
+    rows = [*_walk(view.steps, ROOT, 0, view, unfolded)]
+    for id, names in awaits:
+        _insert_awaited(rows, id, names, view)
+    return rows
+
+
+def _insert_awaited(rows: list[Row], id: str, names: str, view: ExecutionView) -> None:
+    """Insert the row of a step that waits for a signal below the group that it is in, or at the end."""
+    parts = id.split(".")
+    group = next(
+        (
+            (position, row)
+            for size in range(len(parts) - 1, 0, -1)
+            for position, row in enumerate(rows)
+            if row.step is not None and row.step.steps and row.step.id.rstrip(".") == ".".join(parts[:size])
+        ),
+        None,
+    )
+    place, step = (len(rows), None) if group is None else (group[0] + 1, group[1].step)
+    begin = max((each.closed_at for each in view.walk() if each.closed_at is not None), default=view.started_at)
+    row = Row(
+        label=id if step is None else id[len(step.id) :].lstrip("."),
+        depth=0 if group is None else min(group[1].depth + 1, DEPTH_MAX),
+        state="open",
+        word="",
+        note=f"awaits the signal {names}",
+        span="",
+        marks=(_make_mark("wait", "open", begin if step is None else step.scheduled_at, view.until, view),),
+    )
+    rows.insert(place, row)
 
 
 def _walk(steps: tuple[StepView, ...], of: str, depth: int, view: ExecutionView, unfolded: str) -> Iterator[Row]:
@@ -245,7 +276,7 @@ def list_ticks(view: ExecutionView, count: int = 5) -> list[Tick]:
     return [
         Tick(round(100 * at / whole, 3), f"+{_shorten_span(timedelta(milliseconds=at))}")
         for at in range(distance, whole, distance)
-        if at / whole < 0.95
+        if at / whole < 0.88
     ]
 
 
