@@ -7,9 +7,10 @@ page: a service that refuses for a while is not a fault of the reader.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.resources import files
 from typing import Any, Final
+from urllib.parse import quote
 
 import msgspec
 
@@ -66,6 +67,9 @@ ROWS_MAX: Final = 500
 GRAPH_NODES_MAX: Final = 20_000
 """A graph with more nodes, before shapes that repeat are folded, is not drawn."""
 
+DOMAIN_COOKIE: Final = "traction-domain"
+"""The cookie with the domain that a browser has chosen."""
+
 STATIC: Final = {
     "style.css": "text/css; charset=utf-8",
     "page.js": "text/javascript; charset=utf-8",
@@ -85,6 +89,8 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the page may signal, cancel and terminate."""
     hosts: frozenset[str] = frozenset()
     """Names besides loopback names under which browsers may reach the page; `*` for any."""
+    list_domains: Callable[[], list[str]] | None = None
+    """The domains between which a browser may choose. What serves the page reads the choice from `DOMAIN_COOKIE`."""
 
 
 class Page:
@@ -109,6 +115,7 @@ class Page:
             Route("/execution/download", self._download),
             Route("/tasks", self._show_tasks),
             Route("/types", self._show_types),
+            Route("/domain", self._choose_domain),
             Route("/live/list", self._follow_list),
             Route("/live/execution", self._follow_execution),
             Route("/static/{name}", self._send_static),
@@ -285,6 +292,14 @@ class Page:
     def _show_types(self, request: Request) -> Response:
         return self._render(request, "types.html", types=[*list_types(self._backend)])
 
+    def _choose_domain(self, request: Request) -> Response:
+        name = request.query_params.get("name", "")
+        if self._site.list_domains is None or name not in self._site.list_domains():
+            raise UnknownResourceFault(f"there is no domain {name!r:.300}")
+        response = RedirectResponse("/", 303)
+        response.set_cookie(DOMAIN_COOKIE, quote(name, safe=""), httponly=True, samesite="strict")
+        return response
+
     # Streams.
 
     def _follow_execution(self, request: Request) -> Response:
@@ -322,6 +337,7 @@ class Page:
             **context,
             url=self._backend.url,
             domain=self._backend.domain,
+            domains=[] if self._site.list_domains is None else self._site.list_domains(),
             may_write=self._site.may_write,
             needs_definitions=not self._site.workflows,
         )

@@ -155,7 +155,13 @@ def make_app(
 class Server(uvicorn.Server):
     """A server that calls `ready` when it listens, and releases its polls before it stops."""
 
-    def __init__(self, app: App, backend: LocalBackend, ready: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        app: App,
+        backend: LocalBackend,
+        ready: Callable[[], None],
+        on_stop: Callable[[], None] = lambda: None,
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -168,7 +174,7 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=5,
             )
         )
-        self._backend, self._ready = backend, ready
+        self._backend, self._ready, self._on_stop = backend, ready, on_stop
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, then call `ready`."""
@@ -177,6 +183,7 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Release the waiting polls, then stop."""
+        self._on_stop()
         self._backend.close()
         await super().shutdown(sockets)
 
@@ -213,8 +220,16 @@ def serve(
     hosts: frozenset[str] = frozenset(),
     wait: timedelta = POLL_WAIT_MAX,
     ready: Callable[[str], None],
+    page_domain: str | None = None,
+    page_may_write: bool = False,
 ) -> None:
     """Serve until SIGINT or SIGTERM. `ready` is called with the URL.
+
+    Args:
+        backend, host, port, clock, hosts, wait: as for `make_app` and `bind`.
+        ready: called with the URL.
+        page_domain: the domain that the page at `/` shows first; without it, there is no page.
+        page_may_write: whether the page may signal, cancel and terminate.
 
     Raises:
         OSError: the address is not local, or is in use.
@@ -223,10 +238,22 @@ def serve(
     # After a graceful shutdown the server sends these signals again, to the previous handlers. Ignore them there.
     before = {number: signal.signal(number, _ignore) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        Server(_make(backend, host, clock, hosts, wait), backend, lambda: ready(url)).run([listener])
+        app: App = _make(backend, host, clock, hosts, wait)
+        on_stop: Callable[[], None] = _do_nothing
+        if page_domain is not None:
+            from traction_local.server.page import ServiceWithPage
+
+            names = hosts | {host.lower()}
+            app = page = ServiceWithPage(app, backend, hosts=names, domain=page_domain, may_write=page_may_write)
+            on_stop = page.close
+        Server(app, backend, lambda: ready(url), on_stop).run([listener])
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _do_nothing() -> None:
+    pass
 
 
 def _ignore(_number: int, _frame: object) -> None:

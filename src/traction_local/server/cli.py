@@ -69,6 +69,12 @@ def serve(
         list[str] | None,
         typer.Option(help="A host name besides localhost that clients may use; * for any."),
     ] = None,
+    ui: Annotated[
+        bool, typer.Option("--ui/--no-ui", help="Show executions in a browser at the URL that is printed.")
+    ] = True,
+    write: Annotated[
+        bool, typer.Option("--write", help="Let the page signal, cancel and terminate executions.")
+    ] = False,
 ) -> None:
     """Serve the simulator of SWF over HTTP.
 
@@ -102,6 +108,8 @@ def serve(
             hosts=frozenset(name.lower() for name in allow_host or ()),
             wait=timedelta(seconds=poll_wait),
             ready=_print_url,
+            page_domain=(domain[0] if domain else backend.domain) if ui else None,
+            page_may_write=write,
         )
     except OSError as error:
         raise typer.BadParameter(f"cannot listen on {host}, port {port}: {error}", param_hint="--port") from None
