@@ -9,6 +9,7 @@ import typer
 
 from traction.cli import output
 from traction.cli.loading import load_workflows, open_codec, open_for
+from traction.cli.logs import make_handler
 from traction.cli.options import CodecName, Definitions, Payloads, Url
 
 PORT = 8788
@@ -39,7 +40,9 @@ def show_page(
 
     workflows = load_workflows(definitions)
     payload_codec = open_codec(codec, payloads, context)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    logging.getLogger("traction").addHandler(make_handler())
+    # The log of actions.
+    logging.getLogger("traction.ui").setLevel(logging.INFO)
     with open_for(context, url) as backend:
         site = Site(
             backend=backend,
