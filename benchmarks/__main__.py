@@ -10,6 +10,7 @@ import sys
 from benchmarks.core import CORE
 from benchmarks.durable import DURABLE
 from benchmarks.measures import report
+from benchmarks.page import PAGE
 from benchmarks.server import SERVER
 from benchmarks.simulation import SIMULATION
 from benchmarks.simulator import SIMULATOR
@@ -20,7 +21,7 @@ def main() -> int:
     words = sys.argv[1:]
     measures = [
         measure
-        for measure in [*CORE, *SIMULATOR, *SIMULATION, *DURABLE, *SERVER, *SWF]
+        for measure in [*CORE, *SIMULATOR, *SIMULATION, *DURABLE, *SERVER, *PAGE, *SWF]
         if all(word in measure.name for word in words)
     ]
     return 0 if report(measures) else 1

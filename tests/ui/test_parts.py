@@ -85,7 +85,7 @@ def test_an_execution_without_news_costs_one_request(backend: CountingBackend) -
     assert backend.requests == ["GetWorkflowExecutionHistory"]
 
 
-def test_only_so_many_events_are_kept(backend: CountingBackend) -> None:
+def test_the_oldest_histories_are_dropped_beyond_a_number_of_events(backend: CountingBackend) -> None:
     first, second = start(backend, "idle-1"), start(backend, "idle-2")
     histories = Histories(backend, events_max=3)
     Client(backend=backend).get_handle(first).terminate()
@@ -217,7 +217,7 @@ def fan_out() -> list[e.Event]:
 
 def test_two_thousand_branches_have_few_rows(fan_out: list[e.Event]) -> None:
     middle = next(n for n, one in enumerate(fan_out) if isinstance(one, e.ActivityTaskCompleted)) + 500
-    # In the middle, not all branches are scheduled: a decision task schedules so many at once.
+    # In the middle, not all branches are scheduled: a decision task schedules a part of them at once.
     for events, branches in ((fan_out, 2_000), (fan_out[:middle], 50)):
         view = read_execution(events)
         rows = list_rows(view)

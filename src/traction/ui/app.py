@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from importlib.resources import files
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import quote
 
 import msgspec
@@ -81,7 +81,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     """What a page shows."""
 
     backend: Backend
-    workflows: tuple[type[Workflow[Any]], ...] = ()
+    workflows: tuple[Callable[..., Workflow[Any]], ...] = ()
     """Definitions, by which the page shows lines, variables and awaited signals."""
     codec: Codec = JSON
     """Reads payloads, and writes those of signals."""
@@ -99,6 +99,8 @@ class Page:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._backend = site.backend
+        # Type checkers see decorated functions as functions; they are classes.
+        self._workflows: tuple[type[Workflow[Any]], ...] = cast(Any, site.workflows)
         self._histories = Histories(site.backend)
         self._attention = AttentionReader(site.backend)
         self._live = LiveStreams()
@@ -121,7 +123,7 @@ class Page:
             Route("/static/{name}", self._send_static),
         ]
         if site.may_write:
-            forms = Forms(site.backend, self._histories, site.workflows, site.codec, os.urandom(32), self._render)
+            forms = Forms(site.backend, self._histories, self._workflows, site.codec, os.urandom(32), self._render)
             routes += forms.list_routes()
         handlers: Any = {
             HTTPException: self._show_status,
@@ -195,7 +197,7 @@ class Page:
             execution,
             events,
             event_id=_read_number(parameters, "at"),
-            workflows=self._site.workflows,
+            workflows=self._workflows,
             codec=self._site.codec,
         )
         base = {"id": execution.workflow_id, "run": execution.run_id}
