@@ -86,6 +86,8 @@ def _list_fields(signal: type[Signal], written: Mapping[str, str]) -> Iterator[F
             case msgspec.inspect.LiteralType(values=values):
                 choices = tuple(msgspec.json.encode(value).decode() for value in values)
                 yield Field(field.encode_name, "choice", text or default or choices[0], choices, field.required)
+            case msgspec.inspect.IntType() | msgspec.inspect.FloatType():
+                yield Field(field.encode_name, "text", default if text is None else text, (), field.required)
             case _:
                 yield Field(field.encode_name, "json", default if text is None else text, (), field.required)
 

@@ -217,8 +217,6 @@ def _describe(step: StepView, view: ExecutionView) -> str:
         parts.append(
             f"{'fires' if step.kind == 'timer' else 'next attempt' if step.phase == 'retrying' else 'due'} {due}"
         )
-    if step.attempts > 1:
-        parts.append(f"attempt {step.attempts}")
     parts.append(step.note or show_content(step.result)[:200])
     return " · ".join(filter(None, parts))
 
