@@ -197,7 +197,10 @@ def test_a_change_whose_response_is_lost_is_not_retried(lost: str, scripted: Scr
 
 
 @pytest.mark.parametrize("response", [THROTTLED, "drop", "cut", (503, b"<html><body>busy</body></html>"), (500, b"")])
-def test_polls_are_never_retried_automatically(response: Any, scripted: Scripted, backend: SwfBackend) -> None:
+def test_polls_are_never_retried_automatically(
+    response: Any, scripted: Scripted, backend: SwfBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("traction_swf.backend.HELD_SECONDS_MIN", 60.0)  # however slow the machine
     scripted.script = [response]
     with pytest.raises(BackendError) as caught:
         backend.call(POLL)
@@ -222,7 +225,10 @@ def test_a_held_poll_that_is_cut_off_is_empty_and_logged_at_debug(
 
 
 @pytest.mark.parametrize("response", BROKEN_OFF)
-def test_a_poll_that_is_cut_off_at_once_is_an_error(response: Any, scripted: Scripted, backend: SwfBackend) -> None:
+def test_a_poll_that_is_cut_off_at_once_is_an_error(
+    response: Any, scripted: Scripted, backend: SwfBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("traction_swf.backend.HELD_SECONDS_MIN", 60.0)  # however slow the machine
     scripted.script = [response]
     with pytest.raises(ServiceUnavailable):
         backend.call(POLL)

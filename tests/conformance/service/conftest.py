@@ -235,8 +235,20 @@ class Site:
         return wire.decode_response(operation, body)
 
     def post(self, key: str, path: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
+        # The server closes a connection that is idle for some seconds. One that broke must be opened again.
+        for is_kept in (True, False):
+            try:
+                return self._post(path, headers | {self.HEADER: key}, body)
+            except BaseException as error:
+                assert self._connection is not None
+                self._connection.close()
+                if not is_kept or not isinstance(error, ConnectionError):
+                    raise
+        raise AssertionError("the loop returns or raises")
+
+    def _post(self, path: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
         assert self._connection is not None
-        self._connection.request("POST", path, body, headers | {self.HEADER: key})
+        self._connection.request("POST", path, body, headers)
         response = self._connection.getresponse()
         return response.status, response.read()
 
