@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from tests.ui import shop
 from traction import WorkerSystem
 from traction.backend import Backend
 from traction.client.handle import Handle
+from traction.errors import ExecutionFailed
 from traction.payloads.codec import JSON, Codec
 from traction.plugins.loading import open_backend
 from traction.ui import Page, Site
@@ -41,11 +43,13 @@ class Shop:
         return TestClient(Page(site), base_url="http://localhost:8788", follow_redirects=False)
 
 
-def wait_until(holds: Callable[[], bool]) -> None:
+def wait_until(handle: Handle[Any], holds: Callable[[], bool]) -> None:
+    """Wait on the service, which returns at once when the execution closes, until a condition holds."""
     deadline = time.monotonic() + 30
     while not holds():
         assert time.monotonic() < deadline, "this did not become true in 30 seconds"
-        time.sleep(0.01)
+        with suppress(TimeoutError, ExecutionFailed):
+            handle.result(0.01)
 
 
 def open_shop(folder: Path, codec: Codec = JSON) -> Iterator[Shop]:
@@ -67,14 +71,16 @@ def open_shop(folder: Path, codec: Codec = JSON) -> Iterator[Shop]:
         }
         for id, call in calls.items():
             handles[id] = ws.start(call, workflow_id=id)
-        wait_until(lambda: handles["order-1"].describe().open_counts.open_timers == 1)
+        wait_until(handles["order-1"], lambda: handles["order-1"].describe().open_counts.open_timers == 1)
         handles["order-1"].send(shop.Approve(by="Ann"))
         handles["hostile"].send(shop.Approve(by=HOSTILE))
         for id in ("order-117", "order-1", "hostile"):
-            wait_until(lambda id=id: handles[id].status() != "OPEN")
+            wait_until(handles[id], lambda id=id: handles[id].status() != "OPEN")
         for id in ("order-130", "pack-40"):
-            wait_until(lambda id=id: handles[id].describe().open_counts.open_timers == 1)
-        wait_until(lambda: handles["parent-1"].describe().open_counts.open_child_workflow_executions == 1)
+            wait_until(handles[id], lambda id=id: handles[id].describe().open_counts.open_timers == 1)
+        wait_until(
+            handles["parent-1"], lambda: handles["parent-1"].describe().open_counts.open_child_workflow_executions == 1
+        )
     backend = open_backend(url)
     yield Shop(backend, handles)
     backend.close()

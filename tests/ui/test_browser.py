@@ -218,7 +218,7 @@ def test_a_list_follows_without_jumping(browser: Any, shop: Shop, url: str) -> N
     page.evaluate("window.scrollTo(0, 100)")
     before = page.evaluate("scrollY")
     shop.handles["idle-1"].terminate("a test")
-    wait_until(lambda: shop.handles["idle-1"].status() == "TERMINATED")
+    wait_until(shop.handles["idle-1"], lambda: shop.handles["idle-1"].status() == "TERMINATED")
     page.locator("code", has_text="idle-1").wait_for(state="detached", timeout=20_000)
     assert page.evaluate("scrollY") == before > 0
     assert window.problems == []

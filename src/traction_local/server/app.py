@@ -16,10 +16,7 @@ Invalid input never raises here: the response is SWF's fault, or a 4xx.
 from __future__ import annotations
 
 import logging
-import os
 import signal
-import socket
-import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -38,12 +35,13 @@ from traction_local.virtual_clock import VirtualClock, advance
 from traction_swf import wire
 
 with needed_by("the server of the simulator"):
-    import uvicorn
     from starlette.applications import Starlette
     from starlette.exceptions import HTTPException
     from starlette.requests import Request
     from starlette.responses import Response
     from starlette.routing import Route
+
+    from traction.ui.http_server import HttpServer, bind, serving_in_thread
 
 
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -152,65 +150,6 @@ def make_app(
     return Starlette(routes=routes, exception_handlers={HTTPException: refuse})
 
 
-class Server(uvicorn.Server):
-    """A server that calls `ready` when it listens, and releases its polls before it stops."""
-
-    def __init__(
-        self,
-        app: App,
-        backend: LocalBackend,
-        ready: Callable[[], None],
-        on_stop: Callable[[], None] = lambda: None,
-    ) -> None:
-        super().__init__(
-            uvicorn.Config(
-                app,
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                timeout_keep_alive=KEEP_ALIVE,
-                timeout_graceful_shutdown=5,
-            )
-        )
-        self._backend, self._ready, self._on_stop = backend, ready, on_stop
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, then call `ready`."""
-        await super().startup(sockets)
-        self._ready()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Release the waiting polls, then stop."""
-        self._on_stop()
-        self._backend.close()
-        await super().shutdown(sockets)
-
-
-def bind(host: str, port: int) -> tuple[socket.socket, str]:
-    """Listen on an address, on a free port if `port` is 0. Returns the socket and the URL.
-
-    Raises:
-        OSError: the address is not local, or is in use.
-    """
-    family, kind, protocol, _, address = socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=socket.AI_PASSIVE
-    )[0]
-    # The event loop sets TCP_NODELAY only on sockets whose protocol is TCP.
-    listener = socket.socket(family, kind, protocol)
-    try:
-        if os.name == "posix":
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(2048)
-    except OSError:
-        listener.close()
-        raise
-    name = f"[{host}]" if ":" in host else host
-    return listener, f"http://{name}:{listener.getsockname()[1]}"
-
-
 def serve(
     backend: LocalBackend,
     *,
@@ -239,21 +178,22 @@ def serve(
     before = {number: signal.signal(number, _ignore) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         app: App = _make(backend, host, clock, hosts, wait)
-        on_stop: Callable[[], None] = _do_nothing
+        page: ServiceWithPage | None = None
         if page_domain is not None:
             from traction_local.server.page import ServiceWithPage
 
             names = hosts | {host.lower()}
             app = page = ServiceWithPage(app, backend, hosts=names, domain=page_domain, may_write=page_may_write)
-            on_stop = page.close
-        Server(app, backend, lambda: ready(url), on_stop).run([listener])
+
+        def on_stop() -> None:
+            if page is not None:
+                page.close()
+            backend.close()
+
+        HttpServer(app, lambda: ready(url), on_stop, keep_alive=KEEP_ALIVE).run([listener])
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _do_nothing() -> None:
-    pass
 
 
 def _ignore(_number: int, _frame: object) -> None:
@@ -278,18 +218,13 @@ def serving(
 @contextmanager
 def serving_app(app: App, backend: LocalBackend, *, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
     """Serve an application made of `make_app` applications, in a thread. Yields the URL."""
-    listener, url = bind(host, port)
-    ready = threading.Event()
-    server = Server(app, backend, ready.set)
-    thread = threading.Thread(target=server.run, args=([listener],), name="traction server", daemon=True)
-    thread.start()
-    try:
-        ready.wait()
+    with serving_in_thread(
+        lambda ready: HttpServer(app, ready, backend.close, keep_alive=KEEP_ALIVE),
+        host=host,
+        port=port,
+        name="traction server",
+    ) as url:
         yield url
-    finally:
-        server.should_exit = True
-        thread.join()
-        listener.close()
 
 
 def _make(
